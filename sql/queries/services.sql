@@ -1,0 +1,77 @@
+-- Services. Every statement begins with the credential ($1) and the generation of its secret ($2),
+-- and says in its first column what happened. A Service is named by its SID ($3) or by its
+-- UniqueName ($4); the other is NULL.
+
+-- kind: write
+PREPARE service_create (text, int, text, text, boolean, boolean) AS
+WITH scope AS (SELECT account_id FROM serverless.account_scope($1, $2)),
+     created AS (
+         SELECT s AS service
+           FROM scope, serverless.create_service(scope.account_id, $3, $4,
+                    coalesce($5, true), coalesce($6, false)) AS s
+          WHERE scope.account_id IS NOT NULL)
+SELECT CASE WHEN scope.account_id IS NULL THEN 'unauthenticated'
+            WHEN (created.service).id IS NULL THEN 'conflict'
+            ELSE 'ok' END AS outcome, resource.*
+  FROM scope
+  LEFT JOIN created ON true
+  LEFT JOIN LATERAL serverless.service_resource(scope.account_id, created.service) AS resource
+         ON true;
+
+-- kind: read
+PREPARE service_fetch (text, int, uuid, text) AS
+SELECT serverless.outcome(scope.account_id, s.id) AS outcome, resource.*
+  FROM serverless.service_scope($1, $2, $3, $4) AS scope
+  LEFT JOIN serverless.services AS s ON s.id = scope.service_id
+  LEFT JOIN LATERAL serverless.service_resource(scope.account_id, s) AS resource ON true;
+
+-- The page of $5 rows that begins at or below $3 or, where $4 is not NULL, the one that ends just
+-- above $4; a page that has become shorter than that is the newest one. One row more tells whether
+-- another page follows. The order is the index's.
+-- kind: read
+PREPARE service_list (text, int, uuid, uuid, int) AS
+SELECT serverless.outcome(scope.account_id, scope.account_id) AS outcome, resource.*
+  FROM serverless.account_scope($1, $2) AS scope
+  LEFT JOIN LATERAL (
+           SELECT s
+             FROM serverless.services AS s
+            WHERE s.account_id = scope.account_id
+              AND s.id <= coalesce(
+                      (SELECT (array_agg(newer.id))[$5]
+                         FROM (SELECT id FROM serverless.services
+                                WHERE account_id = scope.account_id AND id > $4
+                                ORDER BY id LIMIT $5) AS newer), $3)
+            ORDER BY s.id DESC
+            LIMIT $5 + 1) AS page ON true
+  LEFT JOIN LATERAL serverless.service_resource(scope.account_id, page.s) AS resource ON true;
+
+-- kind: write
+PREPARE service_update (text, int, uuid, text, text, boolean, boolean) AS
+WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     updated AS (
+         UPDATE serverless.services AS s
+            SET friendly_name = coalesce($5, s.friendly_name),
+                include_credentials = coalesce($6, s.include_credentials),
+                ui_editable = coalesce($7, s.ui_editable),
+                date_updated = CASE WHEN num_nonnulls($5, $6, $7) = 0 THEN s.date_updated
+                                    ELSE clock_timestamp() END
+           FROM scope
+          WHERE s.id = scope.service_id
+         RETURNING s AS service)
+SELECT serverless.outcome(scope.account_id, (updated.service).id) AS outcome, resource.*
+  FROM scope
+  LEFT JOIN updated ON true
+  LEFT JOIN LATERAL serverless.service_resource(scope.account_id, updated.service) AS resource
+         ON true;
+
+-- kind: long write
+PREPARE service_delete (text, int, uuid, text) AS
+WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     deleted AS (
+         DELETE FROM serverless.services AS s
+          USING scope
+          WHERE s.id = scope.service_id
+         RETURNING s.id)
+SELECT serverless.outcome(scope.account_id, deleted.id) AS outcome
+  FROM scope
+  LEFT JOIN deleted ON true;

@@ -1,0 +1,102 @@
+-- The schema itself, the one clock that names and dates everything, accounts and their credentials.
+
+CREATE SCHEMA serverless;
+
+CREATE TABLE serverless.schema_migrations (
+    version    int         PRIMARY KEY,
+    name       text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+
+-- Keys and dates -----------------------------------------------------------------------------
+
+-- A resource's key and its date of creation, from one reading of this server's clock: 56 bits of
+-- microseconds since 1970, then 72 random bits. Key order is therefore creation order, whichever
+-- httpd node asked.
+CREATE FUNCTION serverless.new_identity(OUT id uuid, OUT made timestamptz)
+LANGUAGE sql VOLATILE AS $$
+    SELECT (lpad(to_hex((extract(epoch FROM now.made) * 1000000)::bigint), 14, '0')
+            || left(noise.hex, 12) || right(noise.hex, 6))::uuid,
+           now.made
+      FROM (SELECT clock_timestamp() AS made) AS now,
+           -- a version 4 UUID has six fixed bits, all in the middle
+           (SELECT replace(gen_random_uuid()::text, '-', '') AS hex) AS noise
+$$;
+
+CREATE FUNCTION serverless.random_bytes() RETURNS bytea
+LANGUAGE sql VOLATILE AS $$
+    SELECT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+                  || uuid_send(gen_random_uuid()))
+$$;
+
+-- Dates leave the database as whole seconds since 1970, whatever the session's DateStyle is.
+CREATE FUNCTION serverless.epoch(at timestamptz) RETURNS bigint
+LANGUAGE sql IMMUTABLE AS $$ SELECT floor(date_part('epoch', at))::bigint $$;
+
+CREATE FUNCTION serverless.sid(prefix text, id uuid) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$ SELECT prefix || replace(id::text, '-', '') $$;
+
+
+-- Settings that every httpd node shares ------------------------------------------------------
+
+CREATE TABLE serverless.settings (
+    only_row       boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    page_token_key bytea   NOT NULL CHECK (octet_length(page_token_key) = 32)
+);
+
+INSERT INTO serverless.settings (page_token_key) VALUES (serverless.random_bytes());
+
+
+-- Accounts and credentials -------------------------------------------------------------------
+
+CREATE TABLE serverless.accounts (
+    id             uuid        PRIMARY KEY,
+    friendly_name  text        NOT NULL CHECK (char_length(friendly_name) BETWEEN 1 AND 255),
+    date_created   timestamptz NOT NULL,
+    date_suspended timestamptz
+);
+
+-- An account's own credential (its SID and auth token) or one of its API keys. Secrets are long
+-- and random, so a plain SHA-256 keeps them; generation grows with each new secret.
+CREATE TABLE serverless.credentials (
+    sid           text COLLATE "C" PRIMARY KEY CHECK (sid ~ '^(AC|SK)[0-9a-f]{32}$'),
+    account_id    uuid        NOT NULL REFERENCES serverless.accounts ON DELETE CASCADE,
+    friendly_name text        NOT NULL CHECK (char_length(friendly_name) BETWEEN 1 AND 255),
+    secret_hash   bytea       NOT NULL CHECK (octet_length(secret_hash) = 32),
+    generation    int         NOT NULL DEFAULT 1,
+    date_created  timestamptz NOT NULL,
+    date_revoked  timestamptz
+);
+
+CREATE INDEX credentials_account_id ON serverless.credentials (account_id);
+
+-- Who may use the API right now.
+CREATE VIEW serverless.principals AS
+SELECT c.sid, c.generation, c.secret_hash, c.account_id
+  FROM serverless.credentials AS c
+  JOIN serverless.accounts    AS a ON a.id = c.account_id
+ WHERE c.date_revoked IS NULL AND a.date_suspended IS NULL;
+
+
+-- What every statement begins with -----------------------------------------------------------
+
+-- One row always: the account behind a credential, or NULL. generation is the one that the
+-- password was checked against, or NULL where another of httpd's modules authenticated.
+CREATE FUNCTION serverless.account_scope(credential text, generation int)
+RETURNS TABLE (account_id uuid)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT p.account_id
+      FROM (VALUES (1)) AS always (one)
+      LEFT JOIN serverless.principals AS p
+             ON p.sid = account_scope.credential
+            AND (account_scope.generation IS NULL OR p.generation = account_scope.generation)
+$$;
+
+-- What a statement reports in its first column; found is NULL where what it is about is not there.
+CREATE FUNCTION serverless.outcome(account_id uuid, found uuid) RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN account_id IS NULL THEN 'unauthenticated'
+                WHEN found IS NULL THEN 'not_found'
+                ELSE 'ok' END
+$$;

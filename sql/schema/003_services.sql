@@ -1,0 +1,78 @@
+-- Services: the container of everything else.
+
+CREATE TABLE serverless.services (
+    id                  uuid        PRIMARY KEY,
+    account_id          uuid        NOT NULL REFERENCES serverless.accounts,
+    unique_name         text COLLATE "C" NOT NULL CHECK (char_length(unique_name) BETWEEN 1 AND 50),
+    friendly_name       text        NOT NULL CHECK (char_length(friendly_name) BETWEEN 1 AND 255),
+    include_credentials boolean     NOT NULL,
+    ui_editable         boolean     NOT NULL,
+    domain_base         text COLLATE "C" NOT NULL UNIQUE,
+    date_created        timestamptz NOT NULL,
+    date_updated        timestamptz NOT NULL,
+    UNIQUE (account_id, id),
+    UNIQUE (account_id, unique_name)
+);
+
+-- One row always: the account behind a credential and its Service, named by SID or by UniqueName
+-- (the other is NULL). What is not there, or belongs to somebody else, is NULL.
+CREATE FUNCTION serverless.service_scope(credential text, generation int,
+                                         service_id uuid, unique_name text)
+RETURNS TABLE (account_id uuid, service_id uuid)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT scope.account_id, named.id
+      FROM serverless.account_scope(service_scope.credential, service_scope.generation) AS scope
+      LEFT JOIN LATERAL (
+               SELECT s.id FROM serverless.services AS s
+                WHERE s.id = $3 AND s.account_id = scope.account_id
+               UNION ALL
+               SELECT s.id FROM serverless.services AS s
+                WHERE s.unique_name = $4 AND s.account_id = scope.account_id) AS named ON true
+$$;
+
+-- A Service as the API shows it. The account comes from the scope, so that it is known of an empty
+-- list too.
+CREATE FUNCTION serverless.service_resource(account_id uuid, s serverless.services)
+RETURNS TABLE (sid uuid, account_sid uuid, friendly_name text, unique_name text,
+               include_credentials boolean, ui_editable boolean, domain_base text,
+               date_created bigint, date_updated bigint)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT s.id, account_id, s.friendly_name, s.unique_name,
+           s.include_credentials, s.ui_editable, s.domain_base,
+           serverless.epoch(s.date_created), serverless.epoch(s.date_updated)
+$$;
+
+-- Makes a Service; service is NULL where the account has one of that UniqueName. The domain is the
+-- name as a host label, then digits: at first four of them, more once those run out.
+CREATE FUNCTION serverless.create_service(account_id uuid, unique_name text, friendly_name text,
+                                          include_credentials boolean, ui_editable boolean)
+RETURNS serverless.services
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    label    text := trim(BOTH '-' FROM regexp_replace(lower(unique_name), '[^a-z0-9]+', '-', 'g'));
+    attempt  int := 0;
+    identity record;
+    service  serverless.services;
+BEGIN
+    LOOP
+        SELECT * INTO identity FROM serverless.new_identity();
+        INSERT INTO serverless.services AS s
+        VALUES (identity.id, account_id, unique_name, friendly_name,
+                include_credentials, ui_editable,
+                label || '-' || lpad(floor(random() * 10 ^ (4 + attempt / 20))::bigint::text, 4, '0'),
+                identity.made, identity.made)
+        ON CONFLICT DO NOTHING
+        RETURNING s.* INTO service;
+        EXIT WHEN FOUND;
+        EXIT WHEN EXISTS (SELECT FROM serverless.services AS s
+                           WHERE s.account_id = create_service.account_id
+                             AND s.unique_name = create_service.unique_name);
+        attempt := attempt + 1;
+    END LOOP;
+    RETURN service;
+END
+$$;
+
+INSERT INTO serverless.privileges VALUES ('services', 'SELECT, INSERT, UPDATE, DELETE');
+INSERT INTO serverless.executable VALUES
+    ('service_scope'), ('service_resource'), ('create_service');
