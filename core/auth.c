@@ -1,0 +1,94 @@
+#include "core/auth.h"
+
+#include "core/db.h"
+#include "core/log.h"
+
+#include <ap_provider.h>
+#include <apr_encode.h>
+#include <apr_strings.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mod_auth.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+#include <string.h>
+
+APLOG_USE_MODULE(serverless_functions);
+
+/* The SID of an account or key in lower case, or NULL. */
+static const char *credential_of(apr_pool_t *pool, const char *user)
+{
+    char digits[SF_SID_DIGITS + 1];
+
+    if (!sf_sid_parse(user, "AC", digits) && !sf_sid_parse(user, "SK", digits)) {
+        return NULL;
+    }
+    return apr_psprintf(pool, "%.*s%s", SF_SID_PREFIX, user, digits);
+}
+
+/* Secrets are long and random, so SHA-256 is enough and costs next to nothing; it is compared in
+ * constant time. */
+static int matches(const char *password, const char *hash)
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char hex[2 * SHA256_DIGEST_LENGTH + 1];
+
+    SHA256((const unsigned char *)password, strlen(password), digest);
+    ap_bin2hex(digest, sizeof(digest), hex);
+    return strlen(hash) == sizeof(hex) - 1 && CRYPTO_memcmp(hex, hash, sizeof(hex) - 1) == 0;
+}
+
+static authn_status check_password(request_rec *r, const char *user, const char *password)
+{
+    const sf_caller caller = {r->pool, r->server, r};
+    sf_request *request = sf_request_of(r);
+    const char *credential = credential_of(r->pool, user);
+    sf_rows *rows;
+
+    if (!credential) {
+        return AUTH_USER_NOT_FOUND;
+    }
+    request->error = sf_db_run(&caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows);
+    if (request->error) {
+        return AUTH_GENERAL_ERROR; /* mod_auth_basic makes it 500, our error filter 503 again */
+    }
+    if (sf_rows_count(rows) == 0) {
+        return AUTH_USER_NOT_FOUND;
+    }
+    if (!matches(password, sf_rows_value(rows, 0, 0))) {
+        return AUTH_DENIED;
+    }
+    request->generation = sf_rows_value(rows, 0, 1);
+    request->credential_checked = 1;
+    return AUTH_GRANTED;
+}
+
+void sf_auth_register(apr_pool_t *pool)
+{
+    static const authn_provider provider = {check_password, NULL};
+
+    ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "serverless", AUTHN_PROVIDER_VERSION,
+                              &provider, AP_AUTH_INTERNAL_PER_CONF);
+}
+
+const sf_error *sf_auth_take_user(sf_request *request)
+{
+    request_rec *r = request->r;
+
+    if (!r->user) {
+        const sf_caller caller = {r->pool, r->server, r};
+
+        sf_log(&caller, APLOG_ERR, "SF0007",
+               "refused: no authentication is configured for this Location (AuthType, "
+               "AuthBasicProvider serverless, Require valid-user)");
+        return sf_error_of_status(r->pool, HTTP_FORBIDDEN);
+    }
+    request->credential = credential_of(r->pool, r->user);
+    return request->credential ? NULL : sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
+}
+
+void sf_auth_challenge(request_rec *r)
+{
+    ap_note_auth_failure(r);
+}

@@ -1,0 +1,119 @@
+#include "core/check_config.h"
+
+#include "core/config.h"
+
+#include <apr_strings.h>
+#include <http_config.h>
+#include <http_log.h>
+#include <stdlib.h>
+#include <string.h>
+
+APLOG_USE_MODULE(serverless_functions);
+
+/* mod_dbd keeps its configuration to itself, so it is read from the configuration's tree. */
+typedef struct {
+    const char *driver;
+    int min;
+    int keep;
+    int max;
+    int persist;
+} dbd_settings;
+
+/* The first argument of the last directive of this name in the list, or `otherwise`. */
+static const char *argument(apr_pool_t *pool, const ap_directive_t *list, const char *name,
+                            const char *otherwise)
+{
+    for (; list; list = list->next) {
+        if (ap_cstr_casecmp(list->directive, name) == 0) {
+            const char *rest = list->args;
+
+            otherwise = ap_getword_conf(pool, &rest);
+        }
+    }
+    return otherwise;
+}
+
+/* What stands in this server's <VirtualHost>; NULL for the main server. */
+static const ap_directive_t *virtual_host(const server_rec *s)
+{
+    const ap_directive_t *node;
+
+    for (node = ap_conftree; node; node = node->next) {
+        if (s->is_virtual && s->defn_name
+            && ap_cstr_casecmp(node->directive, "<VirtualHost") == 0
+            && (unsigned)node->line_num == s->defn_line_number
+            && strcmp(node->filename, s->defn_name) == 0) {
+            return node->first_child;
+        }
+    }
+    return NULL;
+}
+
+/* Of a virtual host where it says so, else of the main server, else mod_dbd's default. */
+static const char *setting(apr_pool_t *pool, const server_rec *s, const char *name,
+                           const char *otherwise)
+{
+    return argument(pool, virtual_host(s), name, argument(pool, ap_conftree, name, otherwise));
+}
+
+static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *dbd)
+{
+    dbd->driver = setting(pool, s, "DBDriver", "");
+    dbd->min = atoi(setting(pool, s, "DBDMin", "1"));
+    dbd->keep = atoi(setting(pool, s, "DBDKeep", "2"));
+    dbd->max = atoi(setting(pool, s, "DBDMax", "10"));
+    dbd->persist = ap_cstr_casecmp(setting(pool, s, "DBDPersist", "On"), "On") == 0;
+}
+
+static const char *complaint(apr_pool_t *pool, const dbd_settings *dbd)
+{
+    if (!ap_find_linked_module("mod_dbd.c")) {
+        return "ServerlessFunctions needs mod_dbd: load it (LoadModule dbd_module)";
+    }
+    if (strcmp(dbd->driver, "pgsql") != 0) {
+        return *dbd->driver
+                   ? apr_psprintf(pool, "ServerlessFunctions needs \"DBDriver pgsql\", not \"%s\"",
+                                  dbd->driver)
+                   : "ServerlessFunctions needs a database: set \"DBDriver pgsql\" and DBDParams";
+    }
+    if (!dbd->persist) {
+        return "ServerlessFunctions needs \"DBDPersist On\": its statements are prepared";
+    }
+    if (dbd->min > dbd->keep || dbd->keep > dbd->max) {
+        return apr_psprintf(pool,
+                            "mod_dbd needs DBDMin <= DBDKeep <= DBDMax, but they are %d, %d, %d",
+                            dbd->min, dbd->keep, dbd->max);
+    }
+    if (sf_process.db_connections > dbd->max) {
+        return apr_psprintf(pool, "ServerlessDBConnections %d must not be above DBDMax %d",
+                            sf_process.db_connections, dbd->max);
+    }
+    return NULL;
+}
+
+int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    int least = 0;
+
+    (void)pconf;
+    (void)plog;
+    for (; s; s = s->next) {
+        dbd_settings dbd;
+        const char *wrong;
+
+        if (sf_server_config_of(s)->enabled != 1) {
+            continue;
+        }
+        read_settings(ptemp, s, &dbd);
+        wrong = complaint(ptemp, &dbd);
+        if (wrong) {
+            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "%s%s%s", wrong,
+                         s->is_virtual ? " in the virtual host " : "",
+                         s->is_virtual ? s->server_hostname : "");
+            return HTTP_INTERNAL_SERVER_ERROR;
+        }
+        least = least == 0 || dbd.max < least ? dbd.max : least;
+    }
+    sf_process.db_connections = sf_db_connections(least);
+    return OK;
+}

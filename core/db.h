@@ -1,0 +1,45 @@
+/* The database: named statements in, rows out. db.c alone knows mod_dbd, apr_dbd and libpq, and a
+ * caller never sees a connection: it is taken for one statement and given back before this returns,
+ * so that a slow client cannot hold one. */
+#ifndef SF_DB_H
+#define SF_DB_H
+
+#include "core/caller.h"
+#include "core/error.h"
+#include "statements.h"
+
+#define SF_DB_KEY_BYTES 32
+
+/* What a statement returned; lives as long as its caller's pool. */
+typedef struct sf_rows sf_rows;
+
+/* Runs a statement. `values` are its parameters as text, $1 first; NULL is SQL's NULL.
+ *
+ * Returns NULL and the rows, or an error: 503 where the database cannot be reached, has no free
+ * connection in time, took too long, or has another schema; 404 where a parent vanished meanwhile;
+ * 500 for the unexpected. A statement that reads is repeated once on a fresh connection if its own
+ * was lost; any statement is repeated if PostgreSQL says that it did not run (deadlock, serialization
+ * failure, forgotten plan). Everything else has been logged, and the database's text goes nowhere
+ * else. */
+const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id,
+                          const char *const *values, sf_rows **rows);
+
+/* How many rows there are. */
+int sf_rows_count(const sf_rows *rows);
+
+/* The text of a column, both counted from 0, or NULL for SQL's NULL. Valid as long as the rows. */
+const char *sf_rows_value(sf_rows *rows, int row, int column);
+
+/* The key with which page tokens are signed in the database that the rows came from. */
+const unsigned char *sf_rows_page_token_key(const sf_rows *rows);
+
+/* Fetches what mod_dbd exports. Called from post_config; returns 0 where mod_dbd is not loaded. */
+int sf_db_post_config(void);
+
+/* Asks mod_dbd to have this module see each new connection. Called when hooks are registered. */
+void sf_db_register_hooks(void);
+
+/* Makes the child ready and says in the error log if the schema does not fit. */
+void sf_db_child_init(apr_pool_t *pool, server_rec *s);
+
+#endif

@@ -1,0 +1,141 @@
+#include "core/dispatch.h"
+
+#include "core/auth.h"
+#include "core/operation.h"
+#include "core/reply.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <string.h>
+
+#define PLACEHOLDER_LENGTH 4 /* {ZH} */
+
+
+/* Paths ------------------------------------------------------------------------------------------ */
+
+/* Whether the path has the pattern's form. Each placeholder's part of it goes to `parts`, counted in
+ * `count`. */
+static int matches(const char *pattern, const char *path, const char **parts, apr_size_t *lengths,
+                   int *count)
+{
+    *count = 0;
+    while (*pattern) {
+        if (*pattern == '{') {
+            apr_size_t length = strcspn(path, "/");
+
+            if (length == 0) {
+                return 0;
+            }
+            parts[*count] = path;
+            lengths[(*count)++] = length;
+            path += length;
+            pattern += PLACEHOLDER_LENGTH;
+        }
+        else if (*pattern++ != *path++) {
+            return 0;
+        }
+    }
+    return *path == '\0';
+}
+
+/* The path's SIDs into the request; 0 where one is malformed or of the wrong kind. */
+static int read_sids(sf_request *request, const char *pattern, const char *const *parts,
+                     const apr_size_t *lengths)
+{
+    int i;
+
+    for (i = 0; i < request->sids; i++) {
+        const char *part = apr_pstrmemdup(request->r->pool, parts[i], lengths[i]);
+
+        pattern = strchr(pattern, '{') + 1;
+        if (sf_sid_parse(part, pattern, request->sid[i])) {
+            continue;
+        }
+        if (strncmp(pattern, "ZS", SF_SID_PREFIX) != 0) {
+            return 0;
+        }
+        request->unique_name = part;
+    }
+    return 1;
+}
+
+
+/* Methods ---------------------------------------------------------------------------------------- */
+
+/* Adds the route's method to a list for the Allow header. */
+static const char *allow(apr_pool_t *pool, const char *list, int method)
+{
+    const char *name = method == M_GET ? "GET, HEAD" : method == M_POST ? "POST" : "DELETE";
+
+    return list ? apr_pstrcat(pool, list, ", ", name, NULL) : name;
+}
+
+static const sf_error *answer_options(sf_request *request, const char *allowed)
+{
+    const sf_error *error = sf_operation_check_credential(request);
+
+    if (!error) {
+        apr_table_setn(request->r->headers_out, "Allow", allowed);
+        sf_reply_nothing(request);
+    }
+    return error;
+}
+
+
+/* Stages ----------------------------------------------------------------------------------------- */
+
+static const sf_error *route(sf_request *request, const char *path, const sf_route *routes)
+{
+    apr_pool_t *pool = request->r->pool;
+    const char *parts[SF_PATH_SIDS];
+    apr_size_t lengths[SF_PATH_SIDS];
+    const char *allowed = NULL;
+
+    for (; routes->pattern; routes++) {
+        if (!matches(routes->pattern, path, parts, lengths, &request->sids)) {
+            continue;
+        }
+        if (routes->method == request->r->method_number) {
+            return read_sids(request, routes->pattern, parts, lengths)
+                       ? routes->answer(request)
+                       : sf_error_not_found(pool, request->path);
+        }
+        allowed = allow(pool, allowed, routes->method);
+    }
+    request->sids = 0;
+    if (!allowed) {
+        return sf_error_not_found(pool, request->path);
+    }
+    allowed = apr_pstrcat(pool, allowed, ", OPTIONS", NULL);
+    return request->r->method_number == M_OPTIONS ? answer_options(request, allowed)
+                                                  : sf_error_method(pool, allowed);
+}
+
+int sf_dispatch(sf_request *request, const sf_route *routes)
+{
+    request_rec *r = request->r;
+    const char *path = r->uri + strlen(request->prefix);
+    const sf_error *error;
+
+    request->path = ap_os_escape_path(r->pool, path, 1);
+    error = sf_auth_take_user(request);
+    if (!error) {
+        error = route(request, path, routes);
+        if (error) {
+            const sf_error *unauthenticated = sf_operation_check_credential(request);
+
+            error = unauthenticated ? unauthenticated : error;
+        }
+    }
+    if (!error) {
+        return OK;
+    }
+    if (error->status == AP_FILTER_ERROR) {
+        return AP_FILTER_ERROR;
+    }
+    if (error->status == HTTP_UNAUTHORIZED) {
+        sf_auth_challenge(r);
+    }
+    sf_reply_error(r, error);
+    return OK;
+}

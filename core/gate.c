@@ -1,0 +1,52 @@
+#include "core/gate.h"
+
+#include <apr_thread_cond.h>
+#include <apr_thread_mutex.h>
+
+static struct {
+    apr_thread_mutex_t *mutex;
+    apr_thread_cond_t *place_free;
+    int places;
+} gate;
+
+apr_status_t sf_gate_init(apr_pool_t *pool, int places)
+{
+    apr_status_t rv = apr_thread_mutex_create(&gate.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+
+    if (rv == APR_SUCCESS) {
+        rv = apr_thread_cond_create(&gate.place_free, pool);
+    }
+    gate.places = places;
+    return rv;
+}
+
+apr_status_t sf_gate_enter(apr_interval_time_t timeout)
+{
+    apr_time_t deadline = 0;
+    apr_status_t rv = APR_SUCCESS;
+
+    apr_thread_mutex_lock(gate.mutex);
+    while (gate.places == 0 && rv == APR_SUCCESS) {
+        apr_time_t now = apr_time_now();
+
+        deadline = deadline ? deadline : now + timeout;
+        rv = now < deadline ? apr_thread_cond_timedwait(gate.place_free, gate.mutex, deadline - now)
+                            : APR_TIMEUP;
+        if (APR_STATUS_IS_TIMEUP(rv) && gate.places > 0) {
+            rv = APR_SUCCESS; /* freed at the last moment */
+        }
+    }
+    if (rv == APR_SUCCESS) {
+        gate.places--;
+    }
+    apr_thread_mutex_unlock(gate.mutex);
+    return rv;
+}
+
+void sf_gate_leave(void)
+{
+    apr_thread_mutex_lock(gate.mutex);
+    gate.places++;
+    apr_thread_cond_signal(gate.place_free);
+    apr_thread_mutex_unlock(gate.mutex);
+}

@@ -1,0 +1,20 @@
+/* How many requests of a child may hold a database connection at once. mod_dbd's own pool waits for
+ * a connection without a limit (apr_reslist_acquire, its timeout is never set); whoever passes this
+ * gate first never waits there. */
+#ifndef SF_GATE_H
+#define SF_GATE_H
+
+#include <apr_errno.h>
+#include <apr_pools.h>
+#include <apr_time.h>
+
+/* Makes the child's gate. Called from child_init. */
+apr_status_t sf_gate_init(apr_pool_t *pool, int places);
+
+/* Waits at most `timeout` microseconds for a place: APR_SUCCESS, or APR_TIMEUP. */
+apr_status_t sf_gate_enter(apr_interval_time_t timeout);
+
+/* Gives the place back. */
+void sf_gate_leave(void);
+
+#endif

@@ -1,0 +1,31 @@
+#include "core/json.h"
+
+#include <stdlib.h>
+
+static apr_status_t release(void *object)
+{
+    json_object_put(object);
+    return APR_SUCCESS;
+}
+
+json_object *sf_json_object(apr_pool_t *pool)
+{
+    json_object *object = json_object_new_object();
+
+    if (!object) {
+        abort(); /* as apr does when memory ends */
+    }
+    apr_pool_cleanup_register(pool, object, release, apr_pool_cleanup_null);
+    return object;
+}
+
+void sf_json_add(json_object *object, const char *name, json_object *value)
+{
+    json_object_object_add_ex(object, name, value, JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}
+
+const char *sf_json_text(json_object *object, apr_size_t *length)
+{
+    return json_object_to_json_string_length(
+        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, length);
+}

@@ -1,0 +1,18 @@
+/* json-c, with its objects owned by pools. */
+#ifndef SF_JSON_H
+#define SF_JSON_H
+
+#include <apr_pools.h>
+#include <json-c/json.h>
+
+/* A new object that lives as long as `pool`. Never NULL. */
+json_object *sf_json_object(apr_pool_t *pool);
+
+/* Adds or replaces a member; the object then owns `value` (NULL is JSON's null). `name` must outlive
+ * the object. */
+void sf_json_add(json_object *object, const char *name, json_object *value);
+
+/* The object as compact JSON, valid until it next changes; its length in bytes goes to `length`. */
+const char *sf_json_text(json_object *object, apr_size_t *length);
+
+#endif

@@ -1,0 +1,82 @@
+#include "core/operation.h"
+
+#include <string.h>
+
+static int path_parameters(const sf_request *request, const char **to)
+{
+    int count = 0;
+    int i;
+
+    for (i = 0; i < request->sids; i++) {
+        const int by_name = i == 0 && request->unique_name;
+
+        to[count++] = by_name ? NULL : request->sid[i];
+        if (i == 0) {
+            to[count++] = request->unique_name;
+        }
+    }
+    return count;
+}
+
+static const sf_error *error_of(const sf_request *request, const char *outcome,
+                                const sf_outcome *outcomes)
+{
+    apr_pool_t *pool = request->r->pool;
+
+    if (strcmp(outcome, "ok") == 0) {
+        return NULL;
+    }
+    if (strcmp(outcome, "unauthenticated") == 0) {
+        return sf_error_of_status(pool, HTTP_UNAUTHORIZED);
+    }
+    if (strcmp(outcome, "not_found") == 0) {
+        return sf_error_not_found(pool, request->path);
+    }
+    for (; outcomes && outcomes->name; outcomes++) {
+        if (strcmp(outcome, outcomes->name) == 0) {
+            return sf_error_make(pool, outcomes->status, "%s", outcomes->message);
+        }
+    }
+    return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
+}
+
+const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
+                                 const char *const *values, const sf_outcome *outcomes,
+                                 sf_rows **rows)
+{
+    const sf_caller caller = {request->r->pool, request->r->server, request->r};
+    const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
+    const sf_error *error;
+    int used = 2;
+    int i;
+
+    all[0] = request->credential;
+    all[1] = request->generation;
+    used += path_parameters(request, all + used);
+    for (i = 0; i < count; i++) {
+        all[used++] = values[i];
+    }
+    error = sf_db_run(&caller, id, all, rows);
+    if (error) {
+        return error->status == HTTP_NOT_FOUND
+                   ? sf_error_not_found(request->r->pool, request->path)
+                   : error;
+    }
+    request->credential_checked = 1;
+    return error_of(request, sf_rows_value(*rows, 0, 0), outcomes);
+}
+
+const sf_error *sf_operation_check_credential(sf_request *request)
+{
+    const int sids = request->sids;
+    const sf_error *error;
+    sf_rows *rows;
+
+    if (request->credential_checked) {
+        return NULL;
+    }
+    request->sids = 0; /* it takes none */
+    error = sf_operation_run(request, SF_STATEMENT_CREDENTIAL_CHECK, 0, NULL, NULL, &rows);
+    request->sids = sids;
+    return error;
+}

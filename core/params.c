@@ -1,0 +1,203 @@
+#include "core/params.h"
+
+#include "core/body.h"
+#include "core/config.h"
+#include "core/utf8.h"
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <string.h>
+
+#define FORM_TYPE "application/x-www-form-urlencoded"
+
+typedef struct {
+    const sf_request *request;
+    const sf_param *params;
+    const char **values;
+} reading;
+
+static const sf_error *bad(const reading *in, const char *name, const char *why)
+{
+    return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST, "%s %s", name, why);
+}
+
+
+/* The kinds -------------------------------------------------------------------------------------- */
+
+static const sf_error *check_length(const reading *in, const sf_param *param, const char *value)
+{
+    int length = sf_utf8_length(value);
+
+    if (length < 0) {
+        return bad(in, param->name, "is not valid UTF-8");
+    }
+    if (length > param->maximum) {
+        return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
+                             "%s must not be longer than %d characters", param->name,
+                             param->maximum);
+    }
+    return NULL;
+}
+
+/* A UniqueName stands for the SID in paths, so it must not look like one, nor like "." or "..". */
+static const sf_error *check_unique_name(const reading *in, const sf_param *param,
+                                         const char *value)
+{
+    char digits[SF_SID_DIGITS + 1];
+    const char *at;
+
+    for (at = value; apr_isalnum(*at) || (*at && strchr("-_.", *at)); at++) {
+    }
+    if (*at || !apr_isalnum(*value)) {
+        return bad(in, param->name,
+                   "must begin with a letter or digit and consist of letters, digits, "
+                   "'-', '_' and '.'");
+    }
+    if (sf_sid_parse(value, "ZS", digits)) {
+        return bad(in, param->name, "must not look like a SID");
+    }
+    return NULL;
+}
+
+static const sf_error *check_flag(const reading *in, const sf_param *param, const char **value)
+{
+    if (ap_cstr_casecmp(*value, "true") == 0) {
+        *value = "t";
+    }
+    else if (ap_cstr_casecmp(*value, "false") == 0) {
+        *value = "f";
+    }
+    else {
+        return bad(in, param->name, "must be true or false");
+    }
+    return NULL;
+}
+
+static const sf_error *check(const reading *in, const sf_param *param, const char **value)
+{
+    const sf_error *error = NULL;
+
+    if (!*value || !**value) {
+        if (param->required) {
+            return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
+                                 "Missing required parameter %s in the post body", param->name);
+        }
+        return *value ? bad(in, param->name, "must not be empty") : NULL;
+    }
+    if (param->kind != SF_FLAG) {
+        error = check_length(in, param, *value);
+    }
+    if (!error && param->kind == SF_UNIQUE_NAME) {
+        error = check_unique_name(in, param, *value);
+    }
+    if (!error && param->kind == SF_FLAG) {
+        error = check_flag(in, param, value);
+    }
+    return error;
+}
+
+
+/* From bytes to values --------------------------------------------------------------------------- */
+
+static const sf_error *decode(const reading *in, char *text)
+{
+    switch (ap_unescape_urlencoded(text)) {
+    case OK:
+        return NULL;
+    case HTTP_NOT_FOUND: /* so it says of %00 */
+        return bad(in, "The parameters", "must not contain NUL");
+    default:
+        return bad(in, "The parameters", "have a malformed percent-encoding");
+    }
+}
+
+static const sf_error *keep(const reading *in, const char *name, const char *value)
+{
+    int i;
+
+    for (i = 0; in->params[i].name; i++) {
+        if (strcmp(name, in->params[i].name) == 0) {
+            if (in->values[i]) {
+                return bad(in, name, "is given more than once");
+            }
+            in->values[i] = value;
+        }
+    }
+    return NULL;
+}
+
+static const sf_error *split(const reading *in, char *text)
+{
+    const sf_error *error = NULL;
+    char *last;
+    char *name;
+
+    for (name = apr_strtok(text, "&", &last); name && !error; name = apr_strtok(NULL, "&", &last)) {
+        char *value = strchr(name, '=');
+
+        if (value) {
+            *value++ = '\0';
+        }
+        else {
+            value = apr_pstrdup(in->request->r->pool, "");
+        }
+        error = decode(in, name);
+        error = error ? error : decode(in, value);
+        error = error ? error : keep(in, name, value);
+    }
+    return error;
+}
+
+static int is_form_type(const char *type)
+{
+    size_t length = strlen(FORM_TYPE);
+
+    return type && ap_cstr_casecmpn(type, FORM_TYPE, length) == 0
+           && strchr("; \t", type[length]) != NULL; /* or the end */
+}
+
+/* The form as sent. A body of another type is not read, and one without a type must be empty. */
+static const sf_error *read_form(const reading *in, char **text)
+{
+    request_rec *r = in->request->r;
+    const char *type = apr_table_get(r->headers_in, "Content-Type");
+    const sf_error *error;
+    apr_size_t length;
+
+    if (type && !is_form_type(type)) {
+        return sf_error_of_status(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE);
+    }
+    error = sf_body_read(r, sf_form_limit(r), text, &length);
+    if (error) {
+        return error;
+    }
+    if (!type && length > 0) {
+        return sf_error_of_status(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE);
+    }
+    return strlen(*text) == length ? NULL : bad(in, "The body", "must not contain NUL");
+}
+
+const sf_error *sf_params_read(const sf_request *request, const sf_param *params,
+                               const char **values)
+{
+    reading in = {request, params, values};
+    const sf_error *error = NULL;
+    char *text;
+    int i;
+
+    for (i = 0; params[i].name; i++) {
+        values[i] = NULL;
+    }
+    if (sf_request_is_read(request)) {
+        text = apr_pstrdup(request->r->pool, request->r->args ? request->r->args : "");
+    }
+    else {
+        error = read_form(&in, &text);
+    }
+    error = error ? error : split(&in, text);
+    for (i = 0; params[i].name && !error; i++) {
+        error = check(&in, &params[i], &values[i]);
+    }
+    return error;
+}

@@ -1,0 +1,30 @@
+/* Parameters: the query of a GET, the form of a POST. What an operation takes is a table; whatever
+ * is not in it is ignored, as the API does. */
+#ifndef SF_PARAMS_H
+#define SF_PARAMS_H
+
+#include "core/request.h"
+
+#define SF_PARAMS_MAX 8
+
+typedef enum {
+    SF_TEXT,        /* any Unicode, up to `maximum` characters, not empty */
+    SF_UNIQUE_NAME, /* letters, digits, '-', '_' and '.', as it stands in paths and host names */
+    SF_FLAG         /* true or false in any case; handed on as "t" or "f" */
+} sf_param_kind;
+
+typedef struct {
+    const char *name;
+    sf_param_kind kind;
+    int maximum; /* characters */
+    int required;
+} sf_param;
+
+/* Reads the parameters that `params` (ended by a NULL name, at most SF_PARAMS_MAX) describes into
+ * `values`, in that order; an absent one is NULL. Returns NULL, or an error: 400 for a missing,
+ * repeated, overlong or malformed one, 415 for another content type than a form's, and what
+ * sf_body_read returns. */
+const sf_error *sf_params_read(const sf_request *request, const sf_param *params,
+                               const char **values);
+
+#endif

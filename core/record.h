@@ -1,0 +1,29 @@
+/* Rows as JSON: one json-c object per resource, filled again for each row. A tree of a thousand rows
+ * would cost json-c several times what it must. */
+#ifndef SF_RECORD_H
+#define SF_RECORD_H
+
+#include "core/db.h"
+#include "core/resource.h"
+
+typedef struct sf_record sf_record;
+
+/* A record for rows of this resource, which the client reaches at `base_url`. */
+sf_record *sf_record_make(apr_pool_t *pool, const sf_resource *resource, const char *base_url);
+
+/* Row `row` as JSON text, valid until the next call; its length in bytes goes to `length`. */
+const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length);
+
+/* The address of the row that was last made text. */
+const char *sf_record_url(const sf_record *record);
+
+/* The column of the property with this SID prefix, or -1. */
+int sf_record_column(const sf_resource *resource, const char *prefix);
+
+/* Writes a route's path with each {XX} replaced by the row's SID of that prefix, to where there is
+ * room for sf_record_path_room() bytes. Returns where the terminating NUL stands. */
+char *sf_record_path(char *to, const char *pattern, const sf_resource *resource, sf_rows *rows,
+                     int row);
+apr_size_t sf_record_path_room(const char *pattern);
+
+#endif

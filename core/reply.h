@@ -1,0 +1,23 @@
+/* Answers: JSON out to the client. By the time one begins, the database has been let go. */
+#ifndef SF_REPLY_H
+#define SF_REPLY_H
+
+#include "core/db.h"
+#include "core/page.h"
+#include "core/resource.h"
+
+/* One resource: the first row, with `status`; 201 also says where the new resource is. */
+void sf_reply_record(const sf_request *request, int status, const sf_resource *resource,
+                     sf_rows *rows);
+
+/* A page of a list, row by row, and its meta. */
+void sf_reply_list(const sf_request *request, const sf_resource *resource, sf_rows *rows,
+                   const sf_page *page, const sf_page_scope *scope);
+
+/* 204. */
+void sf_reply_nothing(const sf_request *request);
+
+/* An error, with the headers that belong to it. */
+void sf_reply_error(request_rec *r, const sf_error *error);
+
+#endif

@@ -1,0 +1,57 @@
+#include "core/request.h"
+
+#include "core/config.h"
+
+#include <apr_strings.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+APLOG_USE_MODULE(serverless_functions);
+
+sf_request *sf_request_of(request_rec *r)
+{
+    sf_request *request = ap_get_module_config(r->request_config, &serverless_functions_module);
+
+    if (!request) {
+        request = apr_pcalloc(r->pool, sizeof(*request));
+        request->r = r;
+        ap_set_module_config(r->request_config, &serverless_functions_module, request);
+    }
+    return request;
+}
+
+const char *sf_request_id(request_rec *r)
+{
+    unsigned char noise[SF_SID_DIGITS / 2];
+    char *id;
+
+    if (r->log_id && strncmp(r->log_id, "RQ", SF_SID_PREFIX) == 0) {
+        return r->log_id;
+    }
+    id = apr_palloc(r->pool, SF_SID_LENGTH + 1);
+    if (RAND_bytes(noise, sizeof(noise)) != 1) {
+        ap_random_insecure_bytes(noise, sizeof(noise));
+    }
+    id[0] = 'R';
+    id[1] = 'Q';
+    ap_bin2hex(noise, sizeof(noise), id + SF_SID_PREFIX);
+    return r->log_id = id;
+}
+
+int sf_request_is_read(const sf_request *request)
+{
+    return request->r->method_number == M_GET; /* of HEAD, too */
+}
+
+const char *sf_request_base_url(const sf_request *request)
+{
+    const char *fixed = sf_dir_config_of(request->r)->base_url;
+
+    if (fixed) {
+        return apr_pstrcat(request->r->pool, fixed, request->prefix, NULL);
+    }
+    return ap_construct_url(request->r->pool, request->prefix, request->r);
+}

@@ -1,0 +1,62 @@
+/* A resource of the API: one description serves to create, fetch, update and list it. */
+#ifndef SF_RESOURCE_H
+#define SF_RESOURCE_H
+
+#include "core/operation.h"
+#include "core/params.h"
+#include "core/request.h"
+
+#define SF_PROPERTIES_MAX 16
+
+typedef enum {
+    SF_AS_SID,  /* a uuid; `detail` is the SID's prefix */
+    SF_AS_TEXT,
+    SF_AS_FLAG, /* PostgreSQL's t or f */
+    SF_AS_DATE, /* seconds since 1970 */
+    SF_AS_URL,  /* the resource's own address; has no column */
+    SF_AS_LINK  /* in "links": the address with `detail` after it; has no column */
+} sf_property_kind;
+
+typedef struct {
+    const char *name;
+    sf_property_kind kind;
+    const char *detail;
+} sf_property;
+
+typedef struct {
+    const char *key;     /* of the array in a list */
+    const char *pattern; /* its route, "/Services/{ZS}/Functions/{ZH}"; each {XX} stands for the
+                            property of that prefix */
+
+    /* In the order of the statements' columns, which the outcome precedes; then the address and the
+     * links. Ends with a NULL name. */
+    const sf_property *properties;
+
+    const sf_outcome *outcomes; /* may be NULL */
+} sf_resource;
+
+/* The five verbs. Each reads what the client sent, runs one statement and answers. They return NULL
+ * once the answer is on its way, or the error to answer with. */
+
+/* 201 and the new resource; the statement takes `params` in their order. */
+const sf_error *sf_resource_create(sf_request *request, const sf_resource *resource,
+                                   sf_statement_id id, const sf_param *params);
+
+/* 200 and the resource. */
+const sf_error *sf_resource_fetch(sf_request *request, const sf_resource *resource,
+                                  sf_statement_id id);
+
+/* 200 and a page; the statement takes the row to begin at, the row to end before, and the page's
+ * size, and returns one row more where another page follows. */
+const sf_error *sf_resource_list(sf_request *request, const sf_resource *resource,
+                                 sf_statement_id id);
+
+/* 200 and the changed resource; the statement takes `params` in their order. */
+const sf_error *sf_resource_update(sf_request *request, const sf_resource *resource,
+                                   sf_statement_id id, const sf_param *params);
+
+/* 204. */
+const sf_error *sf_resource_delete(sf_request *request, const sf_resource *resource,
+                                   sf_statement_id id);
+
+#endif

@@ -1,0 +1,18 @@
+/* SIDs: two capital letters for the kind, then 128 bits as 32 hex digits. The database keeps the
+ * bits alone, as a uuid. */
+#ifndef SF_SID_H
+#define SF_SID_H
+
+#define SF_SID_PREFIX 2
+#define SF_SID_DIGITS 32
+#define SF_SID_LENGTH (SF_SID_PREFIX + SF_SID_DIGITS)
+
+/* Reads the SID `text` of the kind `prefix` ("ZH"). Returns 1 and its digits in lower case, which
+ * PostgreSQL takes for a uuid, or 0 where it is not one; upper-case digits are accepted. */
+int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS + 1]);
+
+/* Writes the SID of kind `prefix` for a uuid as PostgreSQL prints it (lower case, with hyphens).
+ * Returns where the terminating NUL stands. */
+char *sf_sid_write(char *to, const char *prefix, const char *uuid);
+
+#endif

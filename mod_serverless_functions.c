@@ -1,0 +1,353 @@
+/* Licensed under the Apache License, Version 2.0; see LICENSE.
+ *
+ * The module as httpd sees it: its record, its directives and its hooks. What the API is, handlers/
+ * knows. */
+#include "core/auth.h"
+#include "core/check_config.h"
+#include "core/config.h"
+#include "core/db.h"
+#include "core/http_errors.h"
+#include "handlers/routes.h"
+
+#include <apr_strings.h>
+#include <apr_uri.h>
+#include <http_config.h>
+#include <http_core.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The one symbol that is not hidden. */
+module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibility("default")));
+
+
+/* Configuration ---------------------------------------------------------------------------------- */
+
+#define COLLECTION "/Services"
+
+#define DEFAULT_FORM_LIMIT (256 * 1024)
+#define DEFAULT_DELETE_LIMIT apr_time_from_sec(60)
+#define DEFAULT_DB_CONNECTIONS 4
+#define DEFAULT_DB_TIMEOUT apr_time_from_sec(2)
+
+sf_process_config sf_process;
+
+static void *create_dir_config(apr_pool_t *pool, char *path)
+{
+    sf_dir_config *config = apr_pcalloc(pool, sizeof(*config));
+
+    (void)path;
+    config->enabled = SF_UNSET;
+    config->form_limit = SF_UNSET;
+    config->delete_limit = SF_UNSET;
+    return config;
+}
+
+static void *merge_dir_config(apr_pool_t *pool, void *parent, void *child)
+{
+    sf_dir_config *merged = apr_pcalloc(pool, sizeof(*merged));
+    const sf_dir_config *base = parent;
+    const sf_dir_config *own = child;
+
+    merged->enabled = own->enabled != SF_UNSET ? own->enabled : base->enabled;
+    merged->prefix = own->prefix ? own->prefix : base->prefix;
+    merged->base_url = own->base_url ? own->base_url : base->base_url;
+    merged->form_limit = own->form_limit != SF_UNSET ? own->form_limit : base->form_limit;
+    merged->delete_limit = own->delete_limit != SF_UNSET ? own->delete_limit : base->delete_limit;
+    return merged;
+}
+
+static void *create_server_config(apr_pool_t *pool, server_rec *s)
+{
+    sf_server_config *config = apr_pcalloc(pool, sizeof(*config));
+
+    (void)s;
+    config->enabled = SF_UNSET;
+    return config;
+}
+
+/* A <Location> of the main server is every virtual host's, too. */
+static void *merge_server_config(apr_pool_t *pool, void *parent, void *child)
+{
+    sf_server_config *merged = apr_pcalloc(pool, sizeof(*merged));
+    const sf_server_config *base = parent;
+    const sf_server_config *own = child;
+
+    merged->enabled = own->enabled != SF_UNSET ? own->enabled : base->enabled;
+    return merged;
+}
+
+const sf_dir_config *sf_dir_config_of(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &serverless_functions_module);
+}
+
+const sf_server_config *sf_server_config_of(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &serverless_functions_module);
+}
+
+apr_off_t sf_form_limit(const request_rec *r)
+{
+    const apr_off_t limit = sf_dir_config_of(r)->form_limit;
+
+    return limit != SF_UNSET ? limit : DEFAULT_FORM_LIMIT;
+}
+
+apr_interval_time_t sf_delete_limit(const request_rec *r)
+{
+    const apr_interval_time_t limit = sf_dir_config_of(r)->delete_limit;
+
+    return limit != SF_UNSET ? limit : DEFAULT_DELETE_LIMIT;
+}
+
+int sf_db_connections(int maximum)
+{
+    if (sf_process.db_connections != SF_UNSET) {
+        return sf_process.db_connections;
+    }
+    return maximum < DEFAULT_DB_CONNECTIONS ? maximum : DEFAULT_DB_CONNECTIONS;
+}
+
+apr_interval_time_t sf_db_timeout(void)
+{
+    return sf_process.db_timeout != SF_UNSET ? sf_process.db_timeout : DEFAULT_DB_TIMEOUT;
+}
+
+
+/* Directives ------------------------------------------------------------------------------------- */
+
+static const char *wrong(cmd_parms *cmd, const char *what)
+{
+    return apr_psprintf(cmd->pool, "%s %s", cmd->cmd->name, what);
+}
+
+/* A time with its unit ("500ms", "2s"), above 0; seconds where none is given. */
+static const char *read_time(cmd_parms *cmd, const char *text, apr_interval_time_t *time)
+{
+    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < 1000) {
+        return wrong(cmd, "takes a time of at least 1ms, such as 2s or 500ms");
+    }
+    return NULL;
+}
+
+static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
+{
+    sf_server_config *server
+        = ap_get_module_config(cmd->server->module_config, &serverless_functions_module);
+    sf_dir_config *config = dir;
+    const apr_size_t length = cmd->path ? strlen(cmd->path) : 0;
+    const apr_size_t tail = strlen(COLLECTION);
+    const char *misplaced
+        = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_LIMIT | NOT_IN_HTACCESS);
+
+    if (misplaced) {
+        return misplaced;
+    }
+    config->enabled = on;
+    if (!on) {
+        return NULL;
+    }
+    if (length < tail || strcmp(cmd->path + length - tail, COLLECTION) != 0) {
+        return wrong(cmd, "belongs into <Location \"/v1/Services\">");
+    }
+    config->prefix = apr_pstrmemdup(cmd->pool, cmd->path, length - tail);
+    server->enabled = 1;
+    return NULL;
+}
+
+static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
+{
+    sf_dir_config *config = dir;
+    apr_uri_t parsed;
+
+    if (apr_uri_parse(cmd->temp_pool, url, &parsed) != APR_SUCCESS || !parsed.scheme
+        || (strcmp(parsed.scheme, "https") != 0 && strcmp(parsed.scheme, "http") != 0)
+        || !parsed.hostname || !*parsed.hostname || parsed.query || parsed.fragment
+        || parsed.user || url[strlen(url) - 1] == '/') {
+        return wrong(cmd, "takes a URL such as https://serverless.example.com, without a slash "
+                          "at its end");
+    }
+    config->base_url = url;
+    return NULL;
+}
+
+static const char *set_form_limit(cmd_parms *cmd, void *dir, const char *bytes)
+{
+    sf_dir_config *config = dir;
+    char *end;
+
+    if (apr_strtoff(&config->form_limit, bytes, &end, 10) != APR_SUCCESS || *end
+        || config->form_limit < 1 || config->form_limit > 1024 * 1024 * 1024) {
+        return wrong(cmd, "takes a number of bytes from 1 to 1073741824");
+    }
+    return NULL;
+}
+
+static const char *set_delete_timeout(cmd_parms *cmd, void *dir, const char *time)
+{
+    sf_dir_config *config = dir;
+
+    return read_time(cmd, time, &config->delete_limit);
+}
+
+static const char *set_db_connections(cmd_parms *cmd, void *dir, const char *count)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    char *end;
+    const long value = strtol(count, &end, 10);
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (*end || end == count || value < 1 || value > 1000) {
+        return wrong(cmd, "takes a number from 1 to 1000");
+    }
+    sf_process.db_connections = (int)value;
+    return NULL;
+}
+
+static const char *set_db_timeout(cmd_parms *cmd, void *dir, const char *time)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    return misplaced ? misplaced : read_time(cmd, time, &sf_process.db_timeout);
+}
+
+static const command_rec directives[] = {
+    AP_INIT_FLAG("ServerlessFunctions", set_enabled, NULL, ACCESS_CONF,
+                 "On to serve the Functions API in this Location"),
+    AP_INIT_TAKE1("ServerlessBaseURL", set_base_url, NULL, RSRC_CONF | ACCESS_CONF,
+                  "scheme and host of the URLs in answers; by default those of the request"),
+    AP_INIT_TAKE1("ServerlessFormLimit", set_form_limit, NULL, RSRC_CONF | ACCESS_CONF,
+                  "the most bytes a form may have"),
+    AP_INIT_TAKE1("ServerlessDeleteTimeout", set_delete_timeout, NULL, RSRC_CONF | ACCESS_CONF,
+                  "how long deleting a Service may take"),
+    AP_INIT_TAKE1("ServerlessDBConnections", set_db_connections, NULL, RSRC_CONF,
+                  "how many of mod_dbd's connections a child uses at once"),
+    AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
+                  "how long a request waits for a connection"),
+    {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
+};
+
+
+/* Hooks ------------------------------------------------------------------------------------------ */
+
+static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    sf_process.db_connections = SF_UNSET;
+    sf_process.db_timeout = SF_UNSET;
+    return OK;
+}
+
+static int any_enabled(const server_rec *s)
+{
+    for (; s; s = s->next) {
+        if (sf_server_config_of(s)->enabled == 1) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    (void)pconf;
+    (void)plog;
+    (void)ptemp;
+    if (any_enabled(s) && !sf_db_post_config()) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "ServerlessFunctions needs mod_dbd");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}
+
+static void child_init(apr_pool_t *pool, server_rec *s)
+{
+    if (any_enabled(s)) {
+        sf_db_child_init(pool, s);
+    }
+}
+
+/* The id that ErrorLogFormat's %L shows is the one the client gets. */
+static int generate_log_id(const conn_rec *c, const request_rec *r, const char **id)
+{
+    (void)c;
+    if (!r || sf_server_config_of(r->server)->enabled != 1) {
+        return DECLINED;
+    }
+    *id = sf_request_id((request_rec *)r);
+    return OK;
+}
+
+static int post_read_request(request_rec *r)
+{
+    if (sf_server_config_of(r->server)->enabled == 1) {
+        apr_table_setn(r->err_headers_out, "Twilio-Request-Id", sf_request_id(r));
+    }
+    return DECLINED;
+}
+
+/* Runs after Alias, RewriteRule and ProxyPass have declined. There is no file behind the path, so
+ * nobody need look for one; the file name has no suffix that mod_mime could read something into. */
+static int translate_name(request_rec *r)
+{
+    const sf_dir_config *config = sf_dir_config_of(r);
+    sf_request *request;
+
+    if (config->enabled != 1 || r->proxyreq) {
+        return DECLINED;
+    }
+    request = sf_request_of(r);
+    request->claimed = 1;
+    request->prefix = config->prefix;
+    r->handler = "serverless-functions";
+    r->filename = apr_pstrdup(r->pool, COLLECTION);
+    sf_http_errors_suppress_documents(r);
+    return OK;
+}
+
+static int map_to_storage(request_rec *r)
+{
+    return sf_dir_config_of(r)->enabled == 1 && sf_request_of(r)->claimed ? OK : DECLINED;
+}
+
+static int handler(request_rec *r)
+{
+    if (sf_dir_config_of(r)->enabled != 1 || !sf_request_of(r)->claimed) {
+        return DECLINED;
+    }
+    return sf_dispatch(sf_request_of(r), sf_routes);
+}
+
+static void register_hooks(apr_pool_t *pool)
+{
+    static const char *const after_dbd[] = {"mod_dbd.c", NULL};
+
+    ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, after_dbd, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, after_dbd, NULL, APR_HOOK_MIDDLE);
+    ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_insert_error_filter(sf_http_errors_insert, NULL, NULL, APR_HOOK_LAST);
+    sf_http_errors_register();
+    sf_auth_register(pool);
+    sf_db_register_hooks();
+}
+
+AP_DECLARE_MODULE(serverless_functions) = {
+    STANDARD20_MODULE_STUFF, create_dir_config, merge_dir_config, create_server_config,
+    merge_server_config, directives, register_hooks,
+    AP_MODULE_FLAG_NONE,
+};
