@@ -51,7 +51,7 @@ static int read_sids(sf_request *request, const char *pattern, const char *const
         if (sf_sid_parse(part, pattern, request->sid[i])) {
             continue;
         }
-        if (strncmp(pattern, "ZS", SF_SID_PREFIX) != 0) {
+        if (strncmp(pattern, "ZS", SF_SID_PREFIX) != 0 || !sf_unique_name_is_valid(part)) {
             return 0;
         }
         request->unique_name = part;

@@ -4,7 +4,6 @@
 #include "core/config.h"
 #include "core/utf8.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <string.h>
@@ -40,16 +39,13 @@ static const sf_error *check_length(const reading *in, const sf_param *param, co
     return NULL;
 }
 
-/* A UniqueName stands for the SID in paths, so it must not look like one, nor like "." or "..". */
+/* A UniqueName stands for the SID in paths, so it must not look like one. */
 static const sf_error *check_unique_name(const reading *in, const sf_param *param,
                                          const char *value)
 {
     char digits[SF_SID_DIGITS + 1];
-    const char *at;
 
-    for (at = value; apr_isalnum(*at) || (*at && strchr("-_.", *at)); at++) {
-    }
-    if (*at || !apr_isalnum(*value)) {
+    if (!sf_unique_name_is_valid(value)) {
         return bad(in, param->name,
                    "must begin with a letter or digit and consist of letters, digits, "
                    "'-', '_' and '.'");

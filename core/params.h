@@ -9,7 +9,7 @@
 
 typedef enum {
     SF_TEXT,        /* any Unicode, up to `maximum` characters, not empty */
-    SF_UNIQUE_NAME, /* letters, digits, '-', '_' and '.', as it stands in paths and host names */
+    SF_UNIQUE_NAME, /* as sf_unique_name_is_valid() has it, up to `maximum` characters */
     SF_FLAG         /* true or false in any case; handed on as "t" or "f" */
 } sf_param_kind;
 

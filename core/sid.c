@@ -35,3 +35,13 @@ char *sf_sid_write(char *to, const char *prefix, const char *uuid)
     *to = '\0';
     return to;
 }
+
+int sf_unique_name_is_valid(const char *text)
+{
+    const char *at = text;
+
+    while (apr_isalnum(*at) || (*at && strchr("-_.", *at))) {
+        at++;
+    }
+    return !*at && apr_isalnum(*text);
+}

@@ -1,5 +1,6 @@
-/* SIDs: two capital letters for the kind, then 128 bits as 32 hex digits. The database keeps the
- * bits alone, as a uuid. */
+/* What names a resource. SIDs: two capital letters for the kind, then 128 bits as 32 hex digits; the
+ * database keeps the bits alone, as a uuid. UniqueNames: chosen by the client, good wherever the SID
+ * is. */
 #ifndef SF_SID_H
 #define SF_SID_H
 
@@ -14,5 +15,9 @@ int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS
 /* Writes the SID of kind `prefix` for a uuid as PostgreSQL prints it (lower case, with hyphens).
  * Returns where the terminating NUL stands. */
 char *sf_sid_write(char *to, const char *prefix, const char *uuid);
+
+/* Whether `text` may be a UniqueName, length aside: letters, digits, '-', '_' and '.', a letter or
+ * digit first, as it stands in paths and host names. */
+int sf_unique_name_is_valid(const char *text);
 
 #endif
