@@ -8,6 +8,7 @@
 #include "core/db.h"
 #include "core/http_errors.h"
 #include "handlers/routes.h"
+#include "worker/build_worker.h"
 
 #include <apr_strings.h>
 #include <apr_uri.h>
@@ -31,6 +32,13 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 #define DEFAULT_DELETE_LIMIT apr_time_from_sec(60)
 #define DEFAULT_DB_CONNECTIONS 4
 #define DEFAULT_DB_TIMEOUT apr_time_from_sec(2)
+#define DEFAULT_FUNCTION_LIMIT (1024 * 1024)
+#define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
+#define DEFAULT_DOMAIN "twil.io"
+
+/* Those of the published description; the last is the default. */
+static const char *const default_runtimes[] = {"node8",  "node10", "node12", "node14",
+                                               "node16", "node18", "node20", "node22"};
 
 sf_process_config sf_process;
 
@@ -56,6 +64,8 @@ static void *merge_dir_config(apr_pool_t *pool, void *parent, void *child)
     merged->base_url = own->base_url ? own->base_url : base->base_url;
     merged->form_limit = own->form_limit != SF_UNSET ? own->form_limit : base->form_limit;
     merged->delete_limit = own->delete_limit != SF_UNSET ? own->delete_limit : base->delete_limit;
+    merged->domain = own->domain ? own->domain : base->domain;
+    merged->runtimes = own->runtimes ? own->runtimes : base->runtimes;
     return merged;
 }
 
@@ -101,6 +111,37 @@ apr_interval_time_t sf_delete_limit(const request_rec *r)
     const apr_interval_time_t limit = sf_dir_config_of(r)->delete_limit;
 
     return limit != SF_UNSET ? limit : DEFAULT_DELETE_LIMIT;
+}
+
+const char *sf_domain(const request_rec *r)
+{
+    const char *domain = sf_dir_config_of(r)->domain;
+
+    return domain ? domain : DEFAULT_DOMAIN;
+}
+
+const char *const *sf_runtimes(const request_rec *r, int *count)
+{
+    const apr_array_header_t *runtimes = sf_dir_config_of(r)->runtimes;
+
+    if (!runtimes) {
+        *count = sizeof(default_runtimes) / sizeof(*default_runtimes);
+        return default_runtimes;
+    }
+    *count = runtimes->nelts;
+    return (const char *const *)runtimes->elts;
+}
+
+apr_off_t sf_function_limit(void)
+{
+    return sf_process.function_limit != SF_UNSET ? sf_process.function_limit
+                                                 : DEFAULT_FUNCTION_LIMIT;
+}
+
+apr_interval_time_t sf_build_timeout(void)
+{
+    return sf_process.build_timeout != SF_UNSET ? sf_process.build_timeout
+                                                : DEFAULT_BUILD_TIMEOUT;
 }
 
 int sf_db_connections(int maximum)
@@ -174,16 +215,79 @@ static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
     return NULL;
 }
 
-static const char *set_form_limit(cmd_parms *cmd, void *dir, const char *bytes)
+static const char *read_bytes(cmd_parms *cmd, const char *text, apr_off_t *bytes)
 {
-    sf_dir_config *config = dir;
     char *end;
 
-    if (apr_strtoff(&config->form_limit, bytes, &end, 10) != APR_SUCCESS || *end
-        || config->form_limit < 1 || config->form_limit > 1024 * 1024 * 1024) {
+    if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < 1
+        || *bytes > 1024 * 1024 * 1024) {
         return wrong(cmd, "takes a number of bytes from 1 to 1073741824");
     }
     return NULL;
+}
+
+static const char *set_form_limit(cmd_parms *cmd, void *dir, const char *bytes)
+{
+    sf_dir_config *config = dir;
+
+    return read_bytes(cmd, bytes, &config->form_limit);
+}
+
+static const char *set_function_limit(cmd_parms *cmd, void *dir, const char *bytes)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    return misplaced ? misplaced : read_bytes(cmd, bytes, &sf_process.function_limit);
+}
+
+static const char *set_domain(cmd_parms *cmd, void *dir, const char *domain)
+{
+    sf_dir_config *config = dir;
+
+    if (strspn(domain, "abcdefghijklmnopqrstuvwxyz0123456789-.") != strlen(domain)
+        || *domain == '.' || strlen(domain) > 190) {
+        return wrong(cmd, "takes a domain name in lower case, such as twil.io");
+    }
+    config->domain = domain;
+    return NULL;
+}
+
+static const char *add_runtime(cmd_parms *cmd, void *dir, const char *runtime)
+{
+    sf_dir_config *config = dir;
+    apr_array_header_t *runtimes = (apr_array_header_t *)config->runtimes;
+
+    if (!runtimes) {
+        config->runtimes = runtimes = apr_array_make(cmd->pool, 4, sizeof(const char *));
+    }
+    APR_ARRAY_PUSH(runtimes, const char *) = runtime;
+    return NULL;
+}
+
+static const char *set_node(cmd_parms *cmd, void *dir, const char *path)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    apr_finfo_t found;
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (*path != '/' || apr_stat(&found, path, APR_FINFO_TYPE | APR_FINFO_PROT, cmd->temp_pool)
+        || found.filetype != APR_REG || !(found.protection & APR_FPROT_WEXECUTE)) {
+        return wrong(cmd, "takes the path of a node that httpd's user may execute");
+    }
+    sf_process.node = path;
+    return NULL;
+}
+
+static const char *set_build_timeout(cmd_parms *cmd, void *dir, const char *time)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    return misplaced ? misplaced : read_time(cmd, time, &sf_process.build_timeout);
 }
 
 static const char *set_delete_timeout(cmd_parms *cmd, void *dir, const char *time)
@@ -227,6 +331,16 @@ static const command_rec directives[] = {
                   "the most bytes a form may have"),
     AP_INIT_TAKE1("ServerlessDeleteTimeout", set_delete_timeout, NULL, RSRC_CONF | ACCESS_CONF,
                   "how long deleting a Service may take"),
+    AP_INIT_TAKE1("ServerlessDomain", set_domain, NULL, RSRC_CONF | ACCESS_CONF,
+                  "what the domain names of Environments end with"),
+    AP_INIT_ITERATE("ServerlessRuntimes", add_runtime, NULL, RSRC_CONF | ACCESS_CONF,
+                    "the Runtimes a Build may have, the default last"),
+    AP_INIT_TAKE1("ServerlessFunctionLimit", set_function_limit, NULL, RSRC_CONF,
+                  "the most bytes a Function may have"),
+    AP_INIT_TAKE1("ServerlessNode", set_node, NULL, RSRC_CONF,
+                  "a node that checks whether Functions compile"),
+    AP_INIT_TAKE1("ServerlessBuildTimeout", set_build_timeout, NULL, RSRC_CONF,
+                  "how long one attempt to finish a Build may take"),
     AP_INIT_TAKE1("ServerlessDBConnections", set_db_connections, NULL, RSRC_CONF,
                   "how many of mod_dbd's connections a child uses at once"),
     AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
@@ -244,6 +358,9 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)ptemp;
     sf_process.db_connections = SF_UNSET;
     sf_process.db_timeout = SF_UNSET;
+    sf_process.function_limit = SF_UNSET;
+    sf_process.node = NULL;
+    sf_process.build_timeout = SF_UNSET;
     return OK;
 }
 
@@ -259,11 +376,20 @@ static int any_enabled(const server_rec *s)
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    (void)pconf;
+    apr_status_t rv;
+
     (void)plog;
     (void)ptemp;
-    if (any_enabled(s) && !sf_db_post_config()) {
+    if (!any_enabled(s) || ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return OK;
+    }
+    if (!sf_db_post_config()) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "ServerlessFunctions needs mod_dbd");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    rv = sf_build_worker_register(pconf, s);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessFunctions needs mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
@@ -330,11 +456,12 @@ static int handler(request_rec *r)
 static void register_hooks(apr_pool_t *pool)
 {
     static const char *const after_dbd[] = {"mod_dbd.c", NULL};
+    static const char *const before_watchdog[] = {"mod_watchdog.c", NULL};
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_post_config(post_config, after_dbd, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_init(child_init, after_dbd, NULL, APR_HOOK_MIDDLE);
+    ap_hook_post_config(post_config, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
+    ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_LAST);

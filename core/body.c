@@ -9,39 +9,18 @@
 /* How much is asked for at a time, in bytes. */
 #define READ_SIZE 8192
 
-static const sf_error *refuse(request_rec *r, int status)
-{
-    r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not waited for */
-    return sf_error_of_status(r->pool, status);
-}
-
 typedef struct {
     request_rec *r;
-    apr_size_t limit;
-    char *bytes;
-    apr_size_t length;
-    apr_size_t room;
+    apr_off_t left; /* of what it may have */
+    sf_body_sink *sink;
+    void *data;
     int ended;
-} body_buffer;
-
-static void append(body_buffer *body, const char *data, apr_size_t size)
-{
-    if (body->length + size + 1 > body->room) { /* one for the NUL */
-        char *larger;
-
-        body->room = 2 * (body->length + size) + 1;
-        larger = apr_palloc(body->r->pool, body->room);
-        memcpy(larger, body->bytes, body->length);
-        body->bytes = larger;
-    }
-    memcpy(body->bytes + body->length, data, size);
-    body->length += size;
-}
+} stream;
 
 /* Takes what one bucket holds. */
-static const sf_error *take(body_buffer *body, apr_bucket *bucket)
+static const sf_error *take(stream *body, apr_bucket *bucket)
 {
-    const char *data;
+    const char *bytes;
     apr_size_t size;
     apr_status_t rv;
 
@@ -49,19 +28,19 @@ static const sf_error *take(body_buffer *body, apr_bucket *bucket)
         body->ended |= APR_BUCKET_IS_EOS(bucket);
         return NULL;
     }
-    rv = apr_bucket_read(bucket, &data, &size, APR_BLOCK_READ);
+    rv = apr_bucket_read(bucket, &bytes, &size, APR_BLOCK_READ);
     if (rv != APR_SUCCESS) {
-        return refuse(body->r, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
+        return sf_error_of_status(body->r->pool, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
     }
-    if (size > body->limit - body->length) {
-        return refuse(body->r, HTTP_REQUEST_ENTITY_TOO_LARGE);
+    if ((apr_off_t)size > body->left) {
+        return sf_error_of_status(body->r->pool, HTTP_REQUEST_ENTITY_TOO_LARGE);
     }
-    append(body, data, size);
-    return NULL;
+    body->left -= (apr_off_t)size;
+    return body->sink(body->data, bytes, size);
 }
 
 /* Takes what has arrived, or waits for more. */
-static const sf_error *receive(body_buffer *body, apr_bucket_brigade *received)
+static const sf_error *receive(stream *body, apr_bucket_brigade *received)
 {
     const sf_error *error = NULL;
     apr_bucket *bucket;
@@ -69,7 +48,7 @@ static const sf_error *receive(body_buffer *body, apr_bucket_brigade *received)
                                      APR_BLOCK_READ, READ_SIZE);
 
     if (rv != APR_SUCCESS) {
-        return refuse(body->r, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
+        return sf_error_of_status(body->r->pool, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
     }
     for (bucket = APR_BRIGADE_FIRST(received);
          bucket != APR_BRIGADE_SENTINEL(received) && !body->ended && !error;
@@ -80,20 +59,55 @@ static const sf_error *receive(body_buffer *body, apr_bucket_brigade *received)
     return error;
 }
 
-const sf_error *sf_body_read(request_rec *r, apr_off_t limit, char **bytes, apr_size_t *length)
+const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *sink, void *data)
 {
     apr_bucket_brigade *received = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    body_buffer body = {r, (apr_size_t)limit, apr_palloc(r->pool, READ_SIZE), 0, READ_SIZE, 0};
+    stream body = {r, limit, sink, data, 0};
+    const sf_error *error = NULL;
 
-    while (!body.ended) {
-        const sf_error *error = receive(&body, received);
-
-        if (error) {
-            return error;
-        }
+    while (!body.ended && !error) {
+        error = receive(&body, received);
     }
-    body.bytes[body.length] = '\0';
-    *bytes = body.bytes;
-    *length = body.length;
+    if (error) {
+        r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not waited for */
+    }
+    return error;
+}
+
+
+/* Whole bodies ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    apr_pool_t *pool;
+    char *bytes;
+    apr_size_t length;
+    apr_size_t room;
+} buffer;
+
+static const sf_error *append(void *data, const char *bytes, apr_size_t size)
+{
+    buffer *whole = data;
+
+    if (whole->length + size + 1 > whole->room) { /* one for the NUL */
+        char *larger;
+
+        whole->room = 2 * (whole->length + size) + 1;
+        larger = apr_palloc(whole->pool, whole->room);
+        memcpy(larger, whole->bytes, whole->length);
+        whole->bytes = larger;
+    }
+    memcpy(whole->bytes + whole->length, bytes, size);
+    whole->length += size;
     return NULL;
+}
+
+const sf_error *sf_body_read(request_rec *r, apr_off_t limit, char **bytes, apr_size_t *length)
+{
+    buffer whole = {r->pool, apr_palloc(r->pool, READ_SIZE), 0, READ_SIZE};
+    const sf_error *error = sf_body_stream(r, limit, append, &whole);
+
+    whole.bytes[whole.length] = '\0';
+    *bytes = whole.bytes;
+    *length = whole.length;
+    return error;
 }

@@ -14,6 +14,8 @@ typedef struct {
     const char *base_url;             /* ServerlessBaseURL */
     apr_off_t form_limit;             /* ServerlessFormLimit, bytes */
     apr_interval_time_t delete_limit; /* ServerlessDeleteTimeout */
+    const char *domain;               /* ServerlessDomain */
+    const apr_array_header_t *runtimes; /* ServerlessRuntimes, const char * each */
 } sf_dir_config;
 
 /* Of a virtual host: whether the API is enabled in it at all. */
@@ -21,10 +23,13 @@ typedef struct {
     int enabled;
 } sf_server_config;
 
-/* Of the process: every virtual host shares one gate to the database. */
+/* Of the process: what virtual hosts share, the gate to the database and the worker. */
 typedef struct {
-    int db_connections;             /* ServerlessDBConnections */
-    apr_interval_time_t db_timeout; /* ServerlessDBTimeout */
+    int db_connections;                /* ServerlessDBConnections */
+    apr_interval_time_t db_timeout;    /* ServerlessDBTimeout */
+    apr_off_t function_limit;          /* ServerlessFunctionLimit, bytes */
+    const char *node;                  /* ServerlessNode, or NULL */
+    apr_interval_time_t build_timeout; /* ServerlessBuildTimeout */
 } sf_process_config;
 
 extern sf_process_config sf_process;
@@ -45,5 +50,17 @@ int sf_db_connections(int maximum);
 
 /* How long a request waits for one of them. */
 apr_interval_time_t sf_db_timeout(void);
+
+/* What domain names end with, "twil.io". */
+const char *sf_domain(const request_rec *r);
+
+/* The Runtimes a Build may have, the default last; their number goes to `count`. */
+const char *const *sf_runtimes(const request_rec *r, int *count);
+
+/* The most bytes a Function may have. */
+apr_off_t sf_function_limit(void);
+
+/* How long one attempt to finish a Build may take. */
+apr_interval_time_t sf_build_timeout(void);
 
 #endif

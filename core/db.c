@@ -281,31 +281,50 @@ static sf_db_result session_of(const sf_caller *caller, ap_dbd_t *dbd, session *
 
 /* From a statement to its rows ------------------------------------------------------------------ */
 
-static sf_db_result run_once(const sf_caller *caller, sf_statement_id id, const char *const *values,
-                             sf_rows **rows)
-{
-    ap_dbd_t *dbd = open_connection(caller);
+/* One connection's turn for a caller: the session on it, and what became of the work. */
+struct sf_transaction {
+    const sf_caller *caller;
+    ap_dbd_t *dbd;
     session *session;
-    sf_db_result result;
-    call c;
+    sf_db_result result; /* of the statement that failed */
+};
 
-    if (!dbd) {
+/* What is done in such a turn. */
+typedef sf_db_result turn(sf_transaction *on, void *work);
+
+static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
+{
+    switch (result) {
+    case SF_DB_OK:
+        return NULL;
+    case SF_DB_PARENT_MISSING:
+        return sf_error_of_status(caller->pool, HTTP_NOT_FOUND);
+    case SF_DB_FAILED:
+        return sf_error_of_status(caller->pool, HTTP_INTERNAL_SERVER_ERROR);
+    default:
+        return sf_error_of_status(caller->pool, HTTP_SERVICE_UNAVAILABLE);
+    }
+}
+
+static sf_db_result take_turn(const sf_caller *caller, turn *act, void *work)
+{
+    sf_transaction on = {caller, open_connection(caller), NULL, SF_DB_OK};
+    sf_db_result result;
+
+    if (!on.dbd) {
         return SF_DB_UNAVAILABLE;
     }
-    result = session_of(caller, dbd, &session);
+    result = session_of(caller, on.dbd, &on.session);
     if (result == SF_DB_CONNECTION_LOST) {
-        result = SF_DB_NOT_RUN; /* the statement itself was not sent */
+        result = SF_DB_NOT_RUN; /* the work itself was not begun */
     }
     else if (result == SF_DB_OK) {
-        new_call(&c, caller, dbd, session, id, values);
-        result = c.statement->kind == SF_LONG_WRITE ? execute_long(&c) : execute(&c);
-        memcpy(c.rows->page_token_key, session->page_token_key, SF_DB_KEY_BYTES);
-        *rows = c.rows;
+        result = act(&on, work);
     }
     if (result == SF_DB_FORGOTTEN) {
-        PQreset(native(dbd));
+        PQreset(native(on.dbd));
     }
-    dbd_close(caller->server, dbd);
+    dbd_close(caller->server, on.dbd);
     return result;
 }
 
@@ -323,35 +342,105 @@ static int may_repeat(sf_db_result result, sf_statement_kind kind, int attempt)
     }
 }
 
-static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
-{
-    switch (result) {
-    case SF_DB_OK:
-        return NULL;
-    case SF_DB_PARENT_MISSING:
-        return sf_error_of_status(caller->pool, HTTP_NOT_FOUND);
-    case SF_DB_FAILED:
-        return sf_error_of_status(caller->pool, HTTP_INTERNAL_SERVER_ERROR);
-    default:
-        return sf_error_of_status(caller->pool, HTTP_SERVICE_UNAVAILABLE);
-    }
-}
-
-const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
-                          sf_rows **rows)
+/* Through the gate, and as often as may be. */
+static sf_db_result take_turns(const sf_caller *caller, sf_statement_kind kind, turn *act,
+                               void *work)
 {
     sf_db_result result;
     int attempt = 0;
 
     if (sf_gate_enter(sf_db_timeout()) != APR_SUCCESS) {
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
-        return sf_error_of_status(caller->pool, HTTP_SERVICE_UNAVAILABLE);
+        return SF_DB_UNAVAILABLE;
     }
     do {
-        result = run_once(caller, id, values, rows);
-    } while (may_repeat(result, sf_statements[id].kind, ++attempt));
+        result = take_turn(caller, act, work);
+    } while (may_repeat(result, kind, ++attempt));
     sf_gate_leave();
-    return error_of(caller, result);
+    return result;
+}
+
+typedef struct {
+    sf_statement_id id;
+    const char *const *values;
+    sf_rows **rows;
+} single;
+
+static sf_db_result run_single(sf_transaction *on, void *work)
+{
+    const single *statement = work;
+    sf_db_result result;
+    call c;
+
+    new_call(&c, on->caller, on->dbd, on->session, statement->id, statement->values);
+    result = c.statement->kind == SF_LONG_WRITE ? execute_long(&c) : execute(&c);
+    memcpy(c.rows->page_token_key, on->session->page_token_key, SF_DB_KEY_BYTES);
+    *statement->rows = c.rows;
+    return result;
+}
+
+const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                          sf_rows **rows)
+{
+    single statement = {id, values, rows};
+
+    return error_of(caller,
+                    take_turns(caller, sf_statements[id].kind, run_single, &statement));
+}
+
+const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
+                           const char *const *values, sf_rows **rows)
+{
+    single statement = {id, values, rows};
+
+    transaction->result = run_single(transaction, &statement);
+    return error_of(transaction->caller, transaction->result);
+}
+
+typedef struct {
+    sf_steps *steps;
+    void *data;
+    const sf_error *error; /* of the steps themselves */
+} several;
+
+/* BEGIN, COMMIT or ROLLBACK. */
+static sf_db_result control(const sf_transaction *on, const char *command)
+{
+    static const sf_statement transaction_control = {"a transaction", SF_WRITE, NULL, 0, NULL};
+    const call c = {.caller = on->caller, .dbd = on->dbd, .statement = &transaction_control};
+    int rows;
+
+    return apr_dbd_query(on->dbd->driver, on->dbd->handle, &rows, command) == 0
+               ? SF_DB_OK
+               : failed(&c, command);
+}
+
+static sf_db_result run_several(sf_transaction *on, void *work)
+{
+    several *transaction = work;
+    sf_db_result result = control(on, "BEGIN");
+
+    if (result != SF_DB_OK) {
+        return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
+    }
+    on->result = SF_DB_OK;
+    transaction->error = transaction->steps(on, transaction->data);
+    if (!transaction->error) {
+        return control(on, "COMMIT");
+    }
+    if (control(on, "ROLLBACK") != SF_DB_OK) {
+        PQreset(native(on->dbd));
+    }
+    /* before COMMIT nothing has happened, so a lost connection lost nothing */
+    return on->result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : on->result;
+}
+
+const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void *data)
+{
+    several transaction = {steps, data, NULL};
+    const sf_db_result result = take_turns(caller, SF_WRITE, run_several, &transaction);
+
+    return result == SF_DB_OK ? transaction.error : error_of(caller, result);
 }
 
 int sf_rows_count(const sf_rows *rows)

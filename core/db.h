@@ -24,6 +24,21 @@ typedef struct sf_rows sf_rows;
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id,
                           const char *const *values, sf_rows **rows);
 
+/* Several statements that count together or not at all. */
+typedef struct sf_transaction sf_transaction;
+
+/* What a transaction does: runs its statements with sf_db_step() and stops at the first error, which
+ * it returns. May be called again from the beginning. */
+typedef const sf_error *sf_steps(sf_transaction *transaction, void *data);
+
+/* Runs `steps` in a transaction and commits it, or, where they return an error, rolls it back and
+ * returns that. Otherwise as sf_db_run() with a statement that writes. */
+const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void *data);
+
+/* One statement of a transaction. */
+const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
+                           const char *const *values, sf_rows **rows);
+
 /* How many rows there are. */
 int sf_rows_count(const sf_rows *rows);
 

@@ -96,6 +96,15 @@ const sf_error *sf_error_method(apr_pool_t *pool, const char *allow)
     return error;
 }
 
+const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool,
+                                      const char *details)
+{
+    sf_error *copy = apr_pmemdup(pool, error, sizeof(*error));
+
+    copy->details = details;
+    return copy;
+}
+
 const char *sf_error_body(apr_pool_t *pool, const sf_error *error, apr_size_t *length)
 {
     json_object *body = sf_json_object(pool);
@@ -105,6 +114,9 @@ const char *sf_error_body(apr_pool_t *pool, const sf_error *error, apr_size_t *l
     sf_json_add(body, "more_info",
                 json_object_new_string(apr_psprintf(pool, MORE_INFO "%d", error->code)));
     sf_json_add(body, "status", json_object_new_int(error->status));
+    if (error->details) {
+        sf_json_add(body, "details", sf_json_raw(error->details));
+    }
     return sf_json_text(body, length);
 }
 

@@ -10,6 +10,7 @@ typedef struct {
     int code;            /* the API's */
     const char *message; /* UTF-8, for the client */
     const char *allow;   /* with 405: the value of Allow */
+    const char *details; /* JSON for the client, or NULL */
 } sf_error;
 
 /* An error with a message of its own. */
@@ -25,7 +26,12 @@ const sf_error *sf_error_not_found(apr_pool_t *pool, const char *path);
 /* 405, with the methods that are allowed as the header wants them. */
 const sf_error *sf_error_method(apr_pool_t *pool, const char *allow);
 
-/* The body: {"code":…,"message":…,"more_info":…,"status":…}; its length goes to `length`. */
+/* The error with details for the client, JSON text (or NULL for none). */
+const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool,
+                                      const char *details);
+
+/* The body: {"code":…,"message":…,"more_info":…,"status":…}, and "details" where
+ * there are any; its length goes to `length`. */
 const char *sf_error_body(apr_pool_t *pool, const sf_error *error, apr_size_t *length);
 
 /* The headers that belong to an error (Allow, Retry-After), into r->err_headers_out. */

@@ -1,6 +1,7 @@
 #include "core/json.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static apr_status_t release(void *object)
 {
@@ -22,6 +23,15 @@ json_object *sf_json_object(apr_pool_t *pool)
 void sf_json_add(json_object *object, const char *name, json_object *value)
 {
     json_object_object_add_ex(object, name, value, JSON_C_OBJECT_ADD_CONSTANT_KEY);
+}
+
+json_object *sf_json_raw(const char *json)
+{
+    json_object *value = json_object_new_string("");
+
+    json_object_set_serializer(value, json_object_userdata_to_json_string, strdup(json),
+                               json_object_free_userdata);
+    return value;
 }
 
 const char *sf_json_text(json_object *object, apr_size_t *length)

@@ -12,6 +12,9 @@ json_object *sf_json_object(apr_pool_t *pool);
  * the object. */
 void sf_json_add(json_object *object, const char *name, json_object *value);
 
+/* A value that is JSON already and passes through as it is, as PostgreSQL made it. */
+json_object *sf_json_raw(const char *json);
+
 /* The object as compact JSON, valid until it next changes; its length in bytes goes to `length`. */
 const char *sf_json_text(json_object *object, apr_size_t *length);
 

@@ -18,10 +18,11 @@ static int path_parameters(const sf_request *request, const char **to)
     return count;
 }
 
-static const sf_error *error_of(const sf_request *request, const char *outcome,
+static const sf_error *error_of(const sf_request *request, sf_rows *rows,
                                 const sf_outcome *outcomes)
 {
     apr_pool_t *pool = request->r->pool;
+    const char *outcome = sf_rows_value(rows, 0, 0);
 
     if (strcmp(outcome, "ok") == 0) {
         return NULL;
@@ -34,19 +35,18 @@ static const sf_error *error_of(const sf_request *request, const char *outcome,
     }
     for (; outcomes && outcomes->name; outcomes++) {
         if (strcmp(outcome, outcomes->name) == 0) {
-            return sf_error_make(pool, outcomes->status, "%s", outcomes->message);
+            return sf_error_with_details(
+                sf_error_make(pool, outcomes->status, "%s", outcomes->message), pool,
+                outcomes->details ? sf_rows_value(rows, 0, outcomes->details) : NULL);
         }
     }
     return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
 }
 
-const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
-                                 const char *const *values, const sf_outcome *outcomes,
-                                 sf_rows **rows)
+/* All of a statement's parameters: the request's own, then the operation's. */
+static void parameters(const sf_request *request, int count, const char *const *values,
+                       const char **all)
 {
-    const sf_caller caller = {request->r->pool, request->r->server, request->r};
-    const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
-    const sf_error *error;
     int used = 2;
     int i;
 
@@ -56,14 +56,45 @@ const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int co
     for (i = 0; i < count; i++) {
         all[used++] = values[i];
     }
-    error = sf_db_run(&caller, id, all, rows);
+}
+
+static const sf_error *conclude(sf_request *request, const sf_error *error, sf_rows *rows,
+                                const sf_outcome *outcomes)
+{
     if (error) {
         return error->status == HTTP_NOT_FOUND
                    ? sf_error_not_found(request->r->pool, request->path)
                    : error;
     }
     request->credential_checked = 1;
-    return error_of(request, sf_rows_value(*rows, 0, 0), outcomes);
+    return error_of(request, rows, outcomes);
+}
+
+const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
+                                 const char *const *values, const sf_outcome *outcomes,
+                                 sf_rows **rows)
+{
+    const sf_caller caller = {request->r->pool, request->r->server, request->r};
+    const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
+
+    const sf_error *error;
+
+    parameters(request, count, values, all);
+    error = sf_db_run(&caller, id, all, rows);
+    return conclude(request, error, *rows, outcomes);
+}
+
+const sf_error *sf_operation_step(sf_request *request, sf_transaction *transaction,
+                                  sf_statement_id id, int count, const char *const *values,
+                                  const sf_outcome *outcomes, sf_rows **rows)
+{
+    const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
+
+    const sf_error *error;
+
+    parameters(request, count, values, all);
+    error = sf_db_step(transaction, id, all, rows);
+    return conclude(request, error, *rows, outcomes);
 }
 
 const sf_error *sf_operation_check_credential(sf_request *request)

@@ -11,6 +11,7 @@ typedef struct {
     const char *name;
     int status;
     const char *message;
+    int details; /* the column that holds details for the client, as JSON, or 0 */
 } sf_outcome;
 
 /* Runs a statement for a request. Its parameters are the credential, the generation of its secret,
@@ -20,6 +21,11 @@ typedef struct {
 const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
                                  const char *const *values, const sf_outcome *outcomes,
                                  sf_rows **rows);
+
+/* The same as one step of a transaction. */
+const sf_error *sf_operation_step(sf_request *request, sf_transaction *transaction,
+                                  sf_statement_id id, int count, const char *const *values,
+                                  const sf_outcome *outcomes, sf_rows **rows);
 
 /* For answers that need no statement: whether the credential holds, unless a statement of this
  * request has said so already. NULL, 401 or 503. */

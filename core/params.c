@@ -4,6 +4,7 @@
 #include "core/config.h"
 #include "core/utf8.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <string.h>
@@ -14,6 +15,7 @@ typedef struct {
     const sf_request *request;
     const sf_param *params;
     const char **values;
+    apr_array_header_t *lists[SF_PARAMS_MAX]; /* of SF_SIDS */
 } reading;
 
 static const sf_error *bad(const reading *in, const char *name, const char *why)
@@ -70,25 +72,61 @@ static const sf_error *check_flag(const reading *in, const sf_param *param, cons
     return NULL;
 }
 
+static const sf_error *check_label(const reading *in, const sf_param *param, const char *value)
+{
+    const char *at = value;
+
+    while (apr_isalnum(*at) || *at == '-') {
+        at++;
+    }
+    if (*at || *value == '-' || at[-1] == '-') {
+        return bad(in, param->name, "must consist of letters and digits, with '-' only between");
+    }
+    return NULL;
+}
+
+static const sf_error *check_sid(const reading *in, const sf_param *param, const char **value)
+{
+    char *digits = apr_palloc(in->request->r->pool, SF_SID_DIGITS + 1);
+
+    if (!sf_sid_parse(*value, param->prefix, digits)) {
+        return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
+                             "%s must be a SID that begins with %s", param->name, param->prefix);
+    }
+    *value = digits;
+    return NULL;
+}
+
+static const sf_error *check_required(const reading *in, const sf_param *param, const char *value)
+{
+    if (param->required) {
+        return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
+                             "Missing required parameter %s in the post body", param->name);
+    }
+    return value ? bad(in, param->name, "must not be empty") : NULL;
+}
+
 static const sf_error *check(const reading *in, const sf_param *param, const char **value)
 {
-    const sf_error *error = NULL;
+    const sf_error *error;
 
     if (!*value || !**value) {
-        if (param->required) {
-            return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
-                                 "Missing required parameter %s in the post body", param->name);
-        }
-        return *value ? bad(in, param->name, "must not be empty") : NULL;
+        return check_required(in, param, *value);
     }
-    if (param->kind != SF_FLAG) {
-        error = check_length(in, param, *value);
+    switch (param->kind) {
+    case SF_FLAG:
+        return check_flag(in, param, value);
+    case SF_SID:
+        return check_sid(in, param, value);
+    default:
+        break;
     }
+    error = check_length(in, param, *value);
     if (!error && param->kind == SF_UNIQUE_NAME) {
         error = check_unique_name(in, param, *value);
     }
-    if (!error && param->kind == SF_FLAG) {
-        error = check_flag(in, param, value);
+    if (!error && param->kind == SF_LABEL) {
+        error = check_label(in, param, *value);
     }
     return error;
 }
@@ -108,17 +146,41 @@ static const sf_error *decode(const reading *in, char *text)
     }
 }
 
+static const sf_error *keep_sid(const reading *in, int i, const char *value)
+{
+    const sf_error *error = check_sid(in, &in->params[i], &value);
+
+    if (!error) {
+        APR_ARRAY_PUSH(in->lists[i], const char *) = value;
+    }
+    return error;
+}
+
+/* {1,2,3}, or NULL for none. */
+static const char *array_literal(const reading *in, int i)
+{
+    apr_pool_t *pool = in->request->r->pool;
+
+    return in->lists[i]->nelts == 0
+               ? NULL
+               : apr_pstrcat(pool, "{", apr_array_pstrcat(pool, in->lists[i], ','), "}", NULL);
+}
+
 static const sf_error *keep(const reading *in, const char *name, const char *value)
 {
     int i;
 
     for (i = 0; in->params[i].name; i++) {
-        if (strcmp(name, in->params[i].name) == 0) {
-            if (in->values[i]) {
-                return bad(in, name, "is given more than once");
-            }
-            in->values[i] = value;
+        if (strcmp(name, in->params[i].name) != 0) {
+            continue;
         }
+        if (in->params[i].kind == SF_SIDS) {
+            return keep_sid(in, i, value);
+        }
+        if (in->values[i]) {
+            return bad(in, name, "is given more than once");
+        }
+        in->values[i] = value;
     }
     return NULL;
 }
@@ -177,13 +239,16 @@ static const sf_error *read_form(const reading *in, char **text)
 const sf_error *sf_params_read(const sf_request *request, const sf_param *params,
                                const char **values)
 {
-    reading in = {request, params, values};
+    reading in = {request, params, values, {NULL}};
     const sf_error *error = NULL;
     char *text;
     int i;
 
     for (i = 0; params[i].name; i++) {
         values[i] = NULL;
+        if (params[i].kind == SF_SIDS) {
+            in.lists[i] = apr_array_make(request->r->pool, 8, sizeof(const char *));
+        }
     }
     if (sf_request_is_read(request)) {
         text = apr_pstrdup(request->r->pool, request->r->args ? request->r->args : "");
@@ -193,7 +258,12 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
     }
     error = error ? error : split(&in, text);
     for (i = 0; params[i].name && !error; i++) {
-        error = check(&in, &params[i], &values[i]);
+        if (params[i].kind == SF_SIDS) {
+            values[i] = array_literal(&in, i);
+        }
+        else {
+            error = check(&in, &params[i], &values[i]);
+        }
     }
     return error;
 }

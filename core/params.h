@@ -10,7 +10,10 @@
 typedef enum {
     SF_TEXT,        /* any Unicode, up to `maximum` characters, not empty */
     SF_UNIQUE_NAME, /* as sf_unique_name_is_valid() has it, up to `maximum` characters */
-    SF_FLAG         /* true or false in any case; handed on as "t" or "f" */
+    SF_FLAG,        /* true or false in any case; handed on as "t" or "f" */
+    SF_SID,         /* a SID; handed on as its digits */
+    SF_SIDS,        /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
+    SF_LABEL        /* part of a host name, up to `maximum` characters */
 } sf_param_kind;
 
 typedef struct {
@@ -18,6 +21,7 @@ typedef struct {
     sf_param_kind kind;
     int maximum; /* characters */
     int required;
+    const char *prefix; /* of SIDs */
 } sf_param;
 
 /* Reads the parameters that `params` (ended by a NULL name, at most SF_PARAMS_MAX) describes into

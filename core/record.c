@@ -1,5 +1,6 @@
 #include "core/record.h"
 
+#include "core/config.h"
 #include "core/json.h"
 #include "core/sid.h"
 
@@ -11,10 +12,8 @@
 
 #define PLACEHOLDER_LENGTH 4 /* {ZH} */
 
-/* Columns come after the outcome. */
-#define COLUMN(property) ((property) + 1)
-
 struct sf_record {
+    const sf_request *request;
     const sf_resource *resource;
     json_object *object;
     json_object *links;
@@ -24,19 +23,6 @@ struct sf_record {
 
 
 /* Paths ------------------------------------------------------------------------------------------ */
-
-int sf_record_column(const sf_resource *resource, const char *prefix)
-{
-    int i;
-
-    for (i = 0; resource->properties[i].name; i++) {
-        if (resource->properties[i].kind == SF_AS_SID
-            && strncmp(resource->properties[i].detail, prefix, SF_SID_PREFIX) == 0) {
-            return COLUMN(i);
-        }
-    }
-    return -1;
-}
 
 apr_size_t sf_record_path_room(const char *pattern)
 {
@@ -54,7 +40,7 @@ char *sf_record_path(char *to, const char *pattern, const sf_resource *resource,
     while (*pattern) {
         if (*pattern == '{') {
             const char *prefix = pattern + 1;
-            const char *uuid = sf_rows_value(rows, row, sf_record_column(resource, prefix));
+            const char *uuid = sf_rows_value(rows, row, sf_resource_column(resource, prefix));
 
             to = sf_sid_write(to, prefix, uuid ? uuid : "");
             pattern += PLACEHOLDER_LENGTH;
@@ -117,8 +103,18 @@ static void set_date(json_object *object, const char *name, const char *seconds)
     set_text(object, name, text, (apr_size_t)length);
 }
 
-static void set_value(json_object *object, const sf_property *property, const char *value)
+static void set_host(sf_record *record, const char *name, const char *host)
 {
+    const char *whole
+        = apr_pstrcat(record->request->r->pool, host, ".", sf_domain(record->request->r), NULL);
+
+    set_text(record->object, name, whole, strlen(whole));
+}
+
+static void set_value(sf_record *record, const sf_property *property, const char *value)
+{
+    json_object *object = record->object;
+
     if (!value) {
         sf_json_add(object, property->name, NULL);
         return;
@@ -132,6 +128,12 @@ static void set_value(json_object *object, const sf_property *property, const ch
         break;
     case SF_AS_DATE:
         set_date(object, property->name, value);
+        break;
+    case SF_AS_JSON:
+        sf_json_add(object, property->name, sf_json_raw(value));
+        break;
+    case SF_AS_HOST:
+        set_host(record, property->name, value);
         break;
     default:
         set_text(object, property->name, value, strlen(value));
@@ -165,11 +167,14 @@ static apr_size_t longest_link(const sf_resource *resource)
     return longest;
 }
 
-sf_record *sf_record_make(apr_pool_t *pool, const sf_resource *resource, const char *base_url)
+sf_record *sf_record_make(const sf_request *request, const sf_resource *resource)
 {
+    apr_pool_t *pool = request->r->pool;
     sf_record *record = apr_pcalloc(pool, sizeof(*record));
+    const char *base_url = sf_request_base_url(request);
     apr_size_t base = strlen(base_url);
 
+    record->request = request;
     record->resource = resource;
     record->object = sf_json_object(pool);
     record->url = apr_palloc(pool, base + sf_record_path_room(resource->pattern)
@@ -200,7 +205,7 @@ const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t
             set_link(record, property, end);
         }
         else {
-            set_value(record->object, property, sf_rows_value(rows, row, COLUMN(i)));
+            set_value(record, property, sf_rows_value(rows, row, SF_COLUMN(i)));
         }
     }
     return sf_json_text(record->object, length);

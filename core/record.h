@@ -8,17 +8,14 @@
 
 typedef struct sf_record sf_record;
 
-/* A record for rows of this resource, which the client reaches at `base_url`. */
-sf_record *sf_record_make(apr_pool_t *pool, const sf_resource *resource, const char *base_url);
+/* A record for rows of this resource in answer to this request. */
+sf_record *sf_record_make(const sf_request *request, const sf_resource *resource);
 
 /* Row `row` as JSON text, valid until the next call; its length in bytes goes to `length`. */
 const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length);
 
 /* The address of the row that was last made text. */
 const char *sf_record_url(const sf_record *record);
-
-/* The column of the property with this SID prefix, or -1. */
-int sf_record_column(const sf_resource *resource, const char *prefix);
 
 /* Writes a route's path with each {XX} replaced by the row's SID of that prefix, to where there is
  * room for sf_record_path_room() bytes. Returns where the terminating NUL stands. */

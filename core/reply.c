@@ -21,7 +21,7 @@ void sf_reply_record(const sf_request *request, int status, const sf_resource *r
                      sf_rows *rows)
 {
     request_rec *r = request->r;
-    sf_record *record = sf_record_make(r->pool, resource, sf_request_base_url(request));
+    sf_record *record = sf_record_make(request, resource);
     apr_size_t length;
     const char *body = sf_record_text(record, rows, 0, &length);
 
@@ -65,7 +65,7 @@ static const char *key_of(const listing *list, int row)
 {
     const char *own = strrchr(list->resource->pattern, '{') + 1;
 
-    return sf_rows_value(list->rows, row, sf_record_column(list->resource, own));
+    return sf_rows_value(list->rows, row, sf_resource_column(list->resource, own));
 }
 
 /* An empty list is one row that says so: its key is NULL. */
@@ -141,8 +141,7 @@ static const char *meta_text(const listing *list, apr_size_t *length)
 static void send_rows(const listing *list)
 {
     request_rec *r = list->request->r;
-    sf_record *record
-        = sf_record_make(r->pool, list->resource, sf_request_base_url(list->request));
+    sf_record *record = sf_record_make(list->request, list->resource);
     int i;
 
     for (i = 0; i < list->count; i++) {

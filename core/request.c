@@ -46,12 +46,24 @@ int sf_request_is_read(const sf_request *request)
     return request->r->method_number == M_GET; /* of HEAD, too */
 }
 
+/* The upload host has no other addresses than the main one. */
+static const char *main_host(apr_pool_t *pool, const char *url)
+{
+    static const char upload[] = "://serverless-upload.";
+    const char *found = strstr(url, upload);
+
+    return found ? apr_pstrcat(pool, apr_pstrmemdup(pool, url, (apr_size_t)(found - url)),
+                               "://serverless.", found + sizeof(upload) - 1, NULL)
+                 : url;
+}
+
 const char *sf_request_base_url(const sf_request *request)
 {
+    apr_pool_t *pool = request->r->pool;
     const char *fixed = sf_dir_config_of(request->r)->base_url;
 
     if (fixed) {
-        return apr_pstrcat(request->r->pool, fixed, request->prefix, NULL);
+        return apr_pstrcat(pool, fixed, request->prefix, NULL);
     }
-    return ap_construct_url(request->r->pool, request->prefix, request->r);
+    return main_host(pool, ap_construct_url(pool, request->prefix, request->r));
 }

@@ -7,6 +7,19 @@
 #include <apr_strings.h>
 #include <string.h>
 
+int sf_resource_column(const sf_resource *resource, const char *prefix)
+{
+    int i;
+
+    for (i = 0; resource->properties[i].name; i++) {
+        if (resource->properties[i].kind == SF_AS_SID
+            && strncmp(resource->properties[i].detail, prefix, SF_SID_PREFIX) == 0) {
+            return SF_COLUMN(i);
+        }
+    }
+    return -1;
+}
+
 static int count_of(const sf_param *params)
 {
     int count = 0;
@@ -17,45 +30,46 @@ static int count_of(const sf_param *params)
     return count;
 }
 
-/* What create and update have in common. */
-static const sf_error *write_record(sf_request *request, int status, const sf_resource *resource,
-                                    sf_statement_id id, const sf_param *params)
+const sf_error *sf_resource_answer(sf_request *request, int status, const sf_resource *resource,
+                                  sf_statement_id id, int count, const char *const *values)
 {
-    const char *values[SF_PARAMS_MAX];
-    const sf_error *error = sf_params_read(request, params, values);
     sf_rows *rows;
+    const sf_error *error
+        = sf_operation_run(request, id, count, values, resource->outcomes, &rows);
 
-    if (!error) {
-        error = sf_operation_run(request, id, count_of(params), values, resource->outcomes, &rows);
-    }
     if (!error) {
         sf_reply_record(request, status, resource, rows);
     }
     return error;
 }
 
+/* What create and update have in common. */
+static const sf_error *write_params(sf_request *request, int status, const sf_resource *resource,
+                                    sf_statement_id id, const sf_param *params)
+{
+    const char *values[SF_PARAMS_MAX];
+    const sf_error *error = sf_params_read(request, params, values);
+
+    return error ? error
+                 : sf_resource_answer(request, status, resource, id, count_of(params), values);
+}
+
 const sf_error *sf_resource_create(sf_request *request, const sf_resource *resource,
                                    sf_statement_id id, const sf_param *params)
 {
-    return write_record(request, HTTP_CREATED, resource, id, params);
+    return write_params(request, HTTP_CREATED, resource, id, params);
 }
 
 const sf_error *sf_resource_update(sf_request *request, const sf_resource *resource,
                                    sf_statement_id id, const sf_param *params)
 {
-    return write_record(request, HTTP_OK, resource, id, params);
+    return write_params(request, HTTP_OK, resource, id, params);
 }
 
 const sf_error *sf_resource_fetch(sf_request *request, const sf_resource *resource,
                                   sf_statement_id id)
 {
-    sf_rows *rows;
-    const sf_error *error = sf_operation_run(request, id, 0, NULL, resource->outcomes, &rows);
-
-    if (!error) {
-        sf_reply_record(request, HTTP_OK, resource, rows);
-    }
-    return error;
+    return sf_resource_answer(request, HTTP_OK, resource, id, 0, NULL);
 }
 
 const sf_error *sf_resource_delete(sf_request *request, const sf_resource *resource,
@@ -102,7 +116,7 @@ const sf_error *sf_resource_list(sf_request *request, const sf_resource *resourc
         return error;
     }
     scope.key = sf_rows_page_token_key(rows);
-    scope.account = sf_rows_value(rows, 0, sf_record_column(resource, "AC"));
+    scope.account = sf_rows_value(rows, 0, sf_resource_column(resource, "AC"));
     scope.list = list_path(request, resource, rows);
     if (page.token && !sf_page_token_is_ours(pool, &page, &scope)) {
         return sf_error_make(pool, HTTP_BAD_REQUEST, "PageToken is not valid for this list");

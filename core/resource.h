@@ -8,11 +8,16 @@
 
 #define SF_PROPERTIES_MAX 16
 
+/* Columns come after the outcome. */
+#define SF_COLUMN(property) ((property) + 1)
+
 typedef enum {
     SF_AS_SID,  /* a uuid; `detail` is the SID's prefix */
     SF_AS_TEXT,
     SF_AS_FLAG, /* PostgreSQL's t or f */
     SF_AS_DATE, /* seconds since 1970 */
+    SF_AS_JSON, /* JSON text, passed on as it is */
+    SF_AS_HOST, /* a host name but for its tail, which ServerlessDomain says */
     SF_AS_URL,  /* the resource's own address; has no column */
     SF_AS_LINK  /* in "links": the address with `detail` after it; has no column */
 } sf_property_kind;
@@ -35,12 +40,19 @@ typedef struct {
     const sf_outcome *outcomes; /* may be NULL */
 } sf_resource;
 
-/* The five verbs. Each reads what the client sent, runs one statement and answers. They return NULL
+/* The column of the property with this SID prefix, or -1. */
+int sf_resource_column(const sf_resource *resource, const char *prefix);
+
+/* The verbs. Each reads what the client sent, runs one statement and answers. They return NULL
  * once the answer is on its way, or the error to answer with. */
 
 /* 201 and the new resource; the statement takes `params` in their order. */
 const sf_error *sf_resource_create(sf_request *request, const sf_resource *resource,
                                    sf_statement_id id, const sf_param *params);
+
+/* `status` and the resource, for an operation that has its `count` values itself. */
+const sf_error *sf_resource_answer(sf_request *request, int status, const sf_resource *resource,
+                                   sf_statement_id id, int count, const char *const *values);
 
 /* 200 and the resource. */
 const sf_error *sf_resource_fetch(sf_request *request, const sf_resource *resource,

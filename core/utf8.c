@@ -1,51 +1,70 @@
 #include "core/utf8.h"
 
-/* How many continuation bytes follow `lead`, and the range the first of them must be in (RFC 3629,
- * section 4); -1 where no character begins so. */
-static int continuations(unsigned char lead, unsigned char *low, unsigned char *high)
+#include <string.h>
+
+/* What may follow `lead` (RFC 3629, section 4); 0 where no character begins so. */
+static int begin(sf_utf8 *check, unsigned char lead)
 {
-    *low = 0x80;
-    *high = 0xBF;
+    check->low = 0x80;
+    check->high = 0xBF;
+    check->length++;
     if (lead < 0x80) {
-        return 0;
+        check->follow = 0;
+        return lead != 0;
     }
     if (lead >= 0xC2 && lead <= 0xDF) {
+        check->follow = 1;
         return 1;
     }
     if (lead >= 0xE0 && lead <= 0xEF) {
-        *low = lead == 0xE0 ? 0xA0 : 0x80;
-        *high = lead == 0xED ? 0x9F : 0xBF;
-        return 2;
+        check->low = lead == 0xE0 ? 0xA0 : 0x80;
+        check->high = lead == 0xED ? 0x9F : 0xBF;
+        check->follow = 2;
+        return 1;
     }
     if (lead >= 0xF0 && lead <= 0xF4) {
-        *low = lead == 0xF0 ? 0x90 : 0x80;
-        *high = lead == 0xF4 ? 0x8F : 0xBF;
-        return 3;
+        check->low = lead == 0xF0 ? 0x90 : 0x80;
+        check->high = lead == 0xF4 ? 0x8F : 0xBF;
+        check->follow = 3;
+        return 1;
     }
-    return -1;
+    return 0;
+}
+
+static int go_on(sf_utf8 *check, unsigned char byte)
+{
+    const int fits = byte >= check->low && byte <= check->high;
+
+    check->low = 0x80;
+    check->high = 0xBF;
+    check->follow--;
+    return fits;
+}
+
+int sf_utf8_feed(sf_utf8 *check, const char *bytes, size_t size)
+{
+    size_t i;
+
+    for (i = 0; i < size; i++) {
+        const unsigned char byte = (unsigned char)bytes[i];
+
+        if (!(check->follow ? go_on(check, byte) : begin(check, byte))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int sf_utf8_is_whole(const sf_utf8 *check)
+{
+    return check->follow == 0;
 }
 
 int sf_utf8_length(const char *text)
 {
-    const unsigned char *at = (const unsigned char *)text;
-    int length = 0;
+    sf_utf8 check = {0};
 
-    while (*at) {
-        unsigned char low;
-        unsigned char high;
-        int follow = continuations(*at++, &low, &high);
-
-        if (follow < 0) {
-            return -1;
-        }
-        for (; follow > 0; follow--, at++) {
-            if (*at < low || *at > high) {
-                return -1;
-            }
-            low = 0x80;
-            high = 0xBF;
-        }
-        length++;
-    }
-    return length;
+    return sf_utf8_feed(&check, text, strlen(text)) && sf_utf8_is_whole(&check)
+               ? (int)check.length
+               : -1;
 }

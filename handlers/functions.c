@@ -11,16 +11,22 @@ static const sf_property properties[] = {
     {"date_updated", SF_AS_DATE, NULL},
     {"url", SF_AS_URL, NULL},
     {"function_versions", SF_AS_LINK, "/Versions"},
-    {NULL, SF_AS_TEXT, NULL},
+    {.name = NULL},
+};
+
+static const sf_outcome outcomes[] = {
+    {"active", HTTP_CONFLICT, "Cannot delete Function because it's part of an active Build.",
+     .details = 1},
+    {.name = NULL},
 };
 
 static const sf_resource functions
-    = {"functions", "/Services/{ZS}/Functions/{ZH}", properties, NULL};
+    = {"functions", "/Services/{ZS}/Functions/{ZH}", properties, outcomes};
 
 /* What create and update take. */
 static const sf_param params[] = {
-    {"FriendlyName", SF_TEXT, 255, 1},
-    {NULL, SF_TEXT, 0, 0},
+    {"FriendlyName", SF_TEXT, .maximum = 255, .required = 1},
+    {.name = NULL},
 };
 
 const sf_error *sf_function_create(sf_request *request)

@@ -17,12 +17,12 @@ static const sf_property properties[] = {
     {"functions", SF_AS_LINK, "/Functions"},
     {"assets", SF_AS_LINK, "/Assets"},
     {"builds", SF_AS_LINK, "/Builds"},
-    {NULL, SF_AS_TEXT, NULL},
+    {.name = NULL},
 };
 
 static const sf_outcome outcomes[] = {
-    {"conflict", HTTP_CONFLICT, "Service with this UniqueName already exists."},
-    {NULL, 0, NULL},
+    {"conflict", HTTP_CONFLICT, "Service with this UniqueName already exists.", .details = 0},
+    {.name = NULL},
 };
 
 static const sf_resource services = {"services", "/Services/{ZS}", properties, outcomes};
@@ -30,11 +30,11 @@ static const sf_resource services = {"services", "/Services/{ZS}", properties, o
 const sf_error *sf_service_create(sf_request *request)
 {
     static const sf_param params[] = {
-        {"UniqueName", SF_UNIQUE_NAME, 50, 1},
-        {"FriendlyName", SF_TEXT, 255, 1},
-        {"IncludeCredentials", SF_FLAG, 0, 0}, /* true where absent: the statement's business */
-        {"UiEditable", SF_FLAG, 0, 0},         /* false where absent */
-        {NULL, SF_TEXT, 0, 0},
+        {"UniqueName", SF_UNIQUE_NAME, .maximum = 50, .required = 1},
+        {"FriendlyName", SF_TEXT, .maximum = 255, .required = 1},
+        {.name = "IncludeCredentials", .kind = SF_FLAG}, /* true where absent: the statement's business */
+        {.name = "UiEditable", .kind = SF_FLAG},         /* false where absent */
+        {.name = NULL},
     };
 
     return sf_resource_create(request, &services, SF_STATEMENT_SERVICE_CREATE, params);
@@ -53,10 +53,10 @@ const sf_error *sf_service_list(sf_request *request)
 const sf_error *sf_service_update(sf_request *request)
 {
     static const sf_param params[] = {
-        {"FriendlyName", SF_TEXT, 255, 0},
-        {"IncludeCredentials", SF_FLAG, 0, 0},
-        {"UiEditable", SF_FLAG, 0, 0},
-        {NULL, SF_TEXT, 0, 0},
+        {"FriendlyName", SF_TEXT, .maximum = 255},
+        {.name = "IncludeCredentials", .kind = SF_FLAG},
+        {.name = "UiEditable", .kind = SF_FLAG},
+        {.name = NULL},
     };
 
     return sf_resource_update(request, &services, SF_STATEMENT_SERVICE_UPDATE, params);

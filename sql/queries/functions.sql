@@ -62,14 +62,15 @@ SELECT serverless.outcome(scope.account_id, (updated.function).id) AS outcome, r
   LEFT JOIN LATERAL serverless.function_resource(scope.account_id, scope.service_id, updated.function)
          AS resource ON true;
 
+-- A Function that an active Build needs stays: the second column says who keeps it.
 -- kind: write
 PREPARE function_delete (text, int, uuid, text, uuid) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      deleted AS (
-         DELETE FROM serverless.functions AS f
-          USING scope
-          WHERE f.service_id = scope.service_id AND f.id = $5
-         RETURNING f.id)
-SELECT serverless.outcome(scope.account_id, deleted.id) AS outcome
+         SELECT d.* FROM scope, serverless.delete_function(scope.service_id, $5) AS d
+          WHERE scope.service_id IS NOT NULL)
+SELECT CASE WHEN scope.service_id IS NULL
+            THEN serverless.outcome(scope.account_id, scope.service_id)
+            ELSE deleted.outcome END AS outcome, deleted.details
   FROM scope
   LEFT JOIN deleted ON true;

@@ -1,0 +1,196 @@
+/* Builds: what is deployed together. A Build is finished by worker/build_worker.c. */
+#include "core/config.h"
+#include "core/json.h"
+#include "core/resource.h"
+#include "handlers/routes.h"
+#include "worker/build_worker.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+static const sf_property properties[] = {
+    {"sid", SF_AS_SID, "ZB"},
+    {"account_sid", SF_AS_SID, "AC"},
+    {"service_sid", SF_AS_SID, "ZS"},
+    {"status", SF_AS_TEXT, NULL},
+    {"asset_versions", SF_AS_JSON, NULL},
+    {"function_versions", SF_AS_JSON, NULL},
+    {"dependencies", SF_AS_JSON, NULL},
+    {"runtime", SF_AS_TEXT, NULL},
+    {"failure_reason", SF_AS_TEXT, NULL},
+    {"date_created", SF_AS_DATE, NULL},
+    {"date_updated", SF_AS_DATE, NULL},
+    {"url", SF_AS_URL, NULL},
+    {"build_status", SF_AS_LINK, "/Status"},
+    {.name = NULL},
+};
+
+static const sf_outcome outcomes[] = {
+    {"unknown_version", HTTP_BAD_REQUEST,
+     "Some FunctionVersions are not Versions of Functions in this Service.", .details = 0},
+    {"same_path", HTTP_BAD_REQUEST, "Two Versions in a Build must not have the same Path.",
+     .details = 0},
+    {"active", HTTP_CONFLICT, "Cannot delete Build because it's part of an active Deployment.",
+     .details = 1},
+    {.name = NULL},
+};
+
+static const sf_resource builds = {"builds", "/Services/{ZS}/Builds/{ZB}", properties, outcomes};
+
+static const sf_property status_properties[] = {
+    {"sid", SF_AS_SID, "ZB"},
+    {"account_sid", SF_AS_SID, "AC"},
+    {"service_sid", SF_AS_SID, "ZS"},
+    {"status", SF_AS_TEXT, NULL},
+    {"url", SF_AS_URL, NULL},
+    {.name = NULL},
+};
+
+static const sf_resource build_status
+    = {NULL, "/Services/{ZS}/Builds/{ZB}/Status", status_properties, NULL};
+
+
+/* Dependencies ----------------------------------------------------------------------------------- */
+
+/* Adds {"name", "version"}; 0 where `from` is not such an object. No version is any version. */
+static int add_dependency(json_object *list, json_object *from)
+{
+    json_object *name = NULL;
+    json_object *version = NULL;
+    json_object *dependency;
+    const char *text;
+
+    if (!json_object_is_type(from, json_type_object)
+        || !json_object_object_get_ex(from, "name", &name)
+        || !json_object_is_type(name, json_type_string) || json_object_get_string_len(name) == 0) {
+        return 0;
+    }
+    if (json_object_object_get_ex(from, "version", &version)
+        && !json_object_is_type(version, json_type_string)) {
+        return 0;
+    }
+    text = version && json_object_get_string_len(version) > 0 ? json_object_get_string(version)
+                                                              : "*";
+    dependency = json_object_new_object();
+    sf_json_add(dependency, "name", json_object_get(name));
+    sf_json_add(dependency, "version", json_object_new_string(text));
+    json_object_array_add(list, dependency);
+    return 1;
+}
+
+/* The array as it is kept, or NULL where `text` is not one. */
+static const char *parse_dependencies(apr_pool_t *pool, const char *text)
+{
+    json_object *parsed = json_tokener_parse(text);
+    json_object *list = json_object_new_array();
+    const char *kept = NULL;
+
+    if (json_object_is_type(parsed, json_type_array)) {
+        const size_t count = json_object_array_length(parsed);
+        size_t i = 0;
+
+        while (i < count && add_dependency(list, json_object_array_get_idx(parsed, i))) {
+            i++;
+        }
+        kept = i == count ? apr_pstrdup(pool, sf_json_text(list, NULL)) : NULL;
+    }
+    json_object_put(list);
+    json_object_put(parsed);
+    return kept;
+}
+
+/* The toolkit puts the array into one more pair of quotes, without escaping those inside. */
+static const char *read_dependencies(apr_pool_t *pool, const char *text)
+{
+    const size_t length = text ? strlen(text) : 0;
+
+    if (!text) {
+        return "[]";
+    }
+    if (length >= 2 && text[0] == '"' && text[length - 1] == '"') {
+        text = apr_pstrmemdup(pool, text + 1, length - 2);
+    }
+    return parse_dependencies(pool, text);
+}
+
+
+/* Operations ------------------------------------------------------------------------------------- */
+
+/* The Runtime asked for, the default where none is, or NULL where it is not one of ours. */
+static const char *read_runtime(const sf_request *request, const char *wanted)
+{
+    int count;
+    const char *const *runtimes = sf_runtimes(request->r, &count);
+
+    if (!wanted) {
+        return runtimes[count - 1];
+    }
+    while (count-- > 0) {
+        if (strcmp(runtimes[count], wanted) == 0) {
+            return runtimes[count];
+        }
+    }
+    return NULL;
+}
+
+static const sf_error *bad(const sf_request *request, const char *why)
+{
+    return sf_error_make(request->r->pool, HTTP_BAD_REQUEST, "%s", why);
+}
+
+const sf_error *sf_build_create(sf_request *request)
+{
+    static const sf_param params[] = {
+        {"FunctionVersions", SF_SIDS, .prefix = "ZN"},
+        {"Runtime", SF_TEXT, .maximum = 64},
+        {"Dependencies", SF_TEXT, .maximum = 100000},
+        {"AssetVersions", SF_SIDS, .prefix = "ZN"},
+        {.name = NULL},
+    };
+    const char *values[4];
+    const sf_error *error = sf_params_read(request, params, values);
+
+    if (error) {
+        return error;
+    }
+    if (values[3]) {
+        return bad(request, "Some AssetVersions are not Versions of Assets in this Service.");
+    }
+    if (!values[0]) {
+        return bad(request, "At least one Function Version or Asset Version is required for Build.");
+    }
+    values[1] = read_runtime(request, values[1]);
+    if (!values[1]) {
+        return bad(request, "Runtime is not one that this server offers");
+    }
+    values[2] = read_dependencies(request->r->pool, values[2]);
+    if (!values[2]) {
+        return bad(request, "Dependencies must be a JSON array of objects with name and version");
+    }
+    error = sf_resource_answer(request, HTTP_CREATED, &builds, SF_STATEMENT_BUILD_CREATE, 3,
+                               values);
+    if (!error) {
+        sf_build_worker_wake();
+    }
+    return error;
+}
+
+const sf_error *sf_build_fetch(sf_request *request)
+{
+    return sf_resource_fetch(request, &builds, SF_STATEMENT_BUILD_FETCH);
+}
+
+const sf_error *sf_build_status(sf_request *request)
+{
+    return sf_resource_fetch(request, &build_status, SF_STATEMENT_BUILD_STATUS);
+}
+
+const sf_error *sf_build_list(sf_request *request)
+{
+    return sf_resource_list(request, &builds, SF_STATEMENT_BUILD_LIST);
+}
+
+const sf_error *sf_build_delete(sf_request *request)
+{
+    return sf_resource_delete(request, &builds, SF_STATEMENT_BUILD_DELETE);
+}

@@ -1,0 +1,56 @@
+-- Environments. Every statement begins with the credential ($1), the generation of its secret ($2)
+-- and the Service by SID ($3) or UniqueName ($4).
+
+-- kind: write
+PREPARE environment_create (text, int, uuid, text, text, text) AS
+WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     created AS (
+         SELECT c.* FROM scope, serverless.create_environment(scope.service_id, $5, $6) AS c
+          WHERE scope.service_id IS NOT NULL)
+SELECT CASE WHEN scope.service_id IS NULL
+            THEN serverless.outcome(scope.account_id, scope.service_id)
+            ELSE created.outcome END AS outcome, resource.*
+  FROM scope
+  LEFT JOIN created ON true
+  LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id,
+                                                    created.environment)
+         AS resource ON true;
+
+-- kind: read
+PREPARE environment_fetch (text, int, uuid, text, uuid) AS
+SELECT serverless.outcome(scope.account_id, e.id) AS outcome, resource.*
+  FROM serverless.service_scope($1, $2, $3, $4) AS scope
+  LEFT JOIN serverless.environments AS e ON e.service_id = scope.service_id AND e.id = $5
+  LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, e)
+         AS resource ON true;
+
+-- Pages as in functions.sql: $5 begins, $6 ends, $7 is the size.
+-- kind: read
+PREPARE environment_list (text, int, uuid, text, uuid, uuid, int) AS
+SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
+  FROM serverless.service_scope($1, $2, $3, $4) AS scope
+  LEFT JOIN LATERAL (
+           SELECT e
+             FROM serverless.environments AS e
+            WHERE e.service_id = scope.service_id
+              AND e.id <= coalesce(
+                      (SELECT (array_agg(newer.id))[$7]
+                         FROM (SELECT id FROM serverless.environments
+                                WHERE service_id = scope.service_id AND id > $6
+                                ORDER BY id LIMIT $7) AS newer), $5)
+            ORDER BY e.id DESC
+            LIMIT $7 + 1) AS page ON true
+  LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, page.e)
+         AS resource ON true;
+
+-- kind: write
+PREPARE environment_delete (text, int, uuid, text, uuid) AS
+WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     deleted AS (
+         DELETE FROM serverless.environments AS e
+          USING scope
+          WHERE e.service_id = scope.service_id AND e.id = $5
+         RETURNING e.id)
+SELECT serverless.outcome(scope.account_id, deleted.id) AS outcome
+  FROM scope
+  LEFT JOIN deleted ON true;

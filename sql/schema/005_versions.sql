@@ -1,0 +1,156 @@
+-- Versions and their content. A Version never changes and goes with what it is a Version of.
+
+-- Content is kept once per Service and distinct bytes, in chunks that can be written and read one by
+-- one. It belongs to the Versions that name it and goes with the last of them (see
+-- drop_orphaned_contents below), so it needs no foreign key to its Service.
+CREATE TABLE serverless.contents (
+    service_id uuid   NOT NULL,
+    sha256     bytea  NOT NULL CHECK (octet_length(sha256) = 32),
+    size       bigint NOT NULL CHECK (size >= 0),
+    PRIMARY KEY (service_id, sha256)
+);
+
+CREATE TABLE serverless.content_chunks (
+    service_id uuid  NOT NULL,
+    sha256     bytea NOT NULL,
+    number     int   NOT NULL CHECK (number >= 0),
+    bytes      bytea NOT NULL,
+    PRIMARY KEY (service_id, sha256, number),
+    FOREIGN KEY (service_id, sha256) REFERENCES serverless.contents ON DELETE CASCADE
+);
+
+-- Sources and pictures are compressed where it pays, by PostgreSQL.
+ALTER TABLE serverless.content_chunks ALTER COLUMN bytes SET COMPRESSION lz4;
+
+CREATE TABLE serverless.versions (
+    service_id     uuid        NOT NULL,
+    id             uuid        NOT NULL,
+    function_id    uuid        NOT NULL,
+    path           text        NOT NULL CHECK (char_length(path) BETWEEN 1 AND 255),
+    visibility     text        NOT NULL CHECK (visibility IN ('public', 'protected', 'private')),
+    content_sha256 bytea       NOT NULL,
+    date_created   timestamptz NOT NULL,
+    PRIMARY KEY (service_id, id),
+    UNIQUE (service_id, function_id, id),
+    FOREIGN KEY (service_id, function_id) REFERENCES serverless.functions ON DELETE CASCADE,
+    FOREIGN KEY (service_id, content_sha256) REFERENCES serverless.contents
+);
+
+CREATE INDEX versions_content ON serverless.versions (service_id, content_sha256);
+
+CREATE FUNCTION serverless.refuse_change() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION '% never change', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
+END
+$$;
+
+CREATE TRIGGER versions_are_final BEFORE UPDATE ON serverless.versions
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_change();
+
+CREATE TRIGGER contents_are_final BEFORE UPDATE ON serverless.contents
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_change();
+
+CREATE TRIGGER content_chunks_are_final BEFORE UPDATE ON serverless.content_chunks
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_change();
+
+-- Content whose last Version went. It is locked first and looked at afterwards, with a fresh
+-- snapshot: whoever names it meanwhile (keep_content) has either been seen or finds it gone.
+CREATE FUNCTION serverless.drop_orphaned_contents() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    PERFORM FROM serverless.contents AS c
+      WHERE (c.service_id, c.sha256) IN (SELECT service_id, content_sha256 FROM gone)
+      ORDER BY c.service_id, c.sha256
+        FOR UPDATE;
+    DELETE FROM serverless.contents AS c
+     USING (SELECT DISTINCT service_id, content_sha256 FROM gone) AS g
+     WHERE c.service_id = g.service_id AND c.sha256 = g.content_sha256
+       AND NOT EXISTS (SELECT FROM serverless.versions AS v
+                        WHERE v.service_id = c.service_id AND v.content_sha256 = c.sha256);
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER versions_drop_contents AFTER DELETE ON serverless.versions
+    REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION serverless.drop_orphaned_contents();
+
+-- Makes sure that the content is there and stays until this transaction ends. Returns true where it
+-- is new, and its chunks are still to be written.
+CREATE FUNCTION serverless.keep_content(service uuid, hash bytea, bytes bigint) RETURNS boolean
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    LOOP
+        INSERT INTO serverless.contents VALUES (service, hash, bytes) ON CONFLICT DO NOTHING;
+        IF FOUND THEN
+            RETURN true;
+        END IF;
+        PERFORM FROM serverless.contents AS c
+          WHERE c.service_id = service AND c.sha256 = hash FOR KEY SHARE;
+        IF FOUND THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE FUNCTION serverless.content_of(service uuid, hash bytea) RETURNS bytea
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(string_agg(c.bytes, ''::bytea ORDER BY c.number), ''::bytea)
+      FROM serverless.content_chunks AS c
+     WHERE c.service_id = service AND c.sha256 = hash
+$$;
+
+-- One row always: the account, the Service and a Function of it; what is not there is NULL.
+CREATE FUNCTION serverless.function_scope(credential text, generation int, service_id uuid,
+                                          unique_name text, function_id uuid)
+RETURNS TABLE (account_id uuid, service_id uuid, function_id uuid)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT scope.account_id, scope.service_id, f.id
+      FROM serverless.service_scope($1, $2, $3, $4) AS scope
+      LEFT JOIN serverless.functions AS f ON f.service_id = scope.service_id AND f.id = $5
+$$;
+
+-- Makes a Version of a Function; NULL where the Function went meanwhile. chunk is the first, or the
+-- only one, of its content, in base64; fresh tells whether the others are wanted.
+CREATE FUNCTION serverless.create_version(service uuid, function uuid, path text, visibility text,
+                                          hash bytea, size bigint, chunk text,
+                                          OUT version serverless.versions, OUT fresh boolean)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    identity record;
+BEGIN
+    PERFORM FROM serverless.functions AS f
+      WHERE f.service_id = service AND f.id = function FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    fresh := serverless.keep_content(service, hash, size);
+    IF fresh AND size > 0 THEN
+        INSERT INTO serverless.content_chunks VALUES (service, hash, 0, decode(chunk, 'base64'));
+    END IF;
+    SELECT * INTO identity FROM serverless.new_identity();
+    INSERT INTO serverless.versions AS v
+    VALUES (service, identity.id, function, path, visibility, hash, identity.made)
+    RETURNING v.* INTO version;
+END
+$$;
+
+-- A Function Version as the API shows it.
+CREATE FUNCTION serverless.function_version_resource(account_id uuid, service_id uuid,
+                                                     function_id uuid, v serverless.versions)
+RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, function_sid uuid, path text,
+               visibility text, date_created bigint)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT v.id, account_id, service_id, function_id, v.path, v.visibility,
+           serverless.epoch(v.date_created)
+$$;
+
+INSERT INTO serverless.privileges VALUES
+    ('contents',       'SELECT, INSERT, UPDATE'), -- UPDATE for row locks; its trigger refuses more
+    ('content_chunks', 'SELECT, INSERT'),
+    ('versions',       'SELECT, INSERT');
+INSERT INTO serverless.executable VALUES
+    ('keep_content'), ('content_of'), ('function_scope'), ('create_version'),
+    ('function_version_resource');

@@ -1,0 +1,234 @@
+-- Builds, and the pins that keep what an active Build needs.
+
+CREATE TABLE serverless.builds (
+    service_id     uuid        NOT NULL REFERENCES serverless.services ON DELETE CASCADE,
+    id             uuid        NOT NULL,
+    status         text        NOT NULL CHECK (status IN ('building', 'completed', 'failed')),
+    runtime        text        NOT NULL,
+    dependencies   json        NOT NULL,
+    failure_reason text        CHECK ((failure_reason IS NOT NULL) = (status = 'failed')),
+    attempts       int         NOT NULL DEFAULT 0, -- how many workers have tried
+    lease_token    uuid,                           -- of the worker that has it
+    lease_expires  timestamptz,
+    date_created   timestamptz NOT NULL,
+    date_updated   timestamptz NOT NULL,
+    PRIMARY KEY (service_id, id)
+);
+
+CREATE INDEX builds_to_do ON serverless.builds (date_created) WHERE status = 'building';
+
+-- What a Build contains, as it was: a snapshot that outlives the Versions.
+CREATE TABLE serverless.build_versions (
+    service_id   uuid        NOT NULL,
+    build_id     uuid        NOT NULL,
+    version_id   uuid        NOT NULL,
+    function_id  uuid        NOT NULL,
+    path         text        NOT NULL,
+    visibility   text        NOT NULL,
+    date_created timestamptz NOT NULL,
+    PRIMARY KEY (service_id, build_id, version_id),
+    FOREIGN KEY (service_id, build_id) REFERENCES serverless.builds ON DELETE CASCADE
+);
+
+CREATE TRIGGER build_versions_are_final BEFORE UPDATE ON serverless.build_versions
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_change();
+
+-- The guard. A row says that a Version is needed by a Build that is building, or by an Environment
+-- it is deployed on; while it is there the foreign key keeps the Version, whoever asks.
+CREATE TABLE serverless.pins (
+    service_id     uuid NOT NULL,
+    version_id     uuid NOT NULL,
+    build_id       uuid,
+    environment_id uuid,
+    CHECK (num_nonnulls(build_id, environment_id) = 1),
+    UNIQUE (service_id, build_id, version_id),
+    UNIQUE (service_id, environment_id, version_id),
+    CONSTRAINT pins_version FOREIGN KEY (service_id, version_id) REFERENCES serverless.versions,
+    FOREIGN KEY (service_id, build_id) REFERENCES serverless.builds ON DELETE CASCADE
+);
+
+CREATE INDEX pins_version_id ON serverless.pins (service_id, version_id);
+
+-- Pins follow the state of Builds and Environments; nobody writes them directly, not their owner
+-- either.
+CREATE FUNCTION serverless.refuse_direct_change() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_trigger_depth() = 1 THEN
+        RAISE EXCEPTION '% are written by triggers alone', TG_TABLE_NAME
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER pins_follow BEFORE INSERT OR UPDATE OR DELETE ON serverless.pins
+    FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_direct_change();
+
+CREATE TRIGGER pins_stay BEFORE TRUNCATE ON serverless.pins
+    FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
+
+-- What a Build contains is said with the Build, in one statement, or not at all: a Version added
+-- later would not be pinned.
+CREATE FUNCTION serverless.refuse_late_version() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM serverless.builds AS b
+                WHERE b.service_id = NEW.service_id AND b.id = NEW.build_id) THEN
+        RAISE EXCEPTION 'a Build never changes what it contains'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER build_versions_come_first BEFORE INSERT ON serverless.build_versions
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_late_version();
+
+CREATE FUNCTION serverless.refuse_lost_version() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM serverless.builds AS b
+                WHERE b.service_id = OLD.service_id AND b.id = OLD.build_id) THEN
+        RAISE EXCEPTION 'a Build never changes what it contains'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN OLD;
+END
+$$;
+
+CREATE TRIGGER build_versions_go_last BEFORE DELETE ON serverless.build_versions
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_lost_version();
+
+-- In the order of Versions, so that two of them cannot wait for each other.
+CREATE FUNCTION serverless.pin_build() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    IF NEW.status = 'building' THEN
+        INSERT INTO serverless.pins (service_id, version_id, build_id)
+        SELECT v.service_id, v.version_id, v.build_id FROM serverless.build_versions AS v
+         WHERE v.service_id = NEW.service_id AND v.build_id = NEW.id
+         ORDER BY v.version_id;
+    ELSE
+        DELETE FROM serverless.pins AS p
+         WHERE p.service_id = NEW.service_id AND p.build_id = NEW.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER builds_pin AFTER INSERT OR UPDATE OF status ON serverless.builds
+    FOR EACH ROW EXECUTE FUNCTION serverless.pin_build();
+
+-- A Build is finished once.
+CREATE FUNCTION serverless.check_build_change() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF (OLD.service_id, OLD.id) <> (NEW.service_id, NEW.id)
+       OR OLD.status <> 'building' AND OLD.status <> NEW.status THEN
+        RAISE EXCEPTION 'a % Build stays what it is', OLD.status
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER builds_change BEFORE UPDATE ON serverless.builds
+    FOR EACH ROW EXECUTE FUNCTION serverless.check_build_change();
+
+-- Which of these Versions are there no more, as the API's details have it.
+CREATE FUNCTION serverless.missing_versions(service uuid, build uuid) RETURNS json
+LANGUAGE sql STABLE AS $$
+    SELECT json_build_object('missing_versions', json_agg(json_build_object(
+               'sid', serverless.sid('ZN', b.version_id),
+               'function_sid', serverless.sid('ZH', b.function_id),
+               'path', b.path) ORDER BY b.path))
+      FROM serverless.build_versions AS b
+     WHERE b.service_id = service AND b.build_id = build
+       AND NOT EXISTS (SELECT FROM serverless.versions AS v
+                        WHERE v.service_id = service AND v.id = b.version_id)
+    HAVING count(*) > 0
+$$;
+
+-- Upper-case visibility here, lower-case on the Version itself: so the API does it.
+CREATE FUNCTION serverless.build_contents(account uuid, service uuid, build uuid) RETURNS json
+LANGUAGE sql STABLE AS $$
+    SELECT coalesce(json_agg(json_build_object(
+               'sid', serverless.sid('ZN', v.version_id),
+               'account_sid', serverless.sid('AC', account),
+               'service_sid', serverless.sid('ZS', v.service_id),
+               'function_sid', serverless.sid('ZH', v.function_id),
+               'date_created', to_char(v.date_created AT TIME ZONE 'UTC',
+                                       'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+               'path', v.path,
+               'visibility', upper(v.visibility)) ORDER BY v.version_id), '[]'::json)
+      FROM serverless.build_versions AS v
+     WHERE v.service_id = service AND v.build_id = build
+$$;
+
+-- Makes a Build of these Versions. outcome is ok, not_found (the Service went), unknown_version (also
+-- where one went meanwhile) or same_path.
+CREATE FUNCTION serverless.create_build(account uuid, service uuid, wanted uuid[],
+                                        runtime text, dependencies text,
+                                        OUT outcome text, OUT build serverless.builds,
+                                        OUT contents json)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    identity record;
+    known    int;
+    paths    int;
+BEGIN
+    wanted := ARRAY(SELECT DISTINCT w FROM unnest(wanted) AS w);
+    SELECT count(*), count(DISTINCT v.path) INTO known, paths
+      FROM serverless.versions AS v
+     WHERE v.service_id = service AND v.id = ANY (wanted);
+    IF known < cardinality(wanted) THEN
+        outcome := 'unknown_version';
+        RETURN;
+    ELSIF paths < known THEN
+        outcome := 'same_path';
+        RETURN;
+    END IF;
+    SELECT * INTO identity FROM serverless.new_identity();
+    WITH contained AS (
+             INSERT INTO serverless.build_versions
+             SELECT service, identity.id, v.id, v.function_id, v.path, v.visibility, v.date_created
+               FROM serverless.versions AS v
+              WHERE v.service_id = service AND v.id = ANY (wanted)
+             RETURNING version_id),
+         made AS ( -- after all of what it contains, which the aggregate waits for
+             INSERT INTO serverless.builds AS b
+                    (service_id, id, status, runtime, dependencies, date_created, date_updated)
+             SELECT service, identity.id, 'building', create_build.runtime,
+                    create_build.dependencies::json, identity.made, identity.made
+               FROM (SELECT count(*) FROM contained) AS done
+             RETURNING b.*)
+    SELECT * INTO build FROM made;
+    contents := serverless.build_contents(account, service, build.id);
+    outcome := 'ok';
+EXCEPTION WHEN foreign_key_violation THEN
+    IF NOT EXISTS (SELECT FROM serverless.services AS s WHERE s.id = service) THEN
+        outcome := 'not_found';
+    ELSE
+        outcome := 'unknown_version';
+    END IF;
+END
+$$;
+
+-- A Build as the API shows it, with what it contains; failure_reason is ours.
+CREATE FUNCTION serverless.build_resource(account_id uuid, service_id uuid, b serverless.builds,
+                                          contents json)
+RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, status text, asset_versions json,
+               function_versions json, dependencies json, runtime text, failure_reason text,
+               date_created bigint, date_updated bigint)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT b.id, account_id, service_id, b.status, '[]'::json, contents, b.dependencies, b.runtime,
+           b.failure_reason, serverless.epoch(b.date_created), serverless.epoch(b.date_updated)
+$$;
+
+INSERT INTO serverless.privileges VALUES
+    ('builds',         'SELECT, INSERT, UPDATE, DELETE'),
+    ('build_versions', 'SELECT, INSERT'),
+    ('pins',           'SELECT');
+INSERT INTO serverless.executable VALUES
+    ('missing_versions'), ('create_build'), ('build_contents'), ('build_resource');

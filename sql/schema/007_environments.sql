@@ -1,0 +1,257 @@
+-- Environments, Deployments, and what deleting means for the guard.
+
+CREATE TABLE serverless.environments (
+    service_id    uuid        NOT NULL REFERENCES serverless.services ON DELETE CASCADE,
+    id            uuid        NOT NULL,
+    unique_name   text COLLATE "C" NOT NULL CHECK (char_length(unique_name) BETWEEN 1 AND 100),
+    domain_suffix text COLLATE "C" CHECK (char_length(domain_suffix) BETWEEN 1 AND 16),
+    build_id      uuid,       -- the one that is deployed here
+    date_created  timestamptz NOT NULL,
+    date_updated  timestamptz NOT NULL,
+    PRIMARY KEY (service_id, id),
+    UNIQUE (service_id, unique_name),
+    CONSTRAINT environments_build FOREIGN KEY (service_id, build_id) REFERENCES serverless.builds
+);
+
+-- Two of the same suffix, or two without, would share a domain.
+CREATE UNIQUE INDEX environments_domain ON serverless.environments
+    (service_id, lower(domain_suffix)) NULLS NOT DISTINCT;
+
+CREATE INDEX environments_build_id ON serverless.environments (service_id, build_id);
+
+ALTER TABLE serverless.pins
+    ADD FOREIGN KEY (service_id, environment_id) REFERENCES serverless.environments
+        ON DELETE CASCADE;
+
+CREATE TABLE serverless.deployments (
+    service_id     uuid        NOT NULL,
+    id             uuid        NOT NULL,
+    environment_id uuid        NOT NULL,
+    build_id       uuid,       -- history: it may be gone
+    date_created   timestamptz NOT NULL,
+    date_updated   timestamptz NOT NULL,
+    PRIMARY KEY (service_id, id),
+    UNIQUE (service_id, environment_id, id),
+    FOREIGN KEY (service_id, environment_id) REFERENCES serverless.environments ON DELETE CASCADE
+);
+
+-- Only what is completed is deployed; what an Environment needs is pinned as long as it is.
+CREATE FUNCTION serverless.pin_environment() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    DELETE FROM serverless.pins AS p
+     WHERE p.service_id = NEW.service_id AND p.environment_id = NEW.id;
+    IF NEW.build_id IS NOT NULL THEN
+        PERFORM FROM serverless.builds AS b
+          WHERE b.service_id = NEW.service_id AND b.id = NEW.build_id AND b.status = 'completed';
+        IF NOT FOUND THEN
+            RAISE EXCEPTION 'only a completed Build can be deployed'
+                USING ERRCODE = 'restrict_violation';
+        END IF;
+        INSERT INTO serverless.pins (service_id, version_id, environment_id)
+        SELECT v.service_id, v.version_id, NEW.id FROM serverless.build_versions AS v
+         WHERE v.service_id = NEW.service_id AND v.build_id = NEW.build_id
+         ORDER BY v.version_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER environments_pin
+    AFTER INSERT OR UPDATE OF service_id, id, build_id ON serverless.environments
+    FOR EACH ROW EXECUTE FUNCTION serverless.pin_environment();
+
+-- A Service takes everything along, active or not, in the order that the guard allows: foreign keys
+-- alone would cascade in no particular order.
+CREATE FUNCTION serverless.empty_service() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+BEGIN
+    DELETE FROM serverless.environments AS e WHERE e.service_id = OLD.id;
+    DELETE FROM serverless.builds AS b WHERE b.service_id = OLD.id;
+    DELETE FROM serverless.functions AS f WHERE f.service_id = OLD.id;
+    RETURN OLD;
+END
+$$;
+
+CREATE TRIGGER services_empty BEFORE DELETE ON serverless.services
+    FOR EACH ROW EXECUTE FUNCTION serverless.empty_service();
+
+-- Who keeps the Versions of a Function, as the API's details have it; NULL where nobody does.
+CREATE FUNCTION serverless.holders(service uuid, function uuid) RETURNS json
+LANGUAGE sql STABLE AS $$
+    WITH held AS (
+             SELECT p.build_id, p.environment_id
+               FROM serverless.pins AS p
+               JOIN serverless.versions AS v
+                 ON v.service_id = p.service_id AND v.id = p.version_id
+              WHERE p.service_id = service AND v.function_id = function),
+         deployed AS (
+             SELECT DISTINCT e.id, e.build_id FROM serverless.environments AS e
+               JOIN held ON held.environment_id = e.id
+              WHERE e.service_id = service),
+         active AS (
+             SELECT build_id FROM held WHERE build_id IS NOT NULL
+             UNION
+             SELECT build_id FROM deployed)
+    SELECT json_build_object(
+               'builds', (SELECT json_agg(serverless.sid('ZB', build_id) ORDER BY build_id)
+                            FROM active),
+               'environments', (SELECT coalesce(json_agg(serverless.sid('ZE', id) ORDER BY id),
+                                                '[]'::json)
+                                  FROM deployed))
+     WHERE EXISTS (SELECT FROM active)
+$$;
+
+-- Deletes a Function. outcome is ok, not_found or active, then with who keeps it. The foreign key
+-- decides; who it was is looked up afterwards, and if nobody is left it is tried again.
+CREATE FUNCTION serverless.delete_function(service uuid, function uuid,
+                                           OUT outcome text, OUT details json)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    LOOP
+        BEGIN
+            DELETE FROM serverless.functions AS f WHERE f.service_id = service AND f.id = function;
+            outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
+            RETURN;
+        EXCEPTION WHEN foreign_key_violation THEN
+            details := serverless.holders(service, function);
+        END;
+        IF details IS NOT NULL THEN
+            outcome := 'active';
+            RETURN;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Deletes a Build. outcome is ok, not_found or active, then with where it is deployed.
+CREATE FUNCTION serverless.delete_build(service uuid, build uuid,
+                                        OUT outcome text, OUT details json)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    LOOP
+        BEGIN
+            DELETE FROM serverless.builds AS b WHERE b.service_id = service AND b.id = build;
+            outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
+            RETURN;
+        EXCEPTION WHEN foreign_key_violation THEN
+            SELECT json_build_object('environments',
+                                     json_agg(serverless.sid('ZE', e.id) ORDER BY e.id))
+              INTO details
+              FROM serverless.environments AS e
+             WHERE e.service_id = service AND e.build_id = build
+            HAVING count(*) > 0;
+        END;
+        IF details IS NOT NULL THEN
+            outcome := 'active';
+            RETURN;
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Makes an Environment. outcome is ok, not_found (the Service went) or conflict.
+CREATE FUNCTION serverless.create_environment(service uuid, unique_name text, domain_suffix text,
+                                              OUT outcome text,
+                                              OUT environment serverless.environments)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    identity record;
+BEGIN
+    SELECT * INTO identity FROM serverless.new_identity();
+    INSERT INTO serverless.environments AS e
+    VALUES (service, identity.id, unique_name, domain_suffix, NULL, identity.made, identity.made)
+    ON CONFLICT DO NOTHING
+    RETURNING e.* INTO environment;
+    outcome := CASE WHEN FOUND THEN 'ok' ELSE 'conflict' END;
+EXCEPTION WHEN foreign_key_violation THEN
+    outcome := 'not_found';
+END
+$$;
+
+-- Deploys a Build to an Environment, or none (wanted is NULL). outcome is ok, not_found (no such
+-- Environment), unknown_build, not_completed, incomplete (then with what is missing) or unchanged:
+-- the Build is there already, or the last Deployment was none, too.
+CREATE FUNCTION serverless.deploy(service uuid, environment uuid, wanted uuid,
+                                  OUT outcome text, OUT details json,
+                                  OUT deployment serverless.deployments)
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    target   serverless.environments;
+    build    serverless.builds;
+    identity record;
+BEGIN
+    SELECT e.* INTO target FROM serverless.environments AS e
+     WHERE e.service_id = service AND e.id = environment FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        outcome := 'not_found';
+        RETURN;
+    END IF;
+    IF wanted IS NOT NULL THEN
+        SELECT b.* INTO build FROM serverless.builds AS b
+         WHERE b.service_id = service AND b.id = wanted;
+        outcome := CASE WHEN NOT FOUND THEN 'unknown_build'
+                        WHEN target.build_id = wanted THEN 'unchanged'
+                        WHEN build.status <> 'completed' THEN 'not_completed' END;
+    ELSIF target.build_id IS NULL THEN
+        PERFORM FROM serverless.deployments AS d
+          WHERE d.service_id = service AND d.environment_id = environment;
+        outcome := CASE WHEN FOUND THEN 'unchanged' END;
+    END IF;
+    IF outcome IS NOT NULL THEN
+        RETURN;
+    END IF;
+
+    SELECT * INTO identity FROM serverless.new_identity();
+    UPDATE serverless.environments AS e
+       SET build_id = wanted, date_updated = identity.made
+     WHERE e.service_id = service AND e.id = environment;
+    INSERT INTO serverless.deployments AS d
+    VALUES (service, identity.id, environment, wanted, identity.made, identity.made)
+    RETURNING d.* INTO deployment;
+    outcome := 'ok';
+EXCEPTION WHEN foreign_key_violation THEN
+    deployment := NULL;
+    details := serverless.missing_versions(service, wanted);
+    outcome := CASE WHEN details IS NULL THEN 'unknown_build' ELSE 'incomplete' END;
+END
+$$;
+
+-- An Environment as the API shows it; to its domain name the server adds the tail.
+CREATE FUNCTION serverless.environment_resource(account_id uuid, service_id uuid,
+                                                e serverless.environments)
+RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, build_sid uuid, unique_name text,
+               domain_suffix text, domain_name text, date_created bigint, date_updated bigint)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT e.id, account_id, service_id, e.build_id, e.unique_name, e.domain_suffix,
+           (SELECT s.domain_base FROM serverless.services AS s WHERE s.id = e.service_id)
+           || coalesce('-' || lower(e.domain_suffix), ''),
+           serverless.epoch(e.date_created), serverless.epoch(e.date_updated)
+$$;
+
+-- One row always: the account, the Service and an Environment of it; what is not there is NULL.
+CREATE FUNCTION serverless.environment_scope(credential text, generation int, service_id uuid,
+                                             unique_name text, environment_id uuid)
+RETURNS TABLE (account_id uuid, service_id uuid, environment_id uuid)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT scope.account_id, scope.service_id, e.id
+      FROM serverless.service_scope($1, $2, $3, $4) AS scope
+      LEFT JOIN serverless.environments AS e ON e.service_id = scope.service_id AND e.id = $5
+$$;
+
+-- A Deployment as the API shows it.
+CREATE FUNCTION serverless.deployment_resource(account_id uuid, service_id uuid,
+                                               environment_id uuid, d serverless.deployments)
+RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, environment_sid uuid, build_sid uuid,
+               date_created bigint, date_updated bigint)
+LANGUAGE sql STABLE ROWS 1 AS $$
+    SELECT d.id, account_id, service_id, environment_id, d.build_id,
+           serverless.epoch(d.date_created), serverless.epoch(d.date_updated)
+$$;
+
+INSERT INTO serverless.privileges VALUES
+    ('environments', 'SELECT, INSERT, UPDATE, DELETE'),
+    ('deployments',  'SELECT, INSERT');
+INSERT INTO serverless.executable VALUES
+    ('holders'), ('delete_function'), ('delete_build'), ('create_environment'), ('deploy'),
+    ('environment_resource'), ('environment_scope'), ('deployment_resource');

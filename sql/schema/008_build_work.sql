@@ -1,0 +1,32 @@
+-- How httpd's workers share the Builds: by leases. A worker claims a Build, works on it without
+-- holding a connection, and finishes it only while the lease is still its own.
+
+-- The oldest Build that waits or whose worker is gone; NULL if there is none. One that keeps killing
+-- its workers fails in the end.
+CREATE FUNCTION serverless.claim_build(seconds int, most_attempts int) RETURNS serverless.builds
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    claimed serverless.builds;
+BEGIN
+    UPDATE serverless.builds AS b
+       SET status = 'failed', failure_reason = 'The Build could not be checked',
+           lease_token = NULL, lease_expires = NULL, date_updated = clock_timestamp()
+     WHERE b.status = 'building' AND b.attempts >= most_attempts
+       AND b.lease_expires < clock_timestamp();
+
+    UPDATE serverless.builds AS b
+       SET lease_token = gen_random_uuid(), attempts = b.attempts + 1,
+           lease_expires = clock_timestamp() + make_interval(secs => seconds)
+      FROM (SELECT w.service_id, w.id FROM serverless.builds AS w
+             WHERE w.status = 'building'
+               AND (w.lease_expires IS NULL OR w.lease_expires < clock_timestamp())
+             ORDER BY w.date_created
+             LIMIT 1
+               FOR NO KEY UPDATE SKIP LOCKED) AS waiting
+     WHERE b.service_id = waiting.service_id AND b.id = waiting.id
+    RETURNING b.* INTO claimed;
+    RETURN claimed;
+END
+$$;
+
+INSERT INTO serverless.executable VALUES ('claim_build');

@@ -1,0 +1,251 @@
+#include "worker/build_worker.h"
+
+#include "core/config.h"
+#include "core/db.h"
+#include "core/log.h"
+#include "core/sid.h"
+#include "worker/javascript.h"
+
+#include <apr_atomic.h>
+#include <apr_strings.h>
+#include <http_log.h>
+#include <mod_watchdog.h>
+#include <stdlib.h>
+
+APLOG_USE_MODULE(serverless_functions);
+
+/* How often a child looks for Builds of others. */
+#define LOOK_EVERY apr_time_from_sec(1)
+
+/* A Build that has outlived so many workers fails. */
+#define MOST_ATTEMPTS "3"
+
+/* What a lease lasts longer than an attempt may. */
+#define LEASE_MARGIN apr_time_from_sec(5)
+
+typedef enum { FINISHED, POSTPONED } outcome;
+
+typedef struct {
+    sf_caller caller;
+    const char *service;
+    const char *id;
+    const char *lease;
+    char sid[SF_SID_LENGTH + 1];
+    apr_time_t deadline;
+    const char *failure; /* why it failed, for its owner */
+} build;
+
+static volatile apr_uint32_t woken;
+
+void sf_build_worker_wake(void)
+{
+    apr_atomic_set32(&woken, 1);
+}
+
+
+/* What is checked -------------------------------------------------------------------------------- */
+
+/* Every Version is there, and not too large. */
+static void check_parts(build *build, sf_rows *parts)
+{
+    int i;
+
+    for (i = 0; i < sf_rows_count(parts) && !build->failure; i++) {
+        const char *path = sf_rows_value(parts, i, 1);
+        const char *size = sf_rows_value(parts, i, 2);
+
+        if (!size) {
+            build->failure = apr_psprintf(build->caller.pool, "%s: the Version is gone", path);
+        }
+        else if (apr_atoi64(size) > sf_function_limit()) {
+            build->failure = apr_psprintf(
+                build->caller.pool, "%s: larger than %" APR_OFF_T_FMT " bytes", path,
+                sf_function_limit());
+        }
+    }
+}
+
+/* Fetches a Version's source, whose bytes the database has compared with their hash. */
+static outcome read_source(build *build, apr_pool_t *pool, const char *version, const char *path,
+                           const char **source)
+{
+    const sf_caller caller = {pool, build->caller.server, NULL};
+    const char *values[] = {build->service, version};
+    sf_rows *rows;
+
+    if (sf_db_run(&caller, SF_STATEMENT_BUILD_SOURCE, values, &rows)) {
+        return POSTPONED;
+    }
+    *source = sf_rows_count(rows) == 1 ? sf_rows_value(rows, 0, 0) : NULL;
+    if (!*source) {
+        build->failure = apr_psprintf(build->caller.pool, "%s: the content is damaged", path);
+    }
+    return FINISHED;
+}
+
+/* Hands every source to the check, if there is one; without, they are still read and compared. */
+static outcome check_sources(build *build, sf_rows *parts, sf_javascript *check)
+{
+    outcome outcome = FINISHED;
+    apr_pool_t *pool;
+    int i;
+
+    apr_pool_create(&pool, build->caller.pool);
+    for (i = 0; i < sf_rows_count(parts) && !build->failure && outcome == FINISHED; i++) {
+        const char *path = sf_rows_value(parts, i, 1);
+        const char *source;
+
+        outcome = read_source(build, pool, sf_rows_value(parts, i, 0), path, &source);
+        if (outcome == FINISHED && source && check && !sf_javascript_add(check, path, source)) {
+            break; /* its result tells why */
+        }
+        apr_pool_clear(pool);
+    }
+    apr_pool_destroy(pool);
+    return outcome;
+}
+
+static outcome conclude(build *build, sf_javascript *check)
+{
+    const char *reason = NULL;
+
+    switch (sf_javascript_end(check, &reason)) {
+    case SF_JAVASCRIPT_VALID:
+        return FINISHED;
+    case SF_JAVASCRIPT_INVALID:
+        build->failure = build->failure ? build->failure : reason;
+        return FINISHED;
+    case SF_JAVASCRIPT_EXHAUSTED:
+        build->failure = build->failure ? build->failure
+                                        : "The Functions could not be compiled within this "
+                                          "server's limits of time and memory";
+        return FINISHED;
+    default:
+        return POSTPONED;
+    }
+}
+
+static outcome check_build(build *build)
+{
+    const char *values[] = {build->service, build->id};
+    sf_javascript *check = NULL;
+    sf_rows *parts;
+    outcome outcome;
+
+    if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_PARTS, values, &parts)) {
+        return POSTPONED;
+    }
+    check_parts(build, parts);
+    if (build->failure) {
+        return FINISHED;
+    }
+    if (sf_process.node) {
+        check = sf_javascript_begin(build->caller.pool, sf_process.node, build->deadline);
+        if (!check) {
+            sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_process.node);
+            return POSTPONED;
+        }
+    }
+    outcome = check_sources(build, parts, check);
+    if (check && conclude(build, check) == POSTPONED) {
+        outcome = POSTPONED;
+    }
+    return outcome;
+}
+
+
+/* Claiming and finishing ------------------------------------------------------------------------- */
+
+/* Takes the next Build; 0 where none waits or the database does not answer. */
+static int claim(build *build)
+{
+    const apr_interval_time_t lease = sf_build_timeout() + LEASE_MARGIN;
+    const char *values[] = {apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MOST_ATTEMPTS};
+    sf_rows *rows;
+
+    if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_CLAIM, values, &rows)) {
+        return 0;
+    }
+    build->service = sf_rows_value(rows, 0, 0);
+    build->id = sf_rows_value(rows, 0, 1);
+    build->lease = sf_rows_value(rows, 0, 2);
+    build->deadline = apr_time_now() + sf_build_timeout();
+    if (!build->id) {
+        return 0;
+    }
+    sf_sid_write(build->sid, "ZB", build->id);
+    return 1;
+}
+
+/* Says how it ended, unless it was deleted or another has it by now. */
+static void finish(const build *build)
+{
+    const char *values[] = {build->service, build->id, build->lease,
+                            build->failure ? "failed" : "completed", build->failure};
+    sf_rows *rows;
+
+    if (build->failure) {
+        sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed", build->sid);
+    }
+    if (!sf_db_run(&build->caller, SF_STATEMENT_BUILD_FINISH, values, &rows)
+        && sf_rows_count(rows) == 0) {
+        sf_log(&build->caller, APLOG_NOTICE, "SF0011", "Build %s was deleted or taken over",
+               build->sid);
+    }
+}
+
+/* One Build from claim to finish; 0 where there was none. */
+static int do_one(server_rec *s, apr_pool_t *parent)
+{
+    build build = {.caller = {NULL, s, NULL}};
+    int found;
+
+    apr_pool_create(&build.caller.pool, parent);
+    found = claim(&build);
+    if (found) {
+        if (check_build(&build) == FINISHED) {
+            finish(&build);
+        }
+        else {
+            sf_log(&build.caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
+                   build.sid);
+        }
+    }
+    apr_pool_destroy(build.caller.pool);
+    return found;
+}
+
+/* mod_watchdog calls this every slice, in a thread of its own in each child. */
+static apr_status_t look(int state, void *data, apr_pool_t *pool)
+{
+    static apr_time_t next_look;
+    server_rec *s;
+
+    if (state != AP_WATCHDOG_STATE_RUNNING
+        || (apr_atomic_xchg32(&woken, 0) == 0 && apr_time_now() < next_look)) {
+        return APR_SUCCESS;
+    }
+    next_look = apr_time_now() + LOOK_EVERY;
+    for (s = data; s; s = s->next) {
+        if (sf_server_config_of(s)->enabled == 1 && do_one(s, pool)) {
+            sf_build_worker_wake(); /* perhaps there are more */
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
+{
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get
+        = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
+    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add
+        = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
+    ap_watchdog_t *watchdog;
+    apr_status_t rv;
+
+    if (!get || !add) {
+        return APR_ENOTIMPL;
+    }
+    rv = get(&watchdog, "serverless-builds", 0, 0, pconf); /* in each child, not in the parent */
+    return rv == APR_SUCCESS ? add(watchdog, AP_WD_TM_SLICE, s, look) : rv;
+}
