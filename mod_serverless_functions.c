@@ -10,6 +10,7 @@
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
 
+#include <apr_fnmatch.h>
 #include <apr_strings.h>
 #include <apr_uri.h>
 #include <http_config.h>
@@ -174,13 +175,27 @@ static const char *read_time(cmd_parms *cmd, const char *text, apr_interval_time
     return NULL;
 }
 
+/* What stands before /Services in the path of the <Location> around, as "/v1"; NULL where the path
+ * ends otherwise, or is a pattern: then nobody knows how long what it matches is. */
+static const char *prefix_of(const cmd_parms *cmd)
+{
+    const ap_directive_t *section = cmd->directive->parent;
+    const apr_size_t length = cmd->path ? strlen(cmd->path) : 0;
+    const apr_size_t tail = strlen(COLLECTION);
+
+    if (!section || ap_cstr_casecmp(section->directive, "<Location") != 0 || *section->args == '~'
+        || length < tail || strcmp(cmd->path + length - tail, COLLECTION) != 0
+        || apr_fnmatch_test(cmd->path)) {
+        return NULL;
+    }
+    return apr_pstrmemdup(cmd->pool, cmd->path, length - tail);
+}
+
 static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
 {
     sf_server_config *server
         = ap_get_module_config(cmd->server->module_config, &serverless_functions_module);
     sf_dir_config *config = dir;
-    const apr_size_t length = cmd->path ? strlen(cmd->path) : 0;
-    const apr_size_t tail = strlen(COLLECTION);
     const char *misplaced
         = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_LIMIT | NOT_IN_HTACCESS);
 
@@ -191,10 +206,10 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
     if (!on) {
         return NULL;
     }
-    if (length < tail || strcmp(cmd->path + length - tail, COLLECTION) != 0) {
+    config->prefix = prefix_of(cmd);
+    if (!config->prefix) {
         return wrong(cmd, "belongs into <Location \"/v1/Services\">");
     }
-    config->prefix = apr_pstrmemdup(cmd->pool, cmd->path, length - tail);
     server->enabled = 1;
     return NULL;
 }

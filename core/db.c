@@ -122,8 +122,11 @@ static sf_db_result failed(const call *c, const char *doing)
     sf_db_sqlstate(text, sqlstate);
     result = PQstatus(native(c->dbd)) == CONNECTION_BAD ? SF_DB_CONNECTION_LOST
                                                         : sf_db_result_of(sqlstate);
-    sf_log(c->caller, APLOG_ERR, "SF0003", "%s %s failed: SQLSTATE %s: %s", doing, c->statement->name,
-           *sqlstate ? sqlstate : "none", sf_db_loggable(text, sqlstate));
+    if (!(c->id == SF_STATEMENT_SESSION_BEGIN && result == SF_DB_NO_SCHEMA
+          && apr_atomic_read32(&schema_complained))) { /* else SF0004 has said it all */
+        sf_log(c->caller, APLOG_ERR, "SF0003", "%s %s failed: SQLSTATE %s: %s", doing,
+               c->statement->name, *sqlstate ? sqlstate : "none", sf_db_loggable(text, sqlstate));
+    }
     return result;
 }
 
@@ -170,7 +173,8 @@ static sf_db_result execute_long(const call *c)
     sf_db_result result;
 
     if (apr_dbd_query(c->dbd->driver, c->dbd->handle, &rows, limit) != 0) {
-        return failed(c, "setting the time limit of");
+        result = failed(c, "setting the time limit of");
+        return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result; /* it was not sent */
     }
     result = execute(c);
     if (apr_dbd_query(c->dbd->driver, c->dbd->handle, &rows, "RESET statement_timeout") != 0) {
@@ -202,13 +206,17 @@ static void new_call(call *c, const sf_caller *caller, ap_dbd_t *dbd, session *s
     c->rows->pool = caller->pool;
 }
 
-static void complain_of_schema(const sf_caller *caller, const char *found)
+#define APPLY_SCHEMA                                                                              \
+    "run \"serverless-admin schema apply\" and \"serverless-admin grant ROLE\" with the role in "    \
+    "DBDParams"
+#define UPGRADE_MODULE "install the module that was made for it"
+
+static void complain_of_schema(const sf_caller *caller, const char *found, const char *remedy)
 {
     if (apr_atomic_xchg32(&schema_complained, 1) == 0) {
         sf_log(caller, APLOG_CRIT, "SF0004",
-               "the database schema is %s, this module needs version %d: run \"serverless-admin "
-               "schema apply\" and \"serverless-admin grant ROLE\" with the role in DBDParams",
-               found, SF_SCHEMA_VERSION);
+               "the database schema is %s, this module needs version %d: %s", found,
+               SF_SCHEMA_VERSION, remedy);
     }
 }
 
@@ -221,7 +229,10 @@ static int learn(const sf_caller *caller, session *session, sf_rows *rows)
 
     if (!version || atoi(version) != SF_SCHEMA_VERSION || !key
         || strlen(key) != 2 * SF_DB_KEY_BYTES) {
-        complain_of_schema(caller, version ? apr_psprintf(caller->pool, "version %s", version) : "empty");
+        complain_of_schema(caller,
+                           version ? apr_psprintf(caller->pool, "version %s", version) : "empty",
+                           version && atoi(version) > SF_SCHEMA_VERSION ? UPGRADE_MODULE
+                                                                        : APPLY_SCHEMA);
         return 0;
     }
     for (i = 0; i < SF_DB_KEY_BYTES; i++) {
@@ -253,7 +264,7 @@ static sf_db_result begin_session(const sf_caller *caller, ap_dbd_t *dbd, sessio
         session->schema_fits = learn(caller, session, c.rows);
     }
     else if (result == SF_DB_NO_SCHEMA) {
-        complain_of_schema(caller, "not there, or not open to httpd's role");
+        complain_of_schema(caller, "not there, or not open to httpd's role", APPLY_SCHEMA);
     }
     return result != SF_DB_OK || session->schema_fits ? result : SF_DB_NO_SCHEMA;
 }

@@ -51,15 +51,17 @@ LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     label    text := trim(BOTH '-' FROM regexp_replace(lower(unique_name), '[^a-z0-9]+', '-', 'g'));
     attempt  int := 0;
+    digits   text;
     identity record;
     service  serverless.services;
 BEGIN
     LOOP
         SELECT * INTO identity FROM serverless.new_identity();
+        digits := floor(random() * 10 ^ (4 + attempt / 20))::bigint;
         INSERT INTO serverless.services AS s
         VALUES (identity.id, account_id, unique_name, friendly_name,
                 include_credentials, ui_editable,
-                label || '-' || lpad(floor(random() * 10 ^ (4 + attempt / 20))::bigint::text, 4, '0'),
+                label || '-' || lpad(digits, greatest(4, length(digits)), '0'),
                 identity.made, identity.made)
         ON CONFLICT DO NOTHING
         RETURNING s.* INTO service;

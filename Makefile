@@ -1,0 +1,121 @@
+# mod_serverless_functions; "make help" lists the chores.
+
+PORT    ?= 8080
+RUN_DIR ?= .run
+PREFIX  ?= /usr/local
+TESTS   ?=
+CMD     ?= --help
+
+APXS    ?= apxs
+BUILD   := build$(if $(SANITIZE),/sanitize)
+MODULE  := $(BUILD)/mod_serverless_functions.so
+SDK     := build/sdk/node_modules/.package-lock.json
+DATADIR := $(PREFIX)/share/mod_serverless_functions
+
+SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c)
+HEADERS := $(wildcard *.h core/*.h handlers/*.h)
+QUERIES := $(wildcard sql/queries/*.sql)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
+
+# $(call once,NAME,COMMAND): the command's output, asked for at first use only.
+# What it asks may not be installed yet when this file is read.
+once = $(eval $1 := $(shell $2))$($1)
+
+CC       = $(call once,CC,$(APXS) -q CC)
+INCLUDES = $(call once,INCLUDES,echo "-I`$(APXS) -q INCLUDEDIR`" \
+	`apr-1-config --includes` `apu-1-config --includes` \
+	`pkg-config --cflags json-c libpq libcrypto`)
+CFLAGS   = $(call once,CFLAGS,echo `$(APXS) -q CFLAGS` `$(APXS) -q EXTRA_CPPFLAGS`)
+LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto)
+LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
+
+OURS     := -std=gnu11 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -I. -Ibuild
+ifdef SANITIZE
+OURS     += -fsanitize=address,undefined -fno-omit-frame-pointer
+endif
+
+export PORT RUN_DIR SANITIZE
+
+.PHONY: all run start stop admin test lint format install clean help \
+	packages-build packages-run packages-test packages-lint
+.DELETE_ON_ERROR:
+
+all: $(MODULE) ## build the module (SANITIZE=1: with address and undefined behaviour checks)
+
+run: packages-run all ## build it and run it on 127.0.0.1:PORT until Ctrl-C, with its data in RUN_DIR
+	@tools/dev-server run $(MODULE)
+
+start: packages-run all ## the same in the background; returns when the API answers
+	@tools/dev-server start $(MODULE)
+
+stop: ## stop what "make start" started
+	@tools/dev-server stop
+
+admin: ## administer the running server's accounts, e.g. make admin CMD="account list"
+	@tools/dev-server admin $(CMD)
+
+test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory
+	@tools/run-tests $(MODULE) $(TESTS)
+
+lint: build/statements.h packages-lint ## check the C code's format and look for likely mistakes
+	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
+	clang-tidy --quiet $(SOURCES) -- $(OURS) $(INCLUDES) $(CFLAGS)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+		--enable=warning,performance,portability \
+		--suppress=missingIncludeSystem -I. -Ibuild $(SOURCES)
+
+format: packages-lint ## format the C code
+	clang-format -i $(SOURCES) $(HEADERS)
+
+install: all ## install the module, serverless-admin, the schema and the sample configuration
+	install -d "$(DESTDIR)$(LIBEXEC)" "$(DESTDIR)$(PREFIX)/bin" \
+		"$(DESTDIR)$(DATADIR)/conf" "$(DESTDIR)$(DATADIR)/sql/schema"
+	install -m 644 $(MODULE) "$(DESTDIR)$(LIBEXEC)"
+	install -m 755 bin/serverless-admin "$(DESTDIR)$(PREFIX)/bin"
+	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
+	install -m 644 conf/serverless_functions.load conf/serverless_functions.conf \
+		"$(DESTDIR)$(DATADIR)/conf"
+
+clean: ## remove what was built; the data in RUN_DIR stays
+	rm -rf build
+
+help: ## list these
+	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile | expand -t 10
+
+# Quick when nothing is missing, so that no chore needs a step before it.
+packages-build:
+	@tools/packages build
+packages-run:
+	@tools/packages build run
+packages-test:
+	@tools/packages build run test
+packages-lint:
+	@tools/packages build lint
+
+$(MODULE): $(OBJECTS)
+	@echo "  LINK $@"
+	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $(OBJECTS) $(LIBS)
+
+$(BUILD)/%.o: %.c build/statements.h | packages-build
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/statements.o: build/statements.c build/statements.h | packages-build
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+build/statements.h build/statements.c &: tools/compile-queries $(QUERIES)
+	@mkdir -p build
+	tools/compile-queries build/statements $(QUERIES)
+
+# npm writes this file last. No package of these runs a script of its own.
+$(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-test
+	@echo "  NPM build/sdk"
+	@mkdir -p build/sdk
+	@cp t/sdk/package.json t/sdk/package-lock.json build/sdk
+	@cd build/sdk && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+-include $(OBJECTS:.o=.d)

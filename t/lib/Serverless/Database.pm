@@ -1,0 +1,92 @@
+# What can happen to the test database while httpd uses it. Where something must
+# be undone, it is undone when the object returned goes away.
+package Serverless::Database;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Exporter qw(import);
+use Serverless::Test;
+use Time::HiRes ();
+
+our @EXPORT = qw(add_functions lock_functions slow_deletion crash backends waiting kill_backends);
+
+# Gives a Service so many Functions of this name.
+sub add_functions {
+    my ($service_sid, $count, $name) = @_;
+    db()->do(<<'SQL', undef, $name, $count, $service_sid);
+INSERT INTO serverless.functions (service_id, id, friendly_name, date_created, date_updated)
+SELECT s.id, (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
+  FROM serverless.services AS s,
+       (SELECT serverless.new_identity() AS identity FROM generate_series(1, ?::int) OFFSET 0) AS fresh
+ WHERE serverless.sid('ZS', s.id) = ?
+SQL
+}
+
+# No other session gets at Functions, until the lock's release().
+sub lock_functions {
+    my $holder = Serverless::Test::connect_as('postgres');
+    $holder->begin_work;
+    $holder->do('LOCK TABLE serverless.functions IN ACCESS EXCLUSIVE MODE');
+    return bless { holder => $holder, process => $$ }, 'Serverless::Database::Lock';
+}
+
+# Deleting a Function called "slow" takes so many seconds.
+sub slow_deletion {
+    my ($seconds) = @_;
+    my $name = "slow_deletion_$$";
+    db()->do("CREATE FUNCTION public.$name() RETURNS trigger LANGUAGE plpgsql AS "
+        . "'BEGIN PERFORM pg_sleep($seconds); RETURN OLD; END'");
+    db()->do("CREATE TRIGGER $name BEFORE DELETE ON serverless.functions FOR EACH ROW "
+        . "WHEN (OLD.friendly_name = 'slow') EXECUTE FUNCTION public.$name()");
+    return bless { name => $name, process => $$ }, 'Serverless::Database::SlowDeletion';
+}
+
+# PostgreSQL ends at once, without a goodbye: what it had not promised is gone.
+sub crash {
+    open my $in, '<', "$ENV{CLUSTER}/data/postmaster.pid" or die "postmaster.pid: $!\n";
+    chomp(my $pid = <$in>);
+    kill QUIT => $pid or die "PostgreSQL, process $pid: $!\n";
+    wait_until { !kill 0 => $pid } or die "PostgreSQL did not end\n";
+}
+
+# httpd's sessions, as (process, ...); those that wait for a lock.
+sub backends { sessions('true') }
+sub waiting  { sessions("wait_event_type = 'Lock'") }
+
+sub sessions {
+    my ($condition) = @_;
+    return @{ db()->selectcol_arrayref("SELECT pid FROM pg_stat_activity "
+        . "WHERE usename = 'serverless_httpd' AND $condition") };
+}
+
+# Returns how many there were, once they are gone.
+sub kill_backends {
+    my (@pids) = @_;
+    db()->do('SELECT pg_terminate_backend(?)', undef, $_) for @pids;
+    my %killed = map { $_ => 1 } @pids;
+    wait_until { !grep { $killed{$_} } backends() } or die "backends did not end\n";
+    return scalar @pids;
+}
+
+package Serverless::Database::Lock;
+
+sub release {
+    my ($self) = @_;
+    my $holder = delete $self->{holder} or return;
+    $holder->rollback;
+    $holder->disconnect;
+}
+
+sub DESTROY { $_[0]->release if $_[0]{process} == $$ }
+
+package Serverless::Database::SlowDeletion;
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $self->{process} != $$;
+    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.functions");
+    Serverless::Test::db()->do("DROP FUNCTION public.$self->{name}()");
+}
+
+1;

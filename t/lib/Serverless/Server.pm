@@ -1,0 +1,168 @@
+# An httpd of a suite's own, where the one that the suites share cannot be what
+# is tested: with one child, with short time limits, with another database.
+#
+#   my $server = Serverless::Server->start('impatient', "ServerlessDBTimeout 300ms\n"
+#       . Serverless::Server->database(statement_timeout => 500) . Serverless::Server->api);
+#   $api->at($server->address)->get('/v1/Services');
+#
+# It ends with the object, and with the suite if that is killed.
+package Serverless::Server;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test ();
+use IO::Socket::INET ();
+use POSIX ();
+use Time::HiRes ();
+
+# Configuration ----------------------------------------------------------------
+
+# What comes before a suite's own lines. Modules named in `without` are not loaded.
+sub preamble {
+    my ($class, $name, %option) = @_;
+    open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
+    my $modules = join '', <$in>;
+    $modules =~ s/^LoadModule \Q$_\E .*\n//m for @{ $option{without} || [] };
+    return <<"END";
+$modules
+ServerRoot        "$ENV{SOURCE}/t"
+DefaultRuntimeDir "@{[ logs() ]}"
+PidFile           "@{[ logs() ]}/$name.pid"
+ErrorLog          "@{[ logs() ]}/${name}_error_log"
+ErrorLogFormat    "[%{cu}t] [%m:%l] [pid %P:tid %T] [%L] %M"
+LogLevel          info
+TypesConfig       conf/mime.types
+ServerName        127.0.0.1
+StartServers      1
+ServerLimit       1
+ThreadsPerChild   32
+MaxRequestWorkers 32
+GracefulShutdownTimeout 1
+END
+}
+
+# mod_dbd's directives.
+sub database {
+    my ($class, %option) = @_;
+    my $database = $option{database} || 'serverless';
+    my $timeout = $option{statement_timeout} || 5000;
+    return <<"END";
+DBDriver  pgsql
+DBDParams "host=$ENV{DATABASE} dbname=$database user=serverless_httpd connect_timeout=2 options='-c statement_timeout=$timeout'"
+DBDMin    1
+DBDKeep   4
+DBDMax    8
+END
+}
+
+# The API at a path, with further lines in its <Location>.
+sub api {
+    my ($class, $path, $lines) = @_;
+    $path ||= '/v1/Services';
+    $lines = '' if !defined $lines;
+    return <<"END";
+<Location "$path">
+    ServerlessFunctions On
+    $lines
+    AuthType          Basic
+    AuthName          "Twilio API"
+    AuthBasicProvider serverless
+    Require           valid-user
+</Location>
+END
+}
+
+sub logs { Apache::Test::vars('t_logs') }
+
+sub write_config {
+    my ($name, $text) = @_;
+    my $file = logs() . "/$name.conf";
+    open my $out, '>', $file or die "$file: $!\n";
+    print $out $text;
+    close $out or die "$file: $!\n";
+    return $file;
+}
+
+# What "httpd -t", which is apachectl configtest, says of a configuration:
+# its exit status and the message without time, place and file name.
+sub configtest {
+    my ($class, $lines, %option) = @_;
+    my $file = write_config('configtest',
+        $class->preamble('configtest', %option) . "Listen 127.0.0.1:1\n$lines");
+    open my $pipe, '-|', "'@{[ Apache::Test::vars('httpd') ]}' -t -f '$file' 2>&1" or die "$!\n";
+    my $said = do { local $/; <$pipe> };
+    close $pipe;
+    my $status = $? >> 8;
+    $said =~ s/^AH00526: Syntax error on line \d+ of .*:\n//m;
+    $said =~ s/^AH00014: Configuration check failed\n//m;
+    $said =~ s/\n\z//;
+    return ($status, $said);
+}
+
+# The module's directives, each with where httpd says that it may stand.
+sub directives {
+    my ($class) = @_;
+    my $file = write_config('directives', $class->preamble('directives'));
+    open my $pipe, '-|', Apache::Test::vars('httpd'), '-L', '-f', $file or die "$!\n";
+    my $list = do { local $/; <$pipe> };
+    return $list =~ /^(\w+) \(mod_serverless_functions\.c\)\n\t.*\n\t(.*)$/mg;
+}
+
+# Life -------------------------------------------------------------------------
+
+sub start {
+    my ($class, $name, $lines) = @_;
+    my $port = free_port();
+    my $self = bless { name => $name, address => "127.0.0.1:$port", parent => $$ }, $class;
+    my $file = write_config($name, $class->preamble($name) . "Listen 127.0.0.1:$port\n$lines");
+    unlink $self->error_log_file;
+
+    defined($self->{pid} = fork) or die "fork: $!\n";
+    if (!$self->{pid}) {
+        exec 'setpriv', '--pdeathsig', 'TERM', Apache::Test::vars('httpd'),
+            '-f', $file, '-D', 'FOREGROUND';
+        die "setpriv: $!\n";
+    }
+    for (1 .. 200) {
+        return $self if IO::Socket::INET->new(PeerAddr => $self->{address});
+        last if waitpid $self->{pid}, POSIX::WNOHANG();
+        Time::HiRes::sleep(0.05);
+    }
+    die "the httpd '$name' did not start; it said:\n", $self->error_log;
+}
+
+sub stop {
+    my ($self) = @_;
+    my $pid = delete $self->{pid};
+    return if !$pid || $self->{parent} != $$;
+    local $?;
+    # gracefully: at once, event's children may crash on connections just closed
+    kill WINCH => $pid;
+    waitpid $pid, 0;
+}
+
+sub DESTROY { $_[0]->stop }
+
+sub address { $_[0]{address} }
+
+sub error_log_file { logs() . "/$_[0]{name}_error_log" }
+
+# What it has logged since the last call.
+sub error_log {
+    my ($self) = @_;
+    open my $log, '<', $self->error_log_file or die "error_log: $!\n";
+    seek $log, $self->{read} || 0, 0;
+    local $/;
+    my $text = <$log>;
+    $self->{read} = tell $log;
+    return defined $text ? $text : '';
+}
+
+sub free_port {
+    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0)
+        or die "no port: $@\n";
+    return $socket->sockport;
+}
+
+1;
