@@ -12,8 +12,8 @@ MODULE  := $(BUILD)/mod_serverless_functions.so
 SDK     := build/sdk/node_modules/.package-lock.json
 DATADIR := $(PREFIX)/share/mod_serverless_functions
 
-SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c)
-HEADERS := $(wildcard *.h core/*.h handlers/*.h)
+SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c worker/*.c)
+HEADERS := $(wildcard *.h core/*.h handlers/*.h worker/*.h)
 QUERIES := $(wildcard sql/queries/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
 
@@ -57,7 +57,7 @@ admin: ## administer the running server's accounts, e.g. make admin CMD="account
 test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory
 	@tools/run-tests $(MODULE) $(TESTS)
 
-lint: build/statements.h packages-lint ## check the C code's format and look for likely mistakes
+lint: build/statements.h build/compile_check.h packages-lint ## check the C code's format and look for likely mistakes
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
 	clang-tidy --quiet $(SOURCES) -- $(OURS) $(INCLUDES) $(CFLAGS)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
@@ -96,7 +96,7 @@ $(MODULE): $(OBJECTS)
 	@echo "  LINK $@"
 	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $(OBJECTS) $(LIBS)
 
-$(BUILD)/%.o: %.c build/statements.h | packages-build
+$(BUILD)/%.o: %.c build/statements.h build/compile_check.h | packages-build
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -106,9 +106,13 @@ $(BUILD)/statements.o: build/statements.c build/statements.h | packages-build
 	@echo "  CC $<"
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-build/statements.h build/statements.c &: tools/compile-queries $(QUERIES)
+build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) $(wildcard sql/schema/*.sql)
 	@mkdir -p build
 	tools/compile-queries build/statements $(QUERIES)
+
+build/compile_check.h: tools/embed worker/compile_check.js
+	@mkdir -p build
+	tools/embed sf_compile_check worker/compile_check.js > $@
 
 # npm writes this file last. No package of these runs a script of its own.
 $(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-test

@@ -418,7 +418,10 @@ typedef struct {
 static sf_db_result control(const sf_transaction *on, const char *command)
 {
     static const sf_statement transaction_control = {"a transaction", SF_WRITE, NULL, 0, NULL};
-    const call c = {.caller = on->caller, .dbd = on->dbd, .statement = &transaction_control};
+    const call c = {.caller = on->caller,
+                    .dbd = on->dbd,
+                    .statement = &transaction_control,
+                    .id = SF_STATEMENT_COUNT};
     int rows;
 
     return apr_dbd_query(on->dbd->driver, on->dbd->handle, &rows, command) == 0

@@ -23,8 +23,9 @@ function complaint({ path, text }) {
     compileFunction(text.replace(/^#!.*/, ''), wrapper, { filename: path });
     return null;
   } catch (error) {
-    const [, line] = /:(\d+)$/.exec(String(error.stack).split('\n')[0]) || [];
-    return `${path}${line ? ` line ${line}` : ''}: ${error.name}: ${error.message}`;
+    const [place] = String(error.stack).split('\n'); // "<path>:<line>" of a SyntaxError
+    const line = place.startsWith(`${path}:`) ? ` line ${place.slice(path.length + 1)}` : '';
+    return `${path}${line}: ${error.name}: ${error.message}`;
   }
 }
 
