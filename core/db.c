@@ -255,10 +255,11 @@ static void forget(session *session, int backend_pid)
 
 static sf_db_result begin_session(const sf_caller *caller, ap_dbd_t *dbd, session *session)
 {
+    static const char *const none[] = {NULL};
     call c;
     sf_db_result result;
 
-    new_call(&c, caller, dbd, session, SF_STATEMENT_SESSION_BEGIN, NULL);
+    new_call(&c, caller, dbd, session, SF_STATEMENT_SESSION_BEGIN, none);
     result = execute(&c);
     if (result == SF_DB_OK) {
         session->schema_fits = learn(caller, session, c.rows);
@@ -509,11 +510,12 @@ void sf_db_child_init(apr_pool_t *pool, server_rec *s)
         return;
     }
     for (; s; s = s->next) {
-        sf_caller caller = {pool, s, NULL};
+        static const char *const none[] = {NULL};
+        const sf_caller caller = {pool, s, NULL};
         sf_rows *rows;
 
         if (sf_server_config_of(s)->enabled == 1) {
-            sf_db_run(&caller, SF_STATEMENT_SESSION_BEGIN, NULL, &rows);
+            sf_db_run(&caller, SF_STATEMENT_SESSION_BEGIN, none, &rows);
         }
     }
 }

@@ -157,13 +157,11 @@ static const sf_error *keep_sid(const reading *in, int i, const char *value)
 }
 
 /* {1,2,3}, or NULL for none. */
-static const char *array_literal(const reading *in, int i)
+static const char *array_literal(apr_pool_t *pool, const apr_array_header_t *list)
 {
-    apr_pool_t *pool = in->request->r->pool;
-
-    return in->lists[i]->nelts == 0
+    return apr_is_empty_array(list)
                ? NULL
-               : apr_pstrcat(pool, "{", apr_array_pstrcat(pool, in->lists[i], ','), "}", NULL);
+               : apr_pstrcat(pool, "{", apr_array_pstrcat(pool, list, ','), "}", NULL);
 }
 
 static const sf_error *keep(const reading *in, const char *name, const char *value)
@@ -241,7 +239,7 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
 {
     reading in = {request, params, values, {NULL}};
     const sf_error *error = NULL;
-    char *text;
+    char *text = NULL;
     int i;
 
     for (i = 0; params[i].name; i++) {
@@ -259,7 +257,7 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
     error = error ? error : split(&in, text);
     for (i = 0; params[i].name && !error; i++) {
         if (params[i].kind == SF_SIDS) {
-            values[i] = array_literal(&in, i);
+            values[i] = array_literal(request->r->pool, in.lists[i]);
         }
         else {
             error = check(&in, &params[i], &values[i]);

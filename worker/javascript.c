@@ -57,7 +57,7 @@ static void become_node(const sf_javascript *check, const char *node, int in, in
     setpgid(0, 0);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGPIPE, SIG_DFL);
     if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(nothing, 2) < 0
         || chdir(check->directory) != 0) {
         _exit(127);
