@@ -100,6 +100,14 @@ const sf_server_config *sf_server_config_of(const server_rec *s)
     return ap_get_module_config(s->module_config, &serverless_functions_module);
 }
 
+server_rec *sf_next_database(server_rec *s)
+{
+    while (s && !sf_server_config_of(s)->owns_database) {
+        s = s->next;
+    }
+    return s;
+}
+
 apr_off_t sf_form_limit(const request_rec *r)
 {
     const apr_off_t limit = sf_dir_config_of(r)->form_limit;
@@ -379,23 +387,13 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-static int any_enabled(const server_rec *s)
-{
-    for (; s; s = s->next) {
-        if (sf_server_config_of(s)->enabled == 1) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     apr_status_t rv;
 
     (void)plog;
     (void)ptemp;
-    if (!any_enabled(s) || ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+    if (!sf_next_database(s) || ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
         return OK;
     }
     if (!sf_db_post_config()) {
@@ -412,7 +410,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
 static void child_init(apr_pool_t *pool, server_rec *s)
 {
-    if (any_enabled(s)) {
+    if (sf_next_database(s)) {
         sf_db_child_init(pool, s);
     }
 }

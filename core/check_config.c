@@ -2,6 +2,7 @@
 
 #include "core/config.h"
 
+#include <apr_hash.h>
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_log.h>
@@ -13,6 +14,7 @@ APLOG_USE_MODULE(serverless_functions);
 /* mod_dbd keeps its configuration to itself, so it is read from the configuration's tree. */
 typedef struct {
     const char *driver;
+    const char *params;
     int min;
     int keep;
     int max;
@@ -59,6 +61,7 @@ static const char *setting(apr_pool_t *pool, const server_rec *s, const char *na
 static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *dbd)
 {
     dbd->driver = setting(pool, s, "DBDriver", "");
+    dbd->params = setting(pool, s, "DBDParams", "");
     dbd->min = atoi(setting(pool, s, "DBDMin", "1"));
     dbd->keep = atoi(setting(pool, s, "DBDKeep", "2"));
     dbd->max = atoi(setting(pool, s, "DBDMax", "10"));
@@ -91,17 +94,30 @@ static const char *complaint(apr_pool_t *pool, const dbd_settings *dbd)
     return NULL;
 }
 
+/* Whether no server before had the API over this database. */
+static int is_new(apr_hash_t *databases, const char *params)
+{
+    if (apr_hash_get(databases, params, APR_HASH_KEY_STRING)) {
+        return 0;
+    }
+    apr_hash_set(databases, params, APR_HASH_KEY_STRING, params);
+    return 1;
+}
+
 int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
+    apr_hash_t *databases = apr_hash_make(ptemp);
     int least = 0;
 
     (void)pconf;
     (void)plog;
     for (; s; s = s->next) {
+        sf_server_config *config
+            = ap_get_module_config(s->module_config, &serverless_functions_module);
         dbd_settings dbd;
         const char *wrong;
 
-        if (sf_server_config_of(s)->enabled != 1) {
+        if (config->enabled != 1) {
             continue;
         }
         read_settings(ptemp, s, &dbd);
@@ -112,6 +128,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
                          s->is_virtual ? s->server_hostname : "");
             return HTTP_INTERNAL_SERVER_ERROR;
         }
+        config->owns_database = is_new(databases, dbd.params);
         least = least == 0 || dbd.max < least ? dbd.max : least;
     }
     sf_process.db_connections = sf_db_connections(least);

@@ -18,9 +18,10 @@ typedef struct {
     const apr_array_header_t *runtimes; /* ServerlessRuntimes, const char * each */
 } sf_dir_config;
 
-/* Of a virtual host: whether the API is enabled in it at all. */
+/* Of a virtual host. */
 typedef struct {
-    int enabled;
+    int enabled;         /* whether the API is, in a Location of it */
+    int owns_database;   /* it is the first that has the API over its database */
 } sf_server_config;
 
 /* Of the process: what virtual hosts share, the gate to the database and the worker. */
@@ -37,6 +38,10 @@ extern sf_process_config sf_process;
 /* The configuration in force for a request, or for a server. Never NULL. */
 const sf_dir_config *sf_dir_config_of(const request_rec *r);
 const sf_server_config *sf_server_config_of(const server_rec *s);
+
+/* Of this server and those after it, the first that is the first of a database with the API, or NULL:
+ * to be used as the start and the step of a loop over databases. */
+server_rec *sf_next_database(server_rec *s);
 
 /* The most bytes a form may have. */
 apr_off_t sf_form_limit(const request_rec *r);

@@ -509,13 +509,11 @@ void sf_db_child_init(apr_pool_t *pool, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make the gate to the database");
         return;
     }
-    for (; s; s = s->next) {
+    for (s = sf_next_database(s); s; s = sf_next_database(s->next)) {
         static const char *const none[] = {NULL};
         const sf_caller caller = {pool, s, NULL};
         sf_rows *rows;
 
-        if (sf_server_config_of(s)->enabled == 1) {
-            sf_db_run(&caller, SF_STATEMENT_SESSION_BEGIN, none, &rows);
-        }
+        sf_db_run(&caller, SF_STATEMENT_SESSION_BEGIN, none, &rows);
     }
 }

@@ -17,6 +17,9 @@ APLOG_USE_MODULE(serverless_functions);
 /* How often a child looks for Builds of others. */
 #define LOOK_EVERY apr_time_from_sec(1)
 
+/* And how long it leaves a database alone that did not answer. */
+#define REST apr_time_from_sec(5)
+
 /* A Build that has outlived so many workers fails. */
 #define MOST_ATTEMPTS "3"
 
@@ -156,25 +159,28 @@ static outcome check_build(build *build)
 
 /* Claiming and finishing ------------------------------------------------------------------------- */
 
-/* Takes the next Build; 0 where none waits or the database does not answer. */
-static int claim(build *build)
+/* What became of a look for a Build. */
+typedef enum { DONE_ONE, NONE_WAITS, NO_ANSWER } look_result;
+
+/* Takes the next Build. */
+static look_result claim(build *build)
 {
     const apr_interval_time_t lease = sf_build_timeout() + LEASE_MARGIN;
     const char *values[] = {apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MOST_ATTEMPTS};
     sf_rows *rows;
 
     if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_CLAIM, values, &rows)) {
-        return 0;
+        return NO_ANSWER;
     }
     build->service = sf_rows_value(rows, 0, 0);
     build->id = sf_rows_value(rows, 0, 1);
     build->lease = sf_rows_value(rows, 0, 2);
     build->deadline = apr_time_now() + sf_build_timeout();
     if (!build->id) {
-        return 0;
+        return NONE_WAITS;
     }
     sf_sid_write(build->sid, "ZB", build->id);
-    return 1;
+    return DONE_ONE;
 }
 
 /* Says how it ended, unless it was deleted or another has it by now. */
@@ -194,25 +200,23 @@ static void finish(const build *build)
     }
 }
 
-/* One Build from claim to finish; 0 where there was none. */
-static int do_one(server_rec *s, apr_pool_t *parent)
+/* One Build from claim to finish, if there is one. */
+static look_result do_one(server_rec *s, apr_pool_t *parent)
 {
     build build = {.caller = {NULL, s, NULL}};
-    int found;
+    look_result result;
 
     apr_pool_create(&build.caller.pool, parent);
-    found = claim(&build);
-    if (found) {
-        if (check_build(&build) == FINISHED) {
-            finish(&build);
-        }
-        else {
-            sf_log(&build.caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
-                   build.sid);
-        }
+    result = claim(&build);
+    if (result == DONE_ONE && check_build(&build) == FINISHED) {
+        finish(&build);
+    }
+    else if (result == DONE_ONE) {
+        sf_log(&build.caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
+               build.sid);
     }
     apr_pool_destroy(build.caller.pool);
-    return found;
+    return result;
 }
 
 /* mod_watchdog calls this every slice, in a thread of its own in each child. */
@@ -226,9 +230,16 @@ static apr_status_t look(int state, void *data, apr_pool_t *pool)
         return APR_SUCCESS;
     }
     next_look = apr_time_now() + LOOK_EVERY;
-    for (s = data; s; s = s->next) {
-        if (sf_server_config_of(s)->enabled == 1 && do_one(s, pool)) {
+    for (s = sf_next_database(data); s; s = sf_next_database(s->next)) {
+        switch (do_one(s, pool)) {
+        case DONE_ONE:
             sf_build_worker_wake(); /* perhaps there are more */
+            break;
+        case NO_ANSWER:
+            next_look = apr_time_now() + REST;
+            break;
+        default:
+            break;
         }
     }
     return APR_SUCCESS;
