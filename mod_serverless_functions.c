@@ -5,7 +5,9 @@
 #include "core/auth.h"
 #include "core/check_config.h"
 #include "core/config.h"
+#include "core/credential_cache.h"
 #include "core/db.h"
+#include "core/gate.h"
 #include "core/http_errors.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
@@ -410,9 +412,20 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
 
 static void child_init(apr_pool_t *pool, server_rec *s)
 {
-    if (sf_next_database(s)) {
-        sf_db_child_init(pool, s);
+    apr_status_t rv;
+
+    if (!sf_next_database(s)) {
+        return;
     }
+    rv = sf_credential_cache_init(pool);
+    if (rv == APR_SUCCESS) {
+        rv = sf_gate_init(pool, sf_process.db_connections);
+    }
+    if (rv != APR_SUCCESS) { /* every request will be answered with 503 */
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make what a child needs");
+        return;
+    }
+    sf_db_child_init(pool, s);
 }
 
 /* The id that ErrorLogFormat's %L shows is the one the client gets. */

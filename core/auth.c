@@ -1,5 +1,7 @@
 #include "core/auth.h"
 
+#include "core/config.h"
+#include "core/credential_cache.h"
 #include "core/db.h"
 #include "core/log.h"
 
@@ -29,26 +31,22 @@ static const char *credential_of(apr_pool_t *pool, const char *user)
 
 /* Secrets are long and random, so SHA-256 is enough and costs next to nothing; it is compared in
  * constant time. */
-static int matches(const char *password, const char *hash)
+static int matches(const unsigned char digest[SF_SHA256_BYTES], const char *hash)
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    char hex[2 * SHA256_DIGEST_LENGTH + 1];
+    char hex[2 * SF_SHA256_BYTES + 1];
 
-    SHA256((const unsigned char *)password, strlen(password), digest);
-    ap_bin2hex(digest, sizeof(digest), hex);
+    ap_bin2hex(digest, SF_SHA256_BYTES, hex);
     return strlen(hash) == sizeof(hex) - 1 && CRYPTO_memcmp(hex, hash, sizeof(hex) - 1) == 0;
 }
 
-static authn_status check_password(request_rec *r, const char *user, const char *password)
+/* Asks the database. What it grants is remembered, so that the next request need not ask. */
+static authn_status ask(sf_request *request, const char *credential,
+                        const unsigned char digest[SF_SHA256_BYTES])
 {
+    request_rec *r = request->r;
     const sf_caller caller = {r->pool, r->server, r};
-    sf_request *request = sf_request_of(r);
-    const char *credential = credential_of(r->pool, user);
     sf_rows *rows;
 
-    if (!credential) {
-        return AUTH_USER_NOT_FOUND;
-    }
     request->error = sf_db_run(&caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows);
     if (request->error) {
         return AUTH_GENERAL_ERROR; /* mod_auth_basic makes it 500, our error filter 503 again */
@@ -56,12 +54,29 @@ static authn_status check_password(request_rec *r, const char *user, const char 
     if (sf_rows_count(rows) == 0) {
         return AUTH_USER_NOT_FOUND;
     }
-    if (!matches(password, sf_rows_value(rows, 0, 0))) {
+    if (!matches(digest, sf_rows_value(rows, 0, 0))) {
         return AUTH_DENIED;
     }
     request->generation = sf_rows_value(rows, 0, 1);
     request->credential_checked = 1;
+    sf_credential_cache_keep(sf_server_config_of(r->server)->database, credential, digest,
+                             request->generation);
     return AUTH_GRANTED;
+}
+
+static authn_status check_password(request_rec *r, const char *user, const char *password)
+{
+    sf_request *request = sf_request_of(r);
+    const char *credential = credential_of(r->pool, user);
+    unsigned char digest[SF_SHA256_BYTES];
+
+    if (!credential) {
+        return AUTH_USER_NOT_FOUND;
+    }
+    SHA256((const unsigned char *)password, strlen(password), digest);
+    request->generation = sf_credential_cache_find(
+        r->pool, sf_server_config_of(r->server)->database, credential, digest);
+    return request->generation ? AUTH_GRANTED : ask(request, credential, digest);
 }
 
 void sf_auth_register(apr_pool_t *pool)

@@ -2,7 +2,6 @@
 
 #include "core/config.h"
 
-#include <apr_hash.h>
 #include <apr_strings.h>
 #include <http_config.h>
 #include <http_log.h>
@@ -94,19 +93,26 @@ static const char *complaint(apr_pool_t *pool, const dbd_settings *dbd)
     return NULL;
 }
 
-/* Whether no server before had the API over this database. */
-static int is_new(apr_hash_t *databases, const char *params)
+/* Numbers the databases that have the API, by how they are reached. */
+static void number_database(sf_server_config *config, apr_array_header_t *databases,
+                            const char *params)
 {
-    if (apr_hash_get(databases, params, APR_HASH_KEY_STRING)) {
-        return 0;
+    const char **known = (const char **)databases->elts;
+    int i = 0;
+
+    while (i < databases->nelts && strcmp(known[i], params) != 0) {
+        i++;
     }
-    apr_hash_set(databases, params, APR_HASH_KEY_STRING, params);
-    return 1;
+    config->database = i + 1;
+    config->owns_database = i == databases->nelts;
+    if (config->owns_database) {
+        APR_ARRAY_PUSH(databases, const char *) = params;
+    }
 }
 
 int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    apr_hash_t *databases = apr_hash_make(ptemp);
+    apr_array_header_t *databases = apr_array_make(ptemp, 2, sizeof(const char *));
     int least = 0;
 
     (void)pconf;
@@ -128,7 +134,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
                          s->is_virtual ? s->server_hostname : "");
             return HTTP_INTERNAL_SERVER_ERROR;
         }
-        config->owns_database = is_new(databases, dbd.params);
+        number_database(config, databases, dbd.params);
         least = least == 0 || dbd.max < least ? dbd.max : least;
     }
     sf_process.db_connections = sf_db_connections(least);

@@ -20,8 +20,9 @@ typedef struct {
 
 /* Of a virtual host. */
 typedef struct {
-    int enabled;         /* whether the API is, in a Location of it */
-    int owns_database;   /* it is the first that has the API over its database */
+    int enabled;       /* whether the API is, in a Location of it */
+    int database;      /* the number of its database, from 1 */
+    int owns_database; /* it is the first that has the API over that */
 } sf_server_config;
 
 /* Of the process: what virtual hosts share, the gate to the database and the worker. */

@@ -503,12 +503,6 @@ int sf_db_post_config(void)
 
 void sf_db_child_init(apr_pool_t *pool, server_rec *s)
 {
-    apr_status_t rv = sf_gate_init(pool, sf_process.db_connections);
-
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make the gate to the database");
-        return;
-    }
     for (s = sf_next_database(s); s; s = sf_next_database(s->next)) {
         static const char *const none[] = {NULL};
         const sf_caller caller = {pool, s, NULL};

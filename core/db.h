@@ -54,7 +54,7 @@ int sf_db_post_config(void);
 /* Asks mod_dbd to have this module see each new connection. Called when hooks are registered. */
 void sf_db_register_hooks(void);
 
-/* Makes the child ready and says in the error log if the schema does not fit. */
+/* Looks at each database as a child starts, and says in the error log if its schema does not fit. */
 void sf_db_child_init(apr_pool_t *pool, server_rec *s);
 
 #endif

@@ -134,6 +134,10 @@ static int begin_part(sf_multipart *body)
         return fail(body, "A part's header holds a NUL");
     }
     cut_lines(body);
+    if (memchr(body->header, '\r', body->header_length)
+        || memchr(body->header, '\n', body->header_length)) {
+        return fail(body, "A part's header has a line that does not end with CRLF");
+    }
     disposition = field(body, "Content-Disposition");
     encoding = field(body, "Content-Transfer-Encoding");
     if (!disposition || strncasecmp(disposition, "form-data", 9) != 0

@@ -308,6 +308,7 @@ const sf_error *sf_upload(sf_request *request, const sf_upload_kind *kind)
         = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &upload->rows);
 
     if (error) {
+        request->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not waited for */
         return error;
     }
     upload->request = request;

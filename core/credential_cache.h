@@ -1,0 +1,25 @@
+/* Which passwords this child has checked, so that not every request asks the database about its own.
+ * Forgetting is never needed for safety: each statement names the generation of the secret that was
+ * checked, and the database refuses one that is revoked, suspended or replaced. */
+#ifndef SF_CREDENTIAL_CACHE_H
+#define SF_CREDENTIAL_CACHE_H
+
+#include <apr_errno.h>
+#include <apr_pools.h>
+
+#define SF_SHA256_BYTES 32
+
+/* Makes the child's cache. Called from child_init. */
+apr_status_t sf_credential_cache_init(apr_pool_t *pool);
+
+/* The generation of the secret that was found right for this credential of this database, whose
+ * SHA-256 is `digest`; NULL where none was. Compares in constant time. */
+const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char *credential,
+                                     const unsigned char digest[SF_SHA256_BYTES]);
+
+/* Remembers that it is right. */
+void sf_credential_cache_keep(int database, const char *credential,
+                              const unsigned char digest[SF_SHA256_BYTES],
+                              const char *generation);
+
+#endif
