@@ -1,6 +1,7 @@
 #include "worker/javascript.h"
 
 #include "compile_check.h"
+#include "core/utf8.h"
 
 #include <apr_strings.h>
 #include <apr_file_io.h>
@@ -192,6 +193,21 @@ static const char *read_all(sf_javascript *check)
 }
 
 
+/* The first line as far as it is UTF-8, which the database insists on: node's messages are, but what
+ * did not fit may have been cut within a character. */
+static const char *readable(apr_pool_t *pool, const char *text)
+{
+    char *line = apr_pstrmemdup(pool, text, strcspn(text, "\n"));
+    size_t length = strlen(line);
+    const int said_something = length > 0;
+
+    while (length > 0 && sf_utf8_length(line) < 0) {
+        line[--length] = '\0';
+    }
+    return said_something && length == 0 ? "The check of the Functions gave no readable result" : line;
+}
+
+
 /* The end ---------------------------------------------------------------------------------------- */
 
 sf_javascript_result sf_javascript_end(sf_javascript *check, const char **reason)
@@ -212,6 +228,6 @@ sf_javascript_result sf_javascript_end(sf_javascript *check, const char **reason
     if (!strchr(text, '\n') && strlen(text) < REASON_BYTES) {
         return SF_JAVASCRIPT_EXHAUSTED;
     }
-    *reason = apr_pstrmemdup(check->pool, text, strcspn(text, "\n"));
+    *reason = readable(check->pool, text);
     return **reason ? SF_JAVASCRIPT_INVALID : SF_JAVASCRIPT_VALID;
 }

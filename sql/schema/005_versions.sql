@@ -33,7 +33,7 @@ CREATE TABLE serverless.versions (
     PRIMARY KEY (service_id, id),
     UNIQUE (service_id, function_id, id),
     FOREIGN KEY (service_id, function_id) REFERENCES serverless.functions ON DELETE CASCADE,
-    FOREIGN KEY (service_id, content_sha256) REFERENCES serverless.contents
+    FOREIGN KEY (service_id, content_sha256) REFERENCES serverless.contents ON DELETE RESTRICT
 );
 
 CREATE INDEX versions_content ON serverless.versions (service_id, content_sha256);
@@ -53,6 +53,34 @@ CREATE TRIGGER contents_are_final BEFORE UPDATE ON serverless.contents
 
 CREATE TRIGGER content_chunks_are_final BEFORE UPDATE ON serverless.content_chunks
     FOR EACH ROW EXECUTE FUNCTION serverless.refuse_change();
+
+CREATE TRIGGER content_chunks_stay BEFORE TRUNCATE ON serverless.content_chunks
+    FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
+
+-- Chunks come until the content has its size, and go with all of it.
+CREATE FUNCTION serverless.refuse_other_chunks() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF octet_length(NEW.bytes)
+           + (SELECT coalesce(sum(octet_length(k.bytes)), 0) FROM serverless.content_chunks AS k
+               WHERE k.service_id = NEW.service_id AND k.sha256 = NEW.sha256)
+           > (SELECT c.size FROM serverless.contents AS c
+               WHERE c.service_id = NEW.service_id AND c.sha256 = NEW.sha256) THEN
+            RAISE EXCEPTION 'the content is complete' USING ERRCODE = 'restrict_violation';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF EXISTS (SELECT FROM serverless.contents AS c
+                WHERE c.service_id = OLD.service_id AND c.sha256 = OLD.sha256) THEN
+        RAISE EXCEPTION 'content_chunks never change' USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN OLD;
+END
+$$;
+
+CREATE TRIGGER content_chunks_are_whole BEFORE INSERT OR DELETE ON serverless.content_chunks
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_other_chunks();
 
 -- Content whose last Version went. It is locked first and looked at afterwards, with a fresh
 -- snapshot: whoever names it meanwhile (keep_content) has either been seen or finds it gone.

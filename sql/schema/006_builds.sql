@@ -33,8 +33,12 @@ CREATE TABLE serverless.build_versions (
 CREATE TRIGGER build_versions_are_final BEFORE UPDATE ON serverless.build_versions
     FOR EACH ROW EXECUTE FUNCTION serverless.refuse_change();
 
+CREATE TRIGGER build_versions_stay BEFORE TRUNCATE ON serverless.build_versions
+    FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
+
 -- The guard. A row says that a Version is needed by a Build that is building, or by an Environment
--- it is deployed on; while it is there the foreign key keeps the Version, whoever asks.
+-- it is deployed on; while it is there the foreign key keeps the Version, whoever asks. RESTRICT,
+-- because NO ACTION would let one statement put another Version in its place.
 CREATE TABLE serverless.pins (
     service_id     uuid NOT NULL,
     version_id     uuid NOT NULL,
@@ -43,7 +47,8 @@ CREATE TABLE serverless.pins (
     CHECK (num_nonnulls(build_id, environment_id) = 1),
     UNIQUE (service_id, build_id, version_id),
     UNIQUE (service_id, environment_id, version_id),
-    CONSTRAINT pins_version FOREIGN KEY (service_id, version_id) REFERENCES serverless.versions,
+    CONSTRAINT pins_version FOREIGN KEY (service_id, version_id) REFERENCES serverless.versions
+        ON DELETE RESTRICT,
     FOREIGN KEY (service_id, build_id) REFERENCES serverless.builds ON DELETE CASCADE
 );
 
@@ -84,6 +89,25 @@ $$;
 
 CREATE TRIGGER build_versions_come_first BEFORE INSERT ON serverless.build_versions
     FOR EACH ROW EXECUTE FUNCTION serverless.refuse_late_version();
+
+-- The same for a Build that another session has committed while this statement ran.
+CREATE FUNCTION serverless.refuse_foreign_versions() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM added AS a
+                 JOIN serverless.build_versions AS v USING (service_id, build_id, version_id)
+                 JOIN serverless.builds AS b ON b.service_id = a.service_id AND b.id = a.build_id
+                WHERE b.xmin <> v.xmin) THEN
+        RAISE EXCEPTION 'a Build never changes what it contains'
+            USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER build_versions_come_along AFTER INSERT ON serverless.build_versions
+    REFERENCING NEW TABLE AS added
+    FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_foreign_versions();
 
 CREATE FUNCTION serverless.refuse_lost_version() RETURNS trigger
 LANGUAGE plpgsql AS $$

@@ -113,7 +113,7 @@ BEGIN
             DELETE FROM serverless.functions AS f WHERE f.service_id = service AND f.id = function;
             outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
             RETURN;
-        EXCEPTION WHEN foreign_key_violation THEN
+        EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
             details := serverless.holders(service, function);
         END;
         IF details IS NOT NULL THEN

@@ -18,7 +18,7 @@ BEGIN
        SET lease_token = gen_random_uuid(), attempts = b.attempts + 1,
            lease_expires = clock_timestamp() + make_interval(secs => seconds)
       FROM (SELECT w.service_id, w.id FROM serverless.builds AS w
-             WHERE w.status = 'building'
+             WHERE w.status = 'building' AND w.attempts < most_attempts
                AND (w.lease_expires IS NULL OR w.lease_expires < clock_timestamp())
              ORDER BY w.date_created
              LIMIT 1

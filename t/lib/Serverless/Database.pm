@@ -9,7 +9,8 @@ use Exporter qw(import);
 use Serverless::Test;
 use Time::HiRes ();
 
-our @EXPORT = qw(add_functions lock_functions slow_deletion crash backends waiting kill_backends);
+our @EXPORT = qw(add_functions lock_functions slow_deletion hold_builds own_database crash backends waiting
+    kill_backends);
 
 # Gives a Service so many Functions of this name.
 sub add_functions {
@@ -40,6 +41,33 @@ sub slow_deletion {
     db()->do("CREATE TRIGGER $name BEFORE DELETE ON serverless.functions FOR EACH ROW "
         . "WHEN (OLD.friendly_name = 'slow') EXECUTE FUNCTION public.$name()");
     return bless { name => $name, process => $$ }, 'Serverless::Database::SlowDeletion';
+}
+
+# Builds of this Service stay `building`: each is made with a lease that nobody
+# holds and that does not expire. The hold's release($sid) leaves one to httpd's
+# workers, its end all of them.
+sub hold_builds {
+    my ($service_sid) = @_;
+    my $name = "hold_builds_$service_sid";
+    db()->do("CREATE FUNCTION public.$name() RETURNS trigger LANGUAGE plpgsql AS "
+        . "'BEGIN NEW.lease_expires := ''infinity''; RETURN NEW; END'");
+    db()->do("CREATE TRIGGER $name BEFORE INSERT ON serverless.builds FOR EACH ROW "
+        . "WHEN (serverless.sid('ZS', NEW.service_id) = '$service_sid') EXECUTE FUNCTION public.$name()");
+    return bless { name => $name, service => $service_sid, process => $$ }, 'Serverless::Database::Hold';
+}
+
+# One more database, with the schema and nothing else in it; no httpd knows it
+# that was not told. It goes with the object. Its connect('postgres') and
+# connect('serverless_httpd') are new sessions.
+sub own_database {
+    my ($purpose) = @_;
+    my $name = "serverless_${purpose}_$$";
+    db()->do("CREATE DATABASE $name");
+    for my $command ('schema apply', 'grant serverless_httpd') {
+        system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=postgres' $command "
+            . '>/dev/null') == 0 or die "serverless-admin $command failed\n";
+    }
+    return bless { name => $name, process => $$ }, 'Serverless::Database::Own';
 }
 
 # PostgreSQL ends at once, without a goodbye: what it had not promised is gone.
@@ -87,6 +115,36 @@ sub DESTROY {
     return if $self->{process} != $$;
     Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.functions");
     Serverless::Test::db()->do("DROP FUNCTION public.$self->{name}()");
+}
+
+package Serverless::Database::Hold;
+
+sub release {
+    my ($self, $build_sid) = @_;
+    Serverless::Test::db()->do(<<'SQL', undef, $self->{service}, $build_sid, $build_sid);
+UPDATE serverless.builds SET lease_expires = NULL
+ WHERE serverless.sid('ZS', service_id) = ? AND status = 'building'
+   AND coalesce(serverless.sid('ZB', id) = ?, ?::text IS NULL)
+SQL
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $self->{process} != $$;
+    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.builds");
+    Serverless::Test::db()->do("DROP FUNCTION public.$self->{name}()");
+    $self->release;
+}
+
+package Serverless::Database::Own;
+
+sub name    { $_[0]{name} }
+sub connect { Serverless::Test::connect_as($_[1], $_[0]{name}) }
+
+sub DESTROY {
+    my ($self) = @_;
+    local $@;
+    Serverless::Test::db()->do("DROP DATABASE $self->{name} WITH (FORCE)") if $self->{process} == $$;
 }
 
 1;

@@ -19,6 +19,7 @@ use Exporter qw(import);
 use HTTP::Tiny ();
 use IO::Socket::INET ();
 use JSON::PP ();
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes ();
 
@@ -89,6 +90,28 @@ sub post {
     return $self->request(POST => $path, form(@form), 'application/x-www-form-urlencoded');
 }
 
+# A POST of multipart/form-data: parts are [name, filename, type, bytes], where
+# filename and type may be left undefined.
+sub upload {
+    my ($self, $path, @parts) = @_;
+    my $boundary = '--------------------------0123456789abcdef01234567';
+    return $self->request(POST => $path, multipart($boundary, @parts),
+        "multipart/form-data; boundary=$boundary");
+}
+
+sub multipart {
+    my ($boundary, @parts) = @_;
+    my $body = '';
+    for my $part (@parts) {
+        my ($name, $filename, $type, $bytes) = @$part;
+        $body .= "--$boundary\r\nContent-Disposition: form-data; name=\"$name\"";
+        $body .= "; filename=\"$filename\"" if defined $filename;
+        $body .= "\r\nContent-Type: $type" if defined $type;
+        $body .= "\r\n\r\n$bytes\r\n";
+    }
+    return "$body--$boundary--\r\n";
+}
+
 sub request {
     my ($self, $method, $path, $body, $type) = @_;
     my %headers = (%{ $self->{headers} });
@@ -98,7 +121,11 @@ sub request {
     my $url = $path =~ m{^http://} ? $path : $self->base . $path;
     my %options = (headers => \%headers, defined $body ? (content => $body) : ());
     $self->{http} ||= HTTP::Tiny->new(max_redirect => 0, keep_alive => 1, timeout => 30);
-    return Serverless::Test::Reply->new($self->{http}->request($method, $url, \%options));
+    my $response = $self->{http}->request($method, $url, \%options);
+    # head and body are two writes: without this, the second waits for an ACK that is delayed
+    my $connection = $self->{http}{handle};
+    setsockopt $connection->{fh}, IPPROTO_TCP, TCP_NODELAY, 1 if $connection && $connection->{fh};
+    return Serverless::Test::Reply->new($response);
 }
 
 # Sends bytes as they are and reads until the server closes: for what no HTTP

@@ -1,0 +1,404 @@
+# Builds are finished in the background, by httpd's children. Whatever becomes of
+# the one that does it, each Build ends in time, and is done by one.
+#
+# The httpds here have a database of their own, so that no other takes the
+# Builds, and mostly a node that the suite has written: what it is told to do
+# stands in a file.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Server;
+use Serverless::Test;
+use Serverless::Workshop;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+# Whatever happens here, the suites after this one need the database.
+END { local $?; database('start') }
+
+my $TIMEOUT = 3;          # an attempt
+my $LEASE = $TIMEOUT + 5; # what it holds the Build for
+my $SLACK = 4;            # until somebody looks, on a busy machine
+
+my $directory = Serverless::Server->logs;
+my $database = own_database('worker');
+my ($account, $token) = sql(q(SELECT * FROM serverless.create_account('worker')));
+
+# The values of one row, as the owner, on a connection that outlives nothing.
+sub sql {
+    my ($sql, @values) = @_;
+    my $db = $database->connect('postgres');
+    my @row = $db->selectrow_array($sql, undef, @values);
+    $db->disconnect;
+    return wantarray ? @row : $row[0];
+}
+
+# An httpd of several children.
+sub server {
+    my ($name, %option) = @_;
+    my $children = $option{children} || 1;
+    my $threads = 32 * $children;
+    return Serverless::Server->start($name, <<"END" . Serverless::Server->database(database => $database->name) . Serverless::Server->api);
+StartServers $children
+ServerLimit $children
+MinSpareThreads 32
+MaxSpareThreads $threads
+MaxRequestWorkers $threads
+ServerlessNode $option{node}
+ServerlessBuildTimeout @{[ $option{timeout} || $TIMEOUT ]}s
+END
+}
+
+my $unique = 0;
+sub workshop {
+    my ($server) = @_;
+    return Serverless::Workshop->new(Serverless::Test->client($account, $token)->at($server->address),
+        sprintf 'worker-%d', ++$unique);
+}
+
+# Status, attempts and the reason of failure.
+sub row_of {
+    my ($build) = @_;
+    return [sql(q(SELECT status, attempts, failure_reason FROM serverless.builds WHERE serverless.sid('ZB', id) = ?),
+        $build->{sid})];
+}
+
+# Waits for the Build and says how long that took.
+sub timed {
+    my ($shop, $build) = @_;
+    my $begin = time;
+    return ($shop->finished($build, 60), time - $begin);
+}
+
+my $exhausted = 'The Functions could not be compiled within this server\'s limits of time and memory';
+
+
+# A node of the suite's own ------------------------------------------------------------
+
+my $fake = "$directory/node-of-the-suite";
+my $wait = "$directory/node-waits";
+
+# From now on, node does this. It cannot write files; that it waits is said by one.
+sub node_does {
+    my ($code) = @_;
+    open my $out, '>', "$fake.new" or die "$fake: $!\n";
+    print $out "#!/usr/bin/perl\nuse strict; use warnings; \$| = 1;\n$code\n";
+    close $out or die "$fake: $!\n";
+    chmod 0755, "$fake.new";
+    rename "$fake.new", $fake or die "$fake: $!\n";
+}
+
+my $valid = 'print "\n";';
+my $waits = "select undef, undef, undef, 0.05 while -e '$wait';";
+
+sub node_waits { open my $out, '>', $wait or die "$wait: $!\n"; node_does($waits . ($_[0] // $valid)) }
+sub node_goes_on { unlink $wait }
+
+# Processes as [pid, parent, state], those of that node or of a parent.
+sub processes {
+    my @found;
+    for my $path (glob '/proc/[0-9]*') {
+        open my $in, '<', "$path/stat" or next;
+        my ($pid, $state, $parent) = (<$in> // '') =~ /^(\d+) \(.*\) (\w) (\d+)/s or next;
+        push @found, [$pid, $parent, $state];
+    }
+    return @found;
+}
+
+sub nodes {
+    return grep {
+        open my $in, '<', "/proc/$_->[0]/cmdline";
+        $in && (<$in> // '') =~ /^\S*perl\0\Q$fake\E\0/;
+    } processes();
+}
+
+# The process and its parent, once there is one.
+sub running_node {
+    wait_until { nodes() } or die "no node runs\n";
+    my ($node) = nodes();
+    return @$node[0, 1];
+}
+
+# What httpd's children have left as zombies.
+sub zombies {
+    my (@servers) = @_;
+    my %httpd = map { $_->{pid} => 1 } @servers;
+    my @all = processes();
+    $httpd{ $_->[0] } = 1 for grep { $httpd{ $_->[1] } } @all;
+    return [map { "$_->[0] of $_->[1]" } grep { $httpd{ $_->[1] } && $_->[2] eq 'Z' } @all];
+}
+
+sub scratch_directories { return [glob '/tmp/serverless-build.*'] }
+
+
+# The cage -----------------------------------------------------------------------------
+
+node_does($valid);
+my $caged = server('caged', node => $fake);
+
+{
+    my $shop = workshop($caged);
+    my $function = $shop->function('caged');
+    node_does(<<'PERL');
+my @descriptors;
+for my $number (0 .. 1023) {
+    my $target = readlink "/proc/self/fd/$number";
+    next if !defined $target || $target eq $0 || $target =~ m{/node-of-the-suite$};
+    push @descriptors, "$number " . ($target =~ /^pipe:/ ? 'pipe' : $target);
+}
+my ($directory) = readlink '/proc/self/cwd';
+opendir my $entries, '.';
+my $files = grep { !/^\.\.?$/ } readdir $entries;
+open my $in, '<', '/proc/self/limits';
+my %limit = map { /^(Max \w+(?: \w+)*?)\s{2,}(\S+)\s+(\S+)/ ? ($1 => "$2 $3") : () } <$in>;
+printf "environment: %s; descriptors: %s; group: %s; directory: %s %o, files: %d; "
+     . "cpu: %s; memory: %s; files: %s; core: %s; arguments: %s\n",
+    join(',', sort keys %ENV), join(', ', @descriptors), getpgrp == $$ ? 'its own' : "that of others",
+    $directory, (stat '.')[2] & 07777, $files, @limit{'Max cpu time', 'Max data size', 'Max file size', 'Max core file size'},
+    scalar @ARGV;
+PERL
+    my $build = $shop->finished($shop->build($function));
+    is $build->{status}, 'failed', 'what node says first is why a Build fails';
+    my ($scratch) = ($build->{failure_reason} // '') =~ m{directory: (/\S+)};
+    is $build->{failure_reason}, 'environment: ; descriptors: 0 pipe, 1 pipe, 2 /dev/null; group: its own; '
+        . "directory: " . ($scratch // 'a directory') . ' 700, files: 0; '
+        . 'cpu: ' . join(' ', (($build->{failure_reason} // '') =~ /cpu: ([34]) [34];/)[0, 0]) . '; memory: 2147483648 2147483648; '
+        . 'files: 0 0; core: 0 0; arguments: 3',
+        'node has an empty environment, no descriptor but its own three, a group of its own, an empty directory and limits';
+    like $scratch // '', qr{^/.*/serverless-build\.\w{6}$}, 'the directory is made for this Build';
+    ok !-e $scratch, 'and is gone afterwards' if $scratch;
+    is_deeply row_of($build), ['failed', 1, $build->{failure_reason}], 'at the first attempt';
+}
+
+
+# A node that does not do what it should ---------------------------------------------------
+
+{
+    my $shop = workshop($caged);
+    my $small = $shop->function('small');
+    my $large = $shop->function('large', '/' x 1_000_000 . "\n");
+
+    for my $case (
+        ['says nothing and exits at once',          $small, '',                                            $exhausted],
+        ['exits at once while it is being told',    $large, '',                                            $exhausted],
+        ['ends with an error',                      $small, 'exit 3;',                                     $exhausted],
+        ['is killed by a signal',                   $small, 'kill KILL => $$;',                            $exhausted],
+        ['says half a line',                        $small, 'print "half";',                               $exhausted],
+        ['says what is no text',                    $small, 'print "\xff\xfe\x80\n";', 'The check of the Functions gave no readable result'],
+        ['says something and then what is no text', $small, 'print "Error: \xc3\xa9\xff\n";',              "Error: \x{e9}"],
+        ['says zeros',                              $small, 'print "\0\0\0\n";',                           $exhausted],
+        ['says far too much',                       $small, 'print "x" x 1_000_000 while 1;',              'x' x 1000],
+        ['says far too much, in two-byte characters', $small, 'print "x", "\xc3\xa9" x 1_000_000 while 1;', 'x' . "\x{e9}" x 499],
+        ['never reads what it is told',             $large, 'sleep 1000;',                                 $exhausted],
+        ['never ends',                              $small, 'sleep 1000;',                                 $exhausted],
+        ['never ends, nor does its child',          $small, 'fork; sleep 1000;',                           $exhausted],
+        ['never ends, and does not want to be stopped', $small, '$SIG{$_} = "IGNORE" for qw(TERM INT HUP XCPU PIPE); 1 while 1;', $exhausted],
+        ['wants all the memory',                    $small, 'my @all; push @all, "x" x 100_000_000 while 1;', $exhausted],
+        ['closes its descriptors and stays',        $small, 'close STDIN; close STDOUT; sleep 1000;',      $exhausted],
+        ['has a child that keeps them',             $small, 'exit if fork; sleep 1000;',                   $exhausted],
+    ) {
+        my ($name, $function, $code, $reason) = @$case;
+        node_does($code);
+        my ($build, $seconds) = timed($shop, $shop->build($function));
+        is_deeply row_of($build), ['failed', 1, $reason], "a node that $name: the Build fails, at once and for that reason";
+        is $build->{failure_reason}, $reason, '- and says so';
+        cmp_ok $seconds, '<', $TIMEOUT + $SLACK, '- in time';
+        ok wait_until { !nodes() }, '- nothing of it still runs';
+    }
+    is_deeply zombies($caged), [], 'nor is a zombie left';
+    is_deeply scratch_directories(), [], 'nor a directory';
+
+    node_does($valid);
+    is $shop->finished($shop->build($large))->{status}, 'completed', 'a node that finds nothing to say: the Build completes';
+    like $caged->error_log, qr/SF0010: Build ZB[0-9a-f]{32} failed/, 'the log names the Builds that failed';
+}
+
+
+# A Build that another worker has by now ----------------------------------------------------
+
+for my $case (
+    ['completed', $valid],
+    ['failed', 'print "the late one\n";'],
+) {
+    my ($status, $says) = @$case;
+    my $shop = workshop($caged);
+    node_waits($says);
+    my $build = $shop->build($shop->function('taken-over'));
+    running_node();
+    $caged->error_log;
+    sql(<<'SQL', $build->{sid});
+UPDATE serverless.builds SET lease_token = gen_random_uuid(), lease_expires = 'infinity', attempts = 2
+ WHERE serverless.sid('ZB', id) = ? RETURNING id
+SQL
+    node_goes_on();
+    my $log = '';
+    ok wait_until { ($log .= $caged->error_log) =~ /SF0011: Build $build->{sid} was deleted or taken over/ },
+        "a worker that lost the Build finds it $status, and notices";
+    is_deeply row_of($build), ['building', 2, undef], 'it does not say how it ended';
+    sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
+    node_does($valid);
+    is $shop->finished($build)->{status}, 'completed', 'who gets it next does';
+    is_deeply row_of($build), ['completed', 3, undef], 'at the next attempt';
+}
+
+{
+    my $shop = workshop($caged);
+    node_waits();
+    my $build = $shop->build($shop->function('deleted'));
+    running_node();
+    $caged->error_log;
+    is $shop->delete($build)->status, 204, 'a Build is deleted while a worker has it';
+    node_goes_on();
+    my $log = '';
+    ok wait_until { ($log .= $caged->error_log) =~ /SF0011: Build $build->{sid} was deleted or taken over/ },
+        'the worker notices';
+    is $shop->fetch($build)->status, 404, 'and it stays deleted';
+}
+
+
+# The database goes while a Build runs ------------------------------------------------------
+
+{
+    my $shop = workshop($caged);
+    my $function = $shop->function('restarted');
+    node_waits();
+    my $build = $shop->build($function);
+    running_node();
+    database('restart');
+    node_goes_on();
+    my ($ended, $seconds) = timed($shop, $build);
+    is_deeply row_of($build), ['completed', 1, undef], 'PostgreSQL is restarted while a Build runs: it completes';
+    cmp_ok $seconds, '<', $SLACK, 'at once';
+}
+
+{
+    my $shop = workshop($caged);
+    my $function = $shop->function('stopped');
+    node_waits();
+    my $build = $shop->build($function);
+    running_node();
+    database('stop');
+    node_goes_on();
+    ok wait_until { !nodes() }, 'the Build ends while PostgreSQL is not there';
+    sleep 1; # its worker tries to say so
+    database('start');
+    my ($ended, $seconds) = timed($shop, $build);
+    is $ended->{status}, 'completed', 'it completes once PostgreSQL is back';
+    cmp_ok $seconds, '<', $LEASE + $SLACK, 'when its lease has expired at the latest';
+    cmp_ok row_of($build)->[1], '<=', 2, 'with one more attempt';
+}
+
+undef $caged;
+
+
+# The child that runs a Build goes --------------------------------------------------------------
+
+# What tools/run-tests takes for a crash was the suite's doing.
+sub was_killed {
+    my ($server, $pid) = @_;
+    $server->stop;
+    my $file = $server->error_log_file;
+    open my $in, '<', $file or die "$file: $!\n";
+    my $log = do { local $/; <$in> };
+    my $times = $log =~ s/^.*child pid $pid exit signal Killed \(9\).*\n//gm;
+    open my $out, '>', $file or die "$file: $!\n";
+    print $out $log;
+    close $out or die "$file: $!\n";
+    return $times;
+}
+
+{
+    my $server = server('killed', node => $fake, children => 3);
+    my $shop = workshop($server);
+    my $function = $shop->function('killed');
+    node_waits();
+    my $build = $shop->build($function);
+    my ($node, $child) = running_node();
+    my $begin = time;
+
+    kill KILL => $child or die "child $child: $!\n";
+    ok wait_until { !grep { $_->[0] == $node } nodes() }, 'a child is killed: its node does not outlive it';
+    is_deeply row_of($build), ['building', 1, undef], 'its Build is building still';
+
+    wait_until { nodes() } for 1 .. 2; # the lease has to expire first
+    my (undef, $other) = running_node();
+    isnt $other, $child, 'another child has it';
+    cmp_ok time - $begin, '<', $LEASE + $SLACK, 'as soon as the lease has expired';
+    node_goes_on();
+    is $shop->finished($build)->{status}, 'completed', 'and completes it';
+    is_deeply row_of($build), ['completed', 2, undef], 'at the second attempt';
+    is was_killed($server, $child), 1, 'one child was killed, and no other';
+}
+
+# A Build that takes every child with it, as one with a source that crashes httpd would.
+{
+    my $server = server('deadly', node => $fake);
+    my $shop = workshop($server);
+    node_waits();
+    my $build = $shop->build($shop->function('deadly'));
+    my @killed;
+    for (1 .. 3) {
+        wait_until { nodes() } for 1 .. 2;
+        my ($node, $child) = running_node();
+        push @killed, $child;
+        kill KILL => $child or die "child $child: $!\n";
+        wait_until { !grep { $_->[0] == $node } nodes() } or die "node $node stays\n";
+        # no need to wait so long each time
+        sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
+    }
+    is $shop->finished($build)->{failure_reason}, 'The Build could not be checked', 'after three children, a Build fails';
+    is_deeply row_of($build), ['failed', 3, 'The Build could not be checked'], 'and is not tried again';
+    node_goes_on();
+    is was_killed($server, $_), 1, 'each was killed once' for @killed;
+}
+
+{
+    my $server = server('graceful', node => $fake, children => 2);
+    my $shop = workshop($server);
+    node_waits();
+    my $build = $shop->build($shop->function('graceful'));
+    my ($node, $child) = running_node();
+    my $begin = time;
+    kill USR1 => $server->{pid};
+    ok wait_until { !grep { $_->[0] == $node } nodes() }, 'httpd is restarted gracefully: node is stopped';
+    cmp_ok time - $begin, '<', $TIMEOUT, 'at once';
+    ok wait_until { !-e "/proc/$child" }, 'the child does not wait for it';
+    node_goes_on();
+    $shop = $shop->by($shop->api->afresh);
+    my ($ended, $seconds) = timed($shop, $build);
+    is $ended->{status}, 'completed', 'its successor completes the Build';
+    cmp_ok $seconds, '<', $LEASE + $SLACK, 'when the lease has expired at the latest';
+    is_deeply zombies($server), [], 'no zombie is left';
+    is_deeply scratch_directories(), [], 'nor a directory' or unlink map { rmdir } @{ scratch_directories() };
+}
+
+
+# Several children, two httpds ---------------------------------------------------------------
+
+{
+    my @servers = map { server($_, node => $ENV{NODE}, children => 2, timeout => 10) } qw(left right);
+    my $shop = workshop($servers[0]);
+    my @functions = map { $shop->function("f$_") } 1 .. 3;
+    my @builds = map { @$_ } at_once(sub {
+        my ($server) = @_;
+        my $mine = $shop->by($shop->api->at($servers[$server]->address));
+        return [map { $mine->build(@functions) } 1 .. 5];
+    }, 0, 1, 0, 1, 0, 1);
+    is scalar @builds, 30, 'thirty Builds at two httpds at once';
+    is_deeply [grep { $_ ne 'completed' } map { $shop->finished($_)->{status} } @builds], [], 'all of them complete';
+    is_deeply [grep { $_->[1] != 1 } map { row_of($_) } @builds], [], 'each was done once';
+    unlike $_->error_log, qr/SF00(09|11|12)/, 'and nobody did another\'s work' for @servers;
+
+    my $long = "\x{e9}" x 1500;
+    utf8::encode($long);
+    my $build = $shop->finished($shop->build($shop->function('long', "let $long;\nlet $long;\n")));
+    my $reason = "/long line 2: SyntaxError: Identifier '";
+    is $build->{failure_reason}, $reason . "\x{e9}" x int((1000 - length $reason) / 2),
+        'a message too long is cut between characters';
+    is_deeply zombies(@servers), [], 'no zombie is left';
+}
+
+done_testing;

@@ -1,0 +1,305 @@
+# Many clients at once, at two httpds that know nothing of each other, build,
+# deploy, undeploy and delete within one Service. At no moment does an active
+# Build lack a Version, and what a client was told is so.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use Serverless::Consistency;
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Server;
+use Serverless::Test;
+use Serverless::Workshop;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $CLIENTS = 12;
+my $ROUNDS = 6;
+my $SECONDS = 3.5; # each round
+
+my $second = Serverless::Server->start('second', "ServerlessNode $ENV{NODE}\nServerlessBuildTimeout 5s\n"
+    . Serverless::Server->database . Serverless::Server->api);
+my @addresses = (Serverless::Test::address('api'), $second->address);
+
+
+# A client ---------------------------------------------------------------------------------
+
+# Does as it likes until the time is over. Returns what it asked for and what it
+# was told, in order: [what, sid of what, status, begin, end, what else].
+sub client {
+    my ($shop, $seed, $until) = @_;
+    srand $seed;
+    my $address = $addresses[$seed % @addresses];
+    my $self = {
+        shop => $shop->by($shop->api->at($address)), until => $until, seed => $seed,
+        done => [], version => {}, made => 0,
+    };
+    while (time < $until) {
+        my $what = (
+            (\&make_build) x 6, (\&deploy) x 5, (\&delete_function) x 5, (\&make_function) x 3,
+            (\&undeploy) x 2, \&delete_build, \&replace_environment,
+        )[rand 23];
+        $what->($self);
+    }
+    return $self->{done};
+}
+
+# Asks, and writes it down.
+sub ask {
+    my ($self, $what, $sid, $request, @more) = @_;
+    my $begin = time;
+    my $reply = $request->();
+    my $body = $reply->json;
+    push @{ $self->{done} }, [$what, $sid // $body->{sid}, $reply->status, $begin, time, $body, @more];
+    return $reply;
+}
+
+# The newest of a list, not older than a moment; all clients meet at these.
+sub newest {
+    my ($self, $list) = @_;
+    my $known = $self->{lists}{$list};
+    if (!$known || $known->{at} < time - 0.1) {
+        my $reply = ask($self, "list $list", '-', sub {
+            $self->{shop}->api->get($self->{shop}->path("/$list"), PageSize => 20) });
+        my ($rows) = grep { ref $_ eq 'ARRAY' } values %{ $reply->json || {} };
+        $known = $self->{lists}{$list} = { at => time, rows => $rows || [] };
+    }
+    return @{ $known->{rows} };
+}
+
+sub any { return @_ ? $_[rand @_] : undef }
+
+sub make_function {
+    my ($self) = @_;
+    return if newest($self, 'Functions') >= 8;
+    my $name = "f$self->{seed}-" . ++$self->{made};
+    my $function = ask($self, 'make Function', undef, sub {
+        $self->{shop}->api->post($self->{shop}->path('/Functions'), FriendlyName => $name) })->json;
+    # the content of many is the same
+    ask($self, 'make Version', undef, sub { $self->{shop}->upload($function, 'exports.a = ' . int(rand 3)) },
+        $function->{sid}) if $function->{sid};
+}
+
+# A Version of the Function, or nothing.
+sub version_of {
+    my ($self, $function) = @_;
+    return $self->{version}{ $function->{sid} } //= do {
+        my $reply = ask($self, 'list Versions', '-', sub {
+            $self->{shop}->api->get($self->{shop}->path_of($function) . '/Versions') });
+        my $version = ($reply->json->{function_versions} || [])->[0];
+        $version ? $version->{sid} : undef;
+    };
+}
+
+sub make_build {
+    my ($self) = @_;
+    return if grep({ $_->{status} eq 'building' } newest($self, 'Builds')) > 5;
+    my %wanted = map { $_->{sid} => $_ } grep { $_ } map { any(newest($self, 'Functions')) } 1 .. 1 + rand 3;
+    my @versions = grep { defined } map { version_of($self, $_) } values %wanted or return;
+    ask($self, 'make Build', undef, sub { $self->{shop}->try_build(@versions) }, [sort @versions]);
+}
+
+sub deploy {
+    my ($self) = @_;
+    my $environment = any(newest($self, 'Environments')) or return;
+    my $build = any(grep { $_->{status} eq 'completed' } newest($self, 'Builds')) or return;
+    ask($self, 'deploy', undef, sub { $self->{shop}->deploy($environment, $build) }, $environment->{sid});
+}
+
+sub undeploy {
+    my ($self) = @_;
+    my $environment = any(newest($self, 'Environments')) or return;
+    ask($self, 'deploy', undef, sub { $self->{shop}->deploy($environment) }, $environment->{sid});
+}
+
+sub delete_function {
+    my ($self) = @_;
+    my $function = any(newest($self, 'Functions')) or return;
+    ask($self, 'delete Function', $function->{sid}, sub { $self->{shop}->delete($function) });
+}
+
+sub delete_build {
+    my ($self) = @_;
+    my $build = any(newest($self, 'Builds')) or return;
+    ask($self, 'delete Build', $build->{sid}, sub { $self->{shop}->delete($build) });
+}
+
+sub replace_environment {
+    my ($self) = @_;
+    my @there = newest($self, 'Environments');
+    if (@there > 2) {
+        my $environment = any(@there);
+        ask($self, 'delete Environment', $environment->{sid}, sub { $self->{shop}->delete($environment) });
+    }
+    my $name = "e$self->{seed}-" . ++$self->{made};
+    ask($self, 'make Environment', undef, sub {
+        $self->{shop}->api->post($self->{shop}->path('/Environments'), UniqueName => $name, DomainSuffix => $name) })
+        if @there < 4;
+}
+
+
+# What they were told, and what is so --------------------------------------------------------------
+
+# The SIDs that are there: of a table's rows of the Service.
+sub there {
+    my ($shop, $prefix, $table) = @_;
+    return { map { $_ => 1 } @{ db()->selectcol_arrayref(
+        "SELECT serverless.sid('$prefix', id) FROM serverless.$table WHERE service_id = ?", undef, substr $shop->sid, 2) } };
+}
+
+my %tables = (Function => [ZH => 'functions'], Version => [ZN => 'versions'], Build => [ZB => 'builds'],
+    Environment => [ZE => 'environments']);
+
+# What does not agree with the rows in the database, in words.
+sub lies {
+    my ($shop, $history) = @_;
+    my (%made, %deleted, @lies);
+    for my $entry (@$history) {
+        my ($what, $sid, $status, $begin, $end) = @$entry;
+        my ($verb, $kind) = split ' ', $what;
+        next if !$kind;
+        $made{$kind}{$sid} = 1 if $verb eq 'make' && $status == 201;
+        push @{ $deleted{$kind}{$sid} }, [$begin, $end] if $verb eq 'delete' && $status == 204;
+    }
+    for my $kind (sort keys %tables) {
+        my $there = there($shop, @{ $tables{$kind} });
+        my $gone = $deleted{ $kind eq 'Version' ? 'Function' : $kind } || {};
+        push @lies, map { "$kind $_ was deleted " . @{ $gone->{$_} } . ' times' } grep { @{ $gone->{$_} } > 1 } keys %$gone;
+        push @lies, map { "$kind $_ was deleted, and is there" } grep { $there->{$_} } keys %$gone;
+        next if $kind eq 'Version';
+        push @lies, map { "$kind $_ was made, not deleted, and is not there" }
+            grep { !$there->{$_} && !$gone->{$_} } keys %{ $made{$kind} };
+        for my $entry (grep { $_->[0] eq "delete $kind" && $_->[2] != 204 } @$history) {
+            my (undef, $sid, $status, $begin, $end, $body) = @$entry;
+            my ($by) = @{ $gone->{$sid} || [] };
+            push @lies, "$kind $sid was refused to be deleted, not deleted, and is not there"
+                if $status == 409 && !$there->{$sid} && !$by;
+            push @lies, "$kind $sid was refused to be deleted after it had been" if $status == 409 && $by && $by->[1] < $begin;
+            push @lies, "$kind $sid was refused to be deleted without a reason"
+                if $status == 409 && !map { @$_ } values %{ $body->{details} || {} };
+            push @lies, "$kind $sid was not found before it was deleted"
+                if $status == 404 && (!$by || $by->[0] > $end);
+        }
+    }
+    return @lies, lies_of_versions($shop, $history, $deleted{Function}),
+        lies_of_builds($shop, $history), lies_of_deployments($shop, $history, $deleted{Environment});
+}
+
+sub lies_of_versions {
+    my ($shop, $history, $gone) = @_;
+    my $there = there($shop, @{ $tables{Version} });
+    return map { "Version $_->[1] was made, its Function not deleted, and is not there" }
+        grep { $_->[0] eq 'make Version' && $_->[2] == 201 && !$there->{ $_->[1] } && !$gone->{ $_->[6] } } @$history;
+}
+
+# A Build contains what was asked for; none fails, because what it needs stays.
+sub lies_of_builds {
+    my ($shop, $history) = @_;
+    my %contains;
+    push @{ $contains{ $_->[0] } }, $_->[1] for @{ db()->selectall_arrayref(<<'SQL', undef, substr $shop->sid, 2) };
+SELECT serverless.sid('ZB', build_id), serverless.sid('ZN', version_id) FROM serverless.build_versions
+ WHERE service_id = ? ORDER BY version_id
+SQL
+    return (map { "Build $_->[1] does not contain what was asked for" }
+            grep { $_->[0] eq 'make Build' && $_->[2] == 201 && $contains{ $_->[1] }
+                && "@{ $contains{ $_->[1] } }" ne "@{ $_->[6] }" } @$history),
+        map { "Build $_->[0] failed: $_->[1]" } @{ db()->selectall_arrayref(<<'SQL', undef, substr $shop->sid, 2) };
+SELECT serverless.sid('ZB', id), failure_reason FROM serverless.builds WHERE service_id = ? AND status = 'failed'
+SQL
+}
+
+# An Environment has the Build of its last Deployment; a refused Deployment is none.
+sub lies_of_deployments {
+    my ($shop, $history, $gone) = @_;
+    my $rows = db()->selectall_arrayref(<<'SQL', undef, substr $shop->sid, 2);
+SELECT serverless.sid('ZD', d.id), serverless.sid('ZE', e.id), serverless.sid('ZB', d.build_id),
+       serverless.sid('ZB', e.build_id), row_number() OVER (PARTITION BY e.id ORDER BY d.id DESC) = 1
+  FROM serverless.deployments AS d
+  JOIN serverless.environments AS e ON e.service_id = d.service_id AND e.id = d.environment_id
+ WHERE d.service_id = ?
+SQL
+    my %there = map { $_->[0] => $_ } @$rows;
+    my %told = map { $_->[1] => $_ } grep { $_->[0] eq 'deploy' && $_->[2] == 201 } @$history;
+    return (map { "Deployment $_->[1] was made, its Environment not deleted, and is not there" }
+            grep { !$there{ $_->[1] } && !$gone->{ $_->[6] } } values %told),
+        (map { "Deployment $_->[0] is there, and nobody was told" } grep { !$told{ $_->[0] } } @$rows),
+        map { "Environment $_->[1] is not where its last Deployment put it" }
+            grep { $_->[4] && ($_->[2] // '') ne ($_->[3] // '') } @$rows;
+}
+
+# Those of an answer's statuses that are not among the API's.
+sub unexpected {
+    my ($history) = @_;
+    my %fine = (list => qr/200|404/, make => qr/201|400|404/, deploy => qr/201|400|404|409/, delete => qr/204|404|409/);
+    my %times;
+    $times{"$_->[0]: $_->[2]"}++ for @$history;
+    return ({ map { $_ => $times{$_} } grep { my ($verb) = /^(\w+)/; !/: $fine{$verb}$/ } keys %times }, \%times);
+}
+
+
+# Rounds ------------------------------------------------------------------------------------------------
+
+my $shop = Serverless::Workshop->new(Serverless::Test->account, 'concurrent');
+$shop->function("first-$_") for 1 .. 6;
+$shop->environment("first-$_") for 1 .. 3;
+my @history = map { ["make Environment", $_->{sid}, 201, 0, 0, $_] }
+    @{ $shop->api->get($shop->path('/Environments'))->json->{environments} };
+
+# Lets the clients loose; what is wrong at any moment until they are done is
+# returned, and what they did goes to the history.
+sub round {
+    my ($seed, $meanwhile) = @_;
+    my $until = time + $SECONDS;
+    my $finish = begin_at_once(sub { client($shop, $_[0], $until) }, map { $seed * 100 + $_ } 1 .. $CLIENTS);
+    my ($moments, %wrong) = (0);
+    while (time < $until) {
+        $meanwhile->() if $meanwhile && time > $until - $SECONDS / 2;
+        $wrong{$_}++ for @{ inconsistencies() };
+        $moments++;
+        sleep 0.02;
+    }
+    my @round = map { @$_ } $finish->();
+    push @history, @round;
+    return ($moments, [sort keys %wrong], \@round);
+}
+
+my %total;
+for my $round (1 .. $ROUNDS) {
+    my ($moments, $wrong, $done) = round($round);
+    my ($unexpected, $times) = unexpected($done);
+    $total{$_} += $times->{$_} for keys %$times;
+    note "round $round: " . @$done . ' requests';
+    is_deeply $unexpected, {}, "round $round: every answer is one of the API's, none a failure";
+    is_deeply $wrong, [], "at $moments moments of it, every active Build had its Versions";
+    ok wait_until { !there_is_building() }, 'no Build stays building';
+    is_deeply inconsistencies(), [], 'nor did one lack any afterwards';
+    is_deeply [lies($shop, \@history)], [], 'what the clients were told is so';
+}
+
+sub there_is_building {
+    return db()->selectrow_array(q(SELECT count(*) FROM serverless.builds WHERE service_id = ? AND status = 'building'),
+        undef, substr $shop->sid, 2);
+}
+
+note "$_ $total{$_}" for sort keys %total;
+cmp_ok $total{$_} // 0, '>=', 20, "it was about something: $_"
+    for 'make Build: 201', 'deploy: 201', 'delete Function: 204', 'delete Function: 409', 'delete Build: 204';
+
+# The Service is deleted under their hands.
+{
+    my $reply;
+    my ($moments, $wrong, $done) = round(99, sub { $reply ||= $shop->api->delete($shop->path) });
+    is_reply $reply, 204, '', 'the Service is deleted meanwhile';
+    is_deeply +(unexpected($done))[0], {}, 'every answer is one of the API\'s';
+    is_deeply $wrong, [], "at $moments moments of it, all was as it should be";
+    is_deeply rows_of($shop->sid), {}, 'nothing is left of it';
+    is_deeply inconsistencies(), [], 'and all is as it should be';
+}
+
+for my $log (error_log(), $second->error_log) {
+    unlike $log, qr/SF0003: .* SQLSTATE (?!40P01|23503)/, 'PostgreSQL had to complain of nothing but what is repeated';
+    note "deadlocks that were resolved: " . (() = $log =~ /SQLSTATE 40P01/g);
+}
+
+done_testing;

@@ -1,0 +1,685 @@
+# The guard is the database's own: whoever comes with psql, as the owner of the
+# schema or as httpd's role, gets no further than a client of the API. No httpd
+# takes part here.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use Serverless::Consistency;
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Test;
+use Test::More;
+
+my $database = own_database('guard');
+my $owner = $database->connect('postgres');
+my $httpd = $database->connect('serverless_httpd');
+
+# SQLSTATEs that the guard refuses with
+my ($KEY, $RULE, $UNIQUE) = qw(23503 23001 23505);
+# not the guard: the role may not; TRUNCATE names all tables or says CASCADE
+my ($RIGHTS, $TRUNCATE) = qw(42501 0A000);
+
+
+# What there is to work with -----------------------------------------------------------
+
+my ($account_sid) = $owner->selectrow_array(q(SELECT account_sid FROM serverless.create_account('guard')));
+my ($account) = $owner->selectrow_array('SELECT serverless.account_id(?)', undef, $account_sid);
+
+# One value.
+sub value { my ($db, $sql, @values) = @_; return scalar $db->selectrow_array($sql, undef, @values) }
+
+my $unique = 0;
+sub service {
+    my $name = sprintf 'guard-%d', ++$unique;
+    return value($owner, 'SELECT (serverless.create_service(?, ?, ?, true, false)).id', $account, $name, $name);
+}
+
+sub function {
+    my ($service, $db) = @_;
+    return value($db || $owner, <<'SQL', $service);
+INSERT INTO serverless.functions SELECT ?, id, 'f', made, made FROM serverless.new_identity() RETURNING id
+SQL
+}
+
+# A Version, and whether its content was new.
+sub version {
+    my ($service, $function, $path, $content, $db) = @_;
+    return ($db || $owner)->selectrow_array(<<'SQL', undef, $content, $service, $function, $path);
+WITH content AS (SELECT convert_to(?, 'UTF8') AS bytes)
+SELECT (v.version).id, v.fresh
+  FROM content, serverless.create_version(?, ?, ?, 'public', sha256(content.bytes),
+           octet_length(content.bytes), encode(content.bytes, 'base64')) AS v
+SQL
+}
+
+sub build {
+    my ($service, $versions, $status, $db) = @_;
+    $db ||= $owner;
+    my ($outcome, $build) = $db->selectrow_array(
+        q(SELECT outcome, (build).id FROM serverless.create_build(?, ?, ?, 'node22', '[]')),
+        undef, $account, $service, $versions);
+    return $outcome if $outcome ne 'ok';
+    $db->do('UPDATE serverless.builds SET status = ?, failure_reason = ? WHERE id = ?', undef,
+        $status, $status eq 'failed' ? 'why' : undef, $build) if $status;
+    return $build;
+}
+
+sub environment {
+    my ($service, $name) = @_;
+    return value($owner, 'SELECT (environment).id FROM serverless.create_environment(?, ?, ?)', $service, $name, $name);
+}
+
+sub deploy {
+    my ($service, $environment, $build, $db) = @_;
+    return value($db || $owner, 'SELECT outcome FROM serverless.deploy(?, ?, ?)', $service, $environment, $build);
+}
+
+# A Service with something of everything. Names of its rows are those of the
+# statements below, which have them as :name.
+sub scene {
+    my $service = service();
+    my %is = (service => $service, other_service => service());
+    for my $part (qw(deployed building free gone spare)) {
+        $is{"${part}_function"} = function($service);
+        ($is{"${part}_version"}) = version($service, $is{"${part}_function"}, "/$part", "// $part\n");
+    }
+    $is{deployed_build} = build($service, [$is{deployed_version}], 'completed');
+    $is{building_build} = build($service, [$is{building_version}]);
+    $is{failed_build} = build($service, [$is{free_version}], 'failed');
+    $is{free_build} = build($service, [$is{free_version}], 'completed');
+    $is{incomplete_build} = build($service, [@is{qw(free_version gone_version)}], 'completed');
+    $is{deployed_environment} = environment($service, 'stage');
+    $is{free_environment} = environment($service, 'production');
+    deploy($service, $is{deployed_environment}, $is{deployed_build}) eq 'ok' or die "no scene\n";
+    value($owner, 'SELECT outcome FROM serverless.delete_function(?, ?)', $service, $is{gone_function}) eq 'ok'
+        or die "no scene\n";
+
+    my $there = $is{other_service};
+    $is{other_function} = function($there);
+    ($is{other_version}) = version($there, $is{other_function}, '/other', "// deployed\n");
+    $is{other_build} = build($there, [$is{other_version}], 'completed');
+    $is{other_environment} = environment($there, 'stage');
+    deploy($there, $is{other_environment}, $is{other_build}) eq 'ok' or die "no scene\n";
+    return \%is;
+}
+
+# The statement with the scene's names filled in.
+sub filled {
+    my ($sql, $scene) = @_;
+    $sql =~ s/(?<!:):(\w+)/defined $scene->{$1} ? "'$scene->{$1}'" : die "no $1 in the scene\n"/ge;
+    return $sql;
+}
+
+# The SQLSTATE a statement ends with; '' is success. It is undone.
+sub state_of {
+    my ($db, $sql) = @_;
+    $db->begin_work;
+    my $state = eval { $db->do($sql); 1 } ? '' : $db->state;
+    my $wrong = $state ? [] : inconsistencies($db);
+    $db->rollback;
+    return @$wrong ? "inconsistent: @$wrong" : $state;
+}
+
+my $scene = scene();
+is_deeply inconsistencies($owner), [], 'at first all is as it should be';
+
+
+# One statement ---------------------------------------------------------------------------
+
+# Each: what is tried, and how it ends for the owner and for httpd's role.
+my @refused = (
+    'delete what is needed',
+    ['a deployed Version',            $KEY, $RIGHTS, 'DELETE FROM serverless.versions WHERE id = :deployed_version'],
+    ['a Version that is being built', $KEY, $RIGHTS, 'DELETE FROM serverless.versions WHERE id = :building_version'],
+    ['all Versions',                  $KEY, $RIGHTS, 'DELETE FROM serverless.versions'],
+    ['a deployed Function',            $KEY, $KEY, 'DELETE FROM serverless.functions WHERE id = :deployed_function'],
+    ['a Function that is being built', $KEY, $KEY, 'DELETE FROM serverless.functions WHERE id = :building_function'],
+    ['all Functions',                  $KEY, $KEY, 'DELETE FROM serverless.functions'],
+    ['a deployed Build',               $KEY, $KEY, 'DELETE FROM serverless.builds WHERE id = :deployed_build'],
+    ['all Builds',                     $KEY, $KEY, 'DELETE FROM serverless.builds'],
+    ['contents',       $KEY,  $RIGHTS, 'DELETE FROM serverless.contents'],
+    ['content_chunks', $RULE, $RIGHTS, 'DELETE FROM serverless.content_chunks WHERE service_id = :service'],
+    ['build_versions', $RULE, $RIGHTS, 'DELETE FROM serverless.build_versions WHERE build_id = :deployed_build'],
+    ['build_versions of a Build that is not active', $RULE, $RIGHTS,
+        'DELETE FROM serverless.build_versions WHERE build_id = :free_build'],
+    ['with USING', $KEY, $KEY, 'DELETE FROM serverless.functions AS f USING serverless.services AS s WHERE s.id = f.service_id'],
+    ['with MERGE', $KEY, $KEY, <<'SQL'],
+MERGE INTO serverless.functions AS f USING (SELECT :deployed_function::uuid AS id) AS this ON f.id = this.id
+ WHEN MATCHED THEN DELETE
+SQL
+
+    'empty a table',
+    (map {
+        (["$_ alone", $TRUNCATE, $RIGHTS, "TRUNCATE serverless.$_"],
+         ["$_ and what refers to it", $RULE, $RIGHTS, "TRUNCATE serverless.$_ CASCADE"])
+    } qw(accounts services functions versions contents builds environments)),
+    (map { [$_, $RULE, $RIGHTS, "TRUNCATE serverless.$_"] } qw(pins build_versions content_chunks)),
+    ['several', $RULE, $RIGHTS, 'TRUNCATE serverless.pins, serverless.versions'],
+    ['all', $RULE, $RIGHTS, 'TRUNCATE serverless.pins, serverless.versions, serverless.deployments, serverless.build_versions CASCADE'],
+
+    'write pins',
+    ['delete one',   $RULE, $RIGHTS, 'DELETE FROM serverless.pins WHERE version_id = :deployed_version'],
+    ['delete none',  $RULE, $RIGHTS, 'DELETE FROM serverless.pins WHERE false'],
+    ['delete all',   $RULE, $RIGHTS, 'DELETE FROM serverless.pins'],
+    ['update',       $RULE, $RIGHTS, 'UPDATE serverless.pins SET version_id = :spare_version'],
+    ['insert for a Build', $RULE, $RIGHTS,
+        'INSERT INTO serverless.pins (service_id, version_id, build_id) VALUES (:service, :spare_version, :building_build)'],
+    ['insert for an Environment', $RULE, $RIGHTS,
+        'INSERT INTO serverless.pins (service_id, version_id, environment_id) VALUES (:service, :spare_version, :free_environment)'],
+    ['in an anonymous block', $RULE, $RIGHTS, q(DO 'BEGIN DELETE FROM serverless.pins; END')],
+    ['with a WITH', $RULE, $RIGHTS, 'WITH gone AS (DELETE FROM serverless.pins RETURNING *) SELECT count(*) FROM gone'],
+
+    'change what is needed',
+    ['the id of a Function',      $KEY, $KEY, 'UPDATE serverless.functions SET id = gen_random_uuid() WHERE id = :deployed_function'],
+    ['the Service of a Function', $KEY, $KEY, 'UPDATE serverless.functions SET service_id = :other_service WHERE id = :deployed_function'],
+    ['the id of a Service',       $KEY, $KEY, 'UPDATE serverless.services SET id = gen_random_uuid() WHERE id = :service'],
+    (map { ["a Version: its $_->[0]", $RULE, $RIGHTS,
+            "UPDATE serverless.versions SET $_->[1] WHERE id = :deployed_version"] }
+        ['id', 'id = gen_random_uuid()'], ['Service', 'service_id = :other_service'],
+        ['Function', 'function_id = :free_function'], ['path', q(path = '/other')],
+        ['visibility', q(visibility = 'private')], ['content', q(content_sha256 = sha256('other'))],
+        ['date', 'date_created = now()']),
+    ['a size of content', $RULE, $RULE,   'UPDATE serverless.contents SET size = size + 1'],
+    ['a hash of content', $RULE, $RULE,   q(UPDATE serverless.contents SET sha256 = sha256('other') WHERE service_id = :service)],
+    ['bytes of content',  $RULE, $RIGHTS, q(UPDATE serverless.content_chunks SET bytes = 'other')],
+    ['more content', $RULE, $RULE, <<'SQL'],
+INSERT INTO serverless.content_chunks SELECT service_id, sha256, 1, 'more' FROM serverless.content_chunks
+SQL
+    ['what a Build contains: another Version', $RULE, $RIGHTS,
+        'UPDATE serverless.build_versions SET version_id = :spare_version WHERE build_id = :deployed_build'],
+    ['what a Build contains: of another Build', $RULE, $RIGHTS,
+        'UPDATE serverless.build_versions SET build_id = :failed_build WHERE build_id = :deployed_build'],
+
+    'add to a Build later',
+    (map { ["one that is $_", $RULE, $RULE, <<"SQL"] }
+INSERT INTO serverless.build_versions
+SELECT service_id, :${_}_build, id, function_id, path, visibility, date_created
+  FROM serverless.versions WHERE id = :spare_version
+SQL
+        qw(building deployed free failed)),
+    ['first the Build, then what it contains, in one statement', $RULE, $RULE, <<'SQL'],
+WITH made AS (INSERT INTO serverless.builds
+              SELECT :service, id, 'building', 'node22', '[]', NULL, 0, NULL, NULL, made, made
+                FROM serverless.new_identity() RETURNING *)
+INSERT INTO serverless.build_versions
+SELECT v.service_id, made.id, v.id, v.function_id, v.path, v.visibility, v.date_created
+  FROM made, serverless.versions AS v WHERE v.id = :spare_version
+SQL
+    ['to no Build at all', $KEY, $KEY, <<'SQL'],
+INSERT INTO serverless.build_versions
+SELECT service_id, gen_random_uuid(), id, function_id, path, visibility, date_created
+  FROM serverless.versions WHERE id = :spare_version
+SQL
+    ['a Version that is not there', $KEY, $KEY, <<'SQL'],
+WITH new AS MATERIALIZED (SELECT * FROM serverless.new_identity()),
+     contained AS (INSERT INTO serverless.build_versions
+                   SELECT :service, id, gen_random_uuid(), :free_function, '/x', 'public', made FROM new RETURNING build_id)
+INSERT INTO serverless.builds
+SELECT :service, contained.build_id, 'building', 'node22', '[]', NULL, 0, NULL, NULL, now(), now() FROM contained
+SQL
+
+    'have a Build become what it is not',
+    ['building again, completed before', $RULE, $RULE, q(UPDATE serverless.builds SET status = 'building' WHERE id = :free_build)],
+    ['building again, deployed', $RULE, $RULE, q(UPDATE serverless.builds SET status = 'building' WHERE id = :deployed_build)],
+    ['failed, deployed', $RULE, $RULE, q(UPDATE serverless.builds SET status = 'failed', failure_reason = 'x' WHERE id = :deployed_build)],
+    ['completed, failed before', $RULE, $RULE,
+        q(UPDATE serverless.builds SET status = 'completed', failure_reason = NULL WHERE id = :failed_build)],
+    ['building, failed before', $RULE, $RULE,
+        q(UPDATE serverless.builds SET status = 'building', failure_reason = NULL WHERE id = :failed_build)],
+    ['building, while it is', $UNIQUE, $UNIQUE, q(UPDATE serverless.builds SET status = 'building' WHERE id = :building_build)],
+    ['another: its id', $RULE, $RULE, 'UPDATE serverless.builds SET id = gen_random_uuid() WHERE id = :free_build'],
+    ['another: its Service', $RULE, $RULE, 'UPDATE serverless.builds SET service_id = :other_service WHERE id = :free_build'],
+
+    'put on an Environment',
+    ['a Build that is building', $RULE, $RULE, 'UPDATE serverless.environments SET build_id = :building_build WHERE id = :free_environment'],
+    ['a Build that failed', $RULE, $RULE, 'UPDATE serverless.environments SET build_id = :failed_build WHERE id = :free_environment'],
+    ['a Build of another Service', $KEY, $KEY, 'UPDATE serverless.environments SET build_id = :other_build WHERE id = :free_environment'],
+    ['no Build', $KEY, $KEY, 'UPDATE serverless.environments SET build_id = gen_random_uuid() WHERE id = :free_environment'],
+    ['a Build without one of its Versions', $KEY, $KEY,
+        'UPDATE serverless.environments SET build_id = :incomplete_build WHERE id = :deployed_environment'],
+    ['a Build that is building, on a new one', $RULE, $RULE, <<'SQL'],
+INSERT INTO serverless.environments SELECT :service, id, 'new', 'new', :building_build, made, made FROM serverless.new_identity()
+SQL
+    ['a Build that is building, by ON CONFLICT', $RULE, $RULE, <<'SQL'],
+INSERT INTO serverless.environments VALUES (:service, :free_environment, 'new', 'new', NULL, now(), now())
+    ON CONFLICT (service_id, id) DO UPDATE SET build_id = :building_build
+SQL
+    ['the same Build, but as another Environment', $KEY, $KEY,
+        'UPDATE serverless.environments SET id = gen_random_uuid() WHERE id = :deployed_environment'],
+    ['nothing, and into another Service', $KEY, $KEY,
+        'UPDATE serverless.environments SET service_id = :other_service, unique_name = \'x\', domain_suffix = \'x\', build_id = NULL WHERE id = :deployed_environment'],
+
+    'put another in its place, in one statement',
+    ['a Version', $KEY, $RIGHTS, <<'SQL'],
+WITH gone AS (DELETE FROM serverless.versions WHERE id = :deployed_version RETURNING *)
+INSERT INTO serverless.versions
+SELECT service_id, id, :free_function, '/changed', 'private', content_sha256, now() FROM gone
+SQL
+    ['a Version, deleted after', $UNIQUE, $RIGHTS, <<'SQL'],
+WITH new AS (INSERT INTO serverless.versions SELECT * FROM serverless.versions WHERE id = :deployed_version RETURNING *)
+DELETE FROM serverless.versions AS v USING new WHERE v.id = new.id
+SQL
+    ['content', $RULE, $RIGHTS, <<'SQL'],
+WITH gone AS (DELETE FROM serverless.contents WHERE service_id = :service RETURNING *)
+INSERT INTO serverless.contents SELECT service_id, sha256, size + 1 FROM gone
+SQL
+    ['a Function', $KEY, $KEY, <<'SQL'],
+WITH gone AS (DELETE FROM serverless.functions WHERE id = :deployed_function RETURNING *)
+INSERT INTO serverless.functions SELECT * FROM gone
+SQL
+    ['a Build that contains nothing', $RULE, $RULE, <<'SQL'],
+WITH gone AS (DELETE FROM serverless.builds WHERE id = :deployed_build RETURNING *)
+INSERT INTO serverless.builds SELECT * FROM gone
+SQL
+    ['a Build that contains nothing, for one that is building', $RULE, $RULE, <<'SQL'],
+WITH gone AS (DELETE FROM serverless.builds WHERE id = :building_build RETURNING *)
+INSERT INTO serverless.builds SELECT * FROM gone
+SQL
+);
+
+for my $case (@refused) {
+    if (!ref $case) {
+        note $case;
+        next;
+    }
+    my ($what, $for_owner, $for_httpd, $sql) = @$case;
+    $sql = filled($sql, $scene);
+    is state_of($owner, $sql), $for_owner, "$what: not by the owner";
+    is state_of($httpd, $sql), $for_httpd, "$what: not by httpd's role";
+}
+
+# What takes the guard itself away.
+for my $sql (
+    'ALTER TABLE serverless.pins DROP CONSTRAINT pins_version',
+    'ALTER TABLE serverless.pins DISABLE TRIGGER ALL',
+    'DROP TRIGGER builds_pin ON serverless.builds',
+    'DROP TABLE serverless.pins',
+    q(CREATE OR REPLACE FUNCTION serverless.pin_build() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'),
+    'SET session_replication_role = replica',
+    # the functions that write pins with the owner's rights, for purposes of its own
+    map { "CREATE TEMP TABLE own (service_id uuid, id uuid, build_id uuid, status text) ON COMMIT DROP; "
+        . "CREATE TRIGGER own AFTER INSERT ON own FOR EACH ROW EXECUTE FUNCTION serverless.$_()" }
+        qw(pin_build pin_environment empty_service),
+) {
+    is state_of($httpd, $sql), $RIGHTS, "httpd's role may not: " . quoted($sql);
+}
+
+# What is allowed leaves what the guard promises.
+for my $case (
+    ['undeploy and delete, in one statement', <<'SQL'],
+WITH undeployed AS (UPDATE serverless.environments SET build_id = NULL WHERE id = :deployed_environment)
+DELETE FROM serverless.functions WHERE id = :deployed_function
+SQL
+    ['deploy another Build', 'UPDATE serverless.environments SET build_id = :free_build WHERE id = :deployed_environment'],
+    ['deploy the same again', 'UPDATE serverless.environments SET build_id = build_id'],
+    ['deploy all Environments', 'UPDATE serverless.environments SET build_id = :free_build WHERE service_id = :service'],
+    ['put an Environment in an Environment\'s place', <<'SQL'],
+WITH gone AS (DELETE FROM serverless.environments WHERE id = :deployed_environment RETURNING *)
+INSERT INTO serverless.environments SELECT * FROM gone
+SQL
+    ['delete Environments', 'DELETE FROM serverless.environments'],
+    ['delete a Build that is building', 'DELETE FROM serverless.builds WHERE id = :building_build'],
+    ['finish Builds', q(UPDATE serverless.builds SET status = 'completed' WHERE status = 'building')],
+    ['have Builds fail', q(UPDATE serverless.builds SET status = 'failed', failure_reason = 'x' WHERE status = 'building')],
+    ['delete a Function that no active Build needs', 'DELETE FROM serverless.functions WHERE id = :free_function'],
+    ['delete a Service', 'DELETE FROM serverless.services WHERE id = :service'],
+    ['delete all Services', 'DELETE FROM serverless.services'],
+) {
+    my ($what, $sql) = @$case;
+    is state_of($_, filled($sql, $scene)), '', "$what: allowed, and all is as it should be" for $owner, $httpd;
+}
+
+# Several statements, one transaction: what has been refused stays refused.
+{
+    $owner->begin_work;
+    my ($service, $function) = @$scene{qw(service spare_function)};
+    my $build = build($service, [$scene->{spare_version}]);
+    $owner->do('SAVEPOINT here');
+    for my $sql ("DELETE FROM serverless.functions WHERE id = '$function'",
+        "INSERT INTO serverless.build_versions SELECT service_id, '$build', id, function_id, path, visibility, date_created "
+        . "FROM serverless.versions WHERE id = '$scene->{free_version}'") {
+        ok !eval { $owner->do($sql) }, 'nor in the transaction that made the Build';
+        $owner->do('ROLLBACK TO here');
+    }
+    is_deeply inconsistencies($owner), [], 'all is as it should be';
+    $owner->rollback;
+}
+
+
+# What a Function's deletion says -------------------------------------------------------------
+
+for my $db ($owner, $httpd) {
+    my ($service, $function) = @$scene{qw(service deployed_function)};
+    is_deeply [$db->selectrow_array('SELECT outcome, details::jsonb FROM serverless.delete_function(?, ?)', undef,
+            $service, $function)],
+        ['active', value($db, <<'SQL', @$scene{qw(deployed_build deployed_environment)})],
+SELECT jsonb_build_object('builds', jsonb_build_array(serverless.sid('ZB', ?)),
+                          'environments', jsonb_build_array(serverless.sid('ZE', ?)))
+SQL
+        'delete_function says who keeps it';
+}
+is_deeply inconsistencies($owner), [], 'after all of this, all is as it should be';
+
+
+# A whole Service ---------------------------------------------------------------------------------
+
+for my $db ($owner, $httpd) {
+    my $scene = scene();
+    is $db->do('DELETE FROM serverless.services WHERE id = ?', undef, $scene->{service}), 1,
+        'a Service with live Deployments and a Build that is building is deleted';
+    is_deeply rows_of($scene->{service}, $owner), {}, 'and nothing is left of it';
+    is_deeply inconsistencies($owner), [], 'the others are as they should be';
+}
+
+
+# Two sessions ---------------------------------------------------------------------------------------
+
+# Has $second run its statement while $first's transaction is open, which it waits
+# for, and returns what it got when that has ended so: a value or its SQLSTATE.
+sub meets {
+    my ($first, $second, $sql, $end) = @_;
+    my $statement = $second->prepare($sql, { pg_async => 1 });
+    $statement->execute;
+    my $pid = $second->{pg_pid};
+    my $waits = wait_until { value($owner, 'SELECT cardinality(pg_blocking_pids(?))', $pid) };
+    $first->$end;
+    my $got = eval { $second->pg_result; my ($value) = $statement->fetchrow_array; $statement->finish; $value // '' }
+        // $second->state;
+    $second->rollback if !$second->{AutoCommit};
+    return $waits ? $got : "did not wait, $got";
+}
+
+my $first = $database->connect('serverless_httpd');
+my $second = $database->connect('serverless_httpd');
+
+for my $pin (
+    ['deploys', sub { deploy($_[0]{service}, $_[0]{free_environment}, $_[0]{free_build}, $first) }],
+    ['builds',  sub { build($_[0]{service}, [$_[0]{free_version}], undef, $first) }],
+    ['sets build_id', sub { $first->do('UPDATE serverless.environments SET build_id = ? WHERE id = ?', undef,
+        @{ $_[0] }{qw(free_build free_environment)}) }],
+) {
+    my ($pins, $do) = @$pin;
+    for my $delete (
+        ['delete_function', q(SELECT outcome FROM serverless.delete_function(:service, :free_function)), 'active', 'ok'],
+        ['DELETE',  'DELETE FROM serverless.functions WHERE id = :free_function RETURNING \'ok\'', $KEY, 'ok'],
+    ) {
+        my ($deletes, $sql, $committed, $rolled_back) = @$delete;
+        for my $end (['commit', $committed], ['rollback', $rolled_back]) {
+            my $scene = scene();
+            $first->begin_work;
+            $do->($scene);
+            is meets($first, $second, filled($sql, $scene), $end->[0]), $end->[1],
+                "one $pins, the other's $deletes waits, $end->[0]: $end->[1]";
+            is_deeply inconsistencies($owner), [], '- all is as it should be';
+        }
+    }
+}
+
+for my $pin (
+    ['deploy', q(SELECT outcome FROM serverless.deploy(:service, :free_environment, :free_build)), 'incomplete', 'ok'],
+    ['create_build', qq(SELECT outcome FROM serverless.create_build('$account', :service, ARRAY[:free_version::uuid], 'node22', '[]')),
+        'unknown_version', 'ok'],
+    ['UPDATE', q(UPDATE serverless.environments SET build_id = :free_build WHERE id = :free_environment RETURNING 'ok'), $KEY, 'ok'],
+) {
+    my ($pins, $sql, $committed, $rolled_back) = @$pin;
+    for my $end (['commit', $committed], ['rollback', $rolled_back]) {
+        my $scene = scene();
+        $first->begin_work;
+        $first->do('DELETE FROM serverless.functions WHERE id = ?', undef, $scene->{free_function});
+        is meets($first, $second, filled($sql, $scene), $end->[0]), $end->[1],
+            "one deletes, the other's $pins waits, $end->[0]: $end->[1]";
+        is_deeply inconsistencies($owner), [], '- all is as it should be';
+    }
+}
+
+# The stricter isolation levels do not see what has been committed meanwhile; the
+# guard does.
+for my $level ('REPEATABLE READ', 'SERIALIZABLE') {
+    my $scene = scene();
+    my $begin = sub {
+        $second->begin_work;
+        $second->do("SET TRANSACTION ISOLATION LEVEL $level");
+        $second->selectall_arrayref('SELECT FROM serverless.pins');
+    };
+    my $try = sub {
+        my ($sql, $name) = @_;
+        ok !eval { $second->do(filled($sql, $scene)); $second->commit; 1 }, "$level: $name: refused";
+        $second->rollback if !$second->{AutoCommit};
+        is_deeply inconsistencies($owner), [], '- all is as it should be';
+    };
+    $begin->();
+    deploy(@$scene{qw(service free_environment free_build)});
+    $try->('DELETE FROM serverless.functions WHERE id = :free_function', 'a Function deployed meanwhile is deleted');
+    $begin->();
+    deploy($scene->{service}, $scene->{free_environment}, undef);
+    $owner->do('DELETE FROM serverless.functions WHERE id = ?', undef, $scene->{free_function});
+    $try->('UPDATE serverless.environments SET build_id = :free_build WHERE id = :free_environment',
+        'a Build is deployed whose Function was deleted meanwhile');
+    $begin->();
+    $scene->{late_build} = build($scene->{service}, [$scene->{spare_version}]);
+    $try->('INSERT INTO serverless.build_versions SELECT service_id, :late_build, id, function_id, path, visibility, '
+        . 'date_created FROM serverless.versions WHERE id = :building_version', 'a Build made meanwhile gets one more Version');
+}
+
+# A Build that is committed after the statement has looked for it, and before the
+# foreign key does.
+{
+    my $scene = scene();
+    $owner->do('SELECT pg_advisory_lock(1)');
+    $first->begin_work;
+    $scene->{late_build} = build($scene->{service}, [$scene->{spare_version}], undef, $first);
+    my $late = filled(<<'SQL', $scene);
+INSERT INTO serverless.build_versions
+SELECT v.service_id, :late_build, v.id, v.function_id, '/late', v.visibility, v.date_created
+  FROM generate_series(1, 2) AS n, serverless.versions AS v
+ WHERE v.id = :free_version AND (n = 1 OR pg_advisory_xact_lock(1)::text = 'has waited')
+SQL
+    my $end = sub { $first->commit; $owner->do('SELECT pg_advisory_unlock(1)') };
+    is meets($first, $second, $late, $end), $RULE, 'a Version added to a Build that is just being committed: refused';
+    is_deeply inconsistencies($owner), [], 'all is as it should be';
+}
+
+
+# Content, which goes with its last Version ----------------------------------------------------------
+
+# A Function whose Version alone has this content, and another for its twin.
+sub twins {
+    my $service = service();
+    my @functions = map { function($service) } 1 .. 2;
+    version($service, $functions[0], '/a', 'the same');
+    return ($service, @functions);
+}
+
+sub content_is_there {
+    my ($service, $there, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is value($owner, 'SELECT count(*) FROM serverless.contents WHERE service_id = ?', $service), $there, $name;
+    is_deeply inconsistencies($owner), [], '- and no Version is without content, no content without a Version';
+}
+
+my $twin = q(SELECT v.fresh FROM serverless.create_version('%s', '%s', '/b', 'public', sha256('the same'), 8,
+                                                       encode('the same', 'base64')) AS v);
+
+for my $case (['commit', 1, 1], ['rollback', 0, 1]) {
+    my ($end, $fresh, $there) = @$case;
+    my ($service, $last, $other) = twins();
+    $first->begin_work;
+    $first->do('DELETE FROM serverless.functions WHERE id = ?', undef, $last);
+    is meets($first, $second, sprintf($twin, $service, $other), $end), $fresh,
+        "the last Version is deleted, a twin is made, $end: its content is " . ($fresh ? 'new' : 'there');
+    content_is_there($service, $there, '- there once');
+}
+
+for my $case (['commit', 1], ['rollback', 0]) {
+    my ($end, $there) = @$case;
+    my ($service, $last, $other) = twins();
+    $first->begin_work;
+    version($service, $other, '/b', 'the same', $first);
+    is meets($first, $second, "DELETE FROM serverless.functions WHERE id = '$last' RETURNING 'ok'", $end), 'ok',
+        "a twin is made, the last Version is deleted, $end";
+    content_is_there($service, $there, $there ? '- the content stays' : '- the content goes');
+}
+
+for my $case (['commit', 0], ['rollback', 1]) {
+    my ($end, $fresh) = @$case;
+    my $service = service();
+    my @functions = map { function($service) } 1 .. 2;
+    $first->begin_work;
+    version($service, $functions[0], '/a', 'the same', $first);
+    is meets($first, $second, sprintf($twin, $service, $functions[1]), $end), $fresh,
+        "two make the first Version with this content, $end: for the second it is " . ($fresh ? 'new' : 'there');
+    content_is_there($service, 1, '- there once');
+}
+
+for my $case (['commit', 0], ['rollback', 1]) {
+    my ($end, $there) = @$case;
+    my ($service, @functions) = twins();
+    version($service, $functions[1], '/b', 'the same');
+    $first->begin_work;
+    $first->do('DELETE FROM serverless.functions WHERE id = ?', undef, $functions[0]);
+    is meets($first, $second, "DELETE FROM serverless.functions WHERE id = '$functions[1]' RETURNING 'ok'", $end), 'ok',
+        "the last two Versions are deleted at once, $end";
+    content_is_there($service, $there, $there ? '- the content stays' : '- the content goes');
+}
+
+{
+    my ($service, $last, $other) = twins();
+    $second->begin_work;
+    $second->do('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
+    $second->selectall_arrayref('SELECT FROM serverless.versions');
+    version($service, $other, '/b', 'the same');
+    ok !eval { $second->do('DELETE FROM serverless.functions WHERE id = ?', undef, $last) },
+        'who cannot see the twin cannot take its content away';
+    $second->rollback;
+    content_is_there($service, 1, '- the content stays');
+}
+
+
+# Claiming Builds -----------------------------------------------------------------------------------------
+
+# The worker's own statements, as psql would prepare them.
+sub prepare_work {
+    my ($db) = @_;
+    open my $in, '<', "$ENV{SOURCE}/sql/queries/build_work.sql" or die "build_work.sql: $!\n";
+    $db->do(do { local $/; <$in> }, { pg_direct => 1 });
+    return $db;
+}
+
+# The Build's id and the lease, or nothing.
+sub claim {
+    my ($db) = @_;
+    my (undef, $build, $lease) = $db->selectrow_array('EXECUTE build_claim (60, 3)', { pg_direct => 1 });
+    return defined $build ? ($build, $lease) : ();
+}
+
+# How many Builds that finished: one or none.
+sub finish {
+    my ($db, $service, $build, $lease, $status, $reason) = @_;
+    $reason = defined $reason ? "'$reason'" : 'NULL';
+    my $done = $db->selectall_arrayref("EXECUTE build_finish ('$service', '$build', '$lease', '$status', $reason)");
+    return scalar @$done;
+}
+
+sub expire { $owner->do(q(UPDATE serverless.builds SET lease_expires = clock_timestamp() - interval '1 ms' WHERE id = ?), undef, @_) }
+
+sub row_of {
+    my ($build) = @_;
+    return $owner->selectrow_arrayref(<<'SQL', undef, $build);
+SELECT b.status, b.attempts, b.lease_token IS NOT NULL, b.failure_reason,
+       (SELECT count(*) FROM serverless.pins AS p WHERE p.build_id = b.id)
+  FROM serverless.builds AS b WHERE b.id = ?
+SQL
+}
+
+prepare_work($_) for $first, $second;
+$owner->do('DELETE FROM serverless.services');
+my $service = service();
+my $function = function($service);
+my ($version) = version($service, $function, '/a', 'a');
+
+is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
+
+{
+    my @builds = map { build($service, [$version]) } 1 .. 3;
+    $first->begin_work;
+    my ($one) = claim($first);
+    my ($two) = claim($second);
+    is_deeply [$one, $two], [@builds[0, 1]], 'two sessions claim at once: each has a Build, the oldest first';
+    $first->rollback;
+    my ($three, $lease) = claim($first);
+    is $three, $builds[0], 'a claim that is rolled back was none';
+    is [claim($second)]->[0], $builds[2], 'the third is claimed';
+    is_deeply [claim($first)], [], 'what is claimed is not claimed again';
+
+    is finish($second, $service, $three, $lease, 'completed'), 1, 'who has the lease finishes the Build';
+    is_deeply row_of($three), ['completed', 1, 0, undef, 0], '- it is completed, at the first attempt';
+    is finish($second, $service, $three, $lease, 'failed', 'x'), 0, 'and not once more';
+    is_deeply row_of($three), ['completed', 1, 0, undef, 0], '- it stays what it is';
+    $owner->do('DELETE FROM serverless.builds');
+}
+
+{
+    my $build = build($service, [$version]);
+    my (undef, $stale) = claim($first);
+    expire($build);
+    my ($again, $lease) = claim($second);
+    is $again, $build, 'a lease that has expired is claimed again';
+    is_deeply row_of($build), ['building', 2, 1, undef, 1], '- as the second attempt; its Versions are still pinned';
+    isnt $lease, $stale, '- with a lease of its own';
+    is finish($first, $service, $build, $stale, 'failed', 'too late'), 0, 'who lost the lease finishes nothing';
+    is_deeply row_of($build), ['building', 2, 1, undef, 1], '- the Build is as it was';
+    is finish($second, $service, $build, $lease, 'failed', 'why'), 1, 'who has it does';
+    is_deeply row_of($build), ['failed', 2, 0, 'why', 0], '- and the Build has failed';
+    is finish($first, $service, $build, $stale, 'completed'), 0, 'nor afterwards';
+    is_deeply row_of($build), ['failed', 2, 0, 'why', 0], '- it stays so';
+}
+
+{
+    my $build = build($service, [$version]);
+    my ($first_lease) = (claim($first))[1];
+    expire($build);
+    is finish($first, $service, $build, $first_lease, 'completed'), 1,
+        'a lease that has expired still holds as long as nobody else claimed the Build';
+}
+
+{
+    my $build = build($service, [$version]);
+    for (1 .. 3) {
+        is [claim($first)]->[0], $build, "attempt $_";
+        expire($build);
+    }
+    my $next = build($service, [$version]);
+    is [claim($second)]->[0], $next, 'after three workers that went, there is no fourth';
+    is_deeply row_of($build), ['failed', 3, 0, 'The Build could not be checked', 0], '- the Build has failed';
+    is_deeply row_of($next), ['building', 1, 1, undef, 1], '- and the next one is done';
+    $owner->do('DELETE FROM serverless.builds');
+}
+
+{
+    my $build = build($service, [$version]);
+    my (undef, $lease) = claim($first);
+    $owner->do('DELETE FROM serverless.builds WHERE id = ?', undef, $build);
+    is finish($first, $service, $build, $lease, 'completed'), 0, 'a Build that was deleted meanwhile is not finished';
+    is value($owner, 'SELECT count(*) FROM serverless.builds'), 0, '- nor made again';
+}
+
+{
+    my @builds = map { build($service, [$version]) } 1 .. 60;
+    my @claimed = at_once(sub {
+        my $worker = prepare_work($database->connect('serverless_httpd'));
+        my @mine;
+        while (my ($build, $lease) = claim($worker)) {
+            push @mine, $build if finish($worker, $service, $build, $lease, 'completed');
+        }
+        return \@mine;
+    }, 1 .. 8);
+    is_deeply [sort map { @$_ } @claimed], [sort @builds], 'eight workers, sixty Builds: each is done by one';
+    is value($owner, q(SELECT count(*) FROM serverless.builds WHERE status <> 'completed' OR attempts <> 1)), 0,
+        'at the first attempt';
+}
+
+is_deeply inconsistencies($owner), [], 'in the end all is as it should be';
+$_->disconnect for $first, $second, $httpd, $owner;
+
+done_testing;

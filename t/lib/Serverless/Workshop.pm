@@ -1,0 +1,113 @@
+# A Service as a team has it: Functions with Versions, Builds of them, and
+# Environments that these are deployed to. Everything goes through the API.
+#
+#   my $shop = Serverless::Workshop->new($api, 'shop');
+#   my $hello = $shop->function('hello');            # with one Version
+#   my $build = $shop->completed($hello);            # a Build of it, finished
+#   my $stage = $shop->environment('stage');
+#   $shop->deploy($stage, $build);
+#
+# A Function here is what the API answered, and {version} is its newest Version.
+package Serverless::Workshop;
+
+use strict;
+use warnings FATAL => 'all';
+
+use Serverless::Test ();
+use Time::HiRes ();
+
+sub new {
+    my ($class, $api, $name) = @_;
+    my $reply = $api->post('/v1/Services', UniqueName => $name, FriendlyName => $name);
+    return bless { api => $api, service => made($reply) }, $class;
+}
+
+# The same Service seen by another client, e.g. of another httpd.
+sub by {
+    my ($self, $api) = @_;
+    return bless { %$self, api => $api }, ref $self;
+}
+
+sub made {
+    my ($reply) = @_;
+    die $reply->status, ': ', $reply->body, "\n" if $reply->status != 201;
+    return $reply->json;
+}
+
+sub api  { $_[0]{api} }
+sub sid  { $_[0]{service}{sid} }
+sub path { "/v1/Services/$_[0]{service}{sid}" . ($_[1] // '') }
+
+# The path of what the API answered, without the host that it was asked on.
+sub path_of {
+    my ($self, $resource) = @_;
+    return $resource->{url} =~ s{^http://[^/]+}{}r;
+}
+
+sub fetch  { my ($self, $resource) = @_; $self->{api}->get($self->path_of($resource)) }
+sub delete { my ($self, $resource) = @_; $self->{api}->delete($self->path_of($resource)) }
+
+# Functions and Versions ---------------------------------------------------------
+
+sub function {
+    my ($self, $name, $source) = @_;
+    my $function = made($self->{api}->post($self->path('/Functions'), FriendlyName => $name));
+    $function->{version} = made($self->upload($function, $source));
+    return $function;
+}
+
+# One more Version of a Function; its path is the Function's name.
+sub upload {
+    my ($self, $function, $source) = @_;
+    $source //= "exports.handler = (context, event, done) => done(null, '$function->{friendly_name}');\n";
+    return $self->{api}->upload($self->path_of($function) . '/Versions',
+        [Path => undef, undef, "/$function->{friendly_name}"],
+        [Visibility => undef, undef, 'public'],
+        [Content => "$function->{friendly_name}.js", 'application/javascript', $source]);
+}
+
+# Builds ---------------------------------------------------------------------------
+
+# Of Functions (their newest Versions) or of SIDs of Versions.
+sub try_build {
+    my ($self, @parts) = @_;
+    return $self->{api}->post($self->path('/Builds'),
+        map { (FunctionVersions => ref $_ ? $_->{version}{sid} : $_) } @parts);
+}
+
+sub build { my ($self, @parts) = @_; made($self->try_build(@parts)) }
+
+# The Build once it is not `building` any more, within so many seconds.
+sub finished {
+    my ($self, $build, $seconds) = @_;
+    my $deadline = Time::HiRes::time() + ($seconds || 30);
+    while (1) {
+        my $now = $self->fetch($build)->json;
+        return $now if $now->{status} ne 'building';
+        die "the Build did not finish\n" if Time::HiRes::time() > $deadline;
+        Time::HiRes::sleep(0.05);
+    }
+}
+
+sub completed {
+    my ($self, @parts) = @_;
+    my $build = $self->finished($self->build(@parts));
+    die "the Build failed: $build->{failure_reason}\n" if $build->{status} ne 'completed';
+    return $build;
+}
+
+# Environments -----------------------------------------------------------------------
+
+sub environment {
+    my ($self, $name) = @_;
+    return made($self->{api}->post($self->path('/Environments'), UniqueName => $name, DomainSuffix => $name));
+}
+
+# A Build to an Environment, or none.
+sub deploy {
+    my ($self, $environment, $build) = @_;
+    return $self->{api}->post($self->path_of($environment) . '/Deployments',
+        $build ? (BuildSid => $build->{sid}) : ());
+}
+
+1;
