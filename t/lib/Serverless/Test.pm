@@ -19,10 +19,11 @@ use Exporter qw(import);
 use HTTP::Tiny ();
 use IO::Socket::INET ();
 use JSON::PP ();
+use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes ();
 
-our @EXPORT = qw(is_reply is_error sid date quoted text_like db database error_log wait_until);
+our @EXPORT = qw(is_reply is_error sid date quoted text_like db database error_log make_file wait_until);
 
 my $json = JSON::PP->new->utf8->allow_nonref;
 
@@ -98,7 +99,11 @@ sub request {
     my $url = $path =~ m{^http://} ? $path : $self->base . $path;
     my %options = (headers => \%headers, defined $body ? (content => $body) : ());
     $self->{http} ||= HTTP::Tiny->new(max_redirect => 0, keep_alive => 1, timeout => 30);
-    return Serverless::Test::Reply->new($self->{http}->request($method, $url, \%options));
+    my $response = $self->{http}->request($method, $url, \%options);
+    # head and body are two writes: without this, the second waits for an ACK that is delayed
+    my $connection = $self->{http}{handle};
+    setsockopt $connection->{fh}, IPPROTO_TCP, TCP_NODELAY, 1 if $connection && $connection->{fh};
+    return Serverless::Test::Reply->new($response);
 }
 
 # Sends bytes as they are and reads until the server closes: for what no HTTP
@@ -250,6 +255,15 @@ sub error_log {
 
 sub error_log_file { Apache::Test::config()->{vars}{t_logs} . '/error_log' }
 
+# A file that httpd may serve, below its DocumentRoot.
+sub make_file {
+    my ($name, $content) = @_;
+    my $path = Apache::Test::config()->{vars}{documentroot} . "/$name";
+    open my $file, '>', $path or die "$path: $!\n";
+    print $file $content;
+    close $file or die "$path: $!\n";
+}
+
 # Until the condition is true, 10 seconds at most; says whether it became so.
 sub wait_until(&) {
     my ($condition) = @_;
@@ -286,10 +300,10 @@ sub header { $_[0]{headers}{ lc $_[1] } }
 sub body   { $_[0]{content} // '' }
 sub bytes  { $_[0]{bytes} }
 
-# The decoded body, or undef if it is not JSON.
+# The decoded body, or undef if it is not JSON. It is the same each time: not to be changed.
 sub json {
     my ($self) = @_;
-    return eval { $json->decode($self->{content}) };
+    return $self->{json} //= eval { $json->decode($self->{content}) };
 }
 
 1;
