@@ -25,6 +25,9 @@ apr_status_t sf_gate_enter(apr_interval_time_t timeout)
     apr_time_t deadline = 0;
     apr_status_t rv = APR_SUCCESS;
 
+    if (!gate.place_free) {
+        return APR_EINIT; /* the error log has said why */
+    }
     apr_thread_mutex_lock(gate.mutex);
     while (gate.places == 0 && rv == APR_SUCCESS) {
         apr_time_t now = apr_time_now();

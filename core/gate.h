@@ -11,7 +11,8 @@
 /* Makes the child's gate. Called from child_init. */
 apr_status_t sf_gate_init(apr_pool_t *pool, int places);
 
-/* Waits at most `timeout` microseconds for a place: APR_SUCCESS, or APR_TIMEUP. */
+/* Waits at most `timeout` microseconds for a place: APR_SUCCESS, APR_TIMEUP, or APR_EINIT where there
+ * is no gate. */
 apr_status_t sf_gate_enter(apr_interval_time_t timeout);
 
 /* Gives the place back. */

@@ -128,8 +128,8 @@ static const sf_error *read_token(const sf_request *request, sf_page *page)
 
 const sf_error *sf_page_read(const sf_request *request, sf_page *page)
 {
-    static const sf_param params[] = {{"PageSize", SF_TEXT, 20, 0},
-                                      {"Page", SF_TEXT, 20, 0},
+    static const sf_param params[] = {{"PageSize", SF_TEXT, 255, 0},
+                                      {"Page", SF_TEXT, 255, 0},
                                       {"PageToken", SF_TEXT, 255, 0},
                                       {NULL, SF_TEXT, 0, 0}};
     const char *values[3];
