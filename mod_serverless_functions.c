@@ -176,11 +176,12 @@ static const char *wrong(cmd_parms *cmd, const char *what)
     return apr_psprintf(cmd->pool, "%s %s", cmd->cmd->name, what);
 }
 
-/* A time with its unit ("500ms", "2s"), above 0; seconds where none is given. */
+/* A time with its unit ("500ms", "2s"); seconds where none is given. */
 static const char *read_time(cmd_parms *cmd, const char *text, apr_interval_time_t *time)
 {
-    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < 1000) {
-        return wrong(cmd, "takes a time of at least 1ms, such as 2s or 500ms");
+    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < 1000
+        || *time > apr_time_from_sec(24 * 60 * 60)) {
+        return wrong(cmd, "takes a time from 1ms to 24h, such as 2s or 500ms");
     }
     return NULL;
 }
@@ -447,6 +448,16 @@ static int post_read_request(request_rec *r)
     return DECLINED;
 }
 
+/* The first hook that knows the Location, before httpd looks into the path's percent-encoding and may
+ * refuse it. */
+static int pre_translate_name(request_rec *r)
+{
+    if (sf_dir_config_of(r)->enabled == 1) {
+        sf_http_errors_suppress_documents(r);
+    }
+    return DECLINED;
+}
+
 /* Runs after Alias, RewriteRule and ProxyPass have declined. There is no file behind the path, so
  * nobody need look for one; the file name has no suffix that mod_mime could read something into. */
 static int translate_name(request_rec *r)
@@ -462,13 +473,13 @@ static int translate_name(request_rec *r)
     request->prefix = config->prefix;
     r->handler = "serverless-functions";
     r->filename = apr_pstrdup(r->pool, COLLECTION);
-    sf_http_errors_suppress_documents(r);
     return OK;
 }
 
+/* What the Location says is not known here: httpd has put it aside for the walk that we prevent. */
 static int map_to_storage(request_rec *r)
 {
-    return sf_dir_config_of(r)->enabled == 1 && sf_request_of(r)->claimed ? OK : DECLINED;
+    return sf_request_of(r)->claimed ? OK : DECLINED;
 }
 
 static int handler(request_rec *r)
@@ -490,6 +501,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
+    ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_LAST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);

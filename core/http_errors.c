@@ -15,12 +15,16 @@
 
 static ap_filter_rec_t *error_filter;
 
-/* The path as messages have it: without the version, percent-encoded. */
+/* The path as messages have it: percent-encoded, and without what stands before /Services. httpd may
+ * have refused the request before it knew the Location. */
 static const char *message_path(request_rec *r)
 {
+    const char *configured = sf_dir_config_of(r)->prefix;
+    const char *prefix = configured ? configured : "/v1";
     const char *path = r->uri ? ap_os_escape_path(r->pool, r->uri, 1) : "/";
+    const apr_size_t length = strlen(prefix);
 
-    return strncmp(path, "/v1/", 4) == 0 ? path + 3 : path;
+    return strncmp(path, prefix, length) == 0 && path[length] == '/' ? path + length : path;
 }
 
 static const sf_error *error_of(request_rec *r)

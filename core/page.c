@@ -128,8 +128,8 @@ static const sf_error *read_token(const sf_request *request, sf_page *page)
 
 const sf_error *sf_page_read(const sf_request *request, sf_page *page)
 {
-    static const sf_param params[] = {{"PageSize", SF_TEXT, .maximum = 20},
-                                      {"Page", SF_TEXT, .maximum = 20},
+    static const sf_param params[] = {{"PageSize", SF_TEXT, .maximum = 255},
+                                      {"Page", SF_TEXT, .maximum = 255},
                                       {"PageToken", SF_TEXT, .maximum = 255},
                                       {.name = NULL}};
     const char *values[3];

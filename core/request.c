@@ -6,6 +6,7 @@
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <http_protocol.h>
 #include <openssl/rand.h>
 #include <string.h>
 
@@ -57,6 +58,23 @@ static const char *main_host(apr_pool_t *pool, const char *url)
                  : url;
 }
 
+/* Where the client says that it is: the Host header as received, also where it has no port although
+ * the server listens on an unusual one. Without that header, or with UseCanonicalName, httpd knows. */
+static const char *url_of_client(request_rec *r, const char *path)
+{
+    const char *host = ap_get_server_name(r);
+    const char *port = r->parsed_uri.port_str;
+
+    if (!r->hostname || host != r->hostname) {
+        return ap_construct_url(r->pool, path, r);
+    }
+    if (strchr(host, ':')) { /* an IPv6 address */
+        host = apr_pstrcat(r->pool, "[", host, "]", NULL);
+    }
+    return apr_pstrcat(r->pool, ap_http_scheme(r), "://", host, port ? ":" : "", port ? port : "",
+                       path, NULL);
+}
+
 const char *sf_request_base_url(const sf_request *request)
 {
     apr_pool_t *pool = request->r->pool;
@@ -65,5 +83,5 @@ const char *sf_request_base_url(const sf_request *request)
     if (fixed) {
         return apr_pstrcat(pool, fixed, request->prefix, NULL);
     }
-    return main_host(pool, ap_construct_url(pool, request->prefix, request->r));
+    return main_host(pool, url_of_client(request->r, request->prefix));
 }

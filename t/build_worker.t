@@ -110,8 +110,7 @@ sub processes {
 
 sub nodes {
     return grep {
-        open my $in, '<', "/proc/$_->[0]/cmdline";
-        $in && (<$in> // '') =~ /^\S*perl\0\Q$fake\E\0/;
+        open(my $in, '<', "/proc/$_->[0]/cmdline") && (<$in> // '') =~ /^\S*perl\0\Q$fake\E\0/;
     } processes();
 }
 

@@ -1,11 +1,38 @@
 'use strict';
 
 // Twilio's own client, aimed at the server under test; t/sdk.t says which.
+const { execFileSync } = require('node:child_process');
 const twilio = require('twilio');
 
-module.exports = function client(accountSid = process.env.ACCOUNT_SID,
-    authToken = process.env.AUTH_TOKEN) {
-  const made = twilio(accountSid, authToken);
+// bin/serverless-admin's answer: { ACCOUNT_SID: 'AC...', AUTH_TOKEN: '...' }
+function administer(...command) {
+  const output = execFileSync(`${process.env.SOURCE}/bin/serverless-admin`,
+    ['-d', `host=${process.env.DATABASE} dbname=serverless user=postgres`, ...command],
+    { encoding: 'utf8' });
+  return Object.fromEntries(output.trim().split('\n').map((line) => line.split('=')));
+}
+
+// A client with these credentials: an account's, or an API key's and accountSid.
+function client(username, password, options) {
+  const made = twilio(username, password, options);
   made.serverless.baseUrl = process.env.BASE_URL;
   return made.serverless.v1;
-};
+}
+
+// A new account: its SID, its token and a client of it.
+function account() {
+  const { ACCOUNT_SID: sid, AUTH_TOKEN: token } = administer('account', 'create', 'sdk');
+  return { sid, token, api: client(sid, token) };
+}
+
+// What a promise is rejected with.
+async function rejection(promise) {
+  try {
+    await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new Error('this should have failed');
+}
+
+module.exports = { account, administer, client, rejection };

@@ -88,12 +88,12 @@ sub sessions {
         . "WHERE usename = 'serverless_httpd' AND $condition") };
 }
 
-# Returns how many there were, once they are gone.
+# Returns how many there were, once their connections are closed, which is when
+# their processes have ended.
 sub kill_backends {
     my (@pids) = @_;
     db()->do('SELECT pg_terminate_backend(?)', undef, $_) for @pids;
-    my %killed = map { $_ => 1 } @pids;
-    wait_until { !grep { $killed{$_} } backends() } or die "backends did not end\n";
+    wait_until { !grep { -e "/proc/$_" } @pids } or die "backends did not end\n";
     return scalar @pids;
 }
 

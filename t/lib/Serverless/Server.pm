@@ -38,7 +38,6 @@ StartServers      1
 ServerLimit       1
 ThreadsPerChild   32
 MaxRequestWorkers 32
-GracefulShutdownTimeout 1
 END
 }
 
@@ -120,6 +119,7 @@ sub start {
 
     defined($self->{pid} = fork) or die "fork: $!\n";
     if (!$self->{pid}) {
+        setpgrp; # with its children
         exec 'setpriv', '--pdeathsig', 'TERM', Apache::Test::vars('httpd'),
             '-f', $file, '-D', 'FOREGROUND';
         die "setpriv: $!\n";
@@ -137,8 +137,9 @@ sub stop {
     my $pid = delete $self->{pid};
     return if !$pid || $self->{parent} != $$;
     local $?;
-    # gracefully: at once, event's children may crash on connections just closed
-    kill WINCH => $pid;
+    # All of it at once: a graceful end takes a second or two, and asked to end
+    # otherwise, event's children may crash on connections that were just closed.
+    kill KILL => -$pid;
     waitpid $pid, 0;
 }
 

@@ -23,7 +23,7 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes ();
 
-our @EXPORT = qw(is_reply is_error sid date quoted text_like db database error_log wait_until);
+our @EXPORT = qw(is_reply is_error sid date quoted text_like db database error_log make_file wait_until);
 
 my $json = JSON::PP->new->utf8->allow_nonref;
 
@@ -277,6 +277,15 @@ sub error_log {
 
 sub error_log_file { Apache::Test::config()->{vars}{t_logs} . '/error_log' }
 
+# A file that httpd may serve, below its DocumentRoot.
+sub make_file {
+    my ($name, $content) = @_;
+    my $path = Apache::Test::config()->{vars}{documentroot} . "/$name";
+    open my $file, '>', $path or die "$path: $!\n";
+    print $file $content;
+    close $file or die "$path: $!\n";
+}
+
 # Until the condition is true, 10 seconds at most; says whether it became so.
 sub wait_until(&) {
     my ($condition) = @_;
@@ -313,10 +322,10 @@ sub header { $_[0]{headers}{ lc $_[1] } }
 sub body   { $_[0]{content} // '' }
 sub bytes  { $_[0]{bytes} }
 
-# The decoded body, or undef if it is not JSON.
+# The decoded body, or undef if it is not JSON. It is the same each time: not to be changed.
 sub json {
     my ($self) = @_;
-    return eval { $json->decode($self->{content}) };
+    return $self->{json} //= eval { $json->decode($self->{content}) };
 }
 
 1;

@@ -1,0 +1,256 @@
+# Many clients at once, at the same rows: each gets an answer that is true, and
+# what is left is what the answers say.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Test;
+use Test::More;
+use Time::HiRes ();
+
+my $api = Serverless::Test->account;
+my $other = Serverless::Test->account;
+
+my $unique = 0;
+sub service {
+    my $name = sprintf 'concurrent-%d', ++$unique;
+    return $api->post('/v1/Services', UniqueName => $name, FriendlyName => $name)->json;
+}
+
+sub functions_of { "/v1/Services/$_[0]{sid}/Functions" }
+
+sub function {
+    my ($service) = @_;
+    return $api->post(functions_of($service), FriendlyName => 'original')->json;
+}
+
+# How often each status came.
+sub tally {
+    my %times;
+    $times{ ref $_ ? $_->status : $_ }++ for @_;
+    return \%times;
+}
+
+# Lets requests loose at the same moment, each from a client of its own.
+sub race {
+    my (@requests) = @_;
+    my $start = Time::HiRes::time() + 0.1;
+    return at_once(sub {
+        my ($request) = @_;
+        my $client = $api->afresh;
+        $client->head('/v1/Services'); # have the connection
+        Time::HiRes::sleep($start - Time::HiRes::time()) if Time::HiRes::time() < $start;
+        return $request->($client);
+    }, @requests);
+}
+
+
+# One Function, many updates ------------------------------------------------------
+
+{
+    my $service = service();
+    my $path = functions_of($service) . '/' . function($service)->{sid};
+    my @names = map { "name $_ " . 'x' x 200 } 1 .. 12;
+    my @replies = race(map { my $name = $_; sub { $_[0]->post($path, FriendlyName => $name) } } @names);
+
+    is_deeply tally(@replies), { 200 => 12 }, 'twelve updates of one Function at once: each succeeds';
+    is_deeply [map { $_->json->{friendly_name} } @replies], \@names, 'and is told what it wrote';
+    my $left = $api->get($path)->json;
+    my ($last) = grep { $_->{friendly_name} eq $left->{friendly_name} } map { $_->json } @replies;
+    is_deeply $left, $last, 'what is left is one of them, whole';
+}
+
+{
+    my $service = service();
+    my $path = "/v1/Services/$service->{sid}";
+    my @replies = race(
+        (sub { $_[0]->post($path, FriendlyName => 'renamed') }) x 4,
+        (sub { $_[0]->post($path, IncludeCredentials => 'false') }) x 4,
+        (sub { $_[0]->post($path, UiEditable => 'true') }) x 4);
+    is_deeply tally(@replies), { 200 => 12 }, 'updates of different properties of one Service';
+    my $left = $api->get($path)->json;
+    is_deeply $left, { %$service, friendly_name => 'renamed', include_credentials => JSON::PP::false(),
+        ui_editable => JSON::PP::true(), date_updated => $left->{date_updated} }, 'none undoes another';
+}
+
+
+# Updates against deletion -----------------------------------------------------------
+
+for my $round (1 .. 3) {
+    my $service = service();
+    my $path = functions_of($service) . '/' . function($service)->{sid};
+    my ($deleted, @updated) = race(
+        sub { $_[0]->delete($path) },
+        (sub { $_[0]->post($path, FriendlyName => 'updated') }) x 9);
+
+    is $deleted->status, 204, "round $round: a Function is deleted while it is updated";
+    is_deeply [grep { $_ != 200 && $_ != 404 } map { $_->status } @updated], [],
+        'an update succeeds or finds it gone';
+    my @late = grep { $_->status == 404 } @updated, $api->post($path, FriendlyName => 'too late');
+    my $message = 'The requested resource ' . ($path =~ s/^\/v1//r) . ' was not found';
+    is_deeply [map { $_->json->{message} } @late], [($message) x @late], 'and says so';
+    is $api->get($path)->status, 404, 'gone it is';
+}
+
+{
+    my $service = service();
+    my $path = functions_of($service) . '/' . function($service)->{sid};
+    my @replies = race((sub { $_[0]->delete($path) }) x 10);
+    is_deeply tally(@replies), { 204 => 1, 404 => 9 }, 'ten deletions of one Function: one did it';
+
+    @replies = race((sub { $_[0]->delete("/v1/Services/$service->{sid}") }) x 10);
+    is_deeply tally(@replies), { 204 => 1, 404 => 9 }, 'ten deletions of one Service: one did it';
+}
+
+
+# Creations against deletion of their Service -------------------------------------------
+
+for my $round (1 .. 3) {
+    my $service = service();
+    my ($deleted, @created) = race(
+        sub { Time::HiRes::sleep(0.01 * $round); $_[0]->delete("/v1/Services/$service->{sid}") },
+        (sub {
+            my ($client) = @_;
+            return [map { $client->post(functions_of($service), FriendlyName => $_)->status } 1 .. 10];
+        }) x 9);
+
+    my @statuses = map { @$_ } @created;
+    is $deleted->status, 204, "round $round: a Service is deleted while Functions are created in it";
+    is_deeply [grep { $_ != 201 && $_ != 404 } @statuses], [],
+        'a creation succeeds or finds the Service gone';
+    is_deeply [grep { /404 201/ } map { "@$_" } @created], [], 'once it is gone it stays so';
+    is_deeply rows_of($service), [0, 0], 'and nothing of it is left in the database';
+    is $api->get(functions_of($service))->status, 404, 'nor to be seen';
+}
+
+# Rows of the Service and of its Functions.
+sub rows_of {
+    my ($service) = @_;
+    return db()->selectrow_arrayref(<<'SQL', undef, $service->{sid}, $service->{sid});
+SELECT (SELECT count(*) FROM serverless.services WHERE serverless.sid('ZS', id) = ?),
+       (SELECT count(*) FROM serverless.functions WHERE serverless.sid('ZS', service_id) = ?)
+SQL
+}
+
+
+# One name --------------------------------------------------------------------------------
+
+for my $round (1 .. 3) {
+    my @form = (UniqueName => "taken-$round", FriendlyName => 'Taken');
+    my @replies = race((sub { $_[0]->post('/v1/Services', @form) }) x 10);
+    is_deeply tally(@replies), { 201 => 1, 409 => 9 }, "round $round: ten clients want one UniqueName, one has it";
+    my ($winner) = grep { $_->status == 201 } @replies;
+    my ($loser) = grep { $_->status == 409 } @replies;
+    is_error $loser, 409, 20409, 'Service with this UniqueName already exists.', 'the others are told';
+    is_reply $api->get("/v1/Services/taken-$round"), 200, $winner->json, 'and it is the one that is there';
+}
+
+{
+    my $name = 'passed-on';
+    my $first = $api->post('/v1/Services', UniqueName => $name, FriendlyName => 'First')->json;
+    my ($deleted, @created) = race(
+        sub { $_[0]->delete("/v1/Services/$first->{sid}") },
+        (sub { my ($client) = @_;
+            [map { $client->post('/v1/Services', UniqueName => $name, FriendlyName => 'Next')->status } 1 .. 5] }) x 6);
+    is $deleted->status, 204, 'a Service is deleted while others want its UniqueName';
+    is_deeply tally(map { @$_ } @created), { 201 => 1, 409 => 29 }, 'one of them has it then';
+}
+
+{
+    my $theirs = $other->get('/v1/Services')->json->{services};
+    my @replies = at_once(sub {
+        my ($client) = @_;
+        return $client->afresh->post('/v1/Services', UniqueName => 'shared', FriendlyName => 'S');
+    }, ($api, $other) x 4);
+    is_deeply tally(@replies), { 201 => 2, 409 => 6 }, 'accounts do not compete for a name';
+    is scalar @{ $other->get('/v1/Services')->json->{services} }, @$theirs + 1, 'each has its own';
+}
+
+
+# What is not committed yet ------------------------------------------------------------------
+
+# Whoever meets a change that another session has not committed waits for it, and
+# answers by what became of it.
+for my $case (
+    ['a Function is created in a Service that is being deleted',
+        'DELETE FROM serverless.services WHERE unique_name = ?',
+        sub { $_[0]->post("/v1/Services/$_[1]{sid}/Functions", FriendlyName => 'new') }, 404, 201],
+    ['a Function is updated whose Service is being deleted',
+        'DELETE FROM serverless.services WHERE unique_name = ?',
+        sub { $_[0]->post($_[2], FriendlyName => 'new') }, 404, 200],
+    ['a Service is deleted that is being deleted',
+        'DELETE FROM serverless.services WHERE unique_name = ?',
+        sub { $_[0]->delete("/v1/Services/$_[1]{sid}") }, 404, 204],
+    ['a Service is created by a name that is being given up',
+        'DELETE FROM serverless.services WHERE unique_name = ?',
+        sub { $_[0]->post('/v1/Services', UniqueName => $_[1]{unique_name}, FriendlyName => 'new') }, 201, 409],
+    ['a Service is created by a name that is being taken',
+        q(INSERT INTO serverless.services (id, account_id, unique_name, friendly_name, include_credentials,
+                                           ui_editable, domain_base, date_created, date_updated)
+          SELECT gen_random_uuid(), account_id, unique_name || '-2', 'theirs', true, true,
+                 unique_name || '-2', now(), now()
+            FROM serverless.services WHERE unique_name = ?),
+        sub { $_[0]->post('/v1/Services', UniqueName => "$_[1]{unique_name}-2", FriendlyName => 'new') }, 409, 201],
+) {
+    my ($name, $sql, $request, $committed, $rolled_back) = @$case;
+    for my $end (['commit', $committed], ['rollback', $rolled_back]) {
+        my ($finish, $status) = @$end;
+        my $service = service();
+        my $path = functions_of($service) . '/' . function($service)->{sid};
+        my $session = Serverless::Test::connect_as('postgres');
+        $session->begin_work;
+        $session->do($sql, undef, $service->{unique_name});
+        my $reply = begin_at_once(sub { $request->($api->afresh, $service, $path) }, 1);
+        ok wait_until { waiting() }, "$name: it waits";
+        $session->$finish;
+        is +($reply->())[0]->status, $status, "$name, $finish: $status";
+    }
+}
+
+
+# Everything at once ------------------------------------------------------------------------
+
+# Ten clients do what they like with the same few rows: whatever they are told, it
+# is one of the API's answers, and afterwards the list says what there is.
+{
+    my $service = service();
+    my $functions = functions_of($service);
+    my @sids = map { function($service)->{sid} } 1 .. 3;
+    my @statuses = at_once(sub {
+        my ($seed) = @_;
+        srand $seed;
+        my $client = $api->afresh;
+        my @got;
+        for (1 .. 30) {
+            my $path = "$functions/$sids[rand @sids]";
+            my $reply = (
+                sub { $client->get($path) },
+                sub { $client->post($path, FriendlyName => "by $seed") },
+                sub { $client->get($functions, PageSize => 2) },
+                sub { $client->post($functions, FriendlyName => "of $seed") },
+                sub { $client->delete($path) },
+                sub { $client->post("/v1/Services/$service->{sid}", FriendlyName => "by $seed") },
+            )[rand 6]->();
+            push @got, $reply->status;
+        }
+        return \@got;
+    }, 1 .. 10);
+
+    my $times = tally(map { @$_ } @statuses);
+    is_deeply [grep { !/^(200|201|204|404)$/ } keys %$times], [], 'ten clients, thirty requests each: none fails';
+    cmp_ok $times->{204}, '<=', 3, 'no Function was deleted twice';
+    my $listed = $api->get($functions, PageSize => 1000)->json->{functions};
+    is scalar @$listed, 3 + $times->{201} - $times->{204}, 'what was created and not deleted is there';
+    is_deeply rows_of($service), [1, scalar @$listed], 'and nothing else';
+}
+
+is db()->selectrow_array(<<'SQL'), 0, 'no Function is without its Service';
+SELECT count(*) FROM serverless.functions AS f
+ WHERE NOT EXISTS (SELECT FROM serverless.services AS s WHERE s.id = f.service_id)
+SQL
+unlike error_log(), qr/SF0003(?!.* SQLSTATE 23503)/,
+    'PostgreSQL complained of nothing but a Service that vanished';
+
+done_testing;

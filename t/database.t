@@ -1,0 +1,503 @@
+# PostgreSQL dies, comes back, hangs, is full, is not prepared: a client gets an
+# answer in time, nothing acknowledged is lost, and httpd need not be restarted.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use IO::Socket::INET ();
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Server;
+use Serverless::Test;
+use Socket qw(SO_RCVBUF SOL_SOCKET inet_aton pack_sockaddr_in);
+use Test::More;
+use Time::HiRes qw(time);
+
+# Whatever happens here, the suites after this one need the database.
+END { local $?; database('start') }
+
+# Expectations ------------------------------------------------------------------
+
+# What a client is told while the database cannot be used: all of it, to the byte.
+my $unavailable = '{"code":20503,"message":"The service is temporarily unavailable",'
+    . '"more_info":"https://www.twilio.com/docs/errors/20503","status":503}';
+
+sub is_unavailable {
+    my ($reply, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    (my $body = $reply->body) =~ s/([:,]) /$1/g;
+    is_deeply
+        [$reply->status, $body, $reply->header('Retry-After'), $reply->header('Content-Type'),
+            scalar $reply->header('Twilio-Request-Id') =~ /^RQ[0-9a-f]{32}$/],
+        [503, $unavailable, '1', 'application/json', 1], $name;
+}
+
+# A reply, and how many seconds it took.
+sub timed {
+    my ($request) = @_;
+    my $begin = time;
+    my $reply = $request->();
+    return ($reply, time - $begin);
+}
+
+# How often each status came.
+sub tally {
+    my %times;
+    $times{ $_->status }++ for @_;
+    return \%times;
+}
+
+
+# What there is to work with -----------------------------------------------------
+
+my $api = Serverless::Test->account;
+
+# A Service with one Function, and each operation on them by name.
+sub workplace {
+    my ($client, $name) = @_;
+    my $service = $client->post('/v1/Services', UniqueName => $name, FriendlyName => $name)->json;
+    my $functions = "/v1/Services/$service->{sid}/Functions";
+    my $function = $client->post($functions, FriendlyName => 'first')->json;
+    die "no workplace\n" if !$function->{sid};
+    return { service => $service, functions => $functions, function => $function,
+        path => "$functions/$function->{sid}" };
+}
+
+my @operations = (
+    ['list Services',     200, sub { $_[0]->get('/v1/Services') }],
+    ['fetch a Service',   200, sub { $_[0]->get("/v1/Services/$_[1]{service}{sid}") }],
+    ['create a Service',  201, sub { $_[0]->post('/v1/Services', UniqueName => unique(), FriendlyName => 'b') }],
+    ['update a Service',  200, sub { $_[0]->post("/v1/Services/$_[1]{service}{sid}", FriendlyName => 'c') }],
+    ['list Functions',    200, sub { $_[0]->get($_[1]{functions}) }],
+    ['fetch a Function',  200, sub { $_[0]->get($_[1]{path}) }],
+    ['create a Function', 201, sub { $_[0]->post($_[1]{functions}, FriendlyName => 'second') }],
+    ['update a Function', 200, sub { $_[0]->post($_[1]{path}, FriendlyName => 'third') }],
+    ['delete a Function', 204, sub { $_[0]->delete($_[1]{path}) }],
+    ['delete a Service',  204, sub { $_[0]->delete("/v1/Services/$_[1]{service}{sid}") }],
+);
+
+# Has this connection's session prepare every statement.
+sub warm_up {
+    my ($client) = @_;
+    my $at = workplace($client, unique());
+    $_->[2]->($client, $at) for @operations;
+}
+
+my $unique = 0;
+sub unique { sprintf 'unique-%d-%d', $$, ++$unique }
+
+# Reads and writes from many clients at once, so that every child of httpd has
+# several of them: all must succeed.
+sub all_is_well {
+    my ($at, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @replies = at_once(sub {
+        my $client = $api->afresh;
+        return [
+            $client->get($at->{path})->status,
+            $client->post($at->{functions}, FriendlyName => "one of many")->status,
+            $client->get($at->{functions})->status,
+        ];
+    }, 1 .. 16);
+    is_deeply \@replies, [([200, 201, 200]) x 16], $name;
+}
+
+
+# Dead, and back -----------------------------------------------------------------
+
+{
+    my $at = workplace($api, 'dead');
+    database('stop');
+    for my $operation (@operations) {
+        my ($name, undef, $run) = @$operation;
+        my ($reply, $seconds) = timed(sub { $run->($api->afresh, $at) });
+        is_unavailable $reply, "without a database: $name";
+        cmp_ok $seconds, '<', 1, 'and the answer is quick';
+    }
+    is $api->head($at->{path})->status, 503, 'without a database: HEAD';
+    is_unavailable $api->get('/v1/Services/nowhere/Nothing'), 'nor can it be said that a path is not there';
+    is_unavailable(Serverless::Test->client($api->user, 'wrong')->get('/v1/Services'),
+        'or that a password is wrong');
+    is_error(Serverless::Test->client->get('/v1/Services'), 401, 20003, 'Authenticate',
+        'only that there is none');
+
+    database('start');
+    all_is_well($at, 'the database is back: every request succeeds, in every child');
+
+    is $api->get($at->{path})->status, 200, 'a request';
+    database('restart');
+    is $api->get($at->{path})->status, 200, 'a restart of PostgreSQL, and the next one on the same connection';
+    all_is_well($at, 'and all others');
+
+    cmp_ok kill_backends(backends()), '>', 0, 'every session of httpd is killed';
+    all_is_well($at, 'and every request succeeds');
+}
+
+
+# A session is lost before each operation -----------------------------------------
+
+{
+    my $one = Serverless::Server->start('one', Serverless::Server->database . Serverless::Server->api);
+    my $client = $api->at($one->address);
+    for my $operation (@operations) {
+        my ($name, $status, $run) = @$operation;
+        my $at = workplace($client, unique());
+        kill_backends(backends());
+        is $run->($client, $at)->status, $status, "the session was killed before: $name";
+    }
+}
+
+
+# A session is lost while its statement runs ----------------------------------------
+
+# Runs an operation into a lock, kills its session there, and lets the rest happen.
+sub interrupted {
+    my ($client, $run, $at) = @_;
+    warm_up($client);
+    my $lock = lock_functions();
+    my $finish = begin_at_once(sub { $run->($client->afresh, $at) }, 1);
+    wait_until { waiting() } or die "nothing waits for the lock\n";
+    kill_backends(waiting());
+    select undef, undef, undef, 0.1;
+    $lock->release;
+    return ($finish->())[0];
+}
+
+{
+    my $one = Serverless::Server->start('one', Serverless::Server->database . Serverless::Server->api);
+    my $client = $api->at($one->address);
+    my $at = workplace($client, 'interrupted');
+    my $before = $at->{function};
+
+    for my $case (
+        ['fetch',  sub { $_[0]->get($_[1]{path}) }],
+        ['list',   sub { $_[0]->get("$_[1]{functions}?PageSize=1") }],
+    ) {
+        my ($name, $run) = @$case;
+        my $expected = $run->($client, $at)->json;
+        $one->error_log;
+        is_reply interrupted($client, $run, $at), 200, $expected, "repeated after its session was killed: $name";
+        like $one->error_log, qr/executing serverless_function_$name failed: SQLSTATE 57P01: /,
+            'it had begun';
+    }
+
+    for my $case (
+        ['function_update', sub { $_[0]->post($_[1]{path}, FriendlyName => 'changed') }],
+        ['function_create', sub { $_[0]->post($_[1]{functions}, FriendlyName => 'new') }],
+        ['function_delete', sub { $_[0]->delete($_[1]{path}) }],
+        ['service_delete',  sub { $_[0]->delete("/v1/Services/$_[1]{service}{sid}") }],
+    ) {
+        my ($name, $run) = @$case;
+        $one->error_log;
+        is_unavailable interrupted($client, $run, $at),
+            "not repeated, because nobody knows whether it was done: $name";
+        like $one->error_log, qr/executing serverless_$name failed: SQLSTATE 57P01: /, 'it had begun';
+        is_deeply $client->get($at->{functions})->json->{functions}, [$before], 'it was not done';
+    }
+}
+
+
+# A statement takes too long ---------------------------------------------------------
+
+my $secret = 'Personal-Data';
+
+{
+    my $hasty = Serverless::Server->start('hasty',
+        Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
+    my $client = $api->at($hasty->address);
+    warm_up($client);
+    my $at = workplace($client, 'hasty');
+    $hasty->error_log;
+
+    my $lock = lock_functions();
+    my %replies;
+    for my $case (
+        ['fetch',  sub { $client->get($at->{path}) }],
+        ['list',   sub { $client->get($at->{functions}, PageSize => 7) }],
+        ['create', sub { $client->post($at->{functions}, FriendlyName => $secret) }],
+        ['update', sub { $client->post($at->{path}, FriendlyName => $secret) }],
+        ['delete', sub { $client->delete($at->{path}) }],
+    ) {
+        my ($name, $run) = @$case;
+        my ($reply, $seconds) = timed($run);
+        is_unavailable $reply, "longer than statement_timeout: $name";
+        cmp_ok $seconds, '<', 1, 'ends with it';
+        $replies{"serverless_function_$name"} = $reply->header('Twilio-Request-Id');
+    }
+    $lock->release;
+    is_deeply $client->get($at->{functions})->json->{functions}, [$at->{function}], 'and did nothing';
+
+    my $log = $hasty->error_log;
+    for my $statement (sort keys %replies) {
+        like $log, qr/\] SF0003: $replies{$statement}: executing $statement failed: SQLSTATE 57014: \S/,
+            "the log has the request's id, the statement $statement and the SQLSTATE";
+    }
+    unlike_any($log, 'a statement that took too long');
+
+    # What PostgreSQL says may quote what it was given; that must not get anywhere.
+    db()->do("ALTER TABLE serverless.functions ADD CONSTRAINT harmless CHECK (friendly_name <> '$secret')");
+    is_error $client->post($at->{functions}, FriendlyName => $secret), 500, 20500,
+        'An internal error occurred', 'a row that the database refuses';
+    db()->do('ALTER TABLE serverless.functions DROP CONSTRAINT harmless');
+    $log = $hasty->error_log;
+    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_function_create failed: SQLSTATE 23514: .*"harmless"/,
+        'the log names the constraint';
+    unlike_any($log, 'a violated constraint');
+
+    db()->do("ALTER TABLE serverless.functions ADD CONSTRAINT harmless CHECK (friendly_name::int > 0) NOT VALID");
+    is_error $client->post($at->{functions}, FriendlyName => $secret), 500, 20500,
+        'An internal error occurred', 'a value that the database cannot read';
+    db()->do('ALTER TABLE serverless.functions DROP CONSTRAINT harmless');
+    $log = $hasty->error_log;
+    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_function_create failed: SQLSTATE 22P02: \(text withheld/,
+        'the log says so, but not which';
+    unlike_any($log, 'an unreadable value');
+}
+
+# Nobody's data, and nothing of what PostgreSQL adds about it.
+sub unlike_any {
+    my ($log, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my @told = grep { $log =~ /\Q$_/ }
+        $secret, $api->password, 'DETAIL', 'CONTEXT', 'STATEMENT', 'SELECT', 'friendly_name';
+    is_deeply \@told, [], "$name: the log has no parameter, name or detail";
+}
+
+
+# Every connection is taken ------------------------------------------------------------
+
+{
+    my $small = Serverless::Server->start('small', "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n"
+        . Serverless::Server->database . Serverless::Server->api);
+    my $client = $api->at($small->address);
+    my $at = workplace($client, 'small');
+    my $before = $client->get($at->{path})->json;
+
+    my $lock = lock_functions();
+    my $finish = begin_at_once(sub { $client->afresh->get($at->{path}) }, 1 .. 2);
+    wait_until { waiting() == 2 };
+    is scalar waiting(), 2, 'both connections are held by statements that wait for a lock';
+
+    my $stranger = Serverless::Test->client($api->user, 'wrong')->at($small->address);
+    my @requests = (
+        (sub { $client->afresh->get($at->{path}) }) x 3,
+        (sub { $client->afresh->post($at->{path}, FriendlyName => 'x') }) x 3,
+        (sub { $client->afresh->get('/v1/Services') }) x 3,
+        (sub { $stranger->afresh->get('/v1/Services') }) x 3);
+    my @answers = at_once(sub { my ($request) = @_; return [timed($request)] }, @requests);
+    is_unavailable $_->[0], 'a request finds none' for @answers;
+    my @seconds = sort { $a <=> $b } map { $_->[1] } @answers;
+    cmp_ok $seconds[0], '>=', 0.3, 'after it has waited for ServerlessDBTimeout';
+    cmp_ok $seconds[-1], '<', 1, 'and not much longer';
+    is scalar waiting(), 2, 'and no further connection was used';
+    like $small->error_log, qr/\] SF0005: RQ[0-9a-f]{32}: no database connection was free in time$/m,
+        'the log says what was missing';
+
+    $lock->release;
+    is_reply $_, 200, $before, 'the connections are free: who held one has its answer' for $finish->();
+    my @later = at_once(sub { $client->afresh->get($at->{path}) }, 1 .. 12);
+    is_deeply tally(@later), { 200 => 12 }, 'and so has everybody after';
+}
+
+
+# Clients that do not read ------------------------------------------------------------
+
+{
+    my $server = Serverless::Server->start('unread', "ServerlessDBConnections 2\nServerlessDBTimeout 1s\n"
+        . Serverless::Server->database . Serverless::Server->api);
+    my $client = $api->at($server->address);
+    my $at = workplace($client, 'unread');
+    add_functions($at->{service}{sid}, 1000, "\x01" x 255); # six bytes of JSON for each
+    my $answer = length $client->get($at->{functions}, PageSize => 1000)->body;
+    my $requests = 2 + int(kernel_keeps() / $answer);
+
+    my @idle = map { without_reading($server->address, $at->{functions}, $requests) } 1 .. 6;
+    select undef, undef, undef, 0.5;
+    my @answers = map { [timed(sub { $client->afresh->get($at->{path}) })] } 1 .. 12;
+    is_deeply tally(map { $_->[0] } @answers), { 200 => 12 },
+        'six clients do not read lists of a thousand rows, and there are two connections: '
+        . 'others are answered';
+    my ($slowest) = sort { $b <=> $a } map { $_->[1] } @answers;
+    cmp_ok $slowest, '<', 0.5, 'at once';
+    is_deeply [map { scalar read_all($_) } @idle], [($requests) x 6],
+        'nor was anything lost for those who read late';
+}
+
+# As many lists asked for on one connection as the kernel cannot keep for the client.
+sub without_reading {
+    my ($address, $path, $times) = @_;
+    my ($host, $port) = split /:/, $address;
+    socket my $socket, Socket::PF_INET(), Socket::SOCK_STREAM(), 0 or die "socket: $!\n";
+    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, 4096 or die "setsockopt: $!\n";
+    connect $socket, pack_sockaddr_in($port, inet_aton($host)) or die "connect: $!\n";
+    my $head = "Host: $address\r\n" . $api->authorization . "\r\n";
+    my $get = "GET $path?PageSize=1000 HTTP/1.1\r\n$head";
+    syswrite $socket, ("$get\r\n" x ($times - 1)) . "${get}Connection: close\r\n\r\n" or die "write: $!\n";
+    return $socket;
+}
+
+# How many whole lists come out of it.
+sub read_all {
+    my ($socket) = @_;
+    setsockopt $socket, SOL_SOCKET, SO_RCVBUF, 1 << 20 or die "setsockopt: $!\n";
+    my $text = '';
+    1 while sysread $socket, $text, 1 << 20, length $text;
+    return scalar(() = $text =~ /"meta":\{[^{}]*\}\}/g);
+}
+
+# The most that Linux holds of what one socket has to send.
+sub kernel_keeps {
+    open my $in, '<', '/proc/sys/net/ipv4/tcp_wmem' or return 4 << 20;
+    return (split ' ', <$in>)[2];
+}
+
+
+# A schema that is not the one -----------------------------------------------------------
+
+{
+    my $name = "serverless_other_$$";
+    db()->do("CREATE DATABASE $name");
+    my $owner = Serverless::Test::connect_as('postgres', $name);
+    my $server = Serverless::Server->start('other',
+        Serverless::Server->database(database => $name) . Serverless::Server->api);
+    my $client = Serverless::Test->client('AC' . '0' x 32, 'secret')->at($server->address);
+
+    my $administer = sub {
+        system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=postgres' "
+            . "@_ >/dev/null") == 0 or die "serverless-admin @_ failed\n";
+    };
+    # Whatever is wrong with the schema: 503, and one line for all requests.
+    my $complains = sub {
+        my ($found, $todo, $name) = @_;
+        local $Test::Builder::Level = $Test::Builder::Level + 1;
+        is_unavailable $_, $name for map { $client->afresh->get('/v1/Services') } 1 .. 3;
+        my $log = $server->error_log;
+        is_deeply [$log =~ /\] SF0004: (?:RQ[0-9a-f]{32}: )?(.*)/g],
+            ["$found, this module needs version 4: $todo"], 'one line in the log says what to do';
+        cmp_ok scalar(() = $log =~ /\] SF\d+: /g), '<=', 2, 'at most one more says what PostgreSQL said';
+    };
+    my $works = sub {
+        my ($name) = @_;
+        local $Test::Builder::Level = $Test::Builder::Level + 1;
+        my @replies = map { $client->afresh->get('/v1/Services') } 1 .. 3;
+        is_deeply tally(@replies), { 200 => 3 }, $name;
+        unlike $server->error_log, qr/SF0004/, 'and the log is quiet';
+    };
+
+    # httpd looks once when it starts, and the line is there before anybody asks
+    my $apply = 'run "serverless-admin schema apply" and "serverless-admin grant ROLE" with the role in '
+        . 'DBDParams';
+    my $upgrade = 'install the module that was made for it';
+    my $absent = 'the database schema is not there, or not open to httpd\'s role';
+    $complains->($absent, $apply, 'a database without a schema');
+    $administer->('schema', 'apply');
+    is_unavailable $client->get('/v1/Services'), 'httpd\'s role may not use it yet';
+    $administer->('grant', 'serverless_httpd');
+    my ($sid, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('other')));
+    $client = Serverless::Test->client($sid, $token)->at($server->address);
+    $works->('it works as soon as the schema is there');
+
+    for my $case (
+        ['a schema of a later version', 'the database schema is version 5', $upgrade,
+            q(INSERT INTO serverless.schema_migrations VALUES (5, 'later')),
+            q(DELETE FROM serverless.schema_migrations WHERE version = 5)],
+        ['a schema of an earlier version', 'the database schema is version 3', $apply,
+            q(DELETE FROM serverless.schema_migrations WHERE version = 4),
+            q(INSERT INTO serverless.schema_migrations VALUES (4, 'functions'))],
+        ['a schema without its settings', 'the database schema is empty', $apply,
+            q(DELETE FROM serverless.settings),
+            q(INSERT INTO serverless.settings (page_token_key) VALUES (serverless.random_bytes()))],
+        ['a role without grants', $absent, $apply,
+            q(REVOKE USAGE ON SCHEMA serverless FROM serverless_httpd),
+            q(GRANT USAGE ON SCHEMA serverless TO serverless_httpd)],
+        ['a role that may not read', $absent, $apply,
+            q(REVOKE SELECT ON serverless.settings FROM serverless_httpd),
+            q(GRANT SELECT ON serverless.settings TO serverless_httpd)],
+    ) {
+        my ($wrong, $found, $todo, $do, $undo) = @$case;
+        $owner->do($do);
+        kill_backends(backends()); # it is with a new session that httpd looks
+        $complains->($found, $todo, $wrong);
+        $owner->do($undo);
+        $works->("$wrong: it works again as soon as that is put right");
+    }
+
+    undef $server;
+    $owner->disconnect;
+    db()->do("DROP DATABASE $name WITH (FORCE)");
+}
+
+
+# Deleting a whole Service ------------------------------------------------------------------
+
+{
+    my $server = Serverless::Server->start('deletion', "ServerlessDeleteTimeout 1500ms\n"
+        . Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
+    my $client = $api->at($server->address);
+    my $service = sub {
+        my ($functions) = @_;
+        my $at = workplace($client, unique());
+        $client->post($at->{functions}, FriendlyName => 'slow') for 1 .. $functions;
+        return $at;
+    };
+    my $own_limit_holds = sub {
+        my ($at, $name) = @_;
+        my $lock = lock_functions();
+        my ($reply, $seconds) = timed(sub { $client->get($at->{path}) });
+        $lock->release;
+        is_unavailable $reply, $name;
+        cmp_ok $seconds, '<', 1, 'the connection has its own statement_timeout again';
+    };
+    my $slowly = slow_deletion(0.6);
+    my $other = $service->(0);
+
+    my $one = $service->(1);
+    is $client->delete("/v1/Services/$one->{service}{sid}")->status, 204,
+        'a deletion of a Service may take longer than statement_timeout';
+    is $client->get("/v1/Services/$one->{service}{sid}")->status, 404, 'and has happened';
+    $own_limit_holds->($other, 'after a long deletion');
+
+    my $many = $service->(9);
+    my $before = $client->get($many->{functions})->json->{functions};
+    my ($reply, $seconds) = timed(sub { $client->delete("/v1/Services/$many->{service}{sid}") });
+    is_unavailable $reply, 'but not longer than ServerlessDeleteTimeout';
+    cmp_ok $seconds, '>=', 1.5, 'it was tried so long';
+    cmp_ok $seconds, '<', 2.5, 'and not longer';
+    is_reply $client->get("/v1/Services/$many->{service}{sid}"), 200, $many->{service}, 'the Service is there';
+    is_deeply $client->get($many->{functions})->json->{functions}, $before, 'with all of its Functions';
+    $own_limit_holds->($other, 'after a deletion that was too long');
+
+    is_unavailable $client->delete($before->[0]{url} =~ s/^http:..[^\/]*//r),
+        'deleting a single Function has no time but statement_timeout';
+}
+
+
+# What was acknowledged ---------------------------------------------------------------------
+
+{
+    my $at = workplace($api, 'acknowledged');
+    my $crashed = time + 0.4;
+    my $finish = begin_at_once(sub {
+        my $client = $api->afresh;
+        my @created;
+        while (time < $crashed + 1) {
+            my $reply = $client->post($at->{functions}, FriendlyName => 'acknowledged');
+            push @created, $reply->json->{sid} if $reply->status == 201;
+            last if $reply->status != 201;
+        }
+        return \@created;
+    }, 1 .. 6);
+    select undef, undef, undef, $crashed - time;
+    crash();
+    my @acknowledged = map { @$_ } $finish->();
+    database('start');
+
+    cmp_ok scalar @acknowledged, '>=', 6, 'clients created Functions until PostgreSQL crashed';
+    my %there = map { $_ => 1 } @{ db()->selectcol_arrayref(
+        q(SELECT serverless.sid('ZH', f.id) FROM serverless.functions AS f)) };
+    is_deeply [grep { !$there{$_} } @acknowledged], [], 'every one that was acknowledged is there';
+    is_reply $api->get($at->{path}), 200, $at->{function}, 'the next request sees what was there before';
+    all_is_well($at, 'and all others succeed');
+}
+
+done_testing;
