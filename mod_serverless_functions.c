@@ -20,6 +20,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <mpm_common.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,8 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 /* Those of the published description; the last is the default. */
 static const char *const default_runtimes[] = {"node8",  "node10", "node12", "node14",
                                                "node16", "node18", "node20", "node22"};
+
+#define RUNTIME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
 
 sf_process_config sf_process;
 
@@ -267,19 +270,37 @@ static const char *set_function_limit(cmd_parms *cmd, void *dir, const char *byt
     return misplaced ? misplaced : read_bytes(cmd, bytes, &sf_process.function_limit);
 }
 
+/* Labels of letters, digits and hyphens, with a dot between. */
+static int is_domain(const char *text)
+{
+    const char *at = text;
+
+    while (*at) {
+        const char *label = at;
+
+        at += strspn(at, "abcdefghijklmnopqrstuvwxyz0123456789-");
+        if (at == label || at - label > 63 || *label == '-' || at[-1] == '-'
+            || (*at == '.' && !at[1]) || (*at && *at != '.')) {
+            return 0;
+        }
+        at += *at == '.';
+    }
+    return at > text && at - text <= 190; /* the rest is for what stands before it */
+}
+
 static const char *set_domain(cmd_parms *cmd, void *dir, const char *domain)
 {
     sf_dir_config *config = dir;
 
-    if (strspn(domain, "abcdefghijklmnopqrstuvwxyz0123456789-.") != strlen(domain)
-        || *domain == '.' || strlen(domain) > 190) {
+    if (!is_domain(domain)) {
         return wrong(cmd, "takes a domain name in lower case, such as twil.io");
     }
     config->domain = domain;
     return NULL;
 }
 
-static const char *add_runtime(cmd_parms *cmd, void *dir, const char *runtime)
+/* Adds these to the section's list. */
+static const char *add_runtimes(cmd_parms *cmd, void *dir, const char *names)
 {
     sf_dir_config *config = dir;
     apr_array_header_t *runtimes = (apr_array_header_t *)config->runtimes;
@@ -287,7 +308,15 @@ static const char *add_runtime(cmd_parms *cmd, void *dir, const char *runtime)
     if (!runtimes) {
         config->runtimes = runtimes = apr_array_make(cmd->pool, 4, sizeof(const char *));
     }
-    APR_ARRAY_PUSH(runtimes, const char *) = runtime;
+    do {
+        const char *name = ap_getword_conf(cmd->pool, &names);
+        const apr_size_t length = strlen(name);
+
+        if (length == 0 || length > 64 || strspn(name, RUNTIME_CHARACTERS) != length) {
+            return wrong(cmd, "takes names of up to 64 letters, digits, '.', '-' and '_'");
+        }
+        APR_ARRAY_PUSH(runtimes, const char *) = name;
+    } while (*names);
     return NULL;
 }
 
@@ -302,7 +331,7 @@ static const char *set_node(cmd_parms *cmd, void *dir, const char *path)
     }
     if (*path != '/' || apr_stat(&found, path, APR_FINFO_TYPE | APR_FINFO_PROT, cmd->temp_pool)
         || found.filetype != APR_REG || !(found.protection & APR_FPROT_WEXECUTE)) {
-        return wrong(cmd, "takes the path of a node that httpd's user may execute");
+        return wrong(cmd, "takes the path of an executable file, such as /usr/bin/node");
     }
     sf_process.node = path;
     return NULL;
@@ -359,8 +388,8 @@ static const command_rec directives[] = {
                   "how long deleting a Service may take"),
     AP_INIT_TAKE1("ServerlessDomain", set_domain, NULL, RSRC_CONF | ACCESS_CONF,
                   "what the domain names of Environments end with"),
-    AP_INIT_ITERATE("ServerlessRuntimes", add_runtime, NULL, RSRC_CONF | ACCESS_CONF,
-                    "the Runtimes a Build may have, the default last"),
+    AP_INIT_RAW_ARGS("ServerlessRuntimes", add_runtimes, NULL, RSRC_CONF | ACCESS_CONF,
+                     "the Runtimes a Build may have, the default last"),
     AP_INIT_TAKE1("ServerlessFunctionLimit", set_function_limit, NULL, RSRC_CONF,
                   "the most bytes a Function may have"),
     AP_INIT_TAKE1("ServerlessNode", set_node, NULL, RSRC_CONF,
@@ -421,6 +450,9 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     rv = sf_credential_cache_init(pool);
     if (rv == APR_SUCCESS) {
         rv = sf_gate_init(pool, sf_process.db_connections);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = sf_build_worker_child_init(pool);
     }
     if (rv != APR_SUCCESS) { /* every request will be answered with 503 */
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make what a child needs");
@@ -499,6 +531,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(sf_build_worker_stop, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);

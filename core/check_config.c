@@ -72,6 +72,9 @@ static const char *complaint(apr_pool_t *pool, const dbd_settings *dbd)
     if (!ap_find_linked_module("mod_dbd.c")) {
         return "ServerlessFunctions needs mod_dbd: load it (LoadModule dbd_module)";
     }
+    if (!ap_find_linked_module("mod_watchdog.c")) {
+        return "ServerlessFunctions needs mod_watchdog: load it (LoadModule watchdog_module)";
+    }
     if (strcmp(dbd->driver, "pgsql") != 0) {
         return *dbd->driver
                    ? apr_psprintf(pool, "ServerlessFunctions needs \"DBDriver pgsql\", not \"%s\"",
@@ -91,6 +94,17 @@ static const char *complaint(apr_pool_t *pool, const dbd_settings *dbd)
                             sf_process.db_connections, dbd->max);
     }
     return NULL;
+}
+
+/* The server's own configuration: a virtual host that says nothing of ours shares that of the main
+ * server, but not necessarily its database. */
+static sf_server_config *own_config(apr_pool_t *pool, server_rec *s)
+{
+    const void *shared = ap_get_module_config(s->module_config, &serverless_functions_module);
+    sf_server_config *config = apr_pmemdup(pool, shared, sizeof(*config));
+
+    ap_set_module_config(s->module_config, &serverless_functions_module, config);
+    return config;
 }
 
 /* Numbers the databases that have the API, by how they are reached. */
@@ -115,11 +129,9 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     apr_array_header_t *databases = apr_array_make(ptemp, 2, sizeof(const char *));
     int least = 0;
 
-    (void)pconf;
     (void)plog;
     for (; s; s = s->next) {
-        sf_server_config *config
-            = ap_get_module_config(s->module_config, &serverless_functions_module);
+        sf_server_config *config = own_config(pconf, s);
         dbd_settings dbd;
         const char *wrong;
 

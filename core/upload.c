@@ -7,6 +7,7 @@
 #include "core/spool.h"
 #include "core/utf8.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <string.h>
@@ -42,6 +43,16 @@ typedef struct {
 static const sf_error *bad(const upload *upload, const char *why)
 {
     return sf_error_make(upload->request->r->pool, HTTP_BAD_REQUEST, "%s", why);
+}
+
+/* 503: the temporary file cannot be written or read. */
+static const sf_error *no_file(const upload *upload, apr_status_t rv)
+{
+    request_rec *r = upload->request->r;
+    const sf_caller caller = {r->pool, r->server, r};
+
+    sf_log(&caller, APLOG_ERR, "SF0008", "a temporary file fails: %pm", &rv);
+    return sf_error_of_status(r->pool, HTTP_SERVICE_UNAVAILABLE);
 }
 
 
@@ -105,10 +116,7 @@ static int content_bytes(upload *upload, const char *bytes, apr_size_t size)
                                       upload->kind->limit);
     }
     else if (rv != APR_SUCCESS) {
-        const sf_caller caller = {pool, upload->request->r->server, upload->request->r};
-
-        sf_log(&caller, APLOG_ERR, "SF0008", "cannot write a temporary file: %pm", &rv);
-        upload->error = sf_error_of_status(pool, HTTP_SERVICE_UNAVAILABLE);
+        upload->error = no_file(upload, rv);
     }
     return rv == APR_SUCCESS;
 }
@@ -184,6 +192,14 @@ static const sf_error *read_body(upload *upload)
 
 /* Its parameters --------------------------------------------------------------------------------- */
 
+static int has_control(const char *text)
+{
+    while (*text && !apr_iscntrl(*text)) {
+        text++;
+    }
+    return *text != '\0';
+}
+
 /* The slash that a path begins with may be left out. What else may not be in it is what the toolkit
  * refuses before it uploads. */
 static const sf_error *check_path(const upload *upload, const char **value)
@@ -204,7 +220,7 @@ static const sf_error *check_path(const upload *upload, const char **value)
     if (length > 255) {
         return bad(upload, "Path must not be longer than 255 characters");
     }
-    if (strpbrk(path, "#;,?:@+&$()'\" \\") || strpbrk(path, "\t\r\n")) {
+    if (strpbrk(path, "#;,?:@+&$()'\" \\") || has_control(path)) {
         return bad(upload, "Path must not contain spaces or any of # ; , ? : @ + & $ ( ) ' \" \\");
     }
     *value = path;
@@ -254,7 +270,7 @@ static const sf_error *add_chunks(sf_transaction *transaction, upload *upload)
         const char *values[] = {service, upload->content->sha256, apr_itoa(scratch, i), chunk};
 
         error = chunk ? sf_db_step(transaction, SF_STATEMENT_CONTENT_CHUNK_ADD, values, &rows)
-                      : sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
+                      : no_file(upload, APR_EGENERAL);
         apr_pool_clear(scratch);
     }
     apr_pool_destroy(scratch);
@@ -273,7 +289,7 @@ static const sf_error *store(sf_transaction *transaction, void *data)
     const char *fresh;
 
     if (!values[4]) {
-        return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
+        return no_file(upload, APR_EGENERAL);
     }
     error = sf_operation_step(upload->request, transaction, upload->kind->create, 5, values, NULL,
                               &upload->rows);
@@ -290,15 +306,17 @@ static const sf_error *make_version(upload *upload)
         = {upload->request->r->pool, upload->request->r->server, upload->request->r};
     version version = {upload, NULL, NULL};
     const sf_error *error = check_path(upload, &version.path);
+    apr_status_t rv;
 
     error = error ? error : check_visibility(upload, &version.visibility);
-    if (!error && !upload->content_given) {
-        error = bad(upload, "Missing required parameter Content in the post body");
+    if (error) {
+        return error;
     }
-    if (!error && sf_spool_finish(upload->content) != APR_SUCCESS) {
-        error = sf_error_of_status(caller.pool, HTTP_SERVICE_UNAVAILABLE);
+    if (!upload->content_given) {
+        return bad(upload, "Missing required parameter Content in the post body");
     }
-    return error ? error : sf_db_transaction(&caller, store, &version);
+    rv = sf_spool_finish(upload->content);
+    return rv == APR_SUCCESS ? sf_db_transaction(&caller, store, &version) : no_file(upload, rv);
 }
 
 const sf_error *sf_upload(sf_request *request, const sf_upload_kind *kind)

@@ -78,10 +78,26 @@ static int add_dependency(json_object *list, json_object *from)
     return 1;
 }
 
+/* All of the text, as JSON is defined: what follows it, or json-c takes besides, makes it NULL. */
+static json_object *parse_strictly(const char *text)
+{
+    json_tokener *tokener = json_tokener_new();
+    json_object *parsed;
+
+    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+    parsed = json_tokener_parse_ex(tokener, text, (int)strlen(text));
+    if (json_tokener_get_error(tokener) != json_tokener_success) {
+        json_object_put(parsed);
+        parsed = NULL;
+    }
+    json_tokener_free(tokener);
+    return parsed;
+}
+
 /* The array as it is kept, or NULL where `text` is not one. */
 static const char *parse_dependencies(apr_pool_t *pool, const char *text)
 {
-    json_object *parsed = json_tokener_parse(text);
+    json_object *parsed = parse_strictly(text);
     json_object *list = json_object_new_array();
     const char *kept = NULL;
 

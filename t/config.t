@@ -7,6 +7,7 @@ use Apache::Test qw(-withtestmore);
 use Serverless::Database;
 use Serverless::Server;
 use Serverless::Test;
+use Serverless::Workshop;
 use Test::More;
 
 my $server = 'Serverless::Server';
@@ -40,7 +41,10 @@ sub with_line {
 
 my $url = 'ServerlessBaseURL takes a URL such as https://serverless.example.com, '
     . 'without a slash at its end';
-my $bytes = 'ServerlessFormLimit takes a number of bytes from 1 to 1073741824';
+my $bytes = 'takes a number of bytes from 1 to 1073741824';
+my $domain = 'ServerlessDomain takes a domain name in lower case, such as twil.io';
+my $runtimes = q(ServerlessRuntimes takes names of up to 64 letters, digits, '.', '-' and '_');
+my $node = 'ServerlessNode takes the path of an executable file, such as /usr/bin/node';
 my $time = 'takes a time from 1ms to 24h, such as 2s or 500ms';
 my $count = 'ServerlessDBConnections takes a number from 1 to 1000';
 
@@ -59,7 +63,7 @@ for my $case (
             . 'scheme and host of the URLs in answers; by default those of the request',
         '', '""', 'https://a.example.com https://b.example.com'],
 
-    ['Location', 'ServerlessFormLimit', $bytes,
+    ['Location', 'ServerlessFormLimit', "ServerlessFormLimit $bytes",
         '0', '-1', 'many', '1k', '1.5', '0x10', '1073741825', '99999999999999999999'],
     ['Location', 'ServerlessFormLimit',
         'ServerlessFormLimit takes one argument, the most bytes a form may have', '', '""', '1 2'],
@@ -68,6 +72,35 @@ for my $case (
         '0', '0ms', '-1s', 'long', '5parsecs', '25h', '86401', '9999999999999h'],
     ['Location', 'ServerlessDeleteTimeout',
         'ServerlessDeleteTimeout takes one argument, how long deleting a Service may take',
+        '', '""', '5 s'],
+
+    ['Location', 'ServerlessDomain', $domain,
+        '.', '.twil.io', 'twil.io.', 'twil..io', '-', '-twil.io', 'twil-.io', 'twil.-io', 'twil.io-', 'Twil.io', '"twil io"', 'twil_io', 'twil.io/', 'https://twil.io', 'twil.io:443',
+        '*.twil.io', "tw\xc3\xadl.io", 'a' x 64, 'a.' x 95 . 'b'],
+    ['Location', 'ServerlessDomain',
+        'ServerlessDomain takes one argument, what the domain names of Environments end with',
+        '', '""', 'twil.io example.com'],
+
+    ['Location', 'ServerlessRuntimes', $runtimes,
+        '', '""', 'node20 ""', '"" node20', '"node 20"', 'node20,node22', 'node20 node/22', "n\xc3\xb6de", "node\xff",
+        'n' x 65, 'node20 ' . 'n' x 65],
+
+    ['server', 'ServerlessFunctionLimit', "ServerlessFunctionLimit $bytes",
+        '0', '-1', 'many', '1M', '1.5', '0x10', '1073741825', '99999999999999999999'],
+    ['server', 'ServerlessFunctionLimit',
+        'ServerlessFunctionLimit takes one argument, the most bytes a Function may have', '', '""', '1 2'],
+
+    ['server', 'ServerlessNode', $node,
+        'node', 'bin/node', './node', '/', '/nowhere/node', '/etc', '/etc/passwd', '/dev/null', '/etc/passwd/node',
+        '"/bin/sh "'],
+    ['server', 'ServerlessNode',
+        'ServerlessNode takes one argument, a node that checks whether Functions compile',
+        '', '""', '/bin/sh -c'],
+
+    ['server', 'ServerlessBuildTimeout', "ServerlessBuildTimeout $time",
+        '0', '0ms', '-1s', 'long', '999us', '2parsecs', '25h', '86401', '9999999999999h'],
+    ['server', 'ServerlessBuildTimeout',
+        'ServerlessBuildTimeout takes one argument, how long one attempt to finish a Build may take',
         '', '""', '5 s'],
 
     ['server', 'ServerlessDBConnections', $count,
@@ -99,6 +132,17 @@ for my $case (
     ['server', 'ServerlessFormLimit 65536'],
     ['Location', map { "ServerlessDeleteTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', 'ServerlessDeleteTimeout 2min'],
+    ['Location', 'ServerlessDomain localhost', 'ServerlessDomain functions-1.example.com',
+        'ServerlessDomain 4.io',
+        'ServerlessDomain ' . 'a' x 63 . '.b--c', 'ServerlessDomain ' . 'a.' x 94 . 'bb'],
+    ['server', 'ServerlessDomain functions.example.com'],
+    ['Location', 'ServerlessRuntimes node20', 'ServerlessRuntimes node18 node20 node22',
+        "ServerlessRuntimes node20\nServerlessRuntimes Node-22.1_a", 'ServerlessRuntimes ' . 'n' x 64,
+        'ServerlessRuntimes ' . join(' ', map { "node$_" } 1 .. 200)],
+    ['server', 'ServerlessRuntimes node20 node22'],
+    ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 1073741824'],
+    ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
+    ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],
 ) {
@@ -121,6 +165,11 @@ is_deeply \%directives, {
     ServerlessBaseURL       => $anywhere,
     ServerlessFormLimit     => $anywhere,
     ServerlessDeleteTimeout => $anywhere,
+    ServerlessDomain        => $anywhere,
+    ServerlessRuntimes      => $anywhere,
+    ServerlessFunctionLimit => $outside,
+    ServerlessNode          => $outside,
+    ServerlessBuildTimeout  => $outside,
     ServerlessDBConnections => $outside,
     ServerlessDBTimeout     => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
@@ -153,7 +202,8 @@ accepted $database . $server->api($_), "ServerlessFunctions in <Location \"$_\">
 accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
     'where it is off it may be anywhere';
 
-for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s') {
+for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
+    'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s') {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",
         "$name cannot occur within <VirtualHost> section",
@@ -286,11 +336,16 @@ my $running = $server->start('inheritance', $database . <<"END");
 ServerlessBaseURL       https://main.example.com
 ServerlessFormLimit     1000
 ServerlessDeleteTimeout 100ms
+ServerlessDomain        main.example.com
+ServerlessRuntimes      main other
+ServerlessRuntimes      node-main
 $api
 @{[ $server->api('/own/v1/Services', <<'LOCATION') ]}
     ServerlessBaseURL       https://location.example.com
     ServerlessFormLimit     3000
     ServerlessDeleteTimeout 30s
+    ServerlessDomain        location.example.com
+    ServerlessRuntimes      node-location
 LOCATION
 <Location "/v1/Services/closed">
     ServerlessFunctions Off
@@ -306,6 +361,8 @@ Listen $owner
     ServerlessBaseURL       https://virtual.example.com
     ServerlessFormLimit     2000
     ServerlessDeleteTimeout 20s
+    ServerlessDomain        virtual.example.com
+    ServerlessRuntimes      other node-virtual
 </VirtualHost>
 END
 
@@ -313,32 +370,125 @@ my $client = Serverless::Test->account;
 my $slowly = slow_deletion(0.3);
 
 for my $case (
-    [$heir, '/v1', 'https://main.example.com', 1000, 503,
+    [$heir, '/v1', 'main', [qw(main other node-main)], 1000, 503,
         'a virtual host that says nothing has the main server\'s values'],
-    [$heir, '/own/v1', 'https://location.example.com', 3000, 204,
+    [$heir, '/own/v1', 'location', [qw(node-location)], 3000, 204,
         'unless a <Location> has its own'],
-    [$owner, '/v1', 'https://virtual.example.com', 2000, 204,
+    [$owner, '/v1', 'virtual', [qw(other node-virtual)], 2000, 204,
         'a virtual host\'s values go before the main server\'s'],
-    [$owner, '/own/v1', 'https://location.example.com', 3000, 204,
+    [$owner, '/own/v1', 'location', [qw(node-location)], 3000, 204,
         'and a <Location>\'s before both'],
 ) {
-    my ($host, $prefix, $base, $limit, $deleted, $name) = @$case;
+    my ($host, $prefix, $whose, $runtimes, $limit, $deleted, $name) = @$case;
     my $there = $client->at($host);
     my $created = $there->post("$prefix/Services", UniqueName => 'heir', FriendlyName => 'Heir');
     my $sid = $created->json->{sid};
-    is $created->json->{url}, "$base$prefix/Services/$sid", "$name: ServerlessBaseURL";
+    is $created->json->{url}, "https://$whose.example.com$prefix/Services/$sid", "$name: ServerlessBaseURL";
 
     my @sizes = map {
         $there->request(POST => "$prefix/Services/heir", 'a' x $_, 'application/x-www-form-urlencoded')
     } $limit, $limit + 1;
     is_deeply [map { $_->status } @sizes], [200, 413], "$name: ServerlessFormLimit";
 
-    $there->post("$prefix/Services/heir/Functions", FriendlyName => 'slow');
+    my $environment = $there->post("$prefix/Services/heir/Environments", UniqueName => 'heir');
+    is $environment->json->{domain_name}, $created->json->{domain_base} . ".$whose.example.com",
+        "$name: ServerlessDomain";
+
+    my $function = $there->post("$prefix/Services/heir/Functions", FriendlyName => 'slow')->json;
+    my $version = $there->upload("$prefix/Services/heir/Functions/$function->{sid}/Versions",
+        [Path => undef, undef, '/slow'], [Visibility => undef, undef, 'public'],
+        [Content => 'slow.js', 'application/javascript', "exports.handler = () => {};\n"])->json;
+    my %taken = map {
+        my $build = $there->post("$prefix/Services/heir/Builds", FunctionVersions => $version->{sid}, Runtime => $_);
+        ($_ => $build->status)
+    } my @all = qw(main other node-main node-virtual node-location node22);
+    is_deeply \%taken, { (map { $_ => 400 } @all), map { $_ => 201 } @$runtimes }, "$name: ServerlessRuntimes";
+    is $there->post("$prefix/Services/heir/Builds", FunctionVersions => $version->{sid})->json->{runtime},
+        $runtimes->[-1], 'the last one is the default';
+
     is $there->delete("$prefix/Services/heir")->status, $deleted, "$name: ServerlessDeleteTimeout";
     db()->do('DELETE FROM serverless.services WHERE unique_name = ?', undef, 'heir');
 }
 is_deeply [map { $client->at($_)->get('/v1/Services/closed')->status } $heir, $owner], [404, 404],
     'ServerlessFunctions Off closes a part of what is On';
 undef $slowly;
+undef $running;
+
+
+# Virtual hosts and databases ---------------------------------------------------------
+
+# What child and worker keep, they keep for each database, however many virtual
+# hosts lead there: the main server and two virtual hosts have one, whether they say
+# so themselves or not, and a fourth that says nothing of ours has another.
+{
+    my ($first, $second) = map { own_database($_) } 'first', 'second';
+    my ($silent, $repeating, $other) = map { '127.0.0.1:' . $server->free_port } 1 .. 3;
+    my $of = sub { $server->database(database => $_[0]->name) };
+    my %owner;
+    for my $own ($first, $second) {
+        $owner{$own} = $own->connect('postgres');
+        $owner{$own}->do(
+            "ALTER ROLE serverless_httpd IN DATABASE @{[ $own->name ]} SET track_functions = 'pl'");
+    }
+
+    # One account in both, copied, but with a secret of its own in each.
+    my ($sid, $secret) = $owner{$first}->selectrow_array(q(SELECT * FROM serverless.create_account('both')));
+    for my $table ('accounts', 'credentials') {
+        my ($rows) = $owner{$first}->selectrow_array("SELECT json_agg(t) FROM serverless.$table AS t");
+        $owner{$second}->do("INSERT INTO serverless.$table "
+            . "SELECT * FROM json_populate_recordset(NULL::serverless.$table, ?)", undef, $rows);
+    }
+    my ($other_secret) = $owner{$second}->selectrow_array('SELECT serverless.rotate_auth_token(?)', undef, $sid);
+
+    my $several = $server->start('several', $of->($first) . <<"END");
+$api
+Listen $silent
+<VirtualHost $silent>
+</VirtualHost>
+
+Listen $repeating
+<VirtualHost $repeating>
+@{[ $of->($first) ]}
+$api
+</VirtualHost>
+
+Listen $other
+<VirtualHost $other>
+@{[ $of->($second) ]}
+</VirtualHost>
+END
+
+    my @one = ($several->address, $silent, $repeating);
+    my $at = sub { Serverless::Test->client($sid, $_[1])->at($_[0])->get('/v1/Services')->status };
+    for my $time ('first', 'second') {
+        is_deeply [map { [$at->($_, $secret), $at->($_, $other_secret)] } @one, $other],
+            [([200, 401]) x 3, [401, 200]], "a secret is good where its database is, asked for the $time time";
+    }
+
+    my %client = (
+        $first  => Serverless::Test->client($sid, $secret)->at($silent),
+        $second => Serverless::Test->client($sid, $other_secret)->at($other),
+    );
+    for my $own ($first, $second) {
+        my $shop = Serverless::Workshop->new($client{$own}, 'shop');
+        is $shop->finished($shop->build($shop->function('hello')))->{status}, 'completed',
+            "Builds are finished in the @{[ $own == $first ? 'first' : 'second' ]} database";
+    }
+
+    # A Build was begun at once; from now on each is looked into once a second.
+    my $looks = sub {
+        $owner{$_[0]}->selectrow_array(
+            q(SELECT calls FROM pg_stat_user_functions WHERE funcname = 'claim_build')) || 0;
+    };
+    select undef, undef, undef, 2;
+    my @before = map { $looks->($_) } $first, $second;
+    select undef, undef, undef, 5;
+    my @times = map { $looks->($_) - shift @before } $first, $second;
+    cmp_ok $_, '>=', 3, 'the worker looks for Builds in each database' for @times;
+    cmp_ok $_, '<=', 7, 'once a second, however many virtual hosts lead there' for @times;
+
+    undef $several;
+    $_->disconnect for values %owner;
+}
 
 done_testing;

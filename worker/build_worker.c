@@ -8,6 +8,7 @@
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
+#include <apr_thread_mutex.h>
 #include <http_log.h>
 #include <mod_watchdog.h>
 #include <stdlib.h>
@@ -39,6 +40,12 @@ typedef struct {
 } build;
 
 static volatile apr_uint32_t woken;
+
+/* The Build that this child's worker has in hand; its thread works on it, another may give it back. */
+static struct {
+    apr_thread_mutex_t *mutex;
+    const build *build; /* or NULL */
+} in_hand;
 
 void sf_build_worker_wake(void)
 {
@@ -113,6 +120,9 @@ static outcome conclude(build *build, sf_javascript *check)
     const char *reason = NULL;
 
     switch (sf_javascript_end(check, &reason)) {
+    case SF_JAVASCRIPT_NOT_STARTED:
+        sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_process.node);
+        return POSTPONED;
     case SF_JAVASCRIPT_VALID:
         return FINISHED;
     case SF_JAVASCRIPT_INVALID:
@@ -191,13 +201,45 @@ static void finish(const build *build)
     sf_rows *rows;
 
     if (build->failure) {
-        sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed", build->sid);
+        sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed: %s", build->sid,
+               build->failure);
     }
     if (!sf_db_run(&build->caller, SF_STATEMENT_BUILD_FINISH, values, &rows)
         && sf_rows_count(rows) == 0) {
         sf_log(&build->caller, APLOG_NOTICE, "SF0011", "Build %s was deleted or taken over",
                build->sid);
     }
+}
+
+static void take_in_hand(const build *build)
+{
+    apr_thread_mutex_lock(in_hand.mutex);
+    in_hand.build = build;
+    apr_thread_mutex_unlock(in_hand.mutex);
+}
+
+apr_status_t sf_build_worker_child_init(apr_pool_t *pool)
+{
+    return apr_thread_mutex_create(&in_hand.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+}
+
+void sf_build_worker_stop(apr_pool_t *pool, int graceful)
+{
+    (void)graceful;
+    if (!in_hand.mutex) {
+        return;
+    }
+    apr_thread_mutex_lock(in_hand.mutex);
+    if (in_hand.build) {
+        const build *build = in_hand.build;
+        const sf_caller caller = {pool, build->caller.server, NULL};
+        const char *values[] = {build->service, build->id, build->lease};
+        sf_rows *rows;
+
+        sf_db_run(&caller, SF_STATEMENT_BUILD_RELEASE, values, &rows);
+        sf_log(&caller, APLOG_NOTICE, "SF0013", "Build %s is given back, because httpd stops", build->sid);
+    }
+    apr_thread_mutex_unlock(in_hand.mutex);
 }
 
 /* One Build from claim to finish, if there is one. */
@@ -208,12 +250,16 @@ static look_result do_one(server_rec *s, apr_pool_t *parent)
 
     apr_pool_create(&build.caller.pool, parent);
     result = claim(&build);
-    if (result == DONE_ONE && check_build(&build) == FINISHED) {
-        finish(&build);
-    }
-    else if (result == DONE_ONE) {
-        sf_log(&build.caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
-               build.sid);
+    if (result == DONE_ONE) {
+        take_in_hand(&build);
+        if (check_build(&build) == FINISHED) {
+            finish(&build);
+        }
+        else {
+            sf_log(&build.caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
+                   build.sid);
+        }
+        take_in_hand(NULL);
     }
     apr_pool_destroy(build.caller.pool);
     return result;

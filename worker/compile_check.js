@@ -11,7 +11,7 @@ function sources(input) {
   const found = [];
   for (let at = 0; at < input.length; ) {
     const end = input.indexOf('\n', at);
-    const [, bytes, path] = /^(\d+) (.*)$/.exec(input.toString('utf8', at, end));
+    const [, bytes, path] = /^(\d+) (.*)$/s.exec(input.toString('utf8', at, end));
     at = end + 1 + Number(bytes);
     found.push({ path, text: input.toString('utf8', end + 1, at) });
   }

@@ -24,6 +24,9 @@
 #define HEAP_FLAG "--max-old-space-size=512"
 #define REASON_BYTES 1000
 
+/* What the process ends with before it is node, as a shell would. */
+#define NOT_STARTED 127
+
 struct sf_javascript {
     apr_pool_t *pool;
     apr_time_t deadline;
@@ -61,15 +64,16 @@ static void become_node(const sf_javascript *check, const char *node, int in, in
     (void)signal(SIGPIPE, SIG_DFL);
     if (dup2(in, 0) < 0 || dup2(out, 1) < 0 || dup2(nothing, 2) < 0
         || chdir(check->directory) != 0) {
-        _exit(127);
+        _exit(NOT_STARTED);
     }
+    rmdir(check->directory); /* as its own it stays, without a name and for ever empty */
     closefrom(3);
     limit(RLIMIT_CPU, seconds);
     limit(RLIMIT_DATA, MEMORY_BYTES);
     limit(RLIMIT_FSIZE, 0);
     limit(RLIMIT_CORE, 0);
     execve(node, arguments, environment);
-    _exit(127);
+    _exit(NOT_STARTED);
 }
 
 static void close_pair(const int pair[2])
@@ -204,7 +208,8 @@ static const char *readable(apr_pool_t *pool, const char *text)
     while (length > 0 && sf_utf8_length(line) < 0) {
         line[--length] = '\0';
     }
-    return said_something && length == 0 ? "The check of the Functions gave no readable result" : line;
+    return said_something && length == 0 ? "The check of the Functions gave no readable result"
+                                         : line;
 }
 
 
@@ -224,6 +229,9 @@ sf_javascript_result sf_javascript_end(sf_javascript *check, const char **reason
     rmdir(check->directory);
     if (check->stopped) {
         return SF_JAVASCRIPT_STOPPED;
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_STARTED) {
+        return SF_JAVASCRIPT_NOT_STARTED;
     }
     if (!strchr(text, '\n') && strlen(text) < REASON_BYTES) {
         return SF_JAVASCRIPT_EXHAUSTED;

@@ -1,6 +1,6 @@
 /* Whether sources compile as JavaScript: one caged node process for all of a Build's, which never runs
- * them. It has an empty environment, an empty directory, no descriptor but its pipes, a process group
- * of its own, and limits on processor time, memory and duration. */
+ * them. It has an empty environment, an empty directory that has no name any more, no descriptor but
+ * its pipes, a process group of its own, and limits on processor time, memory and duration. */
 #ifndef SF_JAVASCRIPT_H
 #define SF_JAVASCRIPT_H
 
@@ -11,7 +11,8 @@ typedef enum {
     SF_JAVASCRIPT_VALID,
     SF_JAVASCRIPT_INVALID,   /* and why */
     SF_JAVASCRIPT_EXHAUSTED, /* it needed more time or memory than there is */
-    SF_JAVASCRIPT_STOPPED    /* httpd stops; nothing is known of the sources */
+    SF_JAVASCRIPT_STOPPED,   /* httpd stops; nothing is known of the sources */
+    SF_JAVASCRIPT_NOT_STARTED /* the node cannot be run */
 } sf_javascript_result;
 
 typedef struct sf_javascript sf_javascript;

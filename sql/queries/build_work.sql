@@ -35,3 +35,11 @@ UPDATE serverless.builds
        date_updated = clock_timestamp()
  WHERE service_id = $1 AND id = $2 AND lease_token = $3 AND status = 'building'
 RETURNING id;
+
+-- Gives the Build $2 back unfinished, without its having been tried, if the lease $3 still holds.
+-- kind: write
+PREPARE build_release (uuid, uuid, uuid) AS
+UPDATE serverless.builds
+   SET lease_token = NULL, lease_expires = NULL, attempts = attempts - 1
+ WHERE service_id = $1 AND id = $2 AND lease_token = $3 AND status = 'building'
+RETURNING id;

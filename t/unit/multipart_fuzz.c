@@ -319,7 +319,7 @@ static void add_header(text *body, const char *name)
 /* A well-formed body to `body`, what the sink must see of it to `log`. */
 static void make_body(const char *delimiter, text *body, text *log)
 {
-    const size_t parts = below(6);
+    const size_t parts = below(20) ? below(6) : below(SF_MULTIPART_PARTS_MAX + 1);
     size_t i;
 
     if (below(2)) { /* a preamble */
@@ -346,7 +346,7 @@ static void make_body(const char *delimiter, text *body, text *log)
         add_string(body, below(4) ? "\r\n" : " \t\r\n");
         add_header(body, name);
         from = body->length;
-        add_noise(body, delimiter, below(below(10) ? 10 : 200));
+        add_noise(body, delimiter, below(below(10) || parts > 6 ? 10 : 200));
         if (holds(body, from, delimiter, strlen(delimiter))) {
             body->length = from;
         }
@@ -361,12 +361,24 @@ static void make_body(const char *delimiter, text *body, text *log)
     add_noise(body, delimiter, below(4));
 }
 
+/* As many as a body may have in all. */
+static void add_parts(text *body, const char *delimiter)
+{
+    int i;
+
+    for (i = 0; i < SF_MULTIPART_PARTS_MAX; i++) {
+        add_string(body, delimiter);
+        add_string(body, "\r\n");
+        add_header(body, "more");
+    }
+}
+
 static void mutate(text *body, const char *delimiter)
 {
     size_t times = 1 + below(4);
 
     while (times-- > 0 && body->length > 0) {
-        const size_t at = below(body->length);
+        const size_t at = below(body->length < BODY_MAX / 2 ? body->length : BODY_MAX / 2);
         const size_t length = 1 + below(below(2) ? 4 : body->length - at);
         const size_t size = length < body->length - at ? length : body->length - at;
         static text rest;
@@ -386,7 +398,16 @@ static void mutate(text *body, const char *delimiter)
         case 3: /* put in */
             add(&rest, body->bytes + at, body->length - at);
             body->length = at;
-            add_noise(body, delimiter, 1 + below(3));
+            if (below(5) == 0) {
+                add_parts(body, delimiter);
+            }
+            else if (below(5) == 0) {
+                memset(body->bytes + body->length, 'x', SF_MULTIPART_HEADER_MAX);
+                body->length += SF_MULTIPART_HEADER_MAX;
+            }
+            else {
+                add_noise(body, delimiter, 1 + below(3));
+            }
             if (rest.length <= BODY_MAX - body->length) {
                 add(body, rest.bytes, rest.length);
             }

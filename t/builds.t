@@ -1,0 +1,544 @@
+# Builds: create, what becomes of them, list, fetch, Status and delete.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use IO::Socket::INET ();
+use Serverless::Database;
+use Serverless::Project;
+use Serverless::Server;
+use Serverless::Test;
+use Test::More;
+use Time::HiRes ();
+
+my $api = Serverless::Test->account;
+my $project = Serverless::Project->of($api);
+my $builds = $project->path . '/Builds';
+
+# The answer is a Build, whole, of these Versions in the order that they were made in.
+sub is_build {
+    my ($reply, $status, $versions, $given, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $sid = ($reply->json || {})->{sid} // '';
+    my $url = $project->service->{links}{builds} . "/$sid";
+    is_reply $reply, $status, {
+        sid               => sid('ZB'),
+        account_sid       => $api->user,
+        service_sid       => $project->sid,
+        status            => 'building',
+        asset_versions    => [],
+        function_versions => [ map { inside($_) } @$versions ],
+        dependencies      => [],
+        runtime           => 'node22',
+        failure_reason    => undef,
+        date_created      => date,
+        date_updated      => date,
+        url               => $url,
+        links             => { build_status => "$url/Status" },
+        %$given,
+    }, $name;
+}
+
+# A Version as a Build shows it: capitals, and no addresses.
+sub inside {
+    my ($version) = @_;
+    my %shown = (%$version, visibility => uc $version->{visibility});
+    delete @shown{qw(url links)};
+    return \%shown;
+}
+
+sub create { my (@form) = @_; return $api->post($builds, @form) }
+
+sub of { map { (FunctionVersions => $_->{sid}) } @_ }
+
+# How many Builds the Service has, and Versions in them.
+sub rows {
+    return join ' ', map {
+        db()->selectrow_array("SELECT count(*) FROM serverless.$_ WHERE service_id = ?", undef,
+            substr $project->sid, 2)
+    } qw(builds build_versions);
+}
+
+
+# Create -------------------------------------------------------------------------
+
+subtest 'create' => sub {
+    my @versions = map { $project->new_version(visibility => $_) } qw(public protected private);
+    my $hold = hold_builds($project->sid);
+    my $before = time;
+    my $reply = create(of(@versions));
+    my $after = time;
+
+    is_build $reply, 201, \@versions, {}, 'the answer is the Build, building';
+    my $build = $reply->json;
+    is $reply->header('Location'), $build->{url}, 'Location is its address';
+    is $build->{date_updated}, $build->{date_created}, 'never updated';
+    my ($created) = db()->selectrow_array(
+        'SELECT extract(epoch FROM ?::timestamptz)', undef, $build->{date_created});
+    ok $before <= $created && $created <= $after, 'created now, in UTC';
+    is_reply $api->get($build->{url}), 200, $build, 'and so it is fetched';
+
+    my $status = {
+        sid => $build->{sid}, account_sid => $api->user, service_sid => $project->sid,
+        status => 'building', url => $build->{links}{build_status},
+    };
+    is_reply $api->get($build->{links}{build_status}), 200, $status, 'Status says that it is building';
+    $hold = undef;
+    $project->finished($build);
+    is_build $api->get($build->{url}), 200, \@versions,
+        { status => 'completed', date_created => $build->{date_created} }, 'in the end it is completed';
+    is_reply $api->get($build->{links}{build_status}), 200, { %$status, status => 'completed' },
+        'Status says so, too';
+
+    my $by_name = '/v1/Services/' . $project->service->{unique_name} . '/Builds';
+    is_build $api->post($by_name, of(@versions)), 201, \@versions, {}, 'by UniqueName of the Service';
+};
+
+subtest 'the same, byte by byte' => sub {
+    my $version = $project->new_version(path => "/caf\xc3\xa9", visibility => 'private');
+    my $reply = create(of($version), Dependencies => '[{"name":"a/b","version":"1"}]', Runtime => 'node20');
+    my %is = %{ $reply->json };
+    my $expected = <<"JSON";
+{"sid":"$is{sid}","account_sid":"@{[ $api->user ]}","service_sid":"@{[ $project->sid ]}",
+"status":"building","asset_versions":[],"function_versions":[
+{"sid":"$version->{sid}","account_sid":"@{[ $api->user ]}","service_sid":"@{[ $project->sid ]}",
+"function_sid":"$version->{function_sid}","date_created":"$version->{date_created}",
+"path":"/caf\xc3\xa9","visibility":"PRIVATE"}],
+"dependencies":[{"name":"a/b","version":"1"}],"runtime":"node20","failure_reason":null,
+"date_created":"$is{date_created}","date_updated":"$is{date_updated}","url":"$is{url}",
+"links":{"build_status":"$is{url}/Status"}}
+JSON
+    $expected =~ s/\n//g;
+    (my $body = $reply->body) =~ s/ ?([:,]) (?=["{\[n])/$1/g; # PostgreSQL has blanks in its JSON
+    is $body, $expected, 'properties in the documented order';
+};
+
+subtest 'Versions' => sub {
+    my @versions = map { $project->new_version } 1 .. 3;
+    is_build create(of(reverse @versions)), 201, \@versions, {}, 'in another order';
+    is_build create(of(@versions, $versions[1], $versions[1])), 201, \@versions, {}, 'one of them thrice: once';
+    (my $capitals = $versions[0]{sid}) =~ s/^ZN(.*)/'ZN' . uc $1/e;
+    is_build create(FunctionVersions => $capitals), 201, [ $versions[0] ], {}, 'a SID in capitals';
+
+    my $function = $project->new_function;
+    my ($first, $second) = map { $project->new_version(function => $function, path => "/own-$_") } 1, 2;
+    is_build create(of($first, $second)), 201, [ $first, $second ], {}, 'two Versions of one Function';
+    is_build create(of($first), FriendlyName => 'x', functionversions => 'y', 'FunctionVersions[]' => 'z'),
+        201, [$first], {}, 'unknown parameters are ignored';
+
+    my $before = rows();
+    my $other = Serverless::Project->of($api);
+    my $stranger = Serverless::Project->of(Serverless::Test->account);
+    my ($elsewhere, $theirs) = map { $_->new_version } $other, $stranger;
+    my $same_path = $project->new_version(path => $first->{path});
+    my $unknown = 'Some FunctionVersions are not Versions of Functions in this Service.';
+    my $malformed = 'FunctionVersions must be a SID that begins with ZN';
+    my $none = 'At least one Function Version or Asset Version is required for Build.';
+    for my $case (
+        [ 'none',                          $none ],
+        [ 'none, but else everything',     $none, Runtime => 'node20', Dependencies => '[]' ],
+        [ 'under another case',            $none, functionVersions => $first->{sid} ],
+        [ 'unknown',                       $unknown, FunctionVersions => 'ZN' . '0' x 32 ],
+        [ 'one that is unknown',           $unknown, of(@versions), FunctionVersions => 'ZN' . '0' x 32 ],
+        [ 'another Service\'s',            $unknown, of($first, $elsewhere) ],
+        [ 'another account\'s',            $unknown, of($first, $theirs) ],
+        [ 'a Function',                    $malformed, FunctionVersions => $function->{sid} ],
+        [ 'a digit less',                  $malformed, FunctionVersions => 'ZN' . '0' x 31 ],
+        [ 'a digit more',                  $malformed, FunctionVersions => 'ZN' . '0' x 33 ],
+        [ 'not hexadecimal',               $malformed, FunctionVersions => 'ZN' . 'g' x 32 ],
+        [ 'small letters in front',        $malformed, FunctionVersions => 'zn' . '0' x 32 ],
+        [ 'empty',                         $malformed, of($first), FunctionVersions => '' ],
+        [ 'with a comma',                  $malformed, FunctionVersions => "$first->{sid},$second->{sid}" ],
+        [ 'what an array is made of',      $malformed, FunctionVersions => "{$first->{sid}}" ],
+        [ 'of Assets, which there are none of',
+            'Some AssetVersions are not Versions of Assets in this Service.',
+            of($first), AssetVersions => $second->{sid} ],
+        [ 'two of the same path',          'Two Versions in a Build must not have the same Path.',
+            of($first, $same_path) ],
+    ) {
+        my ($what, $message, @form) = @$case;
+        is_error create(@form), 400, 20001, $message, $what;
+    }
+    is rows(), $before, 'nothing came of those';
+};
+
+subtest 'Runtime' => sub {
+    my $version = $project->new_version;
+    for my $runtime (qw(node8 node10 node12 node14 node16 node18 node20 node22)) {
+        is_build create(of($version), Runtime => $runtime), 201, [$version], { runtime => $runtime }, $runtime;
+    }
+    my $before = rows();
+    my $unknown = 'Runtime is not one that this server offers';
+    for my $case (
+        [ 'node6',  $unknown ], [ 'node24', $unknown ], [ 'Node22', $unknown ], [ 'node22 ', $unknown ],
+        [ 'node',   $unknown ], [ 'python3', $unknown ], [ 'node2', $unknown ],
+        [ '',       'Runtime must not be empty' ],
+        [ 'n' x 65, 'Runtime must not be longer than 64 characters' ],
+    ) {
+        my ($runtime, $message) = @$case;
+        is_error create(of($version), Runtime => $runtime), 400, 20001, $message, quoted($runtime);
+    }
+    is_error create(of($version), Runtime => 'node20', Runtime => 'node20'), 400, 20001,
+        'Runtime is given more than once', 'twice';
+    is rows(), $before, 'nothing came of those';
+
+    my $own = $api->on('own_domain');
+    is $own->post($builds, of($version))->json->{runtime}, 'node24',
+        'ServerlessRuntimes: its last is the default';
+    is $own->post($builds, of($version), Runtime => 'node20')->json->{runtime}, 'node20', 'its others';
+    is_error $own->post($builds, of($version), Runtime => 'node22'), 400, 20001, $unknown, 'and no more';
+};
+
+subtest 'Dependencies' => sub {
+    my $version = $project->new_version;
+    my @one = ({ name => 'lodash', version => '4.17.21' });
+    for my $case (
+        # what is sent, what it becomes
+        [ '[]',                                           [] ],
+        [ '"[]"',                                         [] ],
+        [ '[{"name":"lodash","version":"4.17.21"}]',      \@one ],
+        [ '"[{"name":"lodash","version":"4.17.21"}]"',    \@one ], # as the toolkit sends it
+        [ qq( [ {\n"version" : "4.17.21", "name" : "lodash"} ] ), \@one ],
+        [ '[{"name":"lodash","version":"4.17.21","x":[1]}]', \@one ],
+        [ '[{"name":"lodash","version":""}]',             [ { name => 'lodash', version => '*' } ] ],
+        [ '"[{"name":"lodash","version":""}]"',           [ { name => 'lodash', version => '*' } ] ],
+        [ '[{"name":"lodash"}]',                          [ { name => 'lodash', version => '*' } ] ],
+        [ '[{"name":"b","version":"^1.0.0"},{"name":"@a/b","version":">=1 <2 || ~3"}]',
+            [ { name => 'b', version => '^1.0.0' }, { name => '@a/b', version => '>=1 <2 || ~3' } ] ],
+        [ '[{"name":"\u00e9\ud83d\ude00\"\\\\/","version":"1"}]',
+            [ { name => "\x{e9}\x{1f600}\"\\/", version => '1' } ] ],
+        [ "[{\"name\":\"\x{e9}\x{1f600}\",\"version\":\"1\"}]", [ { name => "\x{e9}\x{1f600}", version => '1' } ] ],
+        [ '[' . join(',', map { qq({"name":"package-$_","version":"$_"}) } 1 .. 500) . ']',
+            [ map { { name => "package-$_", version => "$_" } } 1 .. 500 ] ],
+    ) {
+        my ($sent, $is) = @$case;
+        my $reply = create(of($version), Dependencies => $sent);
+        is_build $reply, 201, [$version], { dependencies => $is }, quoted($sent);
+        is_deeply $api->get($reply->json->{url})->json->{dependencies}, $is, 'and so they are fetched';
+    }
+    is_build create(of($version), 'Dependencies[name]' => 'a', 'Dependencies[version]' => '1'), 201,
+        [$version], {}, 'in brackets, as one client sends them: unknown parameters';
+
+    my $before = rows();
+    my $garbage = 'Dependencies must be a JSON array of objects with name and version';
+    for my $case (
+        (map { [ $_, $garbage ] }
+            'garbage', '"', '""', '"garbage"', '[', '{}', 'null', '1', 'true', '"a"', '[1]', '[null]', '["a"]', '[[]]',
+            '{"name":"a","version":"1"}', '[{}]', '[{"version":"1"}]', '[{"name":"","version":"1"}]',
+            '[{"name":1,"version":"1"}]', '[{"name":"a","version":1}]', '[{"name":"a","version":null}]',
+            '[{"Name":"a","version":"1"}]', '[{"name":"a","version":"1"}', '[{"name":"a","version":"1"}]]',
+            '[] garbage', '[{"name":"a","version":"1"}]garbage', '[{"name":"a","version":"1"},]',
+            "[{'name':'a','version':'1'}]", '[{"name":"a","version":"1"},{"name":"b","version":{}}]',
+            '""[]""', '"[]', '[]"', '[' x 100 . ']' x 100, '[NaN]'),
+        [ '',           'Dependencies must not be empty' ],
+        [ 'x' x 100_001, 'Dependencies must not be longer than 100000 characters' ],
+    ) {
+        my ($sent, $message) = @$case;
+        is_error create(of($version), Dependencies => $sent), 400, 20001, $message, quoted($sent);
+    }
+    is_error create(of($version), Dependencies => '[]', Dependencies => '[]'), 400, 20001,
+        'Dependencies is given more than once', 'twice';
+    is rows(), $before, 'nothing came of those';
+};
+
+
+# What becomes of them --------------------------------------------------------------
+
+# The Build of these sources, at /0, /1, ..., once it is finished.
+sub build_of {
+    my (@sources) = @_;
+    my $number = 0;
+    my @versions = map { $project->new_version(content => $_, path => '/' . $number++) } @sources;
+    return $project->finished($project->new_build(@versions));
+}
+
+sub is_completed {
+    my ($build, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_deeply [ @$build{qw(status failure_reason)} ], [ 'completed', undef ], $name;
+}
+
+sub is_failed {
+    my ($build, $reason, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_deeply [ @$build{qw(status failure_reason)} ], [ 'failed', $reason ], $name;
+}
+
+subtest 'what compiles' => sub {
+    for my $case (
+        [ 'nothing',                '' ],
+        [ 'a handler',              'exports.handler = (context, event, callback) => callback(null, 1);' ],
+        [ 'what Node.js puts around it', 'module.exports = [exports, require, module, __filename, __dirname];' ],
+        [ 'return, as in any CommonJS module', 'return 1;' ],
+        [ 'names of its own for those', 'var exports = {}, module;' ],
+        [ 'a line that a shell reads', "#!/usr/bin/env node\nexports.a = 1;" ],
+        [ 'nothing but that line',  '#!/usr/bin/env node' ],
+        [ 'a byte order mark',      "\xef\xbb\xbfexports.a = 1;" ],
+        [ 'import()',               "exports.a = () => import('x');" ],
+        [ 'what is new',            'class A { #b = 1n; static { } c() { return this.#b ?? this?.d; } }' ],
+        [ 'what fails when it runs', 'throw new Error("no");' ],
+        [ 'what never ends when it runs', 'for (;;) { }' ],
+        [ 'what is not there',      "require('not-there'); undefinedName();" ],
+        [ 'any characters',         "exports.a = '\xf0\x9f\x98\x80\xe2\x80\xa8'; // \x01\x7f" ],
+        [ 'CRLF',                   "// a\r\nexports.a = 1;\r\n" ],
+        [ '600 KB',                 "exports.a = 1;\n" x 40_000 ],
+    ) {
+        is_completed build_of($case->[-1]), $case->[0];
+    }
+    my $version = $project->new_version(path => "/line\xe2\x80\xa8and\xe2\x80\xa9paragraph");
+    is_completed $project->finished($project->new_build($version)), 'a path with Unicode\'s line ends';
+};
+
+subtest 'what does not' => sub {
+    my $too_deep = '/0: RangeError: Maximum call stack size exceeded';
+    for my $case (
+        # source, reason
+        [ 'exports.handler = (;',  "/0 line 1: SyntaxError: Unexpected token ';'" ],
+        [ "// a\n\n\n  const const;", "/0 line 4: SyntaxError: Unexpected token 'const'" ],
+        [ "#!/bin/sh\nlet a; let a;", "/0 line 2: SyntaxError: Identifier 'a' has already been declared" ],
+        [ "import fs from 'fs';",  '/0 line 1: SyntaxError: Cannot use import statement outside a module' ],
+        [ 'export default 1;',     "/0 line 1: SyntaxError: Unexpected token 'export'" ],
+        [ 'await x;', '/0 line 1: SyntaxError: await is only valid in async functions and '
+            . 'the top level bodies of modules' ],
+        [ '}); process.exit(); (function(){', "/0 line 1: SyntaxError: Unexpected token '}'" ],
+        [ '} process.exit(); {',   "/0 line 1: SyntaxError: Unexpected token '}'" ],
+        [ "'use strict'; with (a) {}",
+            '/0 line 1: SyntaxError: Strict mode code may not include a with statement' ],
+        [ "a = 'b",                '/0 line 1: SyntaxError: Invalid or unexpected token' ],
+        [ '/(/',                   '/0 line 1: SyntaxError: Invalid regular expression: /(/: Unterminated group' ],
+        [ "//# sourceURL=/etc/passwd\nlet let;",
+            '/0: SyntaxError: let is disallowed as a lexically bound name' ],
+        [ "<?php echo 1;",         "/0 line 1: SyntaxError: Unexpected token '<'" ],
+        [ '(' x 200_000,           $too_deep ],
+        [ '[' x 1_000_000,         $too_deep ],
+        [ '!' x 1_000_000,         $too_deep ],
+        [ 'function f(){' x 80_000, $too_deep ],
+    ) {
+        my ($source, $reason) = @$case;
+        my $start = Time::HiRes::time();
+        my $build = build_of($source);
+        is_failed $build, $reason, quoted($source);
+        cmp_ok Time::HiRes::time() - $start, '<', 8, 'in time';
+        unlike $build->{failure_reason}, qr/node|tmp|\[eval|evalmachine|passwd/, 'nothing of the server in it';
+    }
+
+    is_failed build_of('a;', 'b b', 'c;', 'd d'), "/1 line 1: SyntaxError: Unexpected identifier 'b'",
+        'of several, the first that fails is named';
+
+    # a reason is not longer than 1000 bytes, and cut between characters
+    utf8::encode(my $path = '/' . "\x{1f600}" x 240);
+    my $version = $project->new_version(content => 'const const;', path => $path);
+    my $reason = substr "$path line 1: SyntaxError: Unexpected token 'const'", 0, 1000;
+    utf8::decode($reason);
+    my $build = $project->finished($project->new_build($version));
+    is_failed $build, $reason, 'a path of 961 bytes';
+    for my $letters (300 .. 303) { # characters of 3 bytes, at each place that they can be cut at
+        my $identifier = 'a' x $letters . "\x{51fd}" x 500;
+        utf8::encode(my $source = "let $identifier; let $identifier;");
+        $build = build_of($source);
+        is $build->{status}, 'failed', "an identifier that does not fit, $letters bytes before";
+        like $build->{failure_reason}, qr{^/0 line 1: SyntaxError: Identifier 'a{$letters}\x{51fd}+\z},
+            'is cut between characters';
+    }
+};
+
+subtest 'a Build of a failing Function can be read, listed and deleted like any' => sub {
+    my $version = $project->new_version(content => 'let let;', path => '/fails');
+    my $build = $project->finished($project->new_build($version));
+    my $is = { status => 'failed',
+        failure_reason => '/fails line 1: SyntaxError: let is disallowed as a lexically bound name' };
+    is_build $api->get($build->{url}), 200, [$version], $is, 'whole';
+    is_reply $api->get("$build->{url}/Status"), 200, {
+        sid => $build->{sid}, account_sid => $api->user, service_sid => $project->sid,
+        status => 'failed', url => "$build->{url}/Status",
+    }, 'Status has no reason';
+    is $api->get($builds, PageSize => 1)->json->{builds}[0]{failure_reason}, $is->{failure_reason}, 'the list has';
+    is $api->delete($build->{url})->status, 204, 'and it is deleted';
+};
+
+subtest 'no code is run' => sub {
+    my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "$@\n";
+    my $port = $listener->sockport;
+    my $file = "/tmp/serverless-builds-$$.txt";
+    my $act = "require('fs').writeFileSync('$file', 'run'); require('net').connect($port, '127.0.0.1');";
+    is_completed build_of(
+        $act,
+        "(() => { $act })();",
+        "exports.a = class { static { $act } };",
+        "process.exit(3);",
+        "process.stdout.write('/x: SyntaxError: no\\n');",
+        "globalThis.constructor.constructor('return process')().kill(0, 'SIGKILL');",
+        "Object.prototype.path = 'x'; Array.prototype[Symbol.iterator] = null; String.prototype.replace = null;",
+        "`\${(() => { $act })()}`",
+        "import('data:text/javascript,' + encodeURIComponent(\"$act\"));",
+    ), 'Functions that would act when they are loaded compile';
+    $listener->blocking(0);
+    is $listener->accept, undef, 'none of them opened a connection';
+    ok !-e $file, 'none of them wrote a file';
+    is_failed build_of("$act }); $act (function () {"), "/0 line 1: SyntaxError: Unexpected token '}'",
+        'nor does one act that breaks out of what is around it';
+    is $listener->accept, undef, 'no connection';
+    ok !-e $file, 'no file';
+};
+
+subtest 'damaged content' => sub {
+    my $large = "exports.a = 'a';\n" x 30_000; # two chunks
+    for my $case (
+        [ 'a byte changed',  'UPDATE %s SET bytes = set_byte(bytes, 10, 33) WHERE number = 0' ],
+        [ 'bytes that are no text', 'UPDATE %s SET bytes = set_byte(bytes, 10, 255) WHERE number = 1' ],
+        [ 'cut off',         'UPDATE %s SET bytes = substr(bytes, 1, 100) WHERE number = 1' ],
+        [ 'a chunk missing', 'DELETE FROM %s WHERE number = 1' ],
+        [ 'all missing',     'DELETE FROM %s WHERE true' ],
+    ) {
+        my ($what, $damage) = @$case;
+        my $mine = Serverless::Project->of($api);
+        my ($whole, $damaged) = ($mine->new_version(content => 'a;'),
+            $mine->new_version(content => $large, path => '/damaged'));
+        db()->begin_work;
+        db()->do('SET LOCAL session_replication_role = replica'); # no triggers: they refuse it
+        my $rows = db()->do(sprintf("$damage AND service_id = ? AND sha256 = (SELECT content_sha256 "
+            . 'FROM serverless.versions WHERE id = ?)', 'serverless.content_chunks'), undef,
+            map { substr $_, 2 } $mine->sid, $damaged->{sid});
+        db()->commit;
+        cmp_ok $rows, '>', 0, $what;
+        is_failed $mine->finished($mine->new_build($whole, $damaged)), '/damaged: the content is damaged',
+            'the Build fails';
+        is_completed $mine->finished($mine->new_build($whole)), 'without it, a Build completes';
+    }
+};
+
+subtest 'a Build of 60 Functions completes within 2 seconds' => sub {
+    my $line = "exports.handler = (context, event, callback) => callback(null, 'hello');\n";
+    my @versions = map { $project->new_version(content => $line x 50 . "// $_\n") } 1 .. 60;
+    my $start = Time::HiRes::time();
+    my $build = $project->new_build(@versions);
+    is_build $api->get($build->{url}), 200, \@versions, { status => qr/^(?:building|completed)$/ }, 'of 60';
+    $build = $project->finished($build);
+    my $seconds = Time::HiRes::time() - $start;
+    is_completed $build, 'it completes';
+    cmp_ok $seconds, '<', 2, 'in time';
+    diag sprintf 'a Build of 60 Functions took %.2f s', $seconds;
+};
+
+subtest 'without a node, nothing is compiled, but all the rest is checked' => sub {
+    my $own = own_database('builds');
+    my ($sid, $token) = $own->connect('postgres')->selectrow_array(
+        q(SELECT * FROM serverless.create_account('builds')));
+    my $server = Serverless::Server->start('no_node',
+        Serverless::Server->database(database => $own->name) . Serverless::Server->api);
+    my $client = Serverless::Test->client($sid, $token)->at($server->address);
+    my $there = Serverless::Project->of($client);
+
+    is_completed $there->finished($there->new_build($there->new_version(content => 'let let;'))),
+        'what would not compile';
+    my $version = $there->new_version(content => 'a;', path => '/damaged');
+    my $owner = $own->connect('postgres');
+    $owner->begin_work;
+    $owner->do('SET LOCAL session_replication_role = replica');
+    $owner->do('DELETE FROM serverless.content_chunks');
+    $owner->commit;
+    is_failed $there->finished($there->new_build($version)), '/damaged: the content is damaged',
+        'what is damaged';
+    $server->stop;
+};
+
+
+# List, fetch and delete ---------------------------------------------------------------
+
+subtest 'list' => sub {
+    my $mine = Serverless::Project->of($api);
+    my $list = $mine->path . '/Builds';
+    my $page = $mine->service->{links}{builds} . '?PageSize=50&Page=0';
+    my $meta = {
+        first_page_url => $page, key => 'builds', next_page_url => undef, page => 0,
+        page_size => 50, previous_page_url => undef, url => $page,
+    };
+    is_reply $api->get($list), 200, { builds => [], meta => $meta }, 'nothing yet';
+    my @made = map { $mine->completed($mine->new_version) } 1 .. 3;
+    is_reply $api->get($list), 200, { builds => [ reverse @made ], meta => $meta },
+        'as each is fetched, newest first';
+    my $first = $api->get("$list?PageSize=2")->json;
+    my $second = $api->get($first->{meta}{next_page_url})->json;
+    is_deeply [ map { $_->{sid} } @{ $first->{builds} }, @{ $second->{builds} } ],
+        [ map { $_->{sid} } reverse @made ], 'in pages';
+    is $second->{meta}{next_page_url}, undef, 'of which there are two';
+};
+
+subtest 'what a Build contains stays, when the Functions are gone' => sub {
+    my @versions = map { $project->new_version } 1, 2;
+    my $build = $project->completed(@versions);
+    is $api->delete($project->path . "/Functions/$_->{function_sid}")->status, 204, 'a Function is deleted'
+        for @versions;
+    is_reply $api->get($build->{url}), 200, $build, 'the Build is as it was';
+    is_error create(of(@versions)), 400, 20001,
+        'Some FunctionVersions are not Versions of Functions in this Service.', 'but there is no other of those';
+};
+
+subtest 'delete' => sub {
+    my $version = $project->new_version;
+    my ($build, $bystander) = map { $project->completed($version) } 1, 2;
+    my $before = rows();
+    my $reply = $api->delete($build->{url});
+    is $reply->status, 204, 'a Build is deleted';
+    is $reply->body, '', 'the answer is empty';
+    isnt rows(), $before, 'it is gone';
+    (my $path = $build->{url}) =~ s{^http://[^/]+/v1}{};
+    is_error $api->get("/v1$_"), 404, 20404, "The requested resource $_ was not found", $_
+        for $path, "$path/Status";
+    is_error $api->delete("/v1$path"), 404, 20404, "The requested resource $path was not found", 'and again';
+    is_reply $api->get($bystander->{url}), 200, $bystander, 'no other is touched';
+    is $api->get($project->path . "/Functions/$version->{function_sid}")->status, 200, 'nor the Function';
+
+    my $hold = hold_builds($project->sid);
+    $build = $project->new_build($version);
+    is $api->get("$build->{url}/Status")->json->{status}, 'building', 'one that is building';
+    is $api->delete($build->{url})->status, 204, 'is deleted, too';
+    is_error $api->get("/v1/Services/" . $project->sid . "/Builds/$build->{sid}"), 404, 20404,
+        qr/was not found$/, 'and gone';
+    $hold = undef;
+    $build = $project->new_build($version);
+    is $api->delete($build->{url})->status, 204, 'and one that is being worked on';
+};
+
+subtest 'under the wrong Service or account, a Build is not there' => sub {
+    my $version = $project->new_version;
+    my $build = $project->completed($version);
+    my $other = Serverless::Project->of($api);
+    my $stranger = Serverless::Test->account;
+    my $theirs = Serverless::Project->of($stranger);
+    for my $case (
+        [ 'another Service',            $api,      $other->sid, $build->{sid} ],
+        [ 'another account',            $stranger, $project->sid, $build->{sid} ],
+        [ 'another account\'s Service', $stranger, $theirs->sid, $build->{sid} ],
+        [ 'no such Build',              $api,      $project->sid, 'ZB' . '0' x 32 ],
+        [ 'a malformed SID',            $api,      $project->sid, 'ZB' . '0' x 31 ],
+        [ 'a SID of another kind',      $api,      $project->sid, $version->{sid} ],
+    ) {
+        my ($what, $client, $service, $sid) = @$case;
+        my $path = "/Services/$service/Builds/$sid";
+        is_error $client->get("/v1$_"), 404, 20404, "The requested resource $_ was not found", "$what: get $_"
+            for $path, "$path/Status";
+        is_error $client->delete("/v1$path"), 404, 20404, "The requested resource $path was not found",
+            "$what: delete";
+    }
+    my $list = '/Services/' . $project->sid . '/Builds';
+    is_error $stranger->get("/v1$list"), 404, 20404, "The requested resource $list was not found", 'nor the list';
+    is_error $stranger->post("/v1$list", of($version)), 404, 20404,
+        "The requested resource $list was not found", 'nor can one be made there';
+    is_reply $api->get($build->{url}), 200, $build, 'it is as it was';
+
+    for my $case (
+        [ 'POST',   $build->{url},          'GET, HEAD, DELETE, OPTIONS' ],
+        [ 'PUT',    $build->{url},          'GET, HEAD, DELETE, OPTIONS' ],
+        [ 'POST',   "$build->{url}/Status", 'GET, HEAD, OPTIONS' ],
+        [ 'DELETE', "$build->{url}/Status", 'GET, HEAD, OPTIONS' ],
+        [ 'DELETE', $builds,                'GET, HEAD, POST, OPTIONS' ],
+    ) {
+        my ($method, $path, $allowed) = @$case;
+        my $reply = $api->request($method, $path);
+        is_error $reply, 405, 20004, 'Method not allowed', "$method is none of its operations";
+        is $reply->header('Allow'), $allowed, 'and Allow says what is';
+    }
+};
+
+done_testing;

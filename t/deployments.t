@@ -1,0 +1,283 @@
+# Deployments: a Build comes onto an Environment, or the one there goes.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use Serverless::Database;
+use Serverless::Project;
+use Serverless::Test;
+use Test::More;
+
+my $api = Serverless::Test->account;
+my $project = Serverless::Project->of($api);
+my $version = $project->new_version;
+my ($build, $second) = map { $project->completed($version) } 1, 2;
+my $unchanged = 'Environment already has requested deployment';
+
+# An Environment of the test's own, and the list of its Deployments.
+my ($environment, $deployments);
+sub new_environment {
+    $environment = $project->new_environment;
+    $deployments = $project->path . "/Environments/$environment->{sid}/Deployments";
+    return $environment;
+}
+
+# The answer is a Deployment, whole, of the last new_environment.
+sub is_deployment {
+    my ($reply, $status, $build_sid, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $sid = ($reply->json || {})->{sid} // '';
+    is_reply $reply, $status, {
+        sid             => sid('ZD'),
+        account_sid     => $api->user,
+        service_sid     => $project->sid,
+        environment_sid => $environment->{sid},
+        build_sid       => $build_sid,
+        date_created    => date,
+        date_updated    => date,
+        url             => "$environment->{links}{deployments}/$sid",
+    }, $name;
+}
+
+sub deploy { my (@form) = @_; return $api->post($deployments, @form) }
+
+# The Environment is as it was, but for the Build on it and the date.
+sub is_on_it {
+    my ($build_sid, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_reply $api->get($environment->{url}), 200,
+        { %$environment, build_sid => $build_sid, date_updated => date }, $name;
+}
+
+sub count { scalar @{ $api->get($deployments)->json->{deployments} } }
+
+
+subtest 'deploy' => sub {
+    new_environment();
+    db()->do("UPDATE serverless.environments SET date_updated = '2020-01-01' WHERE id = ?", undef,
+        substr $environment->{sid}, 2);
+    my $before = time;
+    my $reply = deploy(BuildSid => $build->{sid});
+    my $after = time;
+    is_deployment $reply, 201, $build->{sid}, 'the answer is the Deployment';
+    my $deployment = $reply->json;
+    is $reply->header('Location'), $deployment->{url}, 'Location is its address';
+    is $deployment->{date_updated}, $deployment->{date_created}, 'never updated';
+    my ($created) = db()->selectrow_array(
+        'SELECT extract(epoch FROM ?::timestamptz)', undef, $deployment->{date_created});
+    ok $before <= $created && $created <= $after, 'created now, in UTC';
+    is_on_it $build->{sid}, 'the Environment has the Build';
+    is $api->get($environment->{url})->json->{date_updated}, $deployment->{date_created}, 'since now';
+
+    is_error deploy(BuildSid => $build->{sid}), 409, 20409, $unchanged, 'the same Build again';
+    is count(), 1, 'is no Deployment';
+    is_deployment deploy(BuildSid => $second->{sid}), 201, $second->{sid}, 'another Build';
+    is_on_it $second->{sid}, 'takes its place';
+    is_deployment deploy(BuildSid => 'ZB' . uc substr $build->{sid}, 2), 201, $build->{sid},
+        'the first again, its SID in capitals';
+    is_on_it $build->{sid}, 'is there again';
+    is count(), 3, 'three Deployments';
+
+    new_environment();
+    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'one Build on two Environments';
+    (my $by_name = $deployments) =~ s/\Q@{[ $project->sid ]}/$project->service->{unique_name}/e;
+    is_deployment $api->post($by_name, BuildSid => $second->{sid}), 201, $second->{sid},
+        'by UniqueName of the Service';
+};
+
+subtest 'the same, byte by byte' => sub {
+    new_environment();
+    for my $case ([ $build->{sid}, qq("$build->{sid}") ], [ undef, 'null' ]) {
+        my ($sid, $text) = @$case;
+        my $reply = deploy($sid ? (BuildSid => $sid) : ());
+        my %is = %{ $reply->json };
+        my $expected = <<"JSON";
+{"sid":"$is{sid}","account_sid":"@{[ $api->user ]}","service_sid":"@{[ $project->sid ]}",
+"environment_sid":"$environment->{sid}","build_sid":$text,
+"date_created":"$is{date_created}","date_updated":"$is{date_updated}","url":"$is{url}"}
+JSON
+        $expected =~ s/\n//g;
+        is $reply->body, $expected, $sid ? 'a Build' : 'none';
+    }
+};
+
+subtest 'undeploy' => sub {
+    new_environment();
+    deploy(BuildSid => $build->{sid});
+    is_deployment deploy(), 201, undef, 'without BuildSid, none is deployed';
+    is_on_it undef, 'the Environment has none';
+    is_error deploy(), 409, 20409, $unchanged, 'once more';
+    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'the same Build as before';
+    is_deployment deploy(IsPlugin => 'false'), 201, undef, 'none again';
+    is count(), 4, 'four Deployments';
+
+    new_environment();
+    is_deployment deploy(), 201, undef, 'on an Environment that never had one';
+    is_error deploy(), 409, 20409, $unchanged, 'once more';
+    is_on_it undef, 'it has none';
+
+    new_environment();
+    is_deployment $api->request(POST => $deployments), 201, undef, 'with neither a body nor a type';
+};
+
+subtest 'what cannot be deployed' => sub {
+    new_environment();
+    deploy(BuildSid => $build->{sid});
+    my $other = Serverless::Project->of($api);
+    my $elsewhere = $other->completed($other->new_version);
+    my $stranger = Serverless::Project->of(Serverless::Test->account);
+    my $theirs = $stranger->completed($stranger->new_version);
+    my $failed = $project->finished($project->new_build($project->new_version(content => 'let let;')));
+    is $failed->{status}, 'failed', 'there is a Build that failed';
+    my $deleted = $project->completed($version);
+    $api->delete($deleted->{url});
+    my $hold = hold_builds($project->sid);
+    my $building = $project->new_build($version);
+
+    my $unknown = 'BuildSid is not a Build in this Service.';
+    my $not_completed = 'Only a completed Build can be deployed.';
+    my $malformed = 'BuildSid must be a SID that begins with ZB';
+    for my $case (
+        [ 'a Build that is building',  $not_completed, $building->{sid} ],
+        [ 'a Build that failed',       $not_completed, $failed->{sid} ],
+        [ 'another Service\'s',        $unknown, $elsewhere->{sid} ],
+        [ 'another account\'s',        $unknown, $theirs->{sid} ],
+        [ 'one that was deleted',      $unknown, $deleted->{sid} ],
+        [ 'an unknown one',            $unknown, 'ZB' . '0' x 32 ],
+        [ 'a digit less',              $malformed, 'ZB' . '0' x 31 ],
+        [ 'a digit more',              $malformed, $build->{sid} . '0' ],
+        [ 'a Version',                 $malformed, $version->{sid} ],
+        [ 'null',                      $malformed, 'null' ],
+        [ 'empty',                     'BuildSid must not be empty', '' ],
+    ) {
+        my ($what, $message, $sid) = @$case;
+        is_error deploy(BuildSid => $sid), 400, 20001, $message, $what;
+    }
+    is_error deploy(BuildSid => $build->{sid}, BuildSid => $build->{sid}), 400, 20001,
+        'BuildSid is given more than once', 'twice';
+    is count(), 1, 'nothing came of those';
+    is_on_it $build->{sid}, 'what was deployed still is';
+    $hold = undef;
+    $project->finished($building);
+    is_deployment deploy(BuildSid => $building->{sid}), 201, $building->{sid},
+        'the one that was building can be deployed when it is completed';
+};
+
+subtest 'a Build that misses Versions by now' => sub {
+    new_environment();
+    my @gone = map { $project->new_version } 1, 2;
+    my $incomplete = $project->completed($version, @gone);
+    is $api->delete($project->path . "/Functions/$_->{function_sid}")->status, 204, 'a Function is deleted'
+        for @gone;
+    is_reply deploy(BuildSid => $incomplete->{sid}), 400, {
+        code => 20001, message => 'Cannot deploy Build because some of its Versions have been deleted.',
+        more_info => 'https://www.twilio.com/docs/errors/20001', status => 400,
+        details => { missing_versions => [ map { {
+            sid => $_->{sid}, function_sid => $_->{function_sid}, path => $_->{path},
+        } } sort { $a->{path} cmp $b->{path} } @gone ] },
+    }, 'is refused, with what is missing';
+    is count(), 0, 'no Deployment';
+    is_on_it undef, 'nothing is deployed';
+};
+
+subtest 'parameters besides' => sub {
+    new_environment();
+    for my $case ([ IsPlugin => 'true' ], [ IsPlugin => 'False' ], [ Other => 'x' ], [ buildsid => 'x' ]) {
+        is_deployment deploy(BuildSid => $build->{sid}, @$case), 201, $build->{sid}, "@$case changes nothing";
+        deploy();
+    }
+};
+
+subtest 'list and fetch' => sub {
+    new_environment();
+    my $page = "$environment->{links}{deployments}?PageSize=50&Page=0";
+    my $meta = {
+        first_page_url => $page, key => 'deployments', next_page_url => undef, page => 0,
+        page_size => 50, previous_page_url => undef, url => $page,
+    };
+    is_reply $api->get($deployments), 200, { deployments => [], meta => $meta }, 'nothing yet';
+    my $temporary = $project->completed($version);
+    my @made = map { $project->deploy($environment, $_) } $build, $temporary, undef, $build;
+    my $other = $project->new_environment;
+    $project->deploy($other, $build);
+    is_reply $api->get($deployments), 200, { deployments => [ reverse @made ], meta => $meta },
+        'the Environment\'s own, as each is fetched, newest first';
+    my $first = $api->get("$deployments?PageSize=3")->json;
+    my $next = $api->get($first->{meta}{next_page_url})->json;
+    is_deeply [ @{ $first->{deployments} }, @{ $next->{deployments} } ], [ reverse @made ], 'in pages';
+
+    is_reply $api->get($_->{url}), 200, $_, 'each is fetched by the url it has' for @made;
+    (my $capitals = $made[0]{sid}) =~ s/^ZD(.*)/'ZD' . uc $1/e;
+    is_reply $api->get("$deployments/$capitals"), 200, $made[0], 'by SID in capitals';
+
+    is $api->delete($temporary->{url})->status, 204, 'a Build that was deployed once is deleted';
+    is_reply $api->get($made[1]{url}), 200, $made[1], 'its Deployment still names it';
+};
+
+subtest 'a Build that is deployed stays' => sub {
+    my ($one, $two) = map { $project->new_environment } 1, 2;
+    my $mine = $project->completed($version);
+    $project->deploy($_, $mine) for $one, $two;
+    my $refusal = sub {
+        return {
+            code => 20409, message => "Cannot delete Build because it's part of an active Deployment.",
+            more_info => 'https://www.twilio.com/docs/errors/20409', status => 409,
+            details => { environments => [ map { $_->{sid} } @_ ] },
+        };
+    };
+    is_reply $api->delete($mine->{url}), 409, $refusal->($one, $two), 'on two Environments, which are named';
+    $project->deploy($one, $build);
+    is_reply $api->delete($mine->{url}), 409, $refusal->($two), 'superseded on one';
+    $project->deploy($two);
+    is $api->delete($mine->{url})->status, 204, 'and undeployed on the other: it goes';
+};
+
+subtest 'under the wrong Environment, Service or account, a Deployment is not there' => sub {
+    new_environment();
+    my $deployment = deploy(BuildSid => $build->{sid})->json;
+    my $sibling = $project->new_environment;
+    my $other = Serverless::Project->of($api);
+    my $elsewhere = $other->new_environment;
+    my $stranger = Serverless::Test->account;
+    my ($s, $e, $d) = ($project->sid, $environment->{sid}, $deployment->{sid});
+    for my $case (
+        [ 'another Environment',           $api,      $s, $sibling->{sid}, $d ],
+        [ 'another Service',               $api,      $other->sid, $e, $d ],
+        [ 'another Service\'s Environment', $api,     $other->sid, $elsewhere->{sid}, $d ],
+        [ 'another account',               $stranger, $s, $e, $d ],
+        [ 'no such Deployment',            $api,      $s, $e, 'ZD' . '0' x 32 ],
+        [ 'a malformed SID',               $api,      $s, $e, 'ZD' . '0' x 31 ],
+        [ 'a SID of another kind',         $api,      $s, $e, $e ],
+        [ 'no such Environment',           $api,      $s, 'ZE' . '0' x 32, $d ],
+    ) {
+        my ($what, $client, @sids) = @$case;
+        my $path = sprintf '/Services/%s/Environments/%s/Deployments/%s', @sids;
+        is_error $client->get("/v1$path"), 404, 20404, "The requested resource $path was not found", $what;
+    }
+    for my $case (
+        [ 'another Service',     $api,      $other->sid, $e ],
+        [ 'another account',     $stranger, $s, $e ],
+        [ 'no such Environment', $api,      $s, 'ZE' . '0' x 32 ],
+    ) {
+        my ($what, $client, @sids) = @$case;
+        my $path = sprintf '/Services/%s/Environments/%s/Deployments', @sids;
+        is_error $client->get("/v1$path"), 404, 20404, "The requested resource $path was not found", "list: $what";
+        is_error $client->post("/v1$path"), 404, 20404, "The requested resource $path was not found",
+            "create: $what";
+    }
+    is count(), 1, 'nothing came of those';
+    is_on_it $build->{sid}, 'the Environment is as it was';
+
+    for my $case (
+        [ 'DELETE', $deployment->{url}, 'GET, HEAD, OPTIONS' ],
+        [ 'POST',   $deployment->{url}, 'GET, HEAD, OPTIONS' ],
+        [ 'DELETE', $deployments,       'GET, HEAD, POST, OPTIONS' ],
+    ) {
+        my ($method, $path, $allowed) = @$case;
+        my $reply = $api->request($method, $path);
+        is_error $reply, 405, 20004, 'Method not allowed', "a Deployment is history: no $method";
+        is $reply->header('Allow'), $allowed, 'and Allow says what is';
+    }
+};
+
+done_testing;
