@@ -439,6 +439,7 @@ undef $running;
             . "SELECT * FROM json_populate_recordset(NULL::serverless.$table, ?)", undef, $rows);
     }
     my ($other_secret) = $owner{$second}->selectrow_array('SELECT serverless.rotate_auth_token(?)', undef, $sid);
+    $owner{$second}->do('UPDATE serverless.credentials SET generation = 1'); # as in the other
 
     my $several = $server->start('several', $of->($first) . <<"END");
 $api

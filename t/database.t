@@ -9,6 +9,7 @@ use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Server;
 use Serverless::Test;
+use Serverless::Workshop;
 use Socket qw(SO_RCVBUF SOL_SOCKET inet_aton pack_sockaddr_in);
 use Test::More;
 use Time::HiRes qw(time);
@@ -76,6 +77,53 @@ my @operations = (
     ['delete a Service',  204, sub { $_[0]->delete("/v1/Services/$_[1]{service}{sid}") }],
 );
 
+# The same with a Version of another Function, a completed Build of it, and an
+# Environment; and the operations on these.
+sub furnished {
+    my ($client, $name) = @_;
+    my $at = workplace($client, $name);
+    my $shop = bless { api => $client, service => $at->{service} }, 'Serverless::Workshop';
+    my $kept = $shop->function('kept');
+    my $environment = $shop->environment('stage');
+    $at->{version} = $kept->{version}{sid};
+    $at->{versions} = $shop->path_of($kept) . '/Versions';
+    $at->{build} = $shop->completed($kept)->{sid};
+    $at->{builds} = $shop->path('/Builds');
+    $at->{environments} = $shop->path('/Environments');
+    $at->{environment} = $shop->path_of($environment);
+    $shop->deploy($environment, $shop->completed($kept));
+    $at->{deployments} = "$at->{environment}/Deployments";
+    $at->{deployment} = $client->get($at->{deployments})->json->{deployments}[0]{sid};
+    return $at;
+}
+
+my @more = (
+    ['upload a Version', 201, sub {
+        $_[0]->upload($_[1]{versions}, [Path => undef, undef, '/new'], [Visibility => undef, undef, 'private'],
+            [Content => 'new.js', 'application/javascript', '1'])
+    }],
+    ['upload a large Version', 201, sub {
+        $_[0]->upload($_[1]{versions}, [Path => undef, undef, '/new'], [Visibility => undef, undef, 'private'],
+            [Content => 'new.js', 'application/javascript', '1;' x 400_000])
+    }],
+    ['list Versions',             200, sub { $_[0]->get($_[1]{versions}) }],
+    ['fetch a Version',           200, sub { $_[0]->get("$_[1]{versions}/$_[1]{version}") }],
+    ['fetch the content',         200, sub { $_[0]->get("$_[1]{versions}/$_[1]{version}/Content") }],
+    ['create a Build',            201, sub { $_[0]->post($_[1]{builds}, FunctionVersions => $_[1]{version}) }],
+    ['list Builds',               200, sub { $_[0]->get($_[1]{builds}) }],
+    ['fetch a Build',             200, sub { $_[0]->get("$_[1]{builds}/$_[1]{build}") }],
+    ['fetch the status',          200, sub { $_[0]->get("$_[1]{builds}/$_[1]{build}/Status") }],
+    ['create an Environment',     201, sub { $_[0]->post($_[1]{environments}, UniqueName => 'new') }],
+    ['list Environments',         200, sub { $_[0]->get($_[1]{environments}) }],
+    ['fetch an Environment',      200, sub { $_[0]->get($_[1]{environment}) }],
+    ['deploy',                    201, sub { $_[0]->post($_[1]{deployments}, BuildSid => $_[1]{build}) }],
+    ['list Deployments',          200, sub { $_[0]->get($_[1]{deployments}) }],
+    ['fetch a Deployment',        200, sub { $_[0]->get("$_[1]{deployments}/$_[1]{deployment}") }],
+    ['delete an Environment',     204, sub { $_[0]->delete($_[1]{environment}) }],
+    ['delete a Build',            204, sub { $_[0]->delete("$_[1]{builds}/$_[1]{build}") }],
+    ['delete it all',             204, sub { $_[0]->delete("/v1/Services/$_[1]{service}{sid}") }],
+);
+
 # Has this connection's session prepare every statement.
 sub warm_up {
     my ($client) = @_;
@@ -106,9 +154,9 @@ sub all_is_well {
 # Dead, and back -----------------------------------------------------------------
 
 {
-    my $at = workplace($api, 'dead');
+    my $at = furnished($api, 'dead');
     database('stop');
-    for my $operation (@operations) {
+    for my $operation (@operations, @more) {
         my ($name, undef, $run) = @$operation;
         my ($reply, $seconds) = timed(sub { $run->($api->afresh, $at) });
         is_unavailable $reply, "without a database: $name";
@@ -134,14 +182,40 @@ sub all_is_well {
 }
 
 
+# Nobody asks ---------------------------------------------------------------------
+
+# The workers do, and say no more than one line at each look.
+{
+    my $idle = Serverless::Server->start('idle', Serverless::Server->database . Serverless::Server->api);
+    select undef, undef, undef, 1.5;
+    unlike $idle->error_log, qr/serverless_functions:/, 'a worker that finds nothing to do is quiet';
+    database('stop');
+    select undef, undef, undef, 12;
+    my @lines = grep { !/^\[[^]]*\] \[mpm_event:/ } split /\n/, $idle->error_log;
+    my @ours = grep { /\[serverless_functions:/ } @lines;
+    cmp_ok scalar(grep { /\] SF000[12]: / } @ours), '>=', 2, 'the database is away: the log says so';
+    cmp_ok scalar @ours, '<=', 4, 'once every five seconds';
+    is_deeply [grep { !/\[serverless_functions:|\[dbd:/ } @lines], [], 'with what mod_dbd says, and nothing else';
+    cmp_ok @lines - @ours, '<=', 2 * @ours, 'which is two lines at most';
+    database('start');
+    my $shop = Serverless::Workshop->new($api->at($idle->address), 'idle');
+    my $began = time;
+    $shop->completed($shop->function('hello'));
+    cmp_ok time - $began, '<', 6, 'the database is back: a Build is finished';
+    $idle->error_log;
+    select undef, undef, undef, 6;
+    unlike $idle->error_log, qr/serverless_functions:/, 'and the log is quiet again';
+}
+
+
 # A session is lost before each operation -----------------------------------------
 
 {
     my $one = Serverless::Server->start('one', Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($one->address);
-    for my $operation (@operations) {
+    for my $operation (@operations, @more) {
         my ($name, $status, $run) = @$operation;
-        my $at = workplace($client, unique());
+        my $at = furnished($client, unique());
         kill_backends(backends());
         is $run->($client, $at)->status, $status, "the session was killed before: $name";
     }
@@ -356,6 +430,8 @@ sub kernel_keeps {
 
 {
     my $name = "serverless_other_$$";
+    my $version = () = glob "$ENV{SOURCE}/sql/schema/*.sql"; # they are numbered
+    my ($earlier, $later) = ($version - 1, $version + 1);
     db()->do("CREATE DATABASE $name");
     my $owner = Serverless::Test::connect_as('postgres', $name);
     my $server = Serverless::Server->start('other',
@@ -373,7 +449,7 @@ sub kernel_keeps {
         is_unavailable $_, $name for map { $client->afresh->get('/v1/Services') } 1 .. 3;
         my $log = $server->error_log;
         is_deeply [$log =~ /\] SF0004: (?:RQ[0-9a-f]{32}: )?(.*)/g],
-            ["$found, this module needs version 4: $todo"], 'one line in the log says what to do';
+            ["$found, this module needs version $version: $todo"], 'one line in the log says what to do';
         cmp_ok scalar(() = $log =~ /\] SF\d+: /g), '<=', 2, 'at most one more says what PostgreSQL said';
     };
     my $works = sub {
@@ -398,12 +474,12 @@ sub kernel_keeps {
     $works->('it works as soon as the schema is there');
 
     for my $case (
-        ['a schema of a later version', 'the database schema is version 5', $upgrade,
-            q(INSERT INTO serverless.schema_migrations VALUES (5, 'later')),
-            q(DELETE FROM serverless.schema_migrations WHERE version = 5)],
-        ['a schema of an earlier version', 'the database schema is version 3', $apply,
-            q(DELETE FROM serverless.schema_migrations WHERE version = 4),
-            q(INSERT INTO serverless.schema_migrations VALUES (4, 'functions'))],
+        ['a schema of a later version', "the database schema is version $later", $upgrade,
+            "INSERT INTO serverless.schema_migrations VALUES ($later, 'later')",
+            "DELETE FROM serverless.schema_migrations WHERE version = $later"],
+        ['a schema of an earlier version', "the database schema is version $earlier", $apply,
+            "DELETE FROM serverless.schema_migrations WHERE version = $version",
+            "INSERT INTO serverless.schema_migrations VALUES ($version, 'as it was')"],
         ['a schema without its settings', 'the database schema is empty', $apply,
             q(DELETE FROM serverless.settings),
             q(INSERT INTO serverless.settings (page_token_key) VALUES (serverless.random_bytes()))],

@@ -421,14 +421,17 @@ sub begin {
 # What comes up to an empty line, or to the end.
 sub read_head {
     my ($socket) = @_;
-    local $SIG{ALRM} = sub { die "nothing came\n" };
-    alarm 10;
     my $head = '';
-    while (defined(my $line = <$socket>)) {
-        $head .= $line;
-        last if $line eq "\r\n";
-    }
-    alarm 0;
+    local $SIG{ALRM} = sub { die "nothing came\n" };
+    eval {
+        alarm 10;
+        while (defined(my $line = <$socket>)) {
+            $head .= $line;
+            last if $line eq "\r\n";
+        }
+        alarm 0;
+        1;
+    } or $socket->close;
     return $head;
 }
 
@@ -436,7 +439,7 @@ sub read_reply {
     my ($socket) = @_;
     my $head = read_head($socket);
     local $/;
-    return Serverless::Test::Reply->parse($head . (<$socket> // ''));
+    return Serverless::Test::Reply->parse($head . ($head ? <$socket> // '' : ''));
 }
 
 subtest 'Expect: 100-continue' => sub {
@@ -527,7 +530,8 @@ subtest 'the upload host' => sub {
     for my $case (
         [ 'serverless-upload.example.test:8080', 'http://serverless.example.test:8080' ],
         [ 'serverless.example.test:8080',        'http://serverless.example.test:8080' ],
-        [ 'my-serverless-upload.example.test:80', 'http://my-serverless-upload.example.test' ],
+        [ 'my-serverless-upload.example.test:80', 'http://my-serverless-upload.example.test:80' ],
+        [ 'serverless-upload.example.test',      'http://serverless.example.test' ],
     ) {
         my ($host, $base) = @$case;
         my $reply = $post->($host);
@@ -536,10 +540,6 @@ subtest 'the upload host' => sub {
             "at $host";
         is $reply->header('Location'), $url, 'Location, too';
     }
-    my ($port) = $api->base =~ /:(\d+)$/;
-    my $reply = $post->('serverless-upload.example.test');
-    like $reply->json->{url}, qr{^http://serverless\.example\.test(?::$port)?\Q$list\E/ZN[0-9a-f]{32}$},
-        'without a port';
 };
 
 

@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use Digest::SHA qw(sha256);
 use JSON::PP ();
 use Serverless::Test;
 use Test::More;
@@ -54,12 +55,116 @@ $owner->do(q(SELECT serverless.create_account('small') FROM generate_series(1, 4
 fill('small', 2, 25);
 fill('large', 3000, 1);
 my $service = newest('services', "account_id = '$account_id'");
-my $function = newest('functions', "service_id = '$service'");
 $owner->do(<<'SQL', undef, $service);
 INSERT INTO serverless.functions
 SELECT ?, (f.fresh).id, 'Function ' || f.n, (f.fresh).made, (f.fresh).made
   FROM (SELECT n, serverless.new_identity() AS fresh FROM generate_series(1, 10000) AS n OFFSET 0) AS f
 SQL
+my $function = newest('functions', "service_id = '$service'");
+
+# Versions: 3,000 of one Function, one of each of a thousand others, and of the
+# small accounts' first ones; contents are shared there. All triggers are in force.
+$owner->do(<<'SQL', undef, $service, $function, $function);
+WITH wanted AS MATERIALIZED (
+         SELECT f.service_id, f.id AS function_id, n, n + f.number * 10000 AS source
+           FROM (SELECT service_id, id, row_number() OVER (ORDER BY id DESC) AS number
+                   FROM serverless.functions WHERE service_id = ?) AS f,
+                generate_series(1, CASE WHEN f.id = ? THEN 3000 ELSE 1 END) AS n
+          WHERE f.number <= 1000 OR f.id = ?
+          UNION ALL
+         SELECT f.service_id, f.id, 1, 1 FROM serverless.functions AS f
+           JOIN serverless.services AS s ON s.id = f.service_id
+           JOIN serverless.accounts AS a ON a.id = s.account_id
+          WHERE a.friendly_name = 'small'),
+     sources AS MATERIALIZED (
+         SELECT DISTINCT service_id, convert_to('// ' || source, 'UTF8') AS bytes FROM wanted),
+     contents AS (
+         INSERT INTO serverless.contents
+         SELECT service_id, sha256(bytes), octet_length(bytes) FROM sources
+         RETURNING 1)
+INSERT INTO serverless.versions
+SELECT v.service_id, (v.fresh).id, v.function_id, '/path-' || left(v.function_id::text, 18) || v.n, 'public',
+       sha256(convert_to('// ' || source, 'UTF8')), (v.fresh).made
+  FROM (SELECT w.*, serverless.new_identity() AS fresh FROM wanted AS w,
+               (SELECT count(*) FROM contents) AS written OFFSET 0) AS v
+SQL
+$owner->do(<<'SQL');
+INSERT INTO serverless.content_chunks
+SELECT DISTINCT v.service_id, v.content_sha256, 0, source.bytes
+  FROM (SELECT n, convert_to('// ' || n * 10000 + 1, 'UTF8') AS bytes FROM generate_series(2, 1000) AS n
+         UNION ALL
+        SELECT n, convert_to('// ' || 10000 + n, 'UTF8') FROM generate_series(1, 3000) AS n
+         UNION ALL
+        SELECT 0, convert_to('// 1', 'UTF8')) AS source
+  JOIN serverless.versions AS v ON v.content_sha256 = sha256(source.bytes)
+SQL
+
+# Builds of so many of a Service's oldest Versions, all alike.
+sub fill_builds {
+    my ($services, $status, $builds, $versions) = @_;
+    $owner->do(<<"SQL", undef, $builds, $versions, $status);
+WITH fresh AS MATERIALIZED (
+         SELECT b.service_id, (b.fresh).id, (b.fresh).made
+           FROM (SELECT s.id AS service_id, serverless.new_identity() AS fresh
+                   FROM ($services) AS s, generate_series(1, ?) AS n OFFSET 0) AS b),
+     contained AS (
+         INSERT INTO serverless.build_versions
+         SELECT b.service_id, b.id, v.id, v.function_id, v.path, v.visibility, v.date_created
+           FROM fresh AS b,
+                LATERAL (SELECT * FROM serverless.versions AS v WHERE v.service_id = b.service_id
+                          ORDER BY v.id LIMIT ?) AS v
+         RETURNING 1)
+INSERT INTO serverless.builds (service_id, id, status, runtime, dependencies, date_created, date_updated)
+SELECT b.service_id, b.id, ?, 'node22', '[]', b.made, b.made
+  FROM fresh AS b, (SELECT count(*) FROM contained) AS written
+SQL
+}
+my $small = q(SELECT s.id FROM serverless.services AS s JOIN serverless.accounts AS a ON a.id = s.account_id
+    WHERE a.friendly_name = 'small');
+fill_builds($small, 'completed', 2, 5);
+fill_builds("$small LIMIT 40", 'building', 1, 5);
+fill_builds("SELECT '$service'::uuid AS id", 'completed', 3000, 3);
+fill_builds("SELECT '$service'::uuid AS id", 'building', 20, 60);
+
+# Environments, a third of which have a Build, and Deployments: 3,000 of one of them.
+$owner->do(<<"SQL", undef, $service);
+INSERT INTO serverless.environments
+SELECT e.service_id, (e.fresh).id, 'environment-' || e.n, 'e' || e.n, NULL, (e.fresh).made, (e.fresh).made
+  FROM (SELECT s.id AS service_id, n, serverless.new_identity() AS fresh
+          FROM (($small) UNION ALL SELECT ?::uuid) AS s,
+               generate_series(1, CASE WHEN s.id = '$service' THEN 3000 ELSE 2 END) AS n OFFSET 0) AS e
+SQL
+$owner->do(<<'SQL');
+UPDATE serverless.environments AS e
+   SET build_id = (SELECT b.id FROM serverless.builds AS b
+                    WHERE b.service_id = e.service_id AND b.status = 'completed' ORDER BY b.id DESC LIMIT 1)
+ WHERE right(e.unique_name, 1) IN ('1', '4', '7')
+SQL
+my $environment = newest('environments', "service_id = '$service' AND build_id IS NOT NULL");
+my $empty_environment = newest('environments', "service_id = '$service' AND build_id IS NULL");
+$owner->do(<<'SQL', undef, $environment);
+INSERT INTO serverless.deployments
+SELECT d.service_id, (d.fresh).id, d.id, d.build_id, (d.fresh).made, (d.fresh).made
+  FROM (SELECT e.service_id, e.id, e.build_id, serverless.new_identity() AS fresh
+          FROM serverless.environments AS e,
+               generate_series(1, CASE WHEN e.id = ? THEN 3000 ELSE 2 END) AS n OFFSET 0) AS d
+SQL
+
+# A Build one of whose Versions is gone.
+my $gone = newest('functions', "service_id = '$service' AND id < '$function'");
+my ($gone_version) = $owner->selectrow_array(
+    'SELECT id FROM serverless.versions WHERE service_id = ? AND function_id = ?', undef, $service, $gone);
+my $build_of = sub {
+    my ($sql, @versions) = @_;
+    my ($outcome, $id) = $owner->selectrow_array('SELECT c.outcome, (c.build).id FROM '
+        . "serverless.create_build(?, ?, ?, 'node22', '[]') AS c", undef, $account_id, $service, \@versions);
+    $owner->do($sql, undef, $id);
+    return $id;
+};
+my $finish = q(UPDATE serverless.builds SET status = 'completed' WHERE id = ?);
+my $whole = $build_of->($finish, newest('versions', "service_id = '$service' AND function_id = '$function'"));
+my $incomplete = $build_of->($finish, $gone_version);
+$owner->do('DELETE FROM serverless.functions WHERE service_id = ? AND id = ?', undef, $service, $gone);
 $owner->do('VACUUM ANALYZE');
 
 sub newest {
@@ -82,6 +187,28 @@ my $deep_function = row_at('functions', "service_id = '$service'", 9000);
 my $deep_service = row_at('services', "account_id = '$account_id'", 2900);
 my @by_sid = ($account, 1, $service, undef);
 my @by_name = ($account, 1, undef, 'service-2000');
+my $version = newest('versions', "service_id = '$service' AND function_id = '$function'");
+my $deep_version = row_at('versions', "service_id = '$service' AND function_id = '$function'", 2900);
+my $pinned = $owner->selectrow_array('SELECT v.function_id FROM serverless.pins AS p JOIN serverless.versions AS v '
+    . 'ON v.service_id = p.service_id AND v.id = p.version_id WHERE p.service_id = ? LIMIT 1', undef, $service);
+my $plain = newest('functions', "service_id = '$service' AND id < '$function' AND id NOT IN "
+    . '(SELECT v.function_id FROM serverless.pins AS p JOIN serverless.versions AS v ON v.service_id = p.service_id '
+    . 'AND v.id = p.version_id) AND id IN (SELECT function_id FROM serverless.versions)');
+my $deep_build = row_at('builds', "service_id = '$service'", 2900);
+my $deployed = $owner->selectrow_array('SELECT build_id FROM serverless.environments WHERE service_id = ? AND id = ?',
+    undef, $service, $environment);
+my $building = newest('builds', "service_id = '$service' AND status = 'building'");
+my $deep_environment = row_at('environments', "service_id = '$service'", 2900);
+my $deployment = newest('deployments', "service_id = '$service' AND environment_id = '$environment'");
+my $deep_deployment = row_at('deployments', "service_id = '$service' AND environment_id = '$environment'", 2900);
+my $sixty = '{' . join(',', @{ $owner->selectcol_arrayref('SELECT id FROM serverless.versions AS v '
+    . 'WHERE service_id = ? AND function_id <> ? ORDER BY id LIMIT 60', undef, $service, $function) }) . '}';
+my $lease = '01234567-89ab-cdef-0123-456789abcdef';
+$owner->do('UPDATE serverless.builds SET lease_token = ?, lease_expires = now() + interval \'1 hour\', attempts = 1 '
+    . 'WHERE id = ?', undef, $lease, $building);
+my ($hash, $known_hash, $unfinished) = map { unpack 'H*', sha256($_) } 'new', '// 10001', 'unfinished';
+$owner->do(q(INSERT INTO serverless.contents VALUES (?, decode(?, 'hex'), 1000)), undef, $service, $unfinished);
+my $nobody = '00000000-0000-0000-0000-000000000000';
 my %examples = (
     session_begin     => [[]],
     credential_secret => [[$account]],
@@ -97,7 +224,46 @@ my %examples = (
     function_list     => [[@by_sid, $latest, undef, 50], [@by_sid, $latest, $deep_function, 50],
                           [@by_sid, $deep_function, undef, 50], [@by_name, $latest, undef, 50]],
     function_update   => [[@by_sid, $function, 'Renamed'], [@by_name, $function, 'Renamed']],
-    function_delete   => [[@by_sid, $function], [@by_name, $function]],
+    function_delete   => [[@by_sid, $plain], [@by_name, $plain], [@by_sid, $pinned], [@by_sid, $nobody]],
+
+    function_version_prepare => [[@by_sid, $function], [@by_name, $function]],
+    function_version_create  => [
+        [@by_sid, $function, '/new', 'public', $hash, 3, 'bmV3'], [@by_name, $function, '/new', 'public', $hash, 3, 'bmV3'],
+        [@by_sid, $function, '/new', 'public', $known_hash, 8, 'Ly8gMTAwMDE=']],
+    content_chunk_add        => [[$service, $unfinished, 1, 'bmV3']],
+    function_version_fetch   => [[@by_sid, $function, $version], [@by_name, $function, $version]],
+    function_version_content => [[@by_sid, $function, $version], [@by_name, $function, $version]],
+    function_version_list    => [
+        [@by_sid, $function, $latest, undef, 50], [@by_sid, $function, $latest, $deep_version, 50],
+        [@by_sid, $function, $deep_version, undef, 50], [@by_name, $function, $latest, undef, 50]],
+
+    build_create  => [[@by_sid, $sixty, 'node22', '[]'], [@by_name, $sixty, 'node22', '[]'],
+                      [@by_sid, "{$nobody}", 'node22', '[]'], [@by_sid, "{$version,$deep_version}", 'node22', '[]']],
+    build_fetch   => [[@by_sid, $building], [@by_name, $building]],
+    build_status  => [[@by_sid, $building], [@by_name, $building]],
+    build_list    => [[@by_sid, $latest, undef, 50], [@by_sid, $latest, $deep_build, 50],
+                      [@by_sid, $deep_build, undef, 50], [@by_name, $latest, undef, 50]],
+    build_delete  => [[@by_sid, $building], [@by_name, $building], [@by_sid, $deployed], [@by_sid, $nobody]],
+    build_claim   => [[30, 3]],
+    build_parts   => [[$service, $building]],
+    build_source  => [[$service, $version]],
+    build_finish  => [[$service, $building, $lease, 'completed', undef], [$service, $building, $lease, 'failed', 'why']],
+    build_release => [[$service, $building, $lease]],
+
+    environment_create => [[@by_sid, 'new', 'new'], [@by_name, 'new', 'new'], [@by_sid, 'environment-1', 'other']],
+    environment_fetch  => [[@by_sid, $environment], [@by_name, $environment]],
+    environment_list   => [[@by_sid, $latest, undef, 50], [@by_sid, $latest, $deep_environment, 50],
+                           [@by_sid, $deep_environment, undef, 50], [@by_name, $latest, undef, 50]],
+    environment_delete => [[@by_sid, $environment], [@by_name, $environment]],
+
+    deployment_create => [[@by_sid, $environment, $whole], [@by_name, $environment, $whole],
+                          [@by_sid, $environment, undef], [@by_sid, $empty_environment, undef],
+                          [@by_sid, $environment, $deployed], [@by_sid, $environment, $building],
+                          [@by_sid, $environment, $incomplete], [@by_sid, $environment, $nobody]],
+    deployment_fetch  => [[@by_sid, $environment, $deployment], [@by_name, $environment, $deployment]],
+    deployment_list   => [[@by_sid, $environment, $latest, undef, 50], [@by_sid, $environment, $latest, $deep_deployment, 50],
+                          [@by_sid, $environment, $deep_deployment, undef, 50],
+                          [@by_name, $environment, $latest, undef, 50]],
 );
 
 # One row, and a handful: nothing is gained by an index.
@@ -157,18 +323,28 @@ for my $statement (sort keys %examples) {
     for my $values (@{ $examples{$statement} }) {
         my $call = execute($statement, $values);
         $httpd->begin_work;
+        my %before = scans();
         my ($outcome) = $httpd->selectrow_array($call, { pg_direct => 1 });
-        my $scanned = $httpd->selectcol_arrayref(
-            q(SELECT relname FROM pg_stat_xact_user_tables WHERE schemaname = 'serverless' AND seq_scan > 0));
+        my %after = scans();
         $httpd->rollback;
         ok defined $outcome, "$call answers";
-        is_deeply [grep { !$small{$_} } @$scanned], [], 'and scans no table';
+        is_deeply [grep { $after{$_} > ($before{$_} || 0) && !$small{$_} } sort keys %after], [], 'and scans no table';
     }
+}
+
+# How often this session has read each table from end to end.
+sub scans {
+    return map { @$_ } @{ $httpd->selectall_arrayref(
+        q(SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'serverless')) };
 }
 
 for my $case (
     ['service_list',  'services',  qr/account_id = .*\(id <= COALESCE/],
     ['function_list', 'functions', qr/service_id = .*\(\w*\.?id <= COALESCE/],
+    ['build_list', 'builds', qr/service_id = .*\(\w*\.?id <= COALESCE/],
+    ['environment_list', 'environments', qr/service_id = .*\(\w*\.?id <= COALESCE/],
+    ['function_version_list', 'versions', qr/service_id = .*function_id = .*\(\w*\.?id <= COALESCE/],
+    ['deployment_list', 'deployments', qr/service_id = .*environment_id = .*\(\w*\.?id <= COALESCE/],
 ) {
     my ($statement, $table, $range) = @$case;
     my ($page) = grep { ($_->{'Relation Name'} || '') eq $table && ($_->{'Scan Direction'} || '') eq 'Backward' }
@@ -183,7 +359,8 @@ sub buffers {
 
 # A deep page begins on one leaf of the index and may end on another. The way back
 # reads the keys of the page before it reads the page.
-for my $statement ('function_list', 'service_list') {
+for my $statement ('function_list', 'service_list', 'function_version_list', 'build_list', 'environment_list',
+    'deployment_list') {
     my ($first, $back, $deep) = map { buffers($statement, $_) } @{ $examples{$statement} };
     cmp_ok $deep, '<=', $first + 2, "$statement: a page deep in the list costs what the first costs";
     cmp_ok $back, '<=', $first + 2 + 51, 'and one on the way back little more';
@@ -216,6 +393,14 @@ SELECT c.relname, coalesce(string_agg(p.privilege, ' ' ORDER BY p.n)
 SQL
 is_deeply \%tables, {
     accounts          => 'SELECT',
+    build_versions    => 'SELECT INSERT',
+    builds            => 'SELECT INSERT UPDATE DELETE',
+    content_chunks    => 'SELECT INSERT',
+    contents          => 'SELECT INSERT UPDATE',
+    deployments       => 'SELECT INSERT',
+    environments      => 'SELECT INSERT UPDATE DELETE',
+    pins              => 'SELECT',
+    versions          => 'SELECT INSERT',
     credentials       => 'SELECT',
     executable        => '',
     functions         => 'SELECT INSERT UPDATE DELETE',
@@ -232,15 +417,29 @@ SELECT p.proname FROM pg_proc AS p
  WHERE p.pronamespace = 'serverless'::regnamespace
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
-    [qw(account_scope create_service epoch function_resource new_identity outcome service_resource
-        service_scope sid)], 'and may call these functions';
+    [qw(account_scope build_contents build_resource claim_build content_of create_build create_environment
+        create_service create_version delete_build delete_function deploy deployment_resource environment_resource
+        environment_scope epoch function_resource function_scope function_version_resource holders keep_content
+        missing_versions new_identity outcome service_resource service_scope sid)], 'and may call these functions';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],
 SELECT p.oid::regprocedure::text FROM pg_proc AS p
  WHERE p.pronamespace = 'serverless'::regnamespace
-   AND (p.prosecdef OR has_function_privilege('public', p.oid, 'EXECUTE'))
+   AND has_function_privilege('public', p.oid, 'EXECUTE')
 SQL
-    'no function runs with its owner\'s rights, or is open to everybody';
+    'none is open to everybody';
+
+# What triggers do beyond what whoever fires them may do; nobody can call these.
+is_deeply $owner->selectall_arrayref(<<'SQL'),
+SELECT p.proname, p.prorettype::regtype::text, p.proconfig,
+       has_function_privilege('serverless_httpd', p.oid, 'EXECUTE')::int
+  FROM pg_proc AS p
+ WHERE p.pronamespace = 'serverless'::regnamespace AND p.prosecdef
+ ORDER BY p.proname COLLATE "C"
+SQL
+    [map { [$_, 'trigger', ['search_path=pg_catalog'], 0] }
+        qw(drop_orphaned_contents empty_service pin_build pin_environment)],
+    'these triggers run with their owner\'s rights, and look for nothing but in pg_catalog';
 
 for my $forbidden (
     q(SELECT serverless.create_account('mine')),
@@ -255,6 +454,24 @@ for my $forbidden (
     q(DELETE FROM serverless.credentials),
     q(UPDATE serverless.settings SET page_token_key = sha256('mine')),
     q(INSERT INTO serverless.schema_migrations VALUES (99, 'mine')),
+    q(UPDATE serverless.versions SET path = '/mine'),
+    q(DELETE FROM serverless.versions),
+    q(DELETE FROM serverless.contents),
+    q(UPDATE serverless.content_chunks SET bytes = 'mine'),
+    q(DELETE FROM serverless.content_chunks),
+    q(UPDATE serverless.build_versions SET path = '/mine'),
+    q(DELETE FROM serverless.build_versions),
+    q(INSERT INTO serverless.pins SELECT * FROM serverless.pins LIMIT 1),
+    q(UPDATE serverless.pins SET build_id = build_id),
+    q(DELETE FROM serverless.pins),
+    q(TRUNCATE serverless.pins),
+    q(ALTER TABLE serverless.pins DISABLE TRIGGER ALL),
+    q(ALTER TABLE serverless.pins DROP CONSTRAINT pins_version),
+    q(DROP TRIGGER builds_pin ON serverless.builds),
+    q(SET session_replication_role = replica),
+    q(UPDATE serverless.deployments SET build_id = NULL),
+    q(DELETE FROM serverless.deployments),
+    q(SELECT serverless.refresh_grants()),
     q(TRUNCATE serverless.functions),
     q(ALTER TABLE serverless.functions DISABLE TRIGGER USER),
     q(CREATE TABLE serverless.mine ()),

@@ -20,12 +20,12 @@ SELECT b.version_id, b.path, c.size
 -- The source of the Version $2, or NULL where its bytes are not those of its hash.
 -- kind: read
 PREPARE build_source (uuid, uuid) AS
-SELECT CASE WHEN sha256(content.bytes) = v.content_sha256
-            THEN convert_from(content.bytes, 'UTF8') END AS source
-  FROM serverless.versions AS v,
-       LATERAL (SELECT serverless.content_of(v.service_id, v.content_sha256) AS bytes
-                OFFSET 0) AS content
- WHERE v.service_id = $1 AND v.id = $2;
+WITH stored AS MATERIALIZED ( -- read once, compared and returned
+         SELECT v.content_sha256, serverless.content_of(v.service_id, v.content_sha256) AS bytes
+           FROM serverless.versions AS v
+          WHERE v.service_id = $1 AND v.id = $2)
+SELECT CASE WHEN sha256(bytes) = content_sha256 THEN convert_from(bytes, 'UTF8') END AS source
+  FROM stored;
 
 -- Ends the Build $2 with the status $4 and, if it failed, the reason $5, if the lease $3 still holds.
 -- kind: write

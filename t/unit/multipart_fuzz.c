@@ -152,8 +152,8 @@ static int end(void *data)
 }
 
 /* Feeds a body in pieces of up to `most` bytes, each in memory of its own size. */
-static void parse(const char *boundary, const char *body, size_t length, size_t most, size_t stop_at,
-                  outcome *seen)
+static void parse(const char *boundary, const char *body, size_t length, size_t most,
+                  size_t stop_at, outcome *seen)
 {
     static const sf_multipart_sink sink = {begin, bytes, end};
     sf_multipart parser;
@@ -211,8 +211,8 @@ static void check_body(const char *boundary, const char *body, size_t length, ou
 
 /* Boundaries ------------------------------------------------------------------------------------- */
 
-static const char alphabet[]
-    = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'()+_,-./:=? ";
+static const char alphabet[] =
+    "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'()+_,-./:=? ";
 
 static void check_boundary(const char *content_type)
 {
@@ -303,8 +303,8 @@ static void add_header(text *body, const char *name)
     static const char *const before[] = {"", "X-A: b\r\n", "Content-Type: a/b; name=\"no\"\r\n"};
     static const char *const after[] = {"", "; filename=\"f\"", "; filename=\"a\\\"; name=\\\"b\"",
                                         "; other=1 "};
-    static const char *const more[]
-        = {"", "Content-Type: text/plain\r\n", "content-transfer-encoding: BINARY\r\n"};
+    static const char *const more[] = {"", "Content-Type: text/plain\r\n",
+                                       "content-transfer-encoding: BINARY\r\n"};
 
     add_string(body, before[below(3)]);
     add_string(body, "Content-Disposition: form-data; name=\"");
@@ -424,8 +424,19 @@ static void mutate(text *body, const char *delimiter)
 
 static void mutate_boundary(void)
 {
-    static const char *const pieces[] = {"boundary=", "; ",  "\"", "\\", "=", "a", "b-c",
-                                         "charset",   "\t",  ";",  "?",  "'", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const pieces[] = {"boundary=",
+                                         "; ",
+                                         "\"",
+                                         "\\",
+                                         "=",
+                                         "a",
+                                         "b-c",
+                                         "charset",
+                                         "\t",
+                                         ";",
+                                         "?",
+                                         "'",
+                                         "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
     text type = {.length = 0};
     size_t count = below(12);
 
