@@ -43,13 +43,15 @@ LANGUAGE sql STABLE ROWS 1 AS $$
 $$;
 
 -- Makes a Service; service is NULL where the account has one of that UniqueName. The domain is the
--- name as a host label, then digits: at first four of them, more once those run out.
+-- name as a host label, then digits: at first four of them, more once those run out. The name is cut
+-- so that an Environment's suffix of 16 fits into the 63 characters of a label as well.
 CREATE FUNCTION serverless.create_service(account_id uuid, unique_name text, friendly_name text,
                                           include_credentials boolean, ui_editable boolean)
 RETURNS serverless.services
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    label    text := trim(BOTH '-' FROM regexp_replace(lower(unique_name), '[^a-z0-9]+', '-', 'g'));
+    label    text := trim(BOTH '-' FROM left(regexp_replace(lower(unique_name), '[^a-z0-9]+', '-', 'g'),
+                                             40));
     attempt  int := 0;
     digits   text;
     identity record;
