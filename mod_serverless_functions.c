@@ -41,8 +41,8 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 #define DEFAULT_DOMAIN "twil.io"
 
 /* Those of the published description; the last is the default. */
-static const char *const default_runtimes[] = {"node8",  "node10", "node12", "node14",
-                                               "node16", "node18", "node20", "node22"};
+static const char *const default_runtimes[]
+    = { "node8", "node10", "node12", "node14", "node16", "node18", "node20", "node22" };
 
 #define RUNTIME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
 
@@ -154,8 +154,7 @@ apr_off_t sf_function_limit(void)
 
 apr_interval_time_t sf_build_timeout(void)
 {
-    return sf_process.build_timeout != SF_UNSET ? sf_process.build_timeout
-                                                : DEFAULT_BUILD_TIMEOUT;
+    return sf_process.build_timeout != SF_UNSET ? sf_process.build_timeout : DEFAULT_BUILD_TIMEOUT;
 }
 
 int sf_db_connections(int maximum)
@@ -210,8 +209,8 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
     sf_server_config *server
         = ap_get_module_config(cmd->server->module_config, &serverless_functions_module);
     sf_dir_config *config = dir;
-    const char *misplaced
-        = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_LIMIT | NOT_IN_HTACCESS);
+    const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_DIRECTORY | NOT_IN_FILES | NOT_IN_LIMIT
+                                                          | NOT_IN_HTACCESS);
 
     if (misplaced) {
         return misplaced;
@@ -235,8 +234,8 @@ static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
 
     if (apr_uri_parse(cmd->temp_pool, url, &parsed) != APR_SUCCESS || !parsed.scheme
         || (strcmp(parsed.scheme, "https") != 0 && strcmp(parsed.scheme, "http") != 0)
-        || !parsed.hostname || !*parsed.hostname || parsed.query || parsed.fragment
-        || parsed.user || url[strlen(url) - 1] == '/') {
+        || !parsed.hostname || !*parsed.hostname || parsed.query || parsed.fragment || parsed.user
+        || url[strlen(url) - 1] == '/') {
         return wrong(cmd, "takes a URL such as https://serverless.example.com, without a slash "
                           "at its end");
     }
@@ -400,7 +399,7 @@ static const command_rec directives[] = {
                   "how many of mod_dbd's connections a child uses at once"),
     AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
                   "how long a request waits for a connection"),
-    {NULL, {NULL}, NULL, 0, RAW_ARGS, NULL},
+    { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
 };
 
 
@@ -524,8 +523,8 @@ static int handler(request_rec *r)
 
 static void register_hooks(apr_pool_t *pool)
 {
-    static const char *const after_dbd[] = {"mod_dbd.c", NULL};
-    static const char *const before_watchdog[] = {"mod_watchdog.c", NULL};
+    static const char *const after_dbd[] = { "mod_dbd.c", NULL };
+    static const char *const before_watchdog[] = { "mod_watchdog.c", NULL };
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -546,6 +545,5 @@ static void register_hooks(apr_pool_t *pool)
 
 AP_DECLARE_MODULE(serverless_functions) = {
     STANDARD20_MODULE_STUFF, create_dir_config, merge_dir_config, create_server_config,
-    merge_server_config, directives, register_hooks,
-    AP_MODULE_FLAG_NONE,
+    merge_server_config,     directives,        register_hooks,   AP_MODULE_FLAG_NONE,
 };

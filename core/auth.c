@@ -44,7 +44,7 @@ static authn_status ask(sf_request *request, const char *credential,
                         const unsigned char digest[SF_SHA256_BYTES])
 {
     request_rec *r = request->r;
-    const sf_caller caller = {r->pool, r->server, r};
+    const sf_caller caller = { r->pool, r->server, r };
     sf_rows *rows;
 
     request->error = sf_db_run(&caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows);
@@ -81,7 +81,7 @@ static authn_status check_password(request_rec *r, const char *user, const char 
 
 void sf_auth_register(apr_pool_t *pool)
 {
-    static const authn_provider provider = {check_password, NULL};
+    static const authn_provider provider = { check_password, NULL };
 
     ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "serverless", AUTHN_PROVIDER_VERSION,
                               &provider, AP_AUTH_INTERNAL_PER_CONF);
@@ -92,7 +92,7 @@ const sf_error *sf_auth_take_user(sf_request *request)
     request_rec *r = request->r;
 
     if (!r->user) {
-        const sf_caller caller = {r->pool, r->server, r};
+        const sf_caller caller = { r->pool, r->server, r };
 
         sf_log(&caller, APLOG_ERR, "SF0007",
                "refused: no authentication is configured for this Location (AuthType, "

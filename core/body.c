@@ -62,7 +62,7 @@ static const sf_error *receive(stream *body, apr_bucket_brigade *received)
 const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *sink, void *data)
 {
     apr_bucket_brigade *received = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    stream body = {r, limit, sink, data, 0};
+    stream body = { r, limit, sink, data, 0 };
     const sf_error *error = NULL;
 
     while (!body.ended && !error) {
@@ -103,7 +103,7 @@ static const sf_error *append(void *data, const char *bytes, apr_size_t size)
 
 const sf_error *sf_body_read(request_rec *r, apr_off_t limit, char **bytes, apr_size_t *length)
 {
-    buffer whole = {r->pool, apr_palloc(r->pool, READ_SIZE), 0, READ_SIZE};
+    buffer whole = { r->pool, apr_palloc(r->pool, READ_SIZE), 0, READ_SIZE };
     const sf_error *error = sf_body_stream(r, limit, append, &whole);
 
     whole.bytes[whole.length] = '\0';

@@ -40,8 +40,7 @@ static const ap_directive_t *virtual_host(const server_rec *s)
     const ap_directive_t *node;
 
     for (node = ap_conftree; node; node = node->next) {
-        if (s->is_virtual && s->defn_name
-            && ap_cstr_casecmp(node->directive, "<VirtualHost") == 0
+        if (s->is_virtual && s->defn_name && ap_cstr_casecmp(node->directive, "<VirtualHost") == 0
             && (unsigned)node->line_num == s->defn_line_number
             && strcmp(node->filename, s->defn_name) == 0) {
             return node->first_child;

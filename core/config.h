@@ -9,12 +9,12 @@
 
 /* Of a <Location> or virtual host. */
 typedef struct {
-    int enabled;                      /* ServerlessFunctions */
-    const char *prefix;               /* what stands before /Services in the path, as "/v1" */
-    const char *base_url;             /* ServerlessBaseURL */
-    apr_off_t form_limit;             /* ServerlessFormLimit, bytes */
-    apr_interval_time_t delete_limit; /* ServerlessDeleteTimeout */
-    const char *domain;               /* ServerlessDomain */
+    int enabled;                        /* ServerlessFunctions */
+    const char *prefix;                 /* what stands before /Services in the path, as "/v1" */
+    const char *base_url;               /* ServerlessBaseURL */
+    apr_off_t form_limit;               /* ServerlessFormLimit, bytes */
+    apr_interval_time_t delete_limit;   /* ServerlessDeleteTimeout */
+    const char *domain;                 /* ServerlessDomain */
     const apr_array_header_t *runtimes; /* ServerlessRuntimes, const char * each */
 } sf_dir_config;
 

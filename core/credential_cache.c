@@ -90,8 +90,7 @@ static entry *entry_for(const key *wanted)
 }
 
 void sf_credential_cache_keep(int database, const char *credential,
-                              const unsigned char digest[SF_SHA256_BYTES],
-                              const char *generation)
+                              const unsigned char digest[SF_SHA256_BYTES], const char *generation)
 {
     const key wanted = key_of(database, credential);
     entry *kept;

@@ -19,7 +19,6 @@ const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char 
 
 /* Remembers that it is right. */
 void sf_credential_cache_keep(int database, const char *credential,
-                              const unsigned char digest[SF_SHA256_BYTES],
-                              const char *generation);
+                              const unsigned char digest[SF_SHA256_BYTES], const char *generation);
 
 #endif

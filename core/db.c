@@ -83,7 +83,7 @@ static apr_status_t post_connect(apr_pool_t *pool, dbd_cfg_t *cfg, ap_dbd_t *dbd
  * the reason as text, then the end of the stream. Costs no round trip. */
 static void notice_closed(PGconn *connection)
 {
-    struct pollfd socket = {PQsocket(connection), POLLIN, 0};
+    struct pollfd socket = { PQsocket(connection), POLLIN, 0 };
     int reads = 0;
 
     while (reads++ < 4 && poll(&socket, 1, 0) > 0 && PQconsumeInput(connection)) {
@@ -101,8 +101,9 @@ static ap_dbd_t *open_connection(const sf_caller *caller)
     }
     notice_closed(native(dbd));
     if (apr_dbd_check_conn(dbd->driver, caller->pool, dbd->handle) != APR_SUCCESS) {
-        sf_log(caller, APLOG_ERR, "SF0002", "the connection to the database was lost and cannot be "
-                                       "made again");
+        sf_log(caller, APLOG_ERR, "SF0002",
+               "the connection to the database was lost and cannot be "
+               "made again");
         dbd_close(caller->server, dbd);
         return NULL;
     }
@@ -134,7 +135,8 @@ static sf_db_result prepare(const call *c)
 {
     if (!c->session->prepared[c->id]
         && apr_dbd_prepare(c->dbd->driver, c->session->pool, c->dbd->handle, c->statement->sql,
-                           c->statement->name, &c->session->prepared[c->id]) != 0) {
+                           c->statement->name, &c->session->prepared[c->id])
+               != 0) {
         sf_db_result result = failed(c, "preparing");
 
         c->session->prepared[c->id] = NULL;
@@ -187,8 +189,8 @@ static sf_db_result execute_long(const call *c)
 
 /* Sessions -------------------------------------------------------------------------------------- */
 
-static void new_call(call *c, const sf_caller *caller, ap_dbd_t *dbd, session *session, sf_statement_id id,
-                     const char *const *values)
+static void new_call(call *c, const sf_caller *caller, ap_dbd_t *dbd, session *session,
+                     sf_statement_id id, const char *const *values)
 {
     int i;
 
@@ -197,7 +199,8 @@ static void new_call(call *c, const sf_caller *caller, ap_dbd_t *dbd, session *s
     c->session = session;
     c->statement = &sf_statements[id];
     c->id = id;
-    c->arguments = apr_palloc(caller->pool, sizeof(*c->arguments) * (SF_STATEMENT_MAX_PARAMETERS + 1));
+    c->arguments
+        = apr_palloc(caller->pool, sizeof(*c->arguments) * (SF_STATEMENT_MAX_PARAMETERS + 1));
     for (i = 0; i < c->statement->parameters; i++) {
         c->arguments[i] = values[c->statement->order[i]];
     }
@@ -206,8 +209,8 @@ static void new_call(call *c, const sf_caller *caller, ap_dbd_t *dbd, session *s
     c->rows->pool = caller->pool;
 }
 
-#define APPLY_SCHEMA                                                                              \
-    "run \"serverless-admin schema apply\" and \"serverless-admin grant ROLE\" with the role in "    \
+#define APPLY_SCHEMA                                                                               \
+    "run \"serverless-admin schema apply\" and \"serverless-admin grant ROLE\" with the role in "  \
     "DBDParams"
 #define UPGRADE_MODULE "install the module that was made for it"
 
@@ -229,14 +232,13 @@ static int learn(const sf_caller *caller, session *session, sf_rows *rows)
 
     if (!version || atoi(version) != SF_SCHEMA_VERSION || !key
         || strlen(key) != 2 * SF_DB_KEY_BYTES) {
-        complain_of_schema(caller,
-                           version ? apr_psprintf(caller->pool, "version %s", version) : "empty",
-                           version && atoi(version) > SF_SCHEMA_VERSION ? UPGRADE_MODULE
-                                                                        : APPLY_SCHEMA);
+        complain_of_schema(
+            caller, version ? apr_psprintf(caller->pool, "version %s", version) : "empty",
+            version && atoi(version) > SF_SCHEMA_VERSION ? UPGRADE_MODULE : APPLY_SCHEMA);
         return 0;
     }
     for (i = 0; i < SF_DB_KEY_BYTES; i++) {
-        const char digits[] = {key[2 * i], key[2 * i + 1], '\0'};
+        const char digits[] = { key[2 * i], key[2 * i + 1], '\0' };
 
         session->page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
     }
@@ -255,7 +257,7 @@ static void forget(session *session, int backend_pid)
 
 static sf_db_result begin_session(const sf_caller *caller, ap_dbd_t *dbd, session *session)
 {
-    static const char *const none[] = {NULL};
+    static const char *const none[] = { NULL };
     call c;
     sf_db_result result;
 
@@ -320,7 +322,7 @@ static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
 
 static sf_db_result take_turn(const sf_caller *caller, turn *act, void *work)
 {
-    sf_transaction on = {caller, open_connection(caller), NULL, SF_DB_OK};
+    sf_transaction on = { caller, open_connection(caller), NULL, SF_DB_OK };
     sf_db_result result;
 
     if (!on.dbd) {
@@ -394,16 +396,15 @@ static sf_db_result run_single(sf_transaction *on, void *work)
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                           sf_rows **rows)
 {
-    single statement = {id, values, rows};
+    single statement = { id, values, rows };
 
-    return error_of(caller,
-                    take_turns(caller, sf_statements[id].kind, run_single, &statement));
+    return error_of(caller, take_turns(caller, sf_statements[id].kind, run_single, &statement));
 }
 
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
                            const char *const *values, sf_rows **rows)
 {
-    single statement = {id, values, rows};
+    single statement = { id, values, rows };
 
     transaction->result = run_single(transaction, &statement);
     return error_of(transaction->caller, transaction->result);
@@ -418,11 +419,11 @@ typedef struct {
 /* BEGIN, COMMIT or ROLLBACK. */
 static sf_db_result control(const sf_transaction *on, const char *command)
 {
-    static const sf_statement transaction_control = {"a transaction", SF_WRITE, NULL, 0, NULL};
-    const call c = {.caller = on->caller,
-                    .dbd = on->dbd,
-                    .statement = &transaction_control,
-                    .id = SF_STATEMENT_COUNT};
+    static const sf_statement transaction_control = { "a transaction", SF_WRITE, NULL, 0, NULL };
+    const call c = { .caller = on->caller,
+                     .dbd = on->dbd,
+                     .statement = &transaction_control,
+                     .id = SF_STATEMENT_COUNT };
     int rows;
 
     return apr_dbd_query(on->dbd->driver, on->dbd->handle, &rows, command) == 0
@@ -452,7 +453,7 @@ static sf_db_result run_several(sf_transaction *on, void *work)
 
 const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void *data)
 {
-    several transaction = {steps, data, NULL};
+    several transaction = { steps, data, NULL };
     const sf_db_result result = take_turns(caller, SF_WRITE, run_several, &transaction);
 
     return result == SF_DB_OK ? transaction.error : error_of(caller, result);
@@ -504,8 +505,8 @@ int sf_db_post_config(void)
 void sf_db_child_init(apr_pool_t *pool, server_rec *s)
 {
     for (s = sf_next_database(s); s; s = sf_next_database(s->next)) {
-        static const char *const none[] = {NULL};
-        const sf_caller caller = {pool, s, NULL};
+        static const char *const none[] = { NULL };
+        const sf_caller caller = { pool, s, NULL };
         sf_rows *rows;
 
         sf_db_run(&caller, SF_STATEMENT_SESSION_BEGIN, none, &rows);

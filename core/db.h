@@ -21,8 +21,8 @@ typedef struct sf_rows sf_rows;
  * was lost; any statement is repeated if PostgreSQL says that it did not run (deadlock, serialization
  * failure, forgotten plan). Everything else has been logged, and the database's text goes nowhere
  * else. */
-const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id,
-                          const char *const *values, sf_rows **rows);
+const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                          sf_rows **rows);
 
 /* Several statements that count together or not at all. */
 typedef struct sf_transaction sf_transaction;

@@ -35,24 +35,24 @@ static const struct {
     const char *prefix;
     sf_db_result result;
 } meanings[] = {
-    {"0A000", SF_DB_FORGOTTEN},      /* "cached plan must not change result type" */
-    {"26000", SF_DB_FORGOTTEN},      /* invalid_sql_statement_name */
-    {"42P05", SF_DB_FORGOTTEN},      /* duplicate_prepared_statement */
-    {"40001", SF_DB_NOT_RUN},        /* serialization_failure */
-    {"40P01", SF_DB_NOT_RUN},        /* deadlock_detected */
-    {"23503", SF_DB_PARENT_MISSING}, /* foreign_key_violation */
-    {"3F000", SF_DB_NO_SCHEMA},      /* invalid_schema_name */
-    {"42P01", SF_DB_NO_SCHEMA},      /* undefined_table */
-    {"42703", SF_DB_NO_SCHEMA},      /* undefined_column */
-    {"42883", SF_DB_NO_SCHEMA},      /* undefined_function */
-    {"42501", SF_DB_NO_SCHEMA},      /* insufficient_privilege */
-    {"25006", SF_DB_UNAVAILABLE},    /* read_only_sql_transaction: a standby */
-    {"25P03", SF_DB_CONNECTION_LOST}, /* idle_in_transaction_session_timeout */
-    {"57014", SF_DB_UNAVAILABLE},    /* query_canceled: statement_timeout */
-    {"55P03", SF_DB_UNAVAILABLE},    /* lock_not_available */
-    {"08", SF_DB_CONNECTION_LOST},   /* connection exceptions */
-    {"57P", SF_DB_CONNECTION_LOST},  /* shutdown, crash, not yet started */
-    {"53", SF_DB_UNAVAILABLE},       /* disk full, out of memory, too many connections */
+    { "0A000", SF_DB_FORGOTTEN },       /* "cached plan must not change result type" */
+    { "26000", SF_DB_FORGOTTEN },       /* invalid_sql_statement_name */
+    { "42P05", SF_DB_FORGOTTEN },       /* duplicate_prepared_statement */
+    { "40001", SF_DB_NOT_RUN },         /* serialization_failure */
+    { "40P01", SF_DB_NOT_RUN },         /* deadlock_detected */
+    { "23503", SF_DB_PARENT_MISSING },  /* foreign_key_violation */
+    { "3F000", SF_DB_NO_SCHEMA },       /* invalid_schema_name */
+    { "42P01", SF_DB_NO_SCHEMA },       /* undefined_table */
+    { "42703", SF_DB_NO_SCHEMA },       /* undefined_column */
+    { "42883", SF_DB_NO_SCHEMA },       /* undefined_function */
+    { "42501", SF_DB_NO_SCHEMA },       /* insufficient_privilege */
+    { "25006", SF_DB_UNAVAILABLE },     /* read_only_sql_transaction: a standby */
+    { "25P03", SF_DB_CONNECTION_LOST }, /* idle_in_transaction_session_timeout */
+    { "57014", SF_DB_UNAVAILABLE },     /* query_canceled: statement_timeout */
+    { "55P03", SF_DB_UNAVAILABLE },     /* lock_not_available */
+    { "08", SF_DB_CONNECTION_LOST },    /* connection exceptions */
+    { "57P", SF_DB_CONNECTION_LOST },   /* shutdown, crash, not yet started */
+    { "53", SF_DB_UNAVAILABLE },        /* disk full, out of memory, too many connections */
 };
 
 sf_db_result sf_db_result_of(const char *sqlstate)

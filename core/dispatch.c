@@ -87,8 +87,8 @@ static const sf_error *answer_options(sf_request *request, const char *allowed)
 static const sf_error *route(sf_request *request, const char *path, const sf_route *routes)
 {
     apr_pool_t *pool = request->r->pool;
-    const char *parts[SF_PATH_SIDS] = {NULL};
-    apr_size_t lengths[SF_PATH_SIDS] = {0};
+    const char *parts[SF_PATH_SIDS] = { NULL };
+    apr_size_t lengths[SF_PATH_SIDS] = { 0 };
     const char *allowed = NULL;
 
     for (; routes->pattern; routes++) {

@@ -9,7 +9,8 @@ typedef struct sf_route {
     int method;          /* M_GET, which is HEAD too, M_POST, M_DELETE */
     const char *pattern; /* below the version; {ZS} matches a Service's SID or UniqueName, any other
                             {XX} a SID of that kind */
-    const sf_error *(*answer)(sf_request *request); /* answers and returns NULL, or returns an error */
+    const sf_error *(*answer)(
+        sf_request *request); /* answers and returns NULL, or returns an error */
 } sf_route;
 
 /* Answers a request with one of `routes`, which end with a NULL pattern. Stages: an authenticated

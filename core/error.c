@@ -16,23 +16,22 @@ static const struct {
     int status;
     const char *message;
 } generic[] = {
-    {HTTP_BAD_REQUEST, "The request is malformed"},
-    {HTTP_UNAUTHORIZED, "Authenticate"},
-    {HTTP_FORBIDDEN, "Access is forbidden"},
-    {HTTP_NOT_FOUND, "The requested resource was not found"},
-    {HTTP_METHOD_NOT_ALLOWED, "Method not allowed"},
-    {HTTP_REQUEST_TIME_OUT, "The request was not received in time"},
-    {HTTP_REQUEST_ENTITY_TOO_LARGE, "The request body is too large"},
-    {HTTP_REQUEST_URI_TOO_LARGE, "The URL is too long"},
-    {HTTP_UNSUPPORTED_MEDIA_TYPE,
-     "The content type must be application/x-www-form-urlencoded"},
-    {HTTP_INTERNAL_SERVER_ERROR, "An internal error occurred"},
-    {HTTP_SERVICE_UNAVAILABLE, "The service is temporarily unavailable"},
+    { HTTP_BAD_REQUEST, "The request is malformed" },
+    { HTTP_UNAUTHORIZED, "Authenticate" },
+    { HTTP_FORBIDDEN, "Access is forbidden" },
+    { HTTP_NOT_FOUND, "The requested resource was not found" },
+    { HTTP_METHOD_NOT_ALLOWED, "Method not allowed" },
+    { HTTP_REQUEST_TIME_OUT, "The request was not received in time" },
+    { HTTP_REQUEST_ENTITY_TOO_LARGE, "The request body is too large" },
+    { HTTP_REQUEST_URI_TOO_LARGE, "The URL is too long" },
+    { HTTP_UNSUPPORTED_MEDIA_TYPE, "The content type must be application/x-www-form-urlencoded" },
+    { HTTP_INTERNAL_SERVER_ERROR, "An internal error occurred" },
+    { HTTP_SERVICE_UNAVAILABLE, "The service is temporarily unavailable" },
 };
 
-const int sf_error_statuses[] = {400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413,
-                                 414, 415, 416, 417, 421, 422, 423, 424, 426, 428, 429, 431,
-                                 451, 500, 501, 502, 503, 504, 505, 506, 507, 508, 510, 511, 0};
+const int sf_error_statuses[] = { 400, 401, 403, 404, 405, 406, 408, 409, 410, 411, 412, 413, 414,
+                                  415, 416, 417, 421, 422, 423, 424, 426, 428, 429, 431, 451, 500,
+                                  501, 502, 503, 504, 505, 506, 507, 508, 510, 511, 0 };
 
 static int code_of(int status)
 {
@@ -96,8 +95,7 @@ const sf_error *sf_error_method(apr_pool_t *pool, const char *allow)
     return error;
 }
 
-const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool,
-                                      const char *details)
+const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool, const char *details)
 {
     sf_error *copy = apr_pmemdup(pool, error, sizeof(*error));
 

@@ -27,8 +27,7 @@ const sf_error *sf_error_not_found(apr_pool_t *pool, const char *path);
 const sf_error *sf_error_method(apr_pool_t *pool, const char *allow);
 
 /* The error with details for the client, JSON text (or NULL for none). */
-const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool,
-                                      const char *details);
+const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool, const char *details);
 
 /* The body: {"code":…,"message":…,"more_info":…,"status":…}, and "details" where
  * there are any; its length goes to `length`. */

@@ -70,8 +70,7 @@ static apr_status_t replace_body(ap_filter_t *filter, apr_bucket_brigade *origin
 
 void sf_http_errors_register(void)
 {
-    error_filter
-        = ap_register_output_filter(FILTER_NAME, replace_body, NULL, AP_FTYPE_CONTENT_SET);
+    error_filter = ap_register_output_filter(FILTER_NAME, replace_body, NULL, AP_FTYPE_CONTENT_SET);
 }
 
 void sf_http_errors_insert(request_rec *r)

@@ -13,8 +13,7 @@ void sf_log(const sf_caller *caller, int level, const char *number, const char *
     va_list arguments;
     const char *text;
 
-    if (!(caller->r ? APLOG_R_IS_LEVEL(caller->r, level)
-                    : APLOG_IS_LEVEL(caller->server, level))) {
+    if (!(caller->r ? APLOG_R_IS_LEVEL(caller->r, level) : APLOG_IS_LEVEL(caller->server, level))) {
         return;
     }
     va_start(arguments, format);

@@ -62,9 +62,8 @@ static const sf_error *conclude(sf_request *request, const sf_error *error, sf_r
                                 const sf_outcome *outcomes)
 {
     if (error) {
-        return error->status == HTTP_NOT_FOUND
-                   ? sf_error_not_found(request->r->pool, request->path)
-                   : error;
+        return error->status == HTTP_NOT_FOUND ? sf_error_not_found(request->r->pool, request->path)
+                                               : error;
     }
     request->credential_checked = 1;
     return error_of(request, rows, outcomes);
@@ -74,7 +73,7 @@ const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int co
                                  const char *const *values, const sf_outcome *outcomes,
                                  sf_rows **rows)
 {
-    const sf_caller caller = {request->r->pool, request->r->server, request->r};
+    const sf_caller caller = { request->r->pool, request->r->server, request->r };
     const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
 
     const sf_error *error;

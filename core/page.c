@@ -128,10 +128,10 @@ static const sf_error *read_token(const sf_request *request, sf_page *page)
 
 const sf_error *sf_page_read(const sf_request *request, sf_page *page)
 {
-    static const sf_param params[] = {{"PageSize", SF_TEXT, .maximum = 255},
-                                      {"Page", SF_TEXT, .maximum = 255},
-                                      {"PageToken", SF_TEXT, .maximum = 255},
-                                      {.name = NULL}};
+    static const sf_param params[] = { { "PageSize", SF_TEXT, .maximum = 255 },
+                                       { "Page", SF_TEXT, .maximum = 255 },
+                                       { "PageToken", SF_TEXT, .maximum = 255 },
+                                       { .name = NULL } };
     const char *values[3];
     const sf_error *error = sf_params_read(request, params, values);
 

@@ -7,10 +7,10 @@
 #include "core/request.h"
 
 typedef struct {
-    int size;               /* PageSize, 1 to 1000 */
-    int number;             /* Page, which only the client cares about */
-    const char *token;      /* PageToken as sent, or NULL */
-    char direction;         /* SF_PAGE_FROM or SF_PAGE_BEFORE */
+    int size;          /* PageSize, 1 to 1000 */
+    int number;        /* Page, which only the client cares about */
+    const char *token; /* PageToken as sent, or NULL */
+    char direction;    /* SF_PAGE_FROM or SF_PAGE_BEFORE */
     char row[SF_SID_DIGITS + 1];
 } sf_page;
 
@@ -23,9 +23,9 @@ const sf_error *sf_page_read(const sf_request *request, sf_page *page);
 
 /* What a token is bound to. */
 typedef struct {
-    const unsigned char *key;    /* SF_DB_KEY_BYTES of it */
-    const char *account;         /* the account's uuid */
-    const char *list;            /* the list's path */
+    const unsigned char *key; /* SF_DB_KEY_BYTES of it */
+    const char *account;      /* the account's uuid */
+    const char *list;         /* the list's path */
 } sf_page_scope;
 
 /* Whether the token was made by this database for this scope, compared in constant time. */

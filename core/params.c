@@ -237,7 +237,7 @@ static const sf_error *read_form(const reading *in, char **text)
 const sf_error *sf_params_read(const sf_request *request, const sf_param *params,
                                const char **values)
 {
-    reading in = {request, params, values, {NULL}};
+    reading in = { request, params, values, { NULL } };
     const sf_error *error = NULL;
     char *text = NULL;
     int i;

@@ -12,8 +12,8 @@ typedef enum {
     SF_UNIQUE_NAME, /* as sf_unique_name_is_valid() has it, up to `maximum` characters */
     SF_FLAG,        /* true or false in any case; handed on as "t" or "f" */
     SF_SID,         /* a SID; handed on as its digits */
-    SF_SIDS,        /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
-    SF_LABEL        /* part of a host name, up to `maximum` characters */
+    SF_SIDS, /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
+    SF_LABEL /* part of a host name, up to `maximum` characters */
 } sf_param_kind;
 
 typedef struct {

@@ -146,8 +146,7 @@ static void set_link(sf_record *record, const sf_property *property, char *end)
     apr_size_t suffix = strlen(property->detail);
 
     memcpy(end, property->detail, suffix + 1);
-    set_text(record->links, property->name, record->url,
-             (apr_size_t)(end - record->url) + suffix);
+    set_text(record->links, property->name, record->url, (apr_size_t)(end - record->url) + suffix);
     *end = '\0';
 }
 
@@ -177,8 +176,8 @@ sf_record *sf_record_make(const sf_request *request, const sf_resource *resource
     record->request = request;
     record->resource = resource;
     record->object = sf_json_object(pool);
-    record->url = apr_palloc(pool, base + sf_record_path_room(resource->pattern)
-                                       + longest_link(resource));
+    record->url
+        = apr_palloc(pool, base + sf_record_path_room(resource->pattern) + longest_link(resource));
     memcpy(record->url, base_url, base);
     record->url_path = record->url + base;
     return record;
@@ -194,8 +193,7 @@ const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t
         const sf_property *property = &resource->properties[i];
 
         if (property->kind == SF_AS_URL) {
-            set_text(record->object, property->name, record->url,
-                     (apr_size_t)(end - record->url));
+            set_text(record->object, property->name, record->url, (apr_size_t)(end - record->url));
         }
         else if (property->kind == SF_AS_LINK) {
             if (!record->links) {

@@ -97,19 +97,18 @@ static void look_for_newest(listing *list)
 
 static json_object *page_url(const listing *list, int number, const char *token)
 {
-    return json_object_new_string(
-        apr_psprintf(list->request->r->pool, "%s?PageSize=%d&Page=%d%s%s", list->url,
-                     list->page->size, number, token ? "&PageToken=" : "", token ? token : ""));
+    return json_object_new_string(apr_psprintf(list->request->r->pool, "%s?PageSize=%d&Page=%d%s%s",
+                                               list->url, list->page->size, number,
+                                               token ? "&PageToken=" : "", token ? token : ""));
 }
 
 /* NULL, JSON's null, at the end of the list. */
 static json_object *next_page(const listing *list)
 {
-    return list->more
-               ? page_url(list, list->page->number + 1,
-                          sf_page_token(list->request->r->pool, SF_PAGE_FROM,
-                                        key_of(list, list->count), list->scope))
-               : NULL;
+    return list->more ? page_url(list, list->page->number + 1,
+                                 sf_page_token(list->request->r->pool, SF_PAGE_FROM,
+                                               key_of(list, list->count), list->scope))
+                      : NULL;
 }
 
 /* NULL at its beginning. What an empty page began at is gone, but its place is known. */
@@ -159,8 +158,8 @@ void sf_reply_list(const sf_request *request, const sf_resource *resource, sf_ro
                    const sf_page *page, const sf_page_scope *scope)
 {
     request_rec *r = request->r;
-    listing list = {.request = request, .resource = resource, .rows = rows, .page = page,
-                    .scope = scope};
+    listing list
+        = { .request = request, .resource = resource, .rows = rows, .page = page, .scope = scope };
     apr_size_t length;
     const char *meta;
 

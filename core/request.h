@@ -13,19 +13,19 @@ struct sf_route;
 
 typedef struct sf_request {
     request_rec *r;
-    int claimed;             /* translate_name found no Alias, RewriteRule or ProxyPass for it */
-    const char *prefix;      /* what stands before /Services in the path, as "/v1" */
-    const char *path;        /* the rest of it, percent-encoded: fit for messages */
+    int claimed;        /* translate_name found no Alias, RewriteRule or ProxyPass for it */
+    const char *prefix; /* what stands before /Services in the path, as "/v1" */
+    const char *path;   /* the rest of it, percent-encoded: fit for messages */
 
-    const char *credential;  /* the SID in r->user, or NULL */
-    const char *generation;  /* of the secret that was checked, or NULL where httpd did it */
-    int credential_checked;  /* by a statement of this request */
+    const char *credential; /* the SID in r->user, or NULL */
+    const char *generation; /* of the secret that was checked, or NULL where httpd did it */
+    int credential_checked; /* by a statement of this request */
 
     const char *unique_name; /* the Service's, where it is not named by its SID */
     int sids;                /* how many the path has, the Service's included */
     char sid[SF_PATH_SIDS][SF_SID_DIGITS + 1];
 
-    const sf_error *error;   /* what a hook before the handler found */
+    const sf_error *error; /* what a hook before the handler found */
 } sf_request;
 
 /* The request's record, made at the first call. */

@@ -31,11 +31,10 @@ static int count_of(const sf_param *params)
 }
 
 const sf_error *sf_resource_answer(sf_request *request, int status, const sf_resource *resource,
-                                  sf_statement_id id, int count, const char *const *values)
+                                   sf_statement_id id, int count, const char *const *values)
 {
     sf_rows *rows;
-    const sf_error *error
-        = sf_operation_run(request, id, count, values, resource->outcomes, &rows);
+    const sf_error *error = sf_operation_run(request, id, count, values, resource->outcomes, &rows);
 
     if (!error) {
         sf_reply_record(request, status, resource, rows);
@@ -89,7 +88,8 @@ static const char *list_path(const sf_request *request, const sf_resource *resou
 {
     apr_pool_t *pool = request->r->pool;
     const char *own = strrchr(resource->pattern, '/');
-    const char *pattern = apr_pstrmemdup(pool, resource->pattern, (apr_size_t)(own - resource->pattern));
+    const char *pattern
+        = apr_pstrmemdup(pool, resource->pattern, (apr_size_t)(own - resource->pattern));
     char *path = apr_palloc(pool, sf_record_path_room(pattern));
 
     sf_record_path(path, pattern, resource, rows, 0);
@@ -107,8 +107,8 @@ const sf_error *sf_resource_list(sf_request *request, const sf_resource *resourc
 
     if (!error) {
         const int from = page.direction == SF_PAGE_FROM;
-        const char *values[] = {from ? page.row : "ffffffffffffffffffffffffffffffff",
-                                from ? NULL : page.row, apr_itoa(pool, page.size)};
+        const char *values[] = { from ? page.row : "ffffffffffffffffffffffffffffffff",
+                                 from ? NULL : page.row, apr_itoa(pool, page.size) };
 
         error = sf_operation_run(request, id, 3, values, resource->outcomes, &rows);
     }

@@ -12,7 +12,7 @@
 #define SF_COLUMN(property) ((property) + 1)
 
 typedef enum {
-    SF_AS_SID,  /* a uuid; `detail` is the SID's prefix */
+    SF_AS_SID, /* a uuid; `detail` is the SID's prefix */
     SF_AS_TEXT,
     SF_AS_FLAG, /* PostgreSQL's t or f */
     SF_AS_DATE, /* seconds since 1970 */

@@ -49,7 +49,7 @@ static const sf_error *bad(const upload *upload, const char *why)
 static const sf_error *no_file(const upload *upload, apr_status_t rv)
 {
     request_rec *r = upload->request->r;
-    const sf_caller caller = {r->pool, r->server, r};
+    const sf_caller caller = { r->pool, r->server, r };
 
     sf_log(&caller, APLOG_ERR, "SF0008", "a temporary file fails: %pm", &rv);
     return sf_error_of_status(r->pool, HTTP_SERVICE_UNAVAILABLE);
@@ -148,7 +148,7 @@ static int end(void *data)
     return 1;
 }
 
-static const sf_multipart_sink sink = {begin, bytes, end};
+static const sf_multipart_sink sink = { begin, bytes, end };
 
 
 /* The body --------------------------------------------------------------------------------------- */
@@ -229,7 +229,7 @@ static const sf_error *check_path(const upload *upload, const char **value)
 
 static const sf_error *check_visibility(const upload *upload, const char **value)
 {
-    static const char *const visibilities[] = {"public", "protected", "private"};
+    static const char *const visibilities[] = { "public", "protected", "private" };
     size_t i;
 
     if (upload->visibility.length == 0) {
@@ -267,7 +267,7 @@ static const sf_error *add_chunks(sf_transaction *transaction, upload *upload)
     for (i = 1; i < sf_spool_chunks(upload->content) && !error; i++) {
         sf_rows *rows;
         const char *chunk = sf_spool_chunk(upload->content, i, scratch);
-        const char *values[] = {service, upload->content->sha256, apr_itoa(scratch, i), chunk};
+        const char *values[] = { service, upload->content->sha256, apr_itoa(scratch, i), chunk };
 
         error = chunk ? sf_db_step(transaction, SF_STATEMENT_CONTENT_CHUNK_ADD, values, &rows)
                       : no_file(upload, APR_EGENERAL);
@@ -282,9 +282,9 @@ static const sf_error *store(sf_transaction *transaction, void *data)
     const version *version = data;
     upload *upload = version->upload;
     apr_pool_t *pool = upload->request->r->pool;
-    const char *values[] = {version->path, version->visibility, upload->content->sha256,
-                            apr_off_t_toa(pool, upload->content->size),
-                            sf_spool_chunk(upload->content, 0, pool)};
+    const char *values[]
+        = { version->path, version->visibility, upload->content->sha256,
+            apr_off_t_toa(pool, upload->content->size), sf_spool_chunk(upload->content, 0, pool) };
     const sf_error *error;
     const char *fresh;
 
@@ -303,8 +303,8 @@ static const sf_error *store(sf_transaction *transaction, void *data)
 static const sf_error *make_version(upload *upload)
 {
     const sf_caller caller
-        = {upload->request->r->pool, upload->request->r->server, upload->request->r};
-    version version = {upload, NULL, NULL};
+        = { upload->request->r->pool, upload->request->r->server, upload->request->r };
+    version version = { upload, NULL, NULL };
     const sf_error *error = check_path(upload, &version.path);
     apr_status_t rv;
 
@@ -322,8 +322,7 @@ static const sf_error *make_version(upload *upload)
 const sf_error *sf_upload(sf_request *request, const sf_upload_kind *kind)
 {
     upload *upload = apr_pcalloc(request->r->pool, sizeof(*upload));
-    const sf_error *error
-        = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &upload->rows);
+    const sf_error *error = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &upload->rows);
 
     if (error) {
         request->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not waited for */

@@ -62,9 +62,8 @@ int sf_utf8_is_whole(const sf_utf8 *check)
 
 int sf_utf8_length(const char *text)
 {
-    sf_utf8 check = {0};
+    sf_utf8 check = { 0 };
 
-    return sf_utf8_feed(&check, text, strlen(text)) && sf_utf8_is_whole(&check)
-               ? (int)check.length
-               : -1;
+    return sf_utf8_feed(&check, text, strlen(text)) && sf_utf8_is_whole(&check) ? (int)check.length
+                                                                                : -1;
 }

@@ -6,8 +6,8 @@
 
 /* A check that goes on from one piece of a text to the next; begins as {0}. */
 typedef struct {
-    int follow;         /* continuation bytes still to come */
-    unsigned char low;  /* what the next of them may be */
+    int follow;        /* continuation bytes still to come */
+    unsigned char low; /* what the next of them may be */
     unsigned char high;
     size_t length; /* characters begun so far */
 } sf_utf8;

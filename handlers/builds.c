@@ -9,45 +9,45 @@
 #include <string.h>
 
 static const sf_property properties[] = {
-    {"sid", SF_AS_SID, "ZB"},
-    {"account_sid", SF_AS_SID, "AC"},
-    {"service_sid", SF_AS_SID, "ZS"},
-    {"status", SF_AS_TEXT, NULL},
-    {"asset_versions", SF_AS_JSON, NULL},
-    {"function_versions", SF_AS_JSON, NULL},
-    {"dependencies", SF_AS_JSON, NULL},
-    {"runtime", SF_AS_TEXT, NULL},
-    {"failure_reason", SF_AS_TEXT, NULL},
-    {"date_created", SF_AS_DATE, NULL},
-    {"date_updated", SF_AS_DATE, NULL},
-    {"url", SF_AS_URL, NULL},
-    {"build_status", SF_AS_LINK, "/Status"},
-    {.name = NULL},
+    { "sid", SF_AS_SID, "ZB" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "status", SF_AS_TEXT, NULL },
+    { "asset_versions", SF_AS_JSON, NULL },
+    { "function_versions", SF_AS_JSON, NULL },
+    { "dependencies", SF_AS_JSON, NULL },
+    { "runtime", SF_AS_TEXT, NULL },
+    { "failure_reason", SF_AS_TEXT, NULL },
+    { "date_created", SF_AS_DATE, NULL },
+    { "date_updated", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { "build_status", SF_AS_LINK, "/Status" },
+    { .name = NULL },
 };
 
 static const sf_outcome outcomes[] = {
-    {"unknown_version", HTTP_BAD_REQUEST,
-     "Some FunctionVersions are not Versions of Functions in this Service.", .details = 0},
-    {"same_path", HTTP_BAD_REQUEST, "Two Versions in a Build must not have the same Path.",
-     .details = 0},
-    {"active", HTTP_CONFLICT, "Cannot delete Build because it's part of an active Deployment.",
-     .details = 1},
-    {.name = NULL},
+    { "unknown_version", HTTP_BAD_REQUEST,
+      "Some FunctionVersions are not Versions of Functions in this Service.", .details = 0 },
+    { "same_path", HTTP_BAD_REQUEST, "Two Versions in a Build must not have the same Path.",
+      .details = 0 },
+    { "active", HTTP_CONFLICT, "Cannot delete Build because it's part of an active Deployment.",
+      .details = 1 },
+    { .name = NULL },
 };
 
-static const sf_resource builds = {"builds", "/Services/{ZS}/Builds/{ZB}", properties, outcomes};
+static const sf_resource builds = { "builds", "/Services/{ZS}/Builds/{ZB}", properties, outcomes };
 
 static const sf_property status_properties[] = {
-    {"sid", SF_AS_SID, "ZB"},
-    {"account_sid", SF_AS_SID, "AC"},
-    {"service_sid", SF_AS_SID, "ZS"},
-    {"status", SF_AS_TEXT, NULL},
-    {"url", SF_AS_URL, NULL},
-    {.name = NULL},
+    { "sid", SF_AS_SID, "ZB" }, /* the Build's own */
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "status", SF_AS_TEXT, NULL },
+    { "url", SF_AS_URL, NULL },
+    { .name = NULL },
 };
 
 static const sf_resource build_status
-    = {NULL, "/Services/{ZS}/Builds/{ZB}/Status", status_properties, NULL};
+    = { NULL, "/Services/{ZS}/Builds/{ZB}/Status", status_properties, NULL };
 
 
 /* Dependencies ----------------------------------------------------------------------------------- */
@@ -157,11 +157,11 @@ static const sf_error *bad(const sf_request *request, const char *why)
 const sf_error *sf_build_create(sf_request *request)
 {
     static const sf_param params[] = {
-        {"FunctionVersions", SF_SIDS, .prefix = "ZN"},
-        {"Runtime", SF_TEXT, .maximum = 64},
-        {"Dependencies", SF_TEXT, .maximum = 100000},
-        {"AssetVersions", SF_SIDS, .prefix = "ZN"},
-        {.name = NULL},
+        { "FunctionVersions", SF_SIDS, .prefix = "ZN" },
+        { "Runtime", SF_TEXT, .maximum = 64 },
+        { "Dependencies", SF_TEXT, .maximum = 100000 },
+        { "AssetVersions", SF_SIDS, .prefix = "ZN" },
+        { .name = NULL },
     };
     const char *values[4];
     const sf_error *error = sf_params_read(request, params, values);
@@ -173,7 +173,8 @@ const sf_error *sf_build_create(sf_request *request)
         return bad(request, "Some AssetVersions are not Versions of Assets in this Service.");
     }
     if (!values[0]) {
-        return bad(request, "At least one Function Version or Asset Version is required for Build.");
+        return bad(request,
+                   "At least one Function Version or Asset Version is required for Build.");
     }
     values[1] = read_runtime(request, values[1]);
     if (!values[1]) {
@@ -183,8 +184,8 @@ const sf_error *sf_build_create(sf_request *request)
     if (!values[2]) {
         return bad(request, "Dependencies must be a JSON array of objects with name and version");
     }
-    error = sf_resource_answer(request, HTTP_CREATED, &builds, SF_STATEMENT_BUILD_CREATE, 3,
-                               values);
+    error
+        = sf_resource_answer(request, HTTP_CREATED, &builds, SF_STATEMENT_BUILD_CREATE, 3, values);
     if (!error) {
         sf_build_worker_wake();
     }

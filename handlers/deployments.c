@@ -3,37 +3,37 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    {"sid", SF_AS_SID, "ZD"},
-    {"account_sid", SF_AS_SID, "AC"},
-    {"service_sid", SF_AS_SID, "ZS"},
-    {"environment_sid", SF_AS_SID, "ZE"},
-    {"build_sid", SF_AS_SID, "ZB"},
-    {"date_created", SF_AS_DATE, NULL},
-    {"date_updated", SF_AS_DATE, NULL},
-    {"url", SF_AS_URL, NULL},
-    {.name = NULL},
+    { "sid", SF_AS_SID, "ZD" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "environment_sid", SF_AS_SID, "ZE" },
+    { "build_sid", SF_AS_SID, "ZB" },
+    { "date_created", SF_AS_DATE, NULL },
+    { "date_updated", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { .name = NULL },
 };
 
 /* The column behind those of the resource. */
 #define DETAILS 8
 
 static const sf_outcome outcomes[] = {
-    {"unknown_build", HTTP_BAD_REQUEST, "BuildSid is not a Build in this Service.", .details = 0},
-    {"not_completed", HTTP_BAD_REQUEST, "Only a completed Build can be deployed.", .details = 0},
-    {"incomplete", HTTP_BAD_REQUEST,
-     "Cannot deploy Build because some of its Versions have been deleted.", .details = DETAILS},
-    {"unchanged", HTTP_CONFLICT, "Environment already has requested deployment", .details = 0},
-    {.name = NULL},
+    { "unknown_build", HTTP_BAD_REQUEST, "BuildSid is not a Build in this Service.", .details = 0 },
+    { "not_completed", HTTP_BAD_REQUEST, "Only a completed Build can be deployed.", .details = 0 },
+    { "incomplete", HTTP_BAD_REQUEST,
+      "Cannot deploy Build because some of its Versions have been deleted.", .details = DETAILS },
+    { "unchanged", HTTP_CONFLICT, "Environment already has requested deployment", .details = 0 },
+    { .name = NULL },
 };
 
-static const sf_resource deployments = {
-    "deployments", "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", properties, outcomes};
+static const sf_resource deployments
+    = { "deployments", "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", properties, outcomes };
 
 const sf_error *sf_deployment_create(sf_request *request)
 {
     static const sf_param params[] = {
-        {"BuildSid", SF_SID, .prefix = "ZB"}, /* without it, nothing is deployed any more */
-        {.name = NULL},
+        { "BuildSid", SF_SID, .prefix = "ZB" }, /* without it, nothing is deployed any more */
+        { .name = NULL },
     };
 
     return sf_resource_create(request, &deployments, SF_STATEMENT_DEPLOYMENT_CREATE, params);

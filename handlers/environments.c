@@ -3,37 +3,37 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    {"sid", SF_AS_SID, "ZE"},
-    {"account_sid", SF_AS_SID, "AC"},
-    {"service_sid", SF_AS_SID, "ZS"},
-    {"build_sid", SF_AS_SID, "ZB"},
-    {"unique_name", SF_AS_TEXT, NULL},
-    {"domain_suffix", SF_AS_TEXT, NULL},
-    {"domain_name", SF_AS_HOST, NULL},
-    {"date_created", SF_AS_DATE, NULL},
-    {"date_updated", SF_AS_DATE, NULL},
-    {"url", SF_AS_URL, NULL},
-    {"variables", SF_AS_LINK, "/Variables"},
-    {"deployments", SF_AS_LINK, "/Deployments"},
-    {"logs", SF_AS_LINK, "/Logs"},
-    {.name = NULL},
+    { "sid", SF_AS_SID, "ZE" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "build_sid", SF_AS_SID, "ZB" },
+    { "unique_name", SF_AS_TEXT, NULL },
+    { "domain_suffix", SF_AS_TEXT, NULL },
+    { "domain_name", SF_AS_HOST, NULL },
+    { "date_created", SF_AS_DATE, NULL },
+    { "date_updated", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { "variables", SF_AS_LINK, "/Variables" },
+    { "deployments", SF_AS_LINK, "/Deployments" },
+    { "logs", SF_AS_LINK, "/Logs" },
+    { .name = NULL },
 };
 
 static const sf_outcome outcomes[] = {
-    {"conflict", HTTP_CONFLICT,
-     "Environment with this UniqueName or DomainSuffix already exists.", .details = 0},
-    {.name = NULL},
+    { "conflict", HTTP_CONFLICT, "Environment with this UniqueName or DomainSuffix already exists.",
+      .details = 0 },
+    { .name = NULL },
 };
 
 static const sf_resource environments
-    = {"environments", "/Services/{ZS}/Environments/{ZE}", properties, outcomes};
+    = { "environments", "/Services/{ZS}/Environments/{ZE}", properties, outcomes };
 
 const sf_error *sf_environment_create(sf_request *request)
 {
     static const sf_param params[] = {
-        {"UniqueName", SF_TEXT, .maximum = 100, .required = 1},
-        {"DomainSuffix", SF_LABEL, .maximum = 16},
-        {.name = NULL},
+        { "UniqueName", SF_TEXT, .maximum = 100, .required = 1 },
+        { "DomainSuffix", SF_LABEL, .maximum = 16 },
+        { .name = NULL },
     };
 
     return sf_resource_create(request, &environments, SF_STATEMENT_ENVIRONMENT_CREATE, params);

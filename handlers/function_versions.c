@@ -5,37 +5,37 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    {"sid", SF_AS_SID, "ZN"},
-    {"account_sid", SF_AS_SID, "AC"},
-    {"service_sid", SF_AS_SID, "ZS"},
-    {"function_sid", SF_AS_SID, "ZH"},
-    {"path", SF_AS_TEXT, NULL},
-    {"visibility", SF_AS_TEXT, NULL},
-    {"date_created", SF_AS_DATE, NULL},
-    {"url", SF_AS_URL, NULL},
-    {"function_version_content", SF_AS_LINK, "/Content"},
-    {.name = NULL},
+    { "sid", SF_AS_SID, "ZN" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "function_sid", SF_AS_SID, "ZH" },
+    { "path", SF_AS_TEXT, NULL },
+    { "visibility", SF_AS_TEXT, NULL },
+    { "date_created", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { "function_version_content", SF_AS_LINK, "/Content" },
+    { .name = NULL },
 };
 
-static const sf_resource function_versions = {
-    "function_versions", "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}", properties, NULL};
+static const sf_resource function_versions
+    = { "function_versions", "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}", properties, NULL };
 
 /* The column behind those of the resource: whether the content is new to the Service. */
 #define FRESH 8
 
 /* The source as a JSON string, which is why it must be UTF-8. */
 static const sf_property content_properties[] = {
-    {"sid", SF_AS_SID, "ZN"},
-    {"account_sid", SF_AS_SID, "AC"},
-    {"service_sid", SF_AS_SID, "ZS"},
-    {"function_sid", SF_AS_SID, "ZH"},
-    {"content", SF_AS_TEXT, NULL},
-    {"url", SF_AS_URL, NULL},
-    {.name = NULL},
+    { "sid", SF_AS_SID, "ZN" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "function_sid", SF_AS_SID, "ZH" },
+    { "content", SF_AS_TEXT, NULL },
+    { "url", SF_AS_URL, NULL },
+    { .name = NULL },
 };
 
-static const sf_resource content = {
-    NULL, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content", content_properties, NULL};
+static const sf_resource content
+    = { NULL, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content", content_properties, NULL };
 
 const sf_error *sf_function_version_create(sf_request *request)
 {

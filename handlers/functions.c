@@ -3,30 +3,30 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    {"sid", SF_AS_SID, "ZH"},
-    {"account_sid", SF_AS_SID, "AC"},
-    {"service_sid", SF_AS_SID, "ZS"},
-    {"friendly_name", SF_AS_TEXT, NULL},
-    {"date_created", SF_AS_DATE, NULL},
-    {"date_updated", SF_AS_DATE, NULL},
-    {"url", SF_AS_URL, NULL},
-    {"function_versions", SF_AS_LINK, "/Versions"},
-    {.name = NULL},
+    { "sid", SF_AS_SID, "ZH" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "friendly_name", SF_AS_TEXT, NULL },
+    { "date_created", SF_AS_DATE, NULL },
+    { "date_updated", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { "function_versions", SF_AS_LINK, "/Versions" },
+    { .name = NULL },
 };
 
 static const sf_outcome outcomes[] = {
-    {"active", HTTP_CONFLICT, "Cannot delete Function because it's part of an active Build.",
-     .details = 1},
-    {.name = NULL},
+    { "active", HTTP_CONFLICT, "Cannot delete Function because it's part of an active Build.",
+      .details = 1 },
+    { .name = NULL },
 };
 
 static const sf_resource functions
-    = {"functions", "/Services/{ZS}/Functions/{ZH}", properties, outcomes};
+    = { "functions", "/Services/{ZS}/Functions/{ZH}", properties, outcomes };
 
 /* What create and update take. */
 static const sf_param params[] = {
-    {"FriendlyName", SF_TEXT, .maximum = 255, .required = 1},
-    {.name = NULL},
+    { "FriendlyName", SF_TEXT, .maximum = 255, .required = 1 },
+    { .name = NULL },
 };
 
 const sf_error *sf_function_create(sf_request *request)

@@ -269,7 +269,7 @@ my %examples = (
 # One row, and a handful: nothing is gained by an index.
 my %small = map { $_ => 1 } qw(settings schema_migrations);
 
-my @statements;
+my (@statements, @prepared);
 for my $file (sort glob "$ENV{SOURCE}/sql/queries/*.sql") {
     open my $in, '<', $file or die "$file: $!\n";
     my $text = do { local $/; <$in> };
@@ -277,6 +277,7 @@ for my $file (sort glob "$ENV{SOURCE}/sql/queries/*.sql") {
     for my $sql (@found) {
         my ($statement) = $sql =~ /^PREPARE (\w+)/;
         push @statements, $statement;
+        push @prepared, $sql;
         ok eval { $httpd->do($sql, { pg_direct => 1 }); 1 }, "httpd's role prepares $statement" or diag $@;
         unlike $sql, qr/\bOFFSET\b/i, 'which has no OFFSET';
     }
@@ -330,6 +331,46 @@ for my $statement (sort keys %examples) {
         ok defined $outcome, "$call answers";
         is_deeply [grep { $after{$_} > ($before{$_} || 0) && !$small{$_} } sort keys %after], [], 'and scans no table';
     }
+}
+
+# The same once more in a session whose every plan is told, those inside functions,
+# triggers and foreign keys too. Only what one Function has may be sorted: its
+# contents, to lock them, and who keeps it.
+my $may_sort = qr/^ ?(?:SELECT FROM serverless\.contents AS c WHERE .* IN \(SELECT .* FROM gone\)|WITH held AS)/;
+$owner->do("ALTER ROLE serverless_httpd IN DATABASE $name SET $_") for 'session_preload_libraries = auto_explain',
+    'auto_explain.log_min_duration = 0', 'auto_explain.log_nested_statements = on',
+    'auto_explain.log_format = json', 'auto_explain.log_level = notice',
+    'plan_cache_mode = force_generic_plan';
+{
+    my $telling = Serverless::Test::connect_as('serverless_httpd', $name);
+    $telling->{PrintWarn} = 1;
+    my @told;
+    local $SIG{__WARN__} = sub { push @told, @_ };
+    $telling->do($_, { pg_direct => 1 }) for @prepared;
+    my (%inside, %seen);
+    for my $statement (sort keys %examples) {
+        for my $values (@{ $examples{$statement} }) {
+            my $call = execute($statement, $values);
+            @told = ();
+            $telling->begin_work;
+            $telling->selectrow_array($call, { pg_direct => 1 });
+            $telling->rollback;
+            my %found;
+            for my $plan (map { JSON::PP::decode_json($_) } grep { !$seen{$_}++ } map { /plan:\s*(\{.*\})/s } @told) {
+                my $sql = $plan->{'Query Text'} =~ s/\s+/ /gr;
+                $inside{$sql} = 1;
+                my @nodes = ($plan->{Plan});
+                for (my $i = 0; $i < @nodes; $i++) {
+                    push @nodes, @{ $nodes[$i]{Plans} || [] };
+                }
+                $found{"$_->{'Node Type'} on $_->{'Relation Name'}: $sql"} = 1
+                    for grep { $_->{'Node Type'} eq 'Seq Scan' && !$small{ $_->{'Relation Name'} } } @nodes;
+                $found{"$_->{'Node Type'}: $sql"} = 1 for grep { $_->{'Node Type'} =~ /Sort/ && $sql !~ $may_sort } @nodes;
+            }
+            is_deeply [sort keys %found], [], "$call: no plan inside it reads a table or sorts it";
+        }
+    }
+    cmp_ok scalar keys %inside, '>=', 40, 'and many plans were seen';
 }
 
 # How often this session has read each table from end to end.

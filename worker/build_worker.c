@@ -68,9 +68,9 @@ static void check_parts(build *build, sf_rows *parts)
             build->failure = apr_psprintf(build->caller.pool, "%s: the Version is gone", path);
         }
         else if (apr_atoi64(size) > sf_function_limit()) {
-            build->failure = apr_psprintf(
-                build->caller.pool, "%s: larger than %" APR_OFF_T_FMT " bytes", path,
-                sf_function_limit());
+            build->failure
+                = apr_psprintf(build->caller.pool, "%s: larger than %" APR_OFF_T_FMT " bytes", path,
+                               sf_function_limit());
         }
     }
 }
@@ -79,8 +79,8 @@ static void check_parts(build *build, sf_rows *parts)
 static outcome read_source(build *build, apr_pool_t *pool, const char *version, const char *path,
                            const char **source)
 {
-    const sf_caller caller = {pool, build->caller.server, NULL};
-    const char *values[] = {build->service, version};
+    const sf_caller caller = { pool, build->caller.server, NULL };
+    const char *values[] = { build->service, version };
     sf_rows *rows;
 
     if (sf_db_run(&caller, SF_STATEMENT_BUILD_SOURCE, values, &rows)) {
@@ -140,7 +140,7 @@ static outcome conclude(build *build, sf_javascript *check)
 
 static outcome check_build(build *build)
 {
-    const char *values[] = {build->service, build->id};
+    const char *values[] = { build->service, build->id };
     sf_javascript *check = NULL;
     sf_rows *parts;
     outcome outcome;
@@ -176,7 +176,8 @@ typedef enum { DONE_ONE, NONE_WAITS, NO_ANSWER } look_result;
 static look_result claim(build *build)
 {
     const apr_interval_time_t lease = sf_build_timeout() + LEASE_MARGIN;
-    const char *values[] = {apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MOST_ATTEMPTS};
+    const char *values[]
+        = { apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MOST_ATTEMPTS };
     sf_rows *rows;
 
     if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_CLAIM, values, &rows)) {
@@ -196,8 +197,8 @@ static look_result claim(build *build)
 /* Says how it ended, unless it was deleted or another has it by now. */
 static void finish(const build *build)
 {
-    const char *values[] = {build->service, build->id, build->lease,
-                            build->failure ? "failed" : "completed", build->failure};
+    const char *values[] = { build->service, build->id, build->lease,
+                             build->failure ? "failed" : "completed", build->failure };
     sf_rows *rows;
 
     if (build->failure) {
@@ -232,12 +233,13 @@ void sf_build_worker_stop(apr_pool_t *pool, int graceful)
     apr_thread_mutex_lock(in_hand.mutex);
     if (in_hand.build) {
         const build *build = in_hand.build;
-        const sf_caller caller = {pool, build->caller.server, NULL};
-        const char *values[] = {build->service, build->id, build->lease};
+        const sf_caller caller = { pool, build->caller.server, NULL };
+        const char *values[] = { build->service, build->id, build->lease };
         sf_rows *rows;
 
         sf_db_run(&caller, SF_STATEMENT_BUILD_RELEASE, values, &rows);
-        sf_log(&caller, APLOG_NOTICE, "SF0013", "Build %s is given back, because httpd stops", build->sid);
+        sf_log(&caller, APLOG_NOTICE, "SF0013", "Build %s is given back, because httpd stops",
+               build->sid);
     }
     apr_thread_mutex_unlock(in_hand.mutex);
 }
@@ -245,7 +247,7 @@ void sf_build_worker_stop(apr_pool_t *pool, int graceful)
 /* One Build from claim to finish, if there is one. */
 static look_result do_one(server_rec *s, apr_pool_t *parent)
 {
-    build build = {.caller = {NULL, s, NULL}};
+    build build = { .caller = { NULL, s, NULL } };
     look_result result;
 
     apr_pool_create(&build.caller.pool, parent);

@@ -42,7 +42,7 @@ struct sf_javascript {
 
 static void limit(int resource, rlim_t most)
 {
-    const struct rlimit both = {most, most};
+    const struct rlimit both = { most, most };
 
     setrlimit(resource, &both);
 }
@@ -51,9 +51,9 @@ static void limit(int resource, rlim_t most)
 static void become_node(const sf_javascript *check, const char *node, int in, int out,
                         rlim_t seconds)
 {
-    char *const arguments[] = {(char *)node, (char *)HEAP_FLAG, (char *)"-e",
-                               (char *)sf_compile_check, NULL};
-    char *const environment[] = {NULL};
+    char *const arguments[]
+        = { (char *)node, (char *)HEAP_FLAG, (char *)"-e", (char *)sf_compile_check, NULL };
+    char *const environment[] = { NULL };
     const int nothing = open("/dev/null", O_WRONLY);
     sigset_t none;
 
@@ -137,14 +137,14 @@ sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_
 static int ready(sf_javascript *check, int fd, short events)
 {
     while (!check->stopped && apr_time_now() < check->deadline) {
-        struct pollfd pipe = {fd, events, 0};
+        struct pollfd pipe = { fd, events, 0 };
         int state;
 
         if (poll(&pipe, 1, SLICE_MS) > 0) {
             return 1;
         }
-        check->stopped = ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS
-                         && state == AP_MPMQ_STOPPING;
+        check->stopped
+            = ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
     }
     return 0;
 }

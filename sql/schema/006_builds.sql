@@ -94,11 +94,12 @@ CREATE TRIGGER build_versions_come_first BEFORE INSERT ON serverless.build_versi
 CREATE FUNCTION serverless.refuse_foreign_versions() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
-    IF EXISTS (SELECT FROM (SELECT DISTINCT service_id, build_id FROM added) AS a
-                 JOIN serverless.builds AS b ON b.service_id = a.service_id AND b.id = a.build_id
-                 JOIN serverless.build_versions AS v
-                   ON v.service_id = b.service_id AND v.build_id = b.id
-                WHERE v.xmin <> b.xmin) THEN
+    IF EXISTS (SELECT FROM added AS a -- as a join it would read all Builds there are
+                WHERE (SELECT b.xmin FROM serverless.builds AS b
+                        WHERE b.service_id = a.service_id AND b.id = a.build_id)
+                   <> (SELECT v.xmin FROM serverless.build_versions AS v
+                        WHERE v.service_id = a.service_id AND v.build_id = a.build_id
+                          AND v.version_id = a.version_id)) THEN
         RAISE EXCEPTION 'a Build never changes what it contains'
             USING ERRCODE = 'restrict_violation';
     END IF;
