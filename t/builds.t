@@ -404,6 +404,7 @@ subtest 'damaged content' => sub {
         is_failed $mine->finished($mine->new_build($whole, $damaged)), '/damaged: the content is damaged',
             'the Build fails';
         is_completed $mine->finished($mine->new_build($whole)), 'without it, a Build completes';
+        is $api->delete($mine->path)->status, 204, 'no other suite meets the damage';
     }
 };
 

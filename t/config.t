@@ -75,7 +75,8 @@ for my $case (
         '', '""', '5 s'],
 
     ['Location', 'ServerlessDomain', $domain,
-        '.', '.twil.io', 'twil.io.', 'twil..io', '-', '-twil.io', 'twil-.io', 'twil.-io', 'twil.io-', 'Twil.io', '"twil io"', 'twil_io', 'twil.io/', 'https://twil.io', 'twil.io:443',
+        '.', '.twil.io', 'twil.io.', 'twil..io', '-', '-twil.io', 'twil-.io', 'twil.-io', 'twil.io-',
+        'Twil.io', '"twil io"', 'twil_io', 'twil.io/', 'https://twil.io', 'twil.io:443',
         '*.twil.io', "tw\xc3\xadl.io", 'a' x 64, 'a.' x 95 . 'b'],
     ['Location', 'ServerlessDomain',
         'ServerlessDomain takes one argument, what the domain names of Environments end with',

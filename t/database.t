@@ -224,6 +224,10 @@ sub all_is_well {
 
 # A session is lost while its statement runs ----------------------------------------
 
+# The worker looks for Builds at any moment: with one connection only, it cannot have
+# the one on which a client's statements are prepared, and leave another.
+my $one_connection = "ServerlessDBConnections 1\n";
+
 # Runs an operation into a lock, kills its session there, and lets the rest happen.
 sub interrupted {
     my ($client, $run, $at) = @_;
@@ -238,7 +242,8 @@ sub interrupted {
 }
 
 {
-    my $one = Serverless::Server->start('one', Serverless::Server->database . Serverless::Server->api);
+    my $one = Serverless::Server->start('one',
+        $one_connection . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($one->address);
     my $at = workplace($client, 'interrupted');
     my $before = $at->{function};
@@ -276,8 +281,8 @@ sub interrupted {
 my $secret = 'Personal-Data';
 
 {
-    my $hasty = Serverless::Server->start('hasty',
-        Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
+    my $hasty = Serverless::Server->start('hasty', $one_connection
+        . Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
     my $client = $api->at($hasty->address);
     warm_up($client);
     my $at = workplace($client, 'hasty');
@@ -507,7 +512,7 @@ sub kernel_keeps {
 # Deleting a whole Service ------------------------------------------------------------------
 
 {
-    my $server = Serverless::Server->start('deletion', "ServerlessDeleteTimeout 1500ms\n"
+    my $server = Serverless::Server->start('deletion', "ServerlessDeleteTimeout 1500ms\n$one_connection"
         . Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
     my $client = $api->at($server->address);
     my $service = sub {

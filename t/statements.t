@@ -228,7 +228,8 @@ my %examples = (
 
     function_version_prepare => [[@by_sid, $function], [@by_name, $function]],
     function_version_create  => [
-        [@by_sid, $function, '/new', 'public', $hash, 3, 'bmV3'], [@by_name, $function, '/new', 'public', $hash, 3, 'bmV3'],
+        [@by_sid, $function, '/new', 'public', $hash, 3, 'bmV3'],
+        [@by_name, $function, '/new', 'public', $hash, 3, 'bmV3'],
         [@by_sid, $function, '/new', 'public', $known_hash, 8, 'Ly8gMTAwMDE=']],
     content_chunk_add        => [[$service, $unfinished, 1, 'bmV3']],
     function_version_fetch   => [[@by_sid, $function, $version], [@by_name, $function, $version]],
@@ -247,7 +248,8 @@ my %examples = (
     build_claim   => [[30, 3]],
     build_parts   => [[$service, $building]],
     build_source  => [[$service, $version]],
-    build_finish  => [[$service, $building, $lease, 'completed', undef], [$service, $building, $lease, 'failed', 'why']],
+    build_finish  => [[$service, $building, $lease, 'completed', undef],
+                      [$service, $building, $lease, 'failed', 'why']],
     build_release => [[$service, $building, $lease]],
 
     environment_create => [[@by_sid, 'new', 'new'], [@by_name, 'new', 'new'], [@by_sid, 'environment-1', 'other']],
@@ -261,7 +263,8 @@ my %examples = (
                           [@by_sid, $environment, $deployed], [@by_sid, $environment, $building],
                           [@by_sid, $environment, $incomplete], [@by_sid, $environment, $nobody]],
     deployment_fetch  => [[@by_sid, $environment, $deployment], [@by_name, $environment, $deployment]],
-    deployment_list   => [[@by_sid, $environment, $latest, undef, 50], [@by_sid, $environment, $latest, $deep_deployment, 50],
+    deployment_list   => [[@by_sid, $environment, $latest, undef, 50],
+                          [@by_sid, $environment, $latest, $deep_deployment, 50],
                           [@by_sid, $environment, $deep_deployment, undef, 50],
                           [@by_name, $environment, $latest, undef, 50]],
 );
@@ -365,7 +368,8 @@ $owner->do("ALTER ROLE serverless_httpd IN DATABASE $name SET $_") for 'session_
                 }
                 $found{"$_->{'Node Type'} on $_->{'Relation Name'}: $sql"} = 1
                     for grep { $_->{'Node Type'} eq 'Seq Scan' && !$small{ $_->{'Relation Name'} } } @nodes;
-                $found{"$_->{'Node Type'}: $sql"} = 1 for grep { $_->{'Node Type'} =~ /Sort/ && $sql !~ $may_sort } @nodes;
+                $found{"$_->{'Node Type'}: $sql"} = 1
+                    for grep { $_->{'Node Type'} =~ /Sort/ && $sql !~ $may_sort } @nodes;
             }
             is_deeply [sort keys %found], [], "$call: no plan inside it reads a table or sorts it";
         }
