@@ -243,13 +243,14 @@ static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
     return NULL;
 }
 
+/* What is limited is held in memory, as a text of JSON several times as long. */
 static const char *read_bytes(cmd_parms *cmd, const char *text, apr_off_t *bytes)
 {
     char *end;
 
     if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < 1
-        || *bytes > 1024 * 1024 * 1024) {
-        return wrong(cmd, "takes a number of bytes from 1 to 1073741824");
+        || *bytes > 64 * 1024 * 1024) {
+        return wrong(cmd, "takes a number of bytes from 1 to 67108864");
     }
     return NULL;
 }

@@ -64,6 +64,18 @@ static authn_status ask(sf_request *request, const char *credential,
     return AUTH_GRANTED;
 }
 
+/* What was checked before may be taken for granted where a statement of ours follows that says
+ * whether it still holds: in the API, not in whatever else has this provider. */
+static const char *remembered(const sf_request *request, const char *credential,
+                              const unsigned char digest[SF_SHA256_BYTES])
+{
+    const int database = sf_server_config_of(request->r->server)->database;
+
+    return request->claimed && database > 0
+               ? sf_credential_cache_find(request->r->pool, database, credential, digest)
+               : NULL;
+}
+
 static authn_status check_password(request_rec *r, const char *user, const char *password)
 {
     sf_request *request = sf_request_of(r);
@@ -74,8 +86,7 @@ static authn_status check_password(request_rec *r, const char *user, const char 
         return AUTH_USER_NOT_FOUND;
     }
     SHA256((const unsigned char *)password, strlen(password), digest);
-    request->generation = sf_credential_cache_find(
-        r->pool, sf_server_config_of(r->server)->database, credential, digest);
+    request->generation = remembered(request, credential, digest);
     return request->generation ? AUTH_GRANTED : ask(request, credential, digest);
 }
 
@@ -85,6 +96,20 @@ void sf_auth_register(apr_pool_t *pool)
 
     ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "serverless", AUTHN_PROVIDER_VERSION,
                               &provider, AP_AUTH_INTERNAL_PER_CONF);
+}
+
+/* httpd does not authenticate again where it redirects a request internally or makes one on behalf
+ * of another: what was checked for that one is what was checked. */
+static void inherit(sf_request *request)
+{
+    request_rec *from = request->r->prev ? request->r->prev : request->r->main;
+
+    if (from && from->user && !request->generation && strcmp(from->user, request->r->user) == 0) {
+        sf_request *origin = sf_request_of(from);
+
+        inherit(origin);
+        request->generation = origin->generation;
+    }
 }
 
 const sf_error *sf_auth_take_user(sf_request *request)
@@ -99,6 +124,7 @@ const sf_error *sf_auth_take_user(sf_request *request)
                "AuthBasicProvider serverless, Require valid-user)");
         return sf_error_of_status(r->pool, HTTP_FORBIDDEN);
     }
+    inherit(request);
     request->credential = credential_of(r->pool, r->user);
     return request->credential ? NULL : sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
 }

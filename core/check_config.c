@@ -34,19 +34,38 @@ static const char *argument(apr_pool_t *pool, const ap_directive_t *list, const 
     return otherwise;
 }
 
+/* Whether this node of the tree is where the server is defined. */
+static int defines(const ap_directive_t *node, const server_rec *s)
+{
+    return s->is_virtual && s->defn_name && ap_cstr_casecmp(node->directive, "<VirtualHost") == 0
+           && (unsigned)node->line_num == s->defn_line_number
+           && strcmp(node->filename, s->defn_name) == 0;
+}
+
 /* What stands in this server's <VirtualHost>; NULL for the main server. */
 static const ap_directive_t *virtual_host(const server_rec *s)
 {
     const ap_directive_t *node;
 
     for (node = ap_conftree; node; node = node->next) {
-        if (s->is_virtual && s->defn_name && ap_cstr_casecmp(node->directive, "<VirtualHost") == 0
-            && (unsigned)node->line_num == s->defn_line_number
-            && strcmp(node->filename, s->defn_name) == 0) {
+        if (defines(node, s)) {
             return node->first_child;
         }
     }
     return NULL;
+}
+
+/* Whether a file with this <VirtualHost> is included more than once: nobody can tell then which of
+ * its servers is which. */
+static int is_ambiguous(const server_rec *s)
+{
+    const ap_directive_t *node;
+    int definitions = 0;
+
+    for (node = ap_conftree; node; node = node->next) {
+        definitions += defines(node, s);
+    }
+    return definitions > 1;
 }
 
 /* Of a virtual host where it says so, else of the main server, else mod_dbd's default. */
@@ -59,7 +78,8 @@ static const char *setting(apr_pool_t *pool, const server_rec *s, const char *na
 static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *dbd)
 {
     dbd->driver = setting(pool, s, "DBDriver", "");
-    dbd->params = setting(pool, s, "DBDParams", "");
+    dbd->params = is_ambiguous(s) ? apr_psprintf(pool, "of %pp alone", (const void *)s)
+                                  : setting(pool, s, "DBDParams", "");
     dbd->min = atoi(setting(pool, s, "DBDMin", "1"));
     dbd->keep = atoi(setting(pool, s, "DBDKeep", "2"));
     dbd->max = atoi(setting(pool, s, "DBDMax", "10"));

@@ -1,6 +1,6 @@
 /* Which passwords this child has checked, so that not every request asks the database about its own.
- * Forgetting is never needed for safety: each statement names the generation of the secret that was
- * checked, and the database refuses one that is revoked, suspended or replaced. */
+ * Forgetting is never needed for safety in the API: each of its statements names the generation of the
+ * secret that was checked, and the database refuses one that is revoked, suspended or replaced. */
 #ifndef SF_CREDENTIAL_CACHE_H
 #define SF_CREDENTIAL_CACHE_H
 

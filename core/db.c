@@ -131,18 +131,26 @@ static sf_db_result failed(const call *c, const char *doing)
     return result;
 }
 
+/* Prepares a statement unless the session knows it. What a failure leaves is freed: until the schema
+ * fits, each request fails again. */
 static sf_db_result prepare(const call *c)
 {
-    if (!c->session->prepared[c->id]
-        && apr_dbd_prepare(c->dbd->driver, c->session->pool, c->dbd->handle, c->statement->sql,
-                           c->statement->name, &c->session->prepared[c->id])
-               != 0) {
-        sf_db_result result = failed(c, "preparing");
+    sf_db_result result;
+    apr_pool_t *pool;
 
-        c->session->prepared[c->id] = NULL;
-        return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
+    if (c->session->prepared[c->id]) {
+        return SF_DB_OK;
     }
-    return SF_DB_OK;
+    apr_pool_create(&pool, c->session->pool);
+    if (apr_dbd_prepare(c->dbd->driver, pool, c->dbd->handle, c->statement->sql, c->statement->name,
+                        &c->session->prepared[c->id])
+        == 0) {
+        return SF_DB_OK;
+    }
+    result = failed(c, "preparing");
+    c->session->prepared[c->id] = NULL;
+    apr_pool_destroy(pool);
+    return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
 }
 
 static sf_db_result execute(const call *c)
@@ -288,6 +296,7 @@ static sf_db_result session_of(const sf_caller *caller, ap_dbd_t *dbd, session *
     }
     if ((*found)->backend_pid != backend_pid) {
         forget(*found, backend_pid);
+        PQsetClientEncoding(native(dbd), "UTF8"); /* whatever the environment or the role says */
     }
     return (*found)->schema_fits ? SF_DB_OK : begin_session(caller, dbd, *found);
 }
@@ -363,14 +372,14 @@ static sf_db_result take_turns(const sf_caller *caller, sf_statement_kind kind, 
     sf_db_result result;
     int attempt = 0;
 
-    if (sf_gate_enter(sf_db_timeout()) != APR_SUCCESS) {
+    if (sf_gate_enter(sf_db_timeout(), kind == SF_LONG_WRITE) != APR_SUCCESS) {
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
         return SF_DB_UNAVAILABLE;
     }
     do {
         result = take_turn(caller, act, work);
     } while (may_repeat(result, kind, ++attempt));
-    sf_gate_leave();
+    sf_gate_leave(kind == SF_LONG_WRITE);
     return result;
 }
 
@@ -398,6 +407,7 @@ const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const cha
 {
     single statement = { id, values, rows };
 
+    *rows = NULL;
     return error_of(caller, take_turns(caller, sf_statements[id].kind, run_single, &statement));
 }
 
@@ -406,6 +416,7 @@ const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
 {
     single statement = { id, values, rows };
 
+    *rows = NULL;
     transaction->result = run_single(transaction, &statement);
     return error_of(transaction->caller, transaction->result);
 }

@@ -111,6 +111,17 @@ static const sf_error *route(sf_request *request, const char *path, const sf_rou
                                                   : sf_error_method(pool, allowed);
 }
 
+/* Whoever may not ask is told so first, whatever else the client did wrong. */
+static const sf_error *blame(sf_request *request, const sf_error *error)
+{
+    const sf_error *unauthenticated
+        = error->status >= HTTP_BAD_REQUEST && error->status < HTTP_INTERNAL_SERVER_ERROR
+              ? sf_operation_check_credential(request)
+              : NULL;
+
+    return unauthenticated ? unauthenticated : error;
+}
+
 int sf_dispatch(sf_request *request, const sf_route *routes)
 {
     request_rec *r = request->r;
@@ -121,11 +132,7 @@ int sf_dispatch(sf_request *request, const sf_route *routes)
     error = sf_auth_take_user(request);
     if (!error) {
         error = route(request, path, routes);
-        if (error) {
-            const sf_error *unauthenticated = sf_operation_check_credential(request);
-
-            error = unauthenticated ? unauthenticated : error;
-        }
+        error = error ? blame(request, error) : NULL;
     }
     if (!error) {
         return OK;

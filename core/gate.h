@@ -12,10 +12,11 @@
 apr_status_t sf_gate_init(apr_pool_t *pool, int places);
 
 /* Waits at most `timeout` microseconds for a place: APR_SUCCESS, APR_TIMEUP, or APR_EINIT where there
- * is no gate. */
-apr_status_t sf_gate_enter(apr_interval_time_t timeout);
+ * is no gate. Only half of the places are given `for_long`, so that some long statements do not stop
+ * all others. */
+apr_status_t sf_gate_enter(apr_interval_time_t timeout, int for_long);
 
-/* Gives the place back. */
-void sf_gate_leave(void);
+/* Gives the place back, taken for long or not. */
+void sf_gate_leave(int for_long);
 
 #endif

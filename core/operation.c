@@ -24,6 +24,9 @@ static const sf_error *error_of(const sf_request *request, sf_rows *rows,
     apr_pool_t *pool = request->r->pool;
     const char *outcome = sf_rows_value(rows, 0, 0);
 
+    if (!outcome) {
+        return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
+    }
     if (strcmp(outcome, "ok") == 0) {
         return NULL;
     }

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define DEFAULT_SIZE "50"
-#define MAXIMUM_SIZE 1000
 #define MAXIMUM_NUMBER 1000000000
 
 /* A token is "PT", then base64url of: direction (1 byte), row (16), signature (16). */
@@ -126,7 +125,7 @@ static const sf_error *read_token(const sf_request *request, sf_page *page)
     return NULL;
 }
 
-const sf_error *sf_page_read(const sf_request *request, sf_page *page)
+const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page)
 {
     static const sf_param params[] = { { "PageSize", SF_TEXT, .maximum = 255 },
                                        { "Page", SF_TEXT, .maximum = 255 },
@@ -138,7 +137,7 @@ const sf_error *sf_page_read(const sf_request *request, sf_page *page)
     if (error) {
         return error;
     }
-    if (!number(values[0] ? values[0] : DEFAULT_SIZE, 1, MAXIMUM_SIZE, &page->size)) {
+    if (!number(values[0] ? values[0] : DEFAULT_SIZE, 1, maximum, &page->size)) {
         return bad(request, "PageSize must be a whole number from 1 to 1000");
     }
     if (!number(values[1] ? values[1] : "0", 0, MAXIMUM_NUMBER, &page->number)) {

@@ -17,9 +17,12 @@ typedef struct {
 #define SF_PAGE_FROM 'n'   /* begins at `row` and goes on to older ones */
 #define SF_PAGE_BEFORE 'p' /* ends just before `row`: only newer ones */
 
-/* Reads PageSize, Page and PageToken. Returns NULL or 400/20001; of a token only the form has been
- * checked then. */
-const sf_error *sf_page_read(const sf_request *request, sf_page *page);
+/* The most rows a page may have, and where a larger PageSize ends up. */
+#define SF_PAGE_SIZE_MAX 1000
+
+/* Reads PageSize (at most `maximum`), Page and PageToken. Returns NULL or 400/20001; of a token only
+ * the form has been checked then. */
+const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page);
 
 /* What a token is bound to. */
 typedef struct {

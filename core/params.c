@@ -150,6 +150,11 @@ static const sf_error *keep_sid(const reading *in, int i, const char *value)
 {
     const sf_error *error = check_sid(in, &in->params[i], &value);
 
+    if (!error && in->lists[i]->nelts == in->params[i].maximum) {
+        error = sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
+                              "%s must not be given more than %d times", in->params[i].name,
+                              in->params[i].maximum);
+    }
     if (!error) {
         APR_ARRAY_PUSH(in->lists[i], const char *) = value;
     }

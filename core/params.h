@@ -19,7 +19,7 @@ typedef enum {
 typedef struct {
     const char *name;
     sf_param_kind kind;
-    int maximum; /* characters */
+    int maximum; /* characters, or SIDs */
     int required;
     const char *prefix; /* of SIDs */
 } sf_param;

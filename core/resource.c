@@ -103,7 +103,8 @@ const sf_error *sf_resource_list(sf_request *request, const sf_resource *resourc
     sf_page page;
     sf_page_scope scope;
     sf_rows *rows;
-    const sf_error *error = sf_page_read(request, &page);
+    const int maximum = resource->page_maximum ? resource->page_maximum : SF_PAGE_SIZE_MAX;
+    const sf_error *error = sf_page_read(request, maximum, &page);
 
     if (!error) {
         const int from = page.direction == SF_PAGE_FROM;

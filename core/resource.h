@@ -38,6 +38,8 @@ typedef struct {
     const sf_property *properties;
 
     const sf_outcome *outcomes; /* may be NULL */
+
+    int page_maximum; /* rows of a page; 0 is what the API allows, 1000 */
 } sf_resource;
 
 /* The column of the property with this SID prefix, or -1. */

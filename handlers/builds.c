@@ -35,7 +35,17 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource builds = { "builds", "/Services/{ZS}/Builds/{ZB}", properties, outcomes };
+/* A Build names all it contains, so that a page of them is held within bounds. */
+#define VERSIONS_MAX 1000
+#define PAGE_MAX 100
+
+static const sf_resource builds = {
+    .key = "builds",
+    .pattern = "/Services/{ZS}/Builds/{ZB}",
+    .properties = properties,
+    .outcomes = outcomes,
+    .page_maximum = PAGE_MAX,
+};
 
 static const sf_property status_properties[] = {
     { "sid", SF_AS_SID, "ZB" }, /* the Build's own */
@@ -46,8 +56,10 @@ static const sf_property status_properties[] = {
     { .name = NULL },
 };
 
-static const sf_resource build_status
-    = { NULL, "/Services/{ZS}/Builds/{ZB}/Status", status_properties, NULL };
+static const sf_resource build_status = {
+    .pattern = "/Services/{ZS}/Builds/{ZB}/Status",
+    .properties = status_properties,
+};
 
 
 /* Dependencies ----------------------------------------------------------------------------------- */
@@ -157,10 +169,10 @@ static const sf_error *bad(const sf_request *request, const char *why)
 const sf_error *sf_build_create(sf_request *request)
 {
     static const sf_param params[] = {
-        { "FunctionVersions", SF_SIDS, .prefix = "ZN" },
+        { "FunctionVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
         { "Runtime", SF_TEXT, .maximum = 64 },
-        { "Dependencies", SF_TEXT, .maximum = 100000 },
-        { "AssetVersions", SF_SIDS, .prefix = "ZN" },
+        { "Dependencies", SF_TEXT, .maximum = 32000 },
+        { "AssetVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
         { .name = NULL },
     };
     const char *values[4];

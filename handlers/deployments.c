@@ -26,8 +26,12 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource deployments
-    = { "deployments", "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", properties, outcomes };
+static const sf_resource deployments = {
+    .key = "deployments",
+    .pattern = "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}",
+    .properties = properties,
+    .outcomes = outcomes,
+};
 
 const sf_error *sf_deployment_create(sf_request *request)
 {

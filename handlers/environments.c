@@ -25,8 +25,12 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource environments
-    = { "environments", "/Services/{ZS}/Environments/{ZE}", properties, outcomes };
+static const sf_resource environments = {
+    .key = "environments",
+    .pattern = "/Services/{ZS}/Environments/{ZE}",
+    .properties = properties,
+    .outcomes = outcomes,
+};
 
 const sf_error *sf_environment_create(sf_request *request)
 {

@@ -17,8 +17,11 @@ static const sf_property properties[] = {
     { .name = NULL },
 };
 
-static const sf_resource function_versions
-    = { "function_versions", "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}", properties, NULL };
+static const sf_resource function_versions = {
+    .key = "function_versions",
+    .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}",
+    .properties = properties,
+};
 
 /* The column behind those of the resource: whether the content is new to the Service. */
 #define FRESH 8
@@ -34,8 +37,10 @@ static const sf_property content_properties[] = {
     { .name = NULL },
 };
 
-static const sf_resource content
-    = { NULL, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content", content_properties, NULL };
+static const sf_resource content = {
+    .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content",
+    .properties = content_properties,
+};
 
 const sf_error *sf_function_version_create(sf_request *request)
 {

@@ -20,8 +20,12 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource functions
-    = { "functions", "/Services/{ZS}/Functions/{ZH}", properties, outcomes };
+static const sf_resource functions = {
+    .key = "functions",
+    .pattern = "/Services/{ZS}/Functions/{ZH}",
+    .properties = properties,
+    .outcomes = outcomes,
+};
 
 /* What create and update take. */
 static const sf_param params[] = {

@@ -25,7 +25,12 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource services = { "services", "/Services/{ZS}", properties, outcomes };
+static const sf_resource services = {
+    .key = "services",
+    .pattern = "/Services/{ZS}",
+    .properties = properties,
+    .outcomes = outcomes,
+};
 
 const sf_error *sf_service_create(sf_request *request)
 {

@@ -260,6 +260,23 @@ subtest 'secrets are kept as hashes only' => sub {
     }
 };
 
+subtest 'what was checked once is not trusted where no statement follows' => sub {
+    my $account = Serverless::Test->account;
+    my $key = new_key($account->user)->on('shared');
+    for my $path ($services, "$services/old") {
+        is $key->get($path)->status, 200, "before: $path" for 1 .. 3;
+    }
+    is $key->get('/private')->status, 404, 'before: what is not the API' for 1 .. 3;
+    administer('revoke_api_key', $key->user);
+    is $key->get('/private')->status, 401, 'revoked: not outside the API' for 1 .. 3;
+    is $key->get($services)->status, 401, 'nor in it' for 1 .. 3;
+
+    $account = $account->on('shared');
+    is $account->get("$services/old")->status, 200, 'an internal redirect leads into the API' for 1 .. 3;
+    push @secrets, administer('rotate_auth_token', $account->user);
+    is $account->get("$services/old")->status, 401, 'but not with a token that was replaced' for 1 .. 3;
+};
+
 subtest 'secrets are not in the log' => sub {
     my $log = error_log();
     like $log, qr/\Q$sid\E: authentication failure/, 'which tells of failures';

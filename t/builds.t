@@ -231,7 +231,7 @@ subtest 'Dependencies' => sub {
             "[{'name':'a','version':'1'}]", '[{"name":"a","version":"1"},{"name":"b","version":{}}]',
             '""[]""', '"[]', '[]"', '[' x 100 . ']' x 100, '[NaN]'),
         [ '',           'Dependencies must not be empty' ],
-        [ 'x' x 100_001, 'Dependencies must not be longer than 100000 characters' ],
+        [ 'x' x 32_001, 'Dependencies must not be longer than 32000 characters' ],
     ) {
         my ($sent, $message) = @$case;
         is_error create(of($version), Dependencies => $sent), 400, 20001, $message, quoted($sent);
@@ -463,6 +463,17 @@ subtest 'list' => sub {
     is_deeply [ map { $_->{sid} } @{ $first->{builds} }, @{ $second->{builds} } ],
         [ map { $_->{sid} } reverse @made ], 'in pages';
     is $second->{meta}{next_page_url}, undef, 'of which there are two';
+};
+
+subtest 'a Build and a page of Builds have their bounds' => sub {
+    is $api->get($project->path . '/Builds', PageSize => 1000)->json->{meta}{page_size}, 100,
+        'no more than 100 Builds to a page';
+    my $version = $project->new_version;
+    my @many = map { (FunctionVersions => $version->{sid}) } 1 .. 1000;
+    my $reply = create(@many);
+    is $reply->status, 201, 'a thousand FunctionVersions' or diag $reply->body;
+    is_error create(@many, FunctionVersions => $version->{sid}), 400, 20001,
+        'FunctionVersions must not be given more than 1000 times', 'are enough';
 };
 
 subtest 'what a Build contains stays, when the Functions are gone' => sub {

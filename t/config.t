@@ -41,7 +41,7 @@ sub with_line {
 
 my $url = 'ServerlessBaseURL takes a URL such as https://serverless.example.com, '
     . 'without a slash at its end';
-my $bytes = 'takes a number of bytes from 1 to 1073741824';
+my $bytes = 'takes a number of bytes from 1 to 67108864';
 my $domain = 'ServerlessDomain takes a domain name in lower case, such as twil.io';
 my $runtimes = q(ServerlessRuntimes takes names of up to 64 letters, digits, '.', '-' and '_');
 my $node = 'ServerlessNode takes the path of an executable file, such as /usr/bin/node';
@@ -129,7 +129,7 @@ for my $case (
         'ServerlessBaseURL https://[2001:db8::1]:8443',
         'ServerlessBaseURL https://example.com/twilio'],
     ['server', 'ServerlessBaseURL https://serverless.example.com'],
-    ['Location', 'ServerlessFormLimit 1', 'ServerlessFormLimit 1073741824'],
+    ['Location', 'ServerlessFormLimit 1', 'ServerlessFormLimit 67108864'],
     ['server', 'ServerlessFormLimit 65536'],
     ['Location', map { "ServerlessDeleteTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', 'ServerlessDeleteTimeout 2min'],
@@ -141,7 +141,7 @@ for my $case (
         "ServerlessRuntimes node20\nServerlessRuntimes Node-22.1_a", 'ServerlessRuntimes ' . 'n' x 64,
         'ServerlessRuntimes ' . join(' ', map { "node$_" } 1 .. 200)],
     ['server', 'ServerlessRuntimes node20 node22'],
-    ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 1073741824'],
+    ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 67108864'],
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],

@@ -581,4 +581,13 @@ sub kernel_keeps {
     all_is_well($at, 'and all others succeed');
 }
 
+# A database of another encoding could not hold every FriendlyName.
+{
+    db()->do(q(CREATE DATABASE latin ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0));
+    my $said = `$ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=latin user=postgres" schema apply 2>&1`;
+    isnt $?, 0, 'the schema is not applied to a database that is not UTF-8';
+    like $said, qr/the database must be encoded in UTF8, not SQL_ASCII/, 'which says so';
+    db()->do('DROP DATABASE latin');
+}
+
 done_testing;

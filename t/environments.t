@@ -252,4 +252,15 @@ subtest 'under the wrong Service or account, an Environment is not there' => sub
     remove_all;
 };
 
+subtest 'no two Environments have one domain, of whatever Services they are' => sub {
+    my ($short, $long) = map { Serverless::Project->of($_) } $api, Serverless::Test->account;
+    my $name = 'clash-' . substr $short->sid, 2, 12;
+    db()->do('UPDATE serverless.services SET domain_base = ? WHERE serverless.sid(?, id) = ?', undef, @$_)
+        for [ $name, 'ZS', $short->sid ], [ "$name-stage", 'ZS', $long->sid ];
+    my $first = $long->create($long->path . '/Environments', UniqueName => 'production');
+    is $first->{domain_name}, "$name-stage.twil.io", 'a Service whose domain ends like a suffix';
+    is_error $api->post($short->path . '/Environments', UniqueName => 'stage', DomainSuffix => 'stage'), 409, 20409,
+        'Environment with this UniqueName or DomainSuffix already exists.', 'its domain is taken';
+};
+
 done_testing;

@@ -227,7 +227,6 @@ SQL
         q(UPDATE serverless.builds SET status = 'completed', failure_reason = NULL WHERE id = :failed_build)],
     ['building, failed before', $RULE, $RULE,
         q(UPDATE serverless.builds SET status = 'building', failure_reason = NULL WHERE id = :failed_build)],
-    ['building, while it is', $UNIQUE, $UNIQUE, q(UPDATE serverless.builds SET status = 'building' WHERE id = :building_build)],
     ['another: its id', $RULE, $RULE, 'UPDATE serverless.builds SET id = gen_random_uuid() WHERE id = :free_build'],
     ['another: its Service', $RULE, $RULE, 'UPDATE serverless.builds SET service_id = :other_service WHERE id = :free_build'],
 
@@ -287,6 +286,29 @@ for my $case (@refused) {
     $sql = filled($sql, $scene);
     is state_of($owner, $sql), $for_owner, "$what: not by the owner";
     is state_of($httpd, $sql), $for_httpd, "$what: not by httpd's role";
+}
+
+# What may be done, and leaves all pinned that must be. Something that a statement calls may overtake
+# it: what counts is the row as it is in the end.
+for my $case (
+    ['a Build that is building is said to be so', q(UPDATE serverless.builds SET status = 'building' WHERE id = :building_build)],
+    ['a deployment overtakes another', <<'SQL'],
+UPDATE serverless.environments SET build_id = :free_build WHERE id = :free_environment
+RETURNING (serverless.deploy(:service, :free_environment, :deployed_build)).outcome
+SQL
+    ['an Environment is made again while it is deleted', <<'SQL'],
+CREATE FUNCTION pg_temp.again(e serverless.environments) RETURNS void
+LANGUAGE sql AS 'INSERT INTO serverless.environments SELECT e.*';
+DELETE FROM serverless.environments AS e WHERE id = :deployed_environment RETURNING pg_temp.again(e)
+SQL
+    ['a Build is finished while it is made', <<'SQL'],
+CREATE FUNCTION pg_temp.complete(b serverless.builds) RETURNS void LANGUAGE sql
+AS $$UPDATE serverless.builds SET status = 'completed' WHERE id = b.id$$;
+UPDATE serverless.builds AS b SET status = 'building' WHERE id = :building_build RETURNING pg_temp.complete(b)
+SQL
+) {
+    my ($what, $sql) = @$case;
+    is state_of($owner, filled($sql, $scene)), '', $what;
 }
 
 # What takes the guard itself away.

@@ -105,6 +105,10 @@ static outcome check_sources(build *build, sf_rows *parts, sf_javascript *check)
         const char *path = sf_rows_value(parts, i, 1);
         const char *source;
 
+        if (apr_time_now() >= build->deadline) {
+            build->failure = "The Functions could not be read within this server's limit of time";
+            break;
+        }
         outcome = read_source(build, pool, sf_rows_value(parts, i, 0), path, &source);
         if (outcome == FINISHED && source && check && !sf_javascript_add(check, path, source)) {
             break; /* its result tells why */
@@ -120,7 +124,7 @@ static outcome conclude(build *build, sf_javascript *check)
     const char *reason = NULL;
 
     switch (sf_javascript_end(check, &reason)) {
-    case SF_JAVASCRIPT_NOT_STARTED:
+    case SF_JAVASCRIPT_BROKEN:
         sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_process.node);
         return POSTPONED;
     case SF_JAVASCRIPT_VALID:

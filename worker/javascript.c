@@ -104,11 +104,16 @@ sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_
     check->pool = pool;
     check->deadline = deadline;
     check->directory = make_directory(pool);
-    if (!check->directory || pipe2(in, O_CLOEXEC) != 0) {
+    if (!check->directory) {
+        return NULL;
+    }
+    if (pipe2(in, O_CLOEXEC) != 0) {
+        rmdir(check->directory);
         return NULL;
     }
     if (pipe2(out, O_CLOEXEC) != 0) {
         close_pair(in);
+        rmdir(check->directory);
         return NULL;
     }
     check->pid = fork();
@@ -122,6 +127,7 @@ sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_
     if (check->pid < 0) {
         close(check->to);
         close(check->from);
+        rmdir(check->directory);
         return NULL;
     }
     setpgid(check->pid, check->pid); /* whoever of the two comes first */
@@ -231,7 +237,7 @@ sf_javascript_result sf_javascript_end(sf_javascript *check, const char **reason
         return SF_JAVASCRIPT_STOPPED;
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) == NOT_STARTED) {
-        return SF_JAVASCRIPT_NOT_STARTED;
+        return SF_JAVASCRIPT_BROKEN;
     }
     if (!strchr(text, '\n') && strlen(text) < REASON_BYTES) {
         return SF_JAVASCRIPT_EXHAUSTED;

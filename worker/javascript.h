@@ -9,10 +9,10 @@
 
 typedef enum {
     SF_JAVASCRIPT_VALID,
-    SF_JAVASCRIPT_INVALID,    /* and why */
-    SF_JAVASCRIPT_EXHAUSTED,  /* it needed more time or memory than there is */
-    SF_JAVASCRIPT_STOPPED,    /* httpd stops; nothing is known of the sources */
-    SF_JAVASCRIPT_NOT_STARTED /* the node cannot be run */
+    SF_JAVASCRIPT_INVALID,   /* and why */
+    SF_JAVASCRIPT_EXHAUSTED, /* it needed more time or memory than there is */
+    SF_JAVASCRIPT_STOPPED,   /* httpd stops; nothing is known of the sources */
+    SF_JAVASCRIPT_BROKEN     /* the node cannot be run */
 } sf_javascript_result;
 
 typedef struct sf_javascript sf_javascript;

@@ -1,5 +1,14 @@
 -- The schema itself, the one clock that names and dates everything, accounts and their credentials.
 
+DO $$
+BEGIN
+    IF getdatabaseencoding() <> 'UTF8' THEN
+        RAISE EXCEPTION 'the database must be encoded in UTF8, not %', getdatabaseencoding()
+            USING HINT = 'createdb --encoding=UTF8 --template=template0';
+    END IF;
+END
+$$;
+
 CREATE SCHEMA serverless;
 
 CREATE TABLE serverless.schema_migrations (

@@ -126,19 +126,19 @@ $$;
 CREATE TRIGGER build_versions_go_last BEFORE DELETE ON serverless.build_versions
     FOR EACH ROW EXECUTE FUNCTION serverless.refuse_lost_version();
 
--- In the order of Versions, so that two of them cannot wait for each other.
+-- In the order of Versions, so that two of them cannot wait for each other; by the row as it is now,
+-- because this statement may have been overtaken by one inside it.
 CREATE FUNCTION serverless.pin_build() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
-    IF NEW.status = 'building' THEN
-        INSERT INTO serverless.pins (service_id, version_id, build_id)
-        SELECT v.service_id, v.version_id, v.build_id FROM serverless.build_versions AS v
-         WHERE v.service_id = NEW.service_id AND v.build_id = NEW.id
-         ORDER BY v.version_id;
-    ELSE
-        DELETE FROM serverless.pins AS p
-         WHERE p.service_id = NEW.service_id AND p.build_id = NEW.id;
-    END IF;
+    DELETE FROM serverless.pins AS p
+     WHERE p.service_id = NEW.service_id AND p.build_id = NEW.id;
+    INSERT INTO serverless.pins (service_id, version_id, build_id)
+    SELECT v.service_id, v.version_id, v.build_id
+      FROM serverless.builds AS b
+      JOIN serverless.build_versions AS v ON v.service_id = b.service_id AND v.build_id = b.id
+     WHERE b.service_id = NEW.service_id AND b.id = NEW.id AND b.status = 'building'
+     ORDER BY v.version_id;
     RETURN NULL;
 END
 $$;

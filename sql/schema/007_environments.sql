@@ -8,14 +8,27 @@ CREATE TABLE serverless.environments (
     build_id      uuid,       -- the one that is deployed here
     date_created  timestamptz NOT NULL,
     date_updated  timestamptz NOT NULL,
+    domain_label  text COLLATE "C" NOT NULL UNIQUE, -- of all Services: it becomes a host name
     PRIMARY KEY (service_id, id),
     UNIQUE (service_id, unique_name),
     CONSTRAINT environments_build FOREIGN KEY (service_id, build_id) REFERENCES serverless.builds
 );
 
--- Two of the same suffix, or two without, would share a domain.
-CREATE UNIQUE INDEX environments_domain ON serverless.environments
-    (service_id, lower(domain_suffix)) NULLS NOT DISTINCT;
+-- The Service's domain and the suffix. Two Environments of the same suffix, or two without, would have
+-- the same.
+CREATE FUNCTION serverless.label_environment() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.domain_label := (SELECT s.domain_base FROM serverless.services AS s
+                          WHERE s.id = NEW.service_id)
+                        || coalesce('-' || lower(NEW.domain_suffix), '');
+    RETURN NEW;
+END
+$$;
+
+CREATE TRIGGER environments_label
+    BEFORE INSERT OR UPDATE OF service_id, domain_suffix, domain_label ON serverless.environments
+    FOR EACH ROW EXECUTE FUNCTION serverless.label_environment();
 
 CREATE INDEX environments_build_id ON serverless.environments (service_id, build_id);
 
@@ -35,22 +48,28 @@ CREATE TABLE serverless.deployments (
     FOREIGN KEY (service_id, environment_id) REFERENCES serverless.environments ON DELETE CASCADE
 );
 
--- Only what is completed is deployed; what an Environment needs is pinned as long as it is.
+-- Only what is completed is deployed; what an Environment needs is pinned as long as it is. The pins
+-- are those of the row as it is now: this statement may have been overtaken by one inside it.
 CREATE FUNCTION serverless.pin_environment() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
+DECLARE
+    changed serverless.environments := coalesce(NEW, OLD);
+    build   uuid;
 BEGIN
+    SELECT e.build_id INTO build FROM serverless.environments AS e
+     WHERE e.service_id = changed.service_id AND e.id = changed.id;
     DELETE FROM serverless.pins AS p
-     WHERE p.service_id = NEW.service_id AND p.environment_id = NEW.id;
-    IF NEW.build_id IS NOT NULL THEN
+     WHERE p.service_id = changed.service_id AND p.environment_id = changed.id;
+    IF build IS NOT NULL THEN
         PERFORM FROM serverless.builds AS b
-          WHERE b.service_id = NEW.service_id AND b.id = NEW.build_id AND b.status = 'completed';
+          WHERE b.service_id = changed.service_id AND b.id = build AND b.status = 'completed';
         IF NOT FOUND THEN
             RAISE EXCEPTION 'only a completed Build can be deployed'
                 USING ERRCODE = 'restrict_violation';
         END IF;
         INSERT INTO serverless.pins (service_id, version_id, environment_id)
-        SELECT v.service_id, v.version_id, NEW.id FROM serverless.build_versions AS v
-         WHERE v.service_id = NEW.service_id AND v.build_id = NEW.build_id
+        SELECT v.service_id, v.version_id, changed.id FROM serverless.build_versions AS v
+         WHERE v.service_id = changed.service_id AND v.build_id = build
          ORDER BY v.version_id;
     END IF;
     RETURN NULL;
@@ -58,7 +77,7 @@ END
 $$;
 
 CREATE TRIGGER environments_pin
-    AFTER INSERT OR UPDATE OF service_id, id, build_id ON serverless.environments
+    AFTER INSERT OR DELETE OR UPDATE OF service_id, id, build_id ON serverless.environments
     FOR EACH ROW EXECUTE FUNCTION serverless.pin_environment();
 
 -- A Service takes everything along, active or not, in the order that the guard allows: foreign keys
@@ -108,7 +127,7 @@ CREATE FUNCTION serverless.delete_function(service uuid, function uuid,
                                            OUT outcome text, OUT details json)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    LOOP
+    FOR attempt IN 1 .. 10 LOOP
         BEGIN
             DELETE FROM serverless.functions AS f WHERE f.service_id = service AND f.id = function;
             outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
@@ -121,6 +140,7 @@ BEGIN
             RETURN;
         END IF;
     END LOOP;
+    RAISE EXCEPTION 'kept by something that cannot be seen' USING ERRCODE = 'serialization_failure';
 END
 $$;
 
@@ -129,7 +149,7 @@ CREATE FUNCTION serverless.delete_build(service uuid, build uuid,
                                         OUT outcome text, OUT details json)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    LOOP
+    FOR attempt IN 1 .. 10 LOOP
         BEGIN
             DELETE FROM serverless.builds AS b WHERE b.service_id = service AND b.id = build;
             outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
@@ -147,6 +167,7 @@ BEGIN
             RETURN;
         END IF;
     END LOOP;
+    RAISE EXCEPTION 'kept by something that cannot be seen' USING ERRCODE = 'serialization_failure';
 END
 $$;
 
@@ -160,7 +181,8 @@ DECLARE
 BEGIN
     SELECT * INTO identity FROM serverless.new_identity();
     INSERT INTO serverless.environments AS e
-    VALUES (service, identity.id, unique_name, domain_suffix, NULL, identity.made, identity.made)
+           (service_id, id, unique_name, domain_suffix, date_created, date_updated)
+    VALUES (service, identity.id, unique_name, domain_suffix, identity.made, identity.made)
     ON CONFLICT DO NOTHING
     RETURNING e.* INTO environment;
     outcome := CASE WHEN FOUND THEN 'ok' ELSE 'conflict' END;
@@ -223,9 +245,7 @@ CREATE FUNCTION serverless.environment_resource(account_id uuid, service_id uuid
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, build_sid uuid, unique_name text,
                domain_suffix text, domain_name text, date_created bigint, date_updated bigint)
 LANGUAGE sql STABLE ROWS 1 AS $$
-    SELECT e.id, account_id, service_id, e.build_id, e.unique_name, e.domain_suffix,
-           (SELECT s.domain_base FROM serverless.services AS s WHERE s.id = e.service_id)
-           || coalesce('-' || lower(e.domain_suffix), ''),
+    SELECT e.id, account_id, service_id, e.build_id, e.unique_name, e.domain_suffix, e.domain_label,
            serverless.epoch(e.date_created), serverless.epoch(e.date_updated)
 $$;
 

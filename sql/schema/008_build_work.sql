@@ -11,8 +11,11 @@ BEGIN
     UPDATE serverless.builds AS b
        SET status = 'failed', failure_reason = 'The Build could not be checked',
            lease_token = NULL, lease_expires = NULL, date_updated = clock_timestamp()
-     WHERE b.status = 'building' AND b.attempts >= most_attempts
-       AND b.lease_expires < clock_timestamp();
+      FROM (SELECT w.service_id, w.id FROM serverless.builds AS w
+             WHERE w.status = 'building' AND w.attempts >= most_attempts
+               AND w.lease_expires < clock_timestamp()
+               FOR NO KEY UPDATE SKIP LOCKED) AS hopeless
+     WHERE b.service_id = hopeless.service_id AND b.id = hopeless.id;
 
     UPDATE serverless.builds AS b
        SET lease_token = gen_random_uuid(), attempts = b.attempts + 1,
