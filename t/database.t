@@ -379,6 +379,29 @@ sub unlike_any {
 }
 
 
+# Deletions of Services, which may take long, leave places for the others.
+{
+    my $server = Serverless::Server->start('long', "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n"
+        . Serverless::Server->database . Serverless::Server->api);
+    my $client = $api->at($server->address);
+    my ($at, $doomed) = map { workplace($client, $_) } qw(stays goes);
+    is $client->get($at->{path})->status, 200, 'with two places';
+
+    my $lock = Serverless::Test::connect_as('postgres');
+    $lock->begin_work;
+    $lock->do(q(SELECT FROM serverless.services WHERE serverless.sid('ZS', id) = ? FOR UPDATE), undef,
+        $doomed->{service}{sid});
+    my $finish = begin_at_once(sub { $client->afresh->delete("/v1/Services/$doomed->{service}{sid}") }, 1 .. 3);
+    ok wait_until { waiting() }, 'a Service is deleted three times at once, and somebody holds it';
+    select undef, undef, undef, 0.5;
+    is scalar waiting(), 1, 'one of the three has a place';
+    is $client->afresh->get($at->{path})->status, 200, 'another request has the other one' for 1 .. 5;
+    $lock->rollback;
+    $lock->disconnect;
+    is_deeply tally($finish->()), { 204 => 1, 503 => 2 }, 'that one deletes it, the others were told to come again';
+}
+
+
 # Clients that do not read ------------------------------------------------------------
 
 {
