@@ -98,13 +98,13 @@ static const sf_error *route(sf_request *request, const char *path, const sf_rou
         if (routes->method == request->r->method_number) {
             return read_sids(request, routes->pattern, parts, lengths)
                        ? routes->answer(request)
-                       : sf_error_not_found(pool, request->path);
+                       : sf_error_not_found(pool, sf_request_path(request));
         }
         allowed = allow(pool, allowed, routes->method);
     }
     request->sids = 0;
     if (!allowed) {
-        return sf_error_not_found(pool, request->path);
+        return sf_error_not_found(pool, sf_request_path(request));
     }
     allowed = apr_pstrcat(pool, allowed, ", OPTIONS", NULL);
     return request->r->method_number == M_OPTIONS ? answer_options(request, allowed)
@@ -128,7 +128,6 @@ int sf_dispatch(sf_request *request, const sf_route *routes)
     const char *path = r->uri + strlen(request->prefix);
     const sf_error *error;
 
-    request->path = ap_os_escape_path(r->pool, path, 1);
     error = sf_auth_take_user(request);
     if (!error) {
         error = route(request, path, routes);

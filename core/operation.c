@@ -34,7 +34,7 @@ static const sf_error *error_of(const sf_request *request, sf_rows *rows,
         return sf_error_of_status(pool, HTTP_UNAUTHORIZED);
     }
     if (strcmp(outcome, "not_found") == 0) {
-        return sf_error_not_found(pool, request->path);
+        return sf_error_not_found(pool, sf_request_path(request));
     }
     for (; outcomes && outcomes->name; outcomes++) {
         if (strcmp(outcome, outcomes->name) == 0) {
@@ -65,8 +65,9 @@ static const sf_error *conclude(sf_request *request, const sf_error *error, sf_r
                                 const sf_outcome *outcomes)
 {
     if (error) {
-        return error->status == HTTP_NOT_FOUND ? sf_error_not_found(request->r->pool, request->path)
-                                               : error;
+        return error->status == HTTP_NOT_FOUND
+                   ? sf_error_not_found(request->r->pool, sf_request_path(request))
+                   : error;
     }
     request->credential_checked = 1;
     return error_of(request, rows, outcomes);

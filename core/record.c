@@ -6,8 +6,6 @@
 
 #include <apr_strings.h>
 #include <apr_time.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define PLACEHOLDER_LENGTH 4 /* {ZH} */

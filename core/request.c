@@ -42,6 +42,11 @@ const char *sf_request_id(request_rec *r)
     return r->log_id = id;
 }
 
+const char *sf_request_path(const sf_request *request)
+{
+    return ap_os_escape_path(request->r->pool, request->r->uri + strlen(request->prefix), 1);
+}
+
 int sf_request_is_read(const sf_request *request)
 {
     return request->r->method_number == M_GET; /* of HEAD, too */

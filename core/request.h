@@ -15,7 +15,6 @@ typedef struct sf_request {
     request_rec *r;
     int claimed;        /* translate_name found no Alias, RewriteRule or ProxyPass for it */
     const char *prefix; /* what stands before /Services in the path, as "/v1" */
-    const char *path;   /* the rest of it, percent-encoded: fit for messages */
 
     const char *credential; /* the SID in r->user, or NULL */
     const char *generation; /* of the secret that was checked, or NULL where httpd did it */
@@ -33,6 +32,9 @@ sf_request *sf_request_of(request_rec *r);
 
 /* The id this request has in the response header and the log: "RQ" and 32 hex digits. */
 const char *sf_request_id(request_rec *r);
+
+/* The path as messages have it: behind the prefix, percent-encoded. */
+const char *sf_request_path(const sf_request *request);
 
 /* Whether the client asks for what a GET returns, with the body or without (HEAD). */
 int sf_request_is_read(const sf_request *request);

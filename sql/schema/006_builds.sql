@@ -73,22 +73,27 @@ CREATE TRIGGER pins_follow BEFORE INSERT OR UPDATE OR DELETE ON serverless.pins
 CREATE TRIGGER pins_stay BEFORE TRUNCATE ON serverless.pins
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
 
--- What a Build contains is said with the Build, in one statement, or not at all: a Version added
--- later would not be pinned.
-CREATE FUNCTION serverless.refuse_late_version() RETURNS trigger
+-- What a Build contains is said with the Build, in one statement, or not at all, and goes with it: a
+-- Version added later would not be pinned.
+CREATE FUNCTION serverless.refuse_while_built() RETURNS trigger
 LANGUAGE plpgsql AS $$
+DECLARE
+    part serverless.build_versions := coalesce(NEW, OLD);
 BEGIN
     IF EXISTS (SELECT FROM serverless.builds AS b
-                WHERE b.service_id = NEW.service_id AND b.id = NEW.build_id) THEN
+                WHERE b.service_id = part.service_id AND b.id = part.build_id) THEN
         RAISE EXCEPTION 'a Build never changes what it contains'
             USING ERRCODE = 'restrict_violation';
     END IF;
-    RETURN NEW;
+    RETURN part;
 END
 $$;
 
 CREATE TRIGGER build_versions_come_first BEFORE INSERT ON serverless.build_versions
-    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_late_version();
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_while_built();
+
+CREATE TRIGGER build_versions_go_last BEFORE DELETE ON serverless.build_versions
+    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_while_built();
 
 -- The same for a Build that another session has committed while this statement ran.
 CREATE FUNCTION serverless.refuse_foreign_versions() RETURNS trigger
@@ -110,21 +115,6 @@ $$;
 CREATE TRIGGER build_versions_come_along AFTER INSERT ON serverless.build_versions
     REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_foreign_versions();
-
-CREATE FUNCTION serverless.refuse_lost_version() RETURNS trigger
-LANGUAGE plpgsql AS $$
-BEGIN
-    IF EXISTS (SELECT FROM serverless.builds AS b
-                WHERE b.service_id = OLD.service_id AND b.id = OLD.build_id) THEN
-        RAISE EXCEPTION 'a Build never changes what it contains'
-            USING ERRCODE = 'restrict_violation';
-    END IF;
-    RETURN OLD;
-END
-$$;
-
-CREATE TRIGGER build_versions_go_last BEFORE DELETE ON serverless.build_versions
-    FOR EACH ROW EXECUTE FUNCTION serverless.refuse_lost_version();
 
 -- In the order of Versions, so that two of them cannot wait for each other; by the row as it is now,
 -- because this statement may have been overtaken by one inside it.

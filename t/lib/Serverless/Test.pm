@@ -23,7 +23,7 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes ();
 
-our @EXPORT = qw(is_reply is_error sid date quoted text_like db database error_log make_file wait_until);
+our @EXPORT = qw(is_reply is_error sid date quoted db database error_log make_file wait_until);
 
 my $json = JSON::PP->new->utf8->allow_nonref;
 
