@@ -164,8 +164,9 @@ static apr_size_t longest_link(const sf_resource *resource)
     return longest;
 }
 
-sf_record *sf_record_make(const sf_request *request, const sf_resource *resource)
+sf_record *sf_record_make(const sf_request *request)
 {
+    const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
     sf_record *record = apr_pcalloc(pool, sizeof(*record));
     const char *base_url = sf_request_base_url(request);

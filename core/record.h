@@ -8,8 +8,8 @@
 
 typedef struct sf_record sf_record;
 
-/* A record for rows of this resource in answer to this request. */
-sf_record *sf_record_make(const sf_request *request, const sf_resource *resource);
+/* A record for rows of the request's resource. */
+sf_record *sf_record_make(const sf_request *request);
 
 /* Row `row` as JSON text, valid until the next call; its length in bytes goes to `length`. */
 const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length);

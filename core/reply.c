@@ -17,11 +17,10 @@ static void send_whole(request_rec *r, int status, const char *body, apr_size_t 
     ap_rwrite(body, (int)length, r);
 }
 
-void sf_reply_record(const sf_request *request, int status, const sf_resource *resource,
-                     sf_rows *rows)
+void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
 {
     request_rec *r = request->r;
-    sf_record *record = sf_record_make(request, resource);
+    sf_record *record = sf_record_make(request);
     apr_size_t length;
     const char *body = sf_record_text(record, rows, 0, &length);
 
@@ -140,7 +139,7 @@ static const char *meta_text(const listing *list, apr_size_t *length)
 static void send_rows(const listing *list)
 {
     request_rec *r = list->request->r;
-    sf_record *record = sf_record_make(list->request, list->resource);
+    sf_record *record = sf_record_make(list->request);
     int i;
 
     for (i = 0; i < list->count; i++) {
@@ -154,10 +153,11 @@ static void send_rows(const listing *list)
     }
 }
 
-void sf_reply_list(const sf_request *request, const sf_resource *resource, sf_rows *rows,
-                   const sf_page *page, const sf_page_scope *scope)
+void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,
+                   const sf_page_scope *scope)
 {
     request_rec *r = request->r;
+    const sf_resource *resource = request->resource;
     listing list
         = { .request = request, .resource = resource, .rows = rows, .page = page, .scope = scope };
     apr_size_t length;

@@ -7,12 +7,11 @@
 #include "core/resource.h"
 
 /* One resource: the first row, with `status`; 201 also says where the new resource is. */
-void sf_reply_record(const sf_request *request, int status, const sf_resource *resource,
-                     sf_rows *rows);
+void sf_reply_record(const sf_request *request, int status, sf_rows *rows);
 
 /* A page of a list, row by row, and its meta. */
-void sf_reply_list(const sf_request *request, const sf_resource *resource, sf_rows *rows,
-                   const sf_page *page, const sf_page_scope *scope);
+void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,
+                   const sf_page_scope *scope);
 
 /* 204. */
 void sf_reply_nothing(const sf_request *request);

@@ -20,62 +20,74 @@ int sf_resource_column(const sf_resource *resource, const char *prefix)
     return -1;
 }
 
+int sf_resource_columns(const sf_resource *resource)
+{
+    int count = 0;
+
+    while (resource->properties[count].name && resource->properties[count].kind != SF_AS_URL) {
+        count++;
+    }
+    return SF_COLUMN(count);
+}
+
 static int count_of(const sf_param *params)
 {
     int count = 0;
 
-    while (params[count].name) {
+    while (params && params[count].name) {
         count++;
     }
     return count;
 }
 
-const sf_error *sf_resource_answer(sf_request *request, int status, const sf_resource *resource,
-                                   sf_statement_id id, int count, const char *const *values)
+static const sf_error *answer(sf_request *request, int status, const sf_verb *verb,
+                              const char *const *values, int count)
 {
+    const sf_resource *resource = request->resource;
     sf_rows *rows;
-    const sf_error *error = sf_operation_run(request, id, count, values, resource->outcomes, &rows);
+    const sf_error *error
+        = sf_operation_run(request, verb->statement, count, values, resource->outcomes, &rows);
 
     if (!error) {
-        sf_reply_record(request, status, resource, rows);
+        sf_reply_record(request, status, rows);
     }
     return error;
 }
 
-/* What create and update have in common. */
-static const sf_error *write_params(sf_request *request, int status, const sf_resource *resource,
-                                    sf_statement_id id, const sf_param *params)
+const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values)
 {
+    return answer(request, HTTP_CREATED, &request->resource->create, values, count);
+}
+
+const sf_error *sf_resource_create(sf_request *request)
+{
+    const sf_param *params = request->resource->create.params;
     const char *values[SF_PARAMS_MAX];
     const sf_error *error = sf_params_read(request, params, values);
 
-    return error ? error
-                 : sf_resource_answer(request, status, resource, id, count_of(params), values);
+    return error ? error : sf_resource_create_from(request, count_of(params), values);
 }
 
-const sf_error *sf_resource_create(sf_request *request, const sf_resource *resource,
-                                   sf_statement_id id, const sf_param *params)
+const sf_error *sf_resource_fetch(sf_request *request)
 {
-    return write_params(request, HTTP_CREATED, resource, id, params);
+    return answer(request, HTTP_OK, &request->resource->fetch, NULL, 0);
 }
 
-const sf_error *sf_resource_update(sf_request *request, const sf_resource *resource,
-                                   sf_statement_id id, const sf_param *params)
+const sf_error *sf_resource_update(sf_request *request)
 {
-    return write_params(request, HTTP_OK, resource, id, params);
+    const sf_verb *update = &request->resource->update;
+    const char *values[SF_PARAMS_MAX];
+    const sf_error *error = sf_params_read(request, update->params, values);
+
+    return error ? error : answer(request, HTTP_OK, update, values, count_of(update->params));
 }
 
-const sf_error *sf_resource_fetch(sf_request *request, const sf_resource *resource,
-                                  sf_statement_id id)
+const sf_error *sf_resource_delete(sf_request *request)
 {
-    return sf_resource_answer(request, HTTP_OK, resource, id, 0, NULL);
-}
-
-const sf_error *sf_resource_delete(sf_request *request, const sf_resource *resource,
-                                   sf_statement_id id)
-{
+    const sf_resource *resource = request->resource;
     sf_rows *rows;
-    const sf_error *error = sf_operation_run(request, id, 0, NULL, resource->outcomes, &rows);
+    const sf_error *error
+        = sf_operation_run(request, resource->remove.statement, 0, NULL, resource->outcomes, &rows);
 
     if (!error) {
         sf_reply_nothing(request);
@@ -84,8 +96,9 @@ const sf_error *sf_resource_delete(sf_request *request, const sf_resource *resou
 }
 
 /* The list's path with SIDs, whatever the client named the Service by. */
-static const char *list_path(const sf_request *request, const sf_resource *resource, sf_rows *rows)
+static const char *list_path(const sf_request *request, sf_rows *rows)
 {
+    const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
     const char *own = strrchr(resource->pattern, '/');
     const char *pattern
@@ -96,9 +109,9 @@ static const char *list_path(const sf_request *request, const sf_resource *resou
     return path;
 }
 
-const sf_error *sf_resource_list(sf_request *request, const sf_resource *resource,
-                                 sf_statement_id id)
+const sf_error *sf_resource_list(sf_request *request)
 {
+    const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
     sf_page page;
     sf_page_scope scope;
@@ -111,17 +124,18 @@ const sf_error *sf_resource_list(sf_request *request, const sf_resource *resourc
         const char *values[] = { from ? page.row : "ffffffffffffffffffffffffffffffff",
                                  from ? NULL : page.row, apr_itoa(pool, page.size) };
 
-        error = sf_operation_run(request, id, 3, values, resource->outcomes, &rows);
+        error = sf_operation_run(request, resource->list.statement, 3, values, resource->outcomes,
+                                 &rows);
     }
     if (error) {
         return error;
     }
     scope.key = sf_rows_page_token_key(rows);
     scope.account = sf_rows_value(rows, 0, sf_resource_column(resource, "AC"));
-    scope.list = list_path(request, resource, rows);
+    scope.list = list_path(request, rows);
     if (page.token && !sf_page_token_is_ours(pool, &page, &scope)) {
         return sf_error_make(pool, HTTP_BAD_REQUEST, "PageToken is not valid for this list");
     }
-    sf_reply_list(request, resource, rows, &page, &scope);
+    sf_reply_list(request, rows, &page, &scope);
     return NULL;
 }

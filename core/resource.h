@@ -28,7 +28,13 @@ typedef struct {
     const char *detail;
 } sf_property;
 
+/* What a verb needs: its statement, and the parameters that it takes, in their order. */
 typedef struct {
+    sf_statement_id statement;
+    const sf_param *params; /* NULL where it has none */
+} sf_verb;
+
+typedef struct sf_resource {
     const char *key;     /* of the array in a list */
     const char *pattern; /* its route, "/Services/{ZS}/Functions/{ZH}"; each {XX} stands for the
                             property of that prefix */
@@ -40,37 +46,43 @@ typedef struct {
     const sf_outcome *outcomes; /* may be NULL */
 
     int page_maximum; /* rows of a page; 0 is what the API allows, 1000 */
+
+    sf_verb create;
+    sf_verb fetch;
+    sf_verb list;
+    sf_verb update;
+    sf_verb remove;
+
+    const struct sf_upload_kind *upload; /* of what sf_upload() creates */
 } sf_resource;
 
 /* The column of the property with this SID prefix, or -1. */
 int sf_resource_column(const sf_resource *resource, const char *prefix);
 
-/* The verbs. Each reads what the client sent, runs one statement and answers. They return NULL
- * once the answer is on its way, or the error to answer with. */
+/* How many columns the resource has, the outcome included: where a statement's others begin. */
+int sf_resource_columns(const sf_resource *resource);
 
-/* 201 and the new resource; the statement takes `params` in their order. */
-const sf_error *sf_resource_create(sf_request *request, const sf_resource *resource,
-                                   sf_statement_id id, const sf_param *params);
+/* The verbs, of the resource that the request's route names. Each reads what the client sent, runs one
+ * statement and answers. They return NULL once the answer is on its way, or the error to answer
+ * with. */
 
-/* `status` and the resource, for an operation that has its `count` values itself. */
-const sf_error *sf_resource_answer(sf_request *request, int status, const sf_resource *resource,
-                                   sf_statement_id id, int count, const char *const *values);
+/* 201 and the new resource. */
+const sf_error *sf_resource_create(sf_request *request);
+
+/* 201 and the new resource, for an operation that has read its `count` values itself. */
+const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values);
 
 /* 200 and the resource. */
-const sf_error *sf_resource_fetch(sf_request *request, const sf_resource *resource,
-                                  sf_statement_id id);
+const sf_error *sf_resource_fetch(sf_request *request);
 
 /* 200 and a page; the statement takes the row to begin at, the row to end before, and the page's
  * size, and returns one row more where another page follows. */
-const sf_error *sf_resource_list(sf_request *request, const sf_resource *resource,
-                                 sf_statement_id id);
+const sf_error *sf_resource_list(sf_request *request);
 
-/* 200 and the changed resource; the statement takes `params` in their order. */
-const sf_error *sf_resource_update(sf_request *request, const sf_resource *resource,
-                                   sf_statement_id id, const sf_param *params);
+/* 200 and the changed resource. */
+const sf_error *sf_resource_update(sf_request *request);
 
 /* 204. */
-const sf_error *sf_resource_delete(sf_request *request, const sf_resource *resource,
-                                   sf_statement_id id);
+const sf_error *sf_resource_delete(sf_request *request);
 
 #endif

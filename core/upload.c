@@ -29,6 +29,7 @@ typedef enum { NO_PART, PATH, VISIBILITY, CONTENT } part;
 typedef struct {
     sf_request *request;
     const sf_upload_kind *kind;
+    apr_off_t limit;       /* bytes of Content */
     const sf_error *error; /* why the parts were stopped */
     sf_multipart body;
     part part;
@@ -110,10 +111,10 @@ static int content_bytes(upload *upload, const char *bytes, apr_size_t size)
         return 0;
     }
     rv = sf_spool_write(upload->content, bytes, size);
-    if (rv == APR_ENOSPC && upload->content->size + (apr_off_t)size > upload->kind->limit) {
+    if (rv == APR_ENOSPC && upload->content->size + (apr_off_t)size > upload->limit) {
         upload->error = sf_error_make(pool, HTTP_REQUEST_ENTITY_TOO_LARGE,
                                       "Content must not be larger than %" APR_OFF_T_FMT " bytes",
-                                      upload->kind->limit);
+                                      upload->limit);
     }
     else if (rv != APR_SUCCESS) {
         upload->error = no_file(upload, rv);
@@ -182,7 +183,7 @@ static const sf_error *read_body(upload *upload)
         return bad(upload, wrong);
     }
     sf_multipart_begin(&upload->body, boundary, &sink, upload);
-    error = sf_body_stream(r, upload->kind->limit + OVERHEAD, feed, upload);
+    error = sf_body_stream(r, upload->limit + OVERHEAD, feed, upload);
     if (!error && !sf_multipart_is_whole(&upload->body)) {
         error = bad(upload, "The body ends before its last delimiter");
     }
@@ -258,7 +259,7 @@ static const sf_error *add_chunks(sf_transaction *transaction, upload *upload)
 {
     apr_pool_t *pool = upload->request->r->pool;
     const char *service
-        = sf_rows_value(upload->rows, 0, sf_resource_column(upload->kind->resource, "ZS"));
+        = sf_rows_value(upload->rows, 0, sf_resource_column(upload->request->resource, "ZS"));
     const sf_error *error = NULL;
     apr_pool_t *scratch;
     int i;
@@ -291,12 +292,13 @@ static const sf_error *store(sf_transaction *transaction, void *data)
     if (!values[4]) {
         return no_file(upload, APR_EGENERAL);
     }
-    error = sf_operation_step(upload->request, transaction, upload->kind->create, 5, values, NULL,
+    error = sf_operation_step(upload->request, transaction,
+                              upload->request->resource->create.statement, 5, values, NULL,
                               &upload->rows);
     if (error) {
         return error;
     }
-    fresh = sf_rows_value(upload->rows, 0, upload->kind->fresh_column);
+    fresh = sf_rows_value(upload->rows, 0, sf_resource_columns(upload->request->resource));
     return fresh && *fresh == 't' ? add_chunks(transaction, upload) : NULL;
 }
 
@@ -319,8 +321,9 @@ static const sf_error *make_version(upload *upload)
     return rv == APR_SUCCESS ? sf_db_transaction(&caller, store, &version) : no_file(upload, rv);
 }
 
-const sf_error *sf_upload(sf_request *request, const sf_upload_kind *kind)
+const sf_error *sf_upload(sf_request *request)
 {
+    const sf_upload_kind *kind = request->resource->upload;
     upload *upload = apr_pcalloc(request->r->pool, sizeof(*upload));
     const sf_error *error = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &upload->rows);
 
@@ -330,11 +333,12 @@ const sf_error *sf_upload(sf_request *request, const sf_upload_kind *kind)
     }
     upload->request = request;
     upload->kind = kind;
-    upload->content = sf_spool_make(request->r->pool, kind->limit);
+    upload->limit = kind->limit();
+    upload->content = sf_spool_make(request->r->pool, upload->limit);
     error = read_body(upload);
     error = error ? error : make_version(upload);
     if (!error) {
-        sf_reply_record(request, HTTP_CREATED, kind->resource, upload->rows);
+        sf_reply_record(request, HTTP_CREATED, upload->rows);
     }
     return error;
 }

@@ -39,12 +39,16 @@ static const sf_outcome outcomes[] = {
 #define VERSIONS_MAX 1000
 #define PAGE_MAX 100
 
-static const sf_resource builds = {
+const sf_resource sf_builds = {
     .key = "builds",
     .pattern = "/Services/{ZS}/Builds/{ZB}",
     .properties = properties,
     .outcomes = outcomes,
     .page_maximum = PAGE_MAX,
+    .create = { SF_STATEMENT_BUILD_CREATE, NULL },
+    .fetch = { SF_STATEMENT_BUILD_FETCH, NULL },
+    .list = { SF_STATEMENT_BUILD_LIST, NULL },
+    .remove = { SF_STATEMENT_BUILD_DELETE, NULL },
 };
 
 static const sf_property status_properties[] = {
@@ -56,9 +60,10 @@ static const sf_property status_properties[] = {
     { .name = NULL },
 };
 
-static const sf_resource build_status = {
+const sf_resource sf_build_status = {
     .pattern = "/Services/{ZS}/Builds/{ZB}/Status",
     .properties = status_properties,
+    .fetch = { SF_STATEMENT_BUILD_STATUS, NULL },
 };
 
 
@@ -142,7 +147,7 @@ static const char *read_dependencies(apr_pool_t *pool, const char *text)
 }
 
 
-/* Operations ------------------------------------------------------------------------------------- */
+/* Creating -------------------------------------------------------------------------------------- */
 
 /* The Runtime asked for, the default where none is, or NULL where it is not one of ours. */
 static const char *read_runtime(const sf_request *request, const char *wanted)
@@ -196,30 +201,9 @@ const sf_error *sf_build_create(sf_request *request)
     if (!values[2]) {
         return bad(request, "Dependencies must be a JSON array of objects with name and version");
     }
-    error
-        = sf_resource_answer(request, HTTP_CREATED, &builds, SF_STATEMENT_BUILD_CREATE, 3, values);
+    error = sf_resource_create_from(request, 3, values);
     if (!error) {
         sf_build_worker_wake();
     }
     return error;
-}
-
-const sf_error *sf_build_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &builds, SF_STATEMENT_BUILD_FETCH);
-}
-
-const sf_error *sf_build_status(sf_request *request)
-{
-    return sf_resource_fetch(request, &build_status, SF_STATEMENT_BUILD_STATUS);
-}
-
-const sf_error *sf_build_list(sf_request *request)
-{
-    return sf_resource_list(request, &builds, SF_STATEMENT_BUILD_LIST);
-}
-
-const sf_error *sf_build_delete(sf_request *request)
-{
-    return sf_resource_delete(request, &builds, SF_STATEMENT_BUILD_DELETE);
 }

@@ -20,40 +20,20 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource functions = {
-    .key = "functions",
-    .pattern = "/Services/{ZS}/Functions/{ZH}",
-    .properties = properties,
-    .outcomes = outcomes,
-};
-
 /* What create and update take. */
 static const sf_param params[] = {
     { "FriendlyName", SF_TEXT, .maximum = 255, .required = 1 },
     { .name = NULL },
 };
 
-const sf_error *sf_function_create(sf_request *request)
-{
-    return sf_resource_create(request, &functions, SF_STATEMENT_FUNCTION_CREATE, params);
-}
-
-const sf_error *sf_function_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &functions, SF_STATEMENT_FUNCTION_FETCH);
-}
-
-const sf_error *sf_function_list(sf_request *request)
-{
-    return sf_resource_list(request, &functions, SF_STATEMENT_FUNCTION_LIST);
-}
-
-const sf_error *sf_function_update(sf_request *request)
-{
-    return sf_resource_update(request, &functions, SF_STATEMENT_FUNCTION_UPDATE, params);
-}
-
-const sf_error *sf_function_delete(sf_request *request)
-{
-    return sf_resource_delete(request, &functions, SF_STATEMENT_FUNCTION_DELETE);
-}
+const sf_resource sf_functions = {
+    .key = "functions",
+    .pattern = "/Services/{ZS}/Functions/{ZH}",
+    .properties = properties,
+    .outcomes = outcomes,
+    .create = { SF_STATEMENT_FUNCTION_CREATE, params },
+    .fetch = { SF_STATEMENT_FUNCTION_FETCH, NULL },
+    .list = { SF_STATEMENT_FUNCTION_LIST, NULL },
+    .update = { SF_STATEMENT_FUNCTION_UPDATE, params },
+    .remove = { SF_STATEMENT_FUNCTION_DELETE, NULL },
+};
