@@ -96,9 +96,9 @@ static void look_for_newest(listing *list)
 
 static json_object *page_url(const listing *list, int number, const char *token)
 {
-    return json_object_new_string(apr_psprintf(list->request->r->pool, "%s?PageSize=%d&Page=%d%s%s",
-                                               list->url, list->page->size, number,
-                                               token ? "&PageToken=" : "", token ? token : ""));
+    return json_object_new_string(apr_psprintf(
+        list->request->r->pool, "%s?%sPageSize=%d&Page=%d%s%s", list->url, list->scope->filters,
+        list->page->size, number, token ? "&PageToken=" : "", token ? token : ""));
 }
 
 /* NULL, JSON's null, at the end of the list. */
