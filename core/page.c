@@ -130,17 +130,15 @@ static const sf_param page_params[] = { { "PageSize", SF_TEXT, .maximum = 255 },
                                         { "PageToken", SF_TEXT, .maximum = 255 },
                                         { .name = NULL } };
 
-const sf_error *sf_page_read(const sf_request *request, const sf_param *filters, int maximum,
-                             sf_page *page)
+const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page)
 {
-    const int count = sf_params_count(filters);
+    const int count = sf_params_count(page->filters);
     const char **const values = page->values + count;
     sf_param params[SF_PARAMS_MAX + 1];
     const sf_error *error;
 
-    page->filters = filters;
-    if (filters) {
-        memcpy(params, filters, (apr_size_t)count * sizeof(*params));
+    if (count > 0) {
+        memcpy(params, page->filters, (apr_size_t)count * sizeof(*params));
     }
     memcpy(params + count, page_params, sizeof(page_params));
     error = sf_params_read(request, params, page->values);

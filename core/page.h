@@ -22,10 +22,9 @@ typedef struct {
 /* The most rows a page may have, and where a larger PageSize ends up. */
 #define SF_PAGE_SIZE_MAX 1000
 
-/* Reads the filters that `filters` (may be NULL) describes, PageSize (at most `maximum`), Page and
- * PageToken. Returns NULL or 400/20001; of a token only the form has been checked then. */
-const sf_error *sf_page_read(const sf_request *request, const sf_param *filters, int maximum,
-                             sf_page *page);
+/* Reads the filters that the page names, PageSize (at most `maximum`), Page and PageToken. Returns NULL
+ * or 400/20001; of a token only the form has been checked then. */
+const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page);
 
 /* The filters in force as they stand in the list's addresses: "FriendlyName=a&", or "". */
 const char *sf_page_filters(apr_pool_t *pool, const sf_page *page);

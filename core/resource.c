@@ -129,11 +129,11 @@ const sf_error *sf_resource_list(sf_request *request)
 {
     const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
-    sf_page page;
+    sf_page page = { .filters = resource->list.params };
     sf_page_scope scope;
     sf_rows *rows;
     const int maximum = resource->page_maximum ? resource->page_maximum : SF_PAGE_SIZE_MAX;
-    const sf_error *error = sf_page_read(request, resource->list.params, maximum, &page);
+    const sf_error *error = sf_page_read(request, maximum, &page);
 
     if (!error) {
         error = sf_operation_run(request, resource->list.statement, place(pool, &page), page.values,
