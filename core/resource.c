@@ -1,5 +1,6 @@
 #include "core/resource.h"
 
+#include "core/conditional.h"
 #include "core/page.h"
 #include "core/record.h"
 #include "core/reply.h"
@@ -28,6 +29,19 @@ int sf_resource_columns(const sf_resource *resource)
         count++;
     }
     return SF_COLUMN(count);
+}
+
+int sf_resource_revision_column(const sf_resource *resource)
+{
+    int column = -1;
+    int i;
+
+    for (i = 0; resource->properties[i].name; i++) {
+        if (resource->properties[i].kind == SF_AS_DATE) {
+            column = SF_COLUMN(i);
+        }
+    }
+    return column;
 }
 
 static const sf_error *answer(sf_request *request, int status, const sf_verb *verb,
@@ -66,19 +80,20 @@ const sf_error *sf_resource_fetch(sf_request *request)
 const sf_error *sf_resource_update(sf_request *request)
 {
     const sf_verb *update = &request->resource->update;
-    const char *values[SF_PARAMS_MAX];
-    const sf_error *error = sf_params_read(request, update->params, values);
+    const char *values[1 + SF_PARAMS_MAX] = { sf_conditional_expected(request) };
+    const sf_error *error = sf_params_read(request, update->params, values + 1);
 
     return error ? error
-                 : answer(request, HTTP_OK, update, values, sf_params_count(update->params));
+                 : answer(request, HTTP_OK, update, values, 1 + sf_params_count(update->params));
 }
 
 const sf_error *sf_resource_delete(sf_request *request)
 {
     const sf_resource *resource = request->resource;
+    const char *expected = sf_conditional_expected(request);
     sf_rows *rows;
-    const sf_error *error
-        = sf_operation_run(request, resource->remove.statement, 0, NULL, resource->outcomes, &rows);
+    const sf_error *error = sf_operation_run(request, resource->remove.statement, 1, &expected,
+                                             resource->outcomes, &rows);
 
     if (!error) {
         sf_reply_nothing(request);
@@ -125,18 +140,35 @@ static void complete(const sf_resource *resource, sf_rows *rows, sf_page *page)
     }
 }
 
+/* Whether what is to be found has been said; if not, the page is one of the whole list, which has no
+ * filters. */
+static int narrowed(const sf_resource *resource, sf_page *page)
+{
+    int i;
+
+    for (i = 0; i < sf_params_count(resource->find.params); i++) {
+        if (page->values[i]) {
+            return 1;
+        }
+    }
+    page->filters = resource->list.params;
+    return 0;
+}
+
 const sf_error *sf_resource_list(sf_request *request)
 {
     const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
-    sf_page page = { .filters = resource->list.params };
+    const sf_verb *list = &resource->list;
+    sf_page page = { .filters = resource->find.params ? resource->find.params : list->params };
     sf_page_scope scope;
     sf_rows *rows;
     const int maximum = resource->page_maximum ? resource->page_maximum : SF_PAGE_SIZE_MAX;
     const sf_error *error = sf_page_read(request, maximum, &page);
 
     if (!error) {
-        error = sf_operation_run(request, resource->list.statement, place(pool, &page), page.values,
+        list = narrowed(resource, &page) ? &resource->find : list;
+        error = sf_operation_run(request, list->statement, place(pool, &page), page.values,
                                  resource->outcomes, &rows);
     }
     if (error) {
