@@ -1,4 +1,5 @@
-/* Times as clients write them: ISO 8601, as the API's own and as JavaScript's toISOString() has it. */
+/* Times as clients read and write them: ISO 8601, as the API's own and as JavaScript's toISOString() has
+ * it. */
 #ifndef SF_DATE_H
 #define SF_DATE_H
 
@@ -9,5 +10,19 @@
  * Returns the time in UTC with a Z and the fraction's digits as given, microseconds at most, as
  * PostgreSQL takes it; NULL where it is none, or before the year 1 or after 9999. */
 const char *sf_date_read(apr_pool_t *pool, const char *text);
+
+/* The day that was written last, which is the next row's more often than not. Begins as zeros. */
+typedef struct {
+    apr_int64_t number; /* since 1970 */
+    int length;         /* of `text`; 0 is none yet */
+    char text[sizeof("2018-11-10T") + 8];
+} sf_date_day;
+
+/* Room for what sf_date_write() writes. */
+#define SF_DATE_ROOM (sizeof("2018-11-10T20:00:00Z") + 8)
+
+/* Writes a time, microseconds since 1970 as PostgreSQL prints a bigint, as the API shows it: whole
+ * seconds in UTC, "2018-11-10T20:00:00Z". Returns where the terminating NUL stands. */
+char *sf_date_write(char *to, sf_date_day *day, const char *microseconds);
 
 #endif

@@ -1,22 +1,46 @@
 #include "core/record.h"
 
 #include "core/config.h"
+#include "core/date.h"
 #include "core/json.h"
 #include "core/sid.h"
 
 #include <apr_strings.h>
-#include <apr_time.h>
 #include <string.h>
 
 #define PLACEHOLDER_LENGTH 4 /* {ZH} */
 
+/* A SID or a date with its quotes. */
+#define OWN_TEXT_ROOM (SF_SID_LENGTH + 3)
+
+_Static_assert(OWN_TEXT_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
+
+/* A property and its value in json-c's object. That of an SF_AS_TEXT or SF_AS_HOST is a string of
+ * json-c's, which knows what is to be escaped in it. Any other is made of parts that need nothing of
+ * the kind. */
+typedef struct {
+    const sf_property *property;
+    json_object *value;
+    sf_json_part parts[3];
+    char own[OWN_TEXT_ROOM]; /* text of a part */
+    sf_date_day day;
+} field;
+
+/* A {ZH} of the path: the field that has the SID, and where in the address it goes. */
+typedef struct {
+    const field *sid;
+    char *at;
+} placeholder;
+
 struct sf_record {
     const sf_request *request;
-    const sf_resource *resource;
     json_object *object;
-    json_object *links;
-    char *url;      /* the base, and room for a path behind it */
-    char *url_path; /* where that begins */
+    json_object *links;                         /* a member of it, or NULL */
+    field *fields;                              /* ends with one that has no property */
+    placeholder placeholders[SF_PATH_SIDS + 1]; /* ends with one that has no SID */
+    const char *base_url;
+    sf_json_part address; /* as JSON, the closing quote aside */
+    const char *path;     /* where the row's own path stands in there */
 };
 
 
@@ -52,116 +76,146 @@ char *sf_record_path(char *to, const char *pattern, const sf_resource *resource,
 }
 
 
-/* Properties ------------------------------------------------------------------------------------- */
+/* Values of a row -------------------------------------------------------------------------------- */
 
-static json_object *member(json_object *object, const char *name)
+static void set_part(field *field, const char *text, apr_size_t length)
 {
-    json_object *value = NULL;
-
-    json_object_object_get_ex(object, name, &value);
-    return value;
+    field->parts[0].text = text;
+    field->parts[0].length = (int)length;
 }
 
-/* Sets a member to a text, in place where there was one before. */
-static void set_text(json_object *object, const char *name, const char *text, apr_size_t length)
+static void set_sid(field *field, const char *uuid)
 {
-    json_object *value = member(object, name);
+    char *end = sf_sid_write(field->own + 1, field->property->detail, uuid);
 
-    if (value) {
-        json_object_set_string_len(value, text, (int)length);
-    }
-    else {
-        sf_json_add(object, name, json_object_new_string_len(text, (int)length));
-    }
+    *end++ = '"';
+    set_part(field, field->own, (apr_size_t)(end - field->own));
 }
 
-static void set_flag(json_object *object, const char *name, const char *value)
+static void set_date(field *field, const char *microseconds)
 {
-    sf_json_add(object, name, json_object_new_boolean(*value == 't'));
+    char *end = sf_date_write(field->own + 1, &field->day, microseconds);
+
+    *end++ = '"';
+    set_part(field, field->own, (apr_size_t)(end - field->own));
 }
 
-static void set_sid(json_object *object, const sf_property *property, const char *uuid)
+static void set_flag(field *field, const char *value)
 {
-    char sid[SF_SID_LENGTH + 1];
+    const char *text = *value == 't' ? "true" : "false";
 
-    sf_sid_write(sid, property->detail, uuid);
-    set_text(object, property->name, sid, SF_SID_LENGTH);
+    set_part(field, text, strlen(text));
 }
 
-/* Whole seconds, UTC, ISO 8601 with a literal Z. */
-static void set_date(json_object *object, const char *name, const char *microseconds)
+static const char *host(const sf_record *record, const char *name)
 {
-    apr_time_exp_t at;
-    char text[sizeof("2018-11-10T20:00:00Z") + 8];
-    int length;
+    const request_rec *r = record->request->r;
 
-    apr_time_exp_gmt(&at, apr_atoi64(microseconds));
-    length = apr_snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", at.tm_year + 1900,
-                          at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec);
-    set_text(object, name, text, (apr_size_t)length);
+    return name ? apr_pstrcat(r->pool, name, ".", sf_domain(r), NULL) : NULL;
 }
 
-static void set_host(sf_record *record, const char *name, const char *host)
+/* What is not a text, and not NULL. */
+static void set_part_of_kind(field *field, const char *value)
 {
-    const char *whole
-        = apr_pstrcat(record->request->r->pool, host, ".", sf_domain(record->request->r), NULL);
-
-    set_text(record->object, name, whole, strlen(whole));
-}
-
-static void set_value(sf_record *record, const sf_property *property, const char *value)
-{
-    json_object *object = record->object;
-
-    if (!value) {
-        sf_json_add(object, property->name, NULL);
-        return;
-    }
-    switch (property->kind) {
+    switch (field->property->kind) {
     case SF_AS_SID:
-        set_sid(object, property, value);
+        set_sid(field, value);
         break;
     case SF_AS_FLAG:
-        set_flag(object, property->name, value);
+        set_flag(field, value);
         break;
     case SF_AS_DATE:
-        set_date(object, property->name, value);
-        break;
-    case SF_AS_JSON:
-        sf_json_add(object, property->name, sf_json_raw(value));
-        break;
-    case SF_AS_HOST:
-        set_host(record, property->name, value);
+        set_date(field, value);
         break;
     default:
-        set_text(object, property->name, value, strlen(value));
+        set_part(field, value, strlen(value));
     }
 }
 
-/* `end` is where the address's NUL stands; the link's suffix goes there for the moment. */
-static void set_link(sf_record *record, const sf_property *property, char *end)
+static void set_value(const sf_record *record, field *field, const char *value)
 {
-    apr_size_t suffix = strlen(property->detail);
-
-    memcpy(end, property->detail, suffix + 1);
-    set_text(record->links, property->name, record->url, (apr_size_t)(end - record->url) + suffix);
-    *end = '\0';
+    switch (field->property->kind) {
+    case SF_AS_HOST:
+        sf_json_set_text(field->value, host(record, value));
+        break;
+    case SF_AS_TEXT:
+        sf_json_set_text(field->value, value);
+        break;
+    default:
+        if (value) {
+            set_part_of_kind(field, value);
+        }
+        else {
+            set_part(field, "null", 4);
+        }
+    }
 }
 
 
 /* Records ---------------------------------------------------------------------------------------- */
 
-static apr_size_t longest_link(const sf_resource *resource)
+/* The address as far as all rows have it in common, with room for their SIDs. */
+static void lay_out_address(sf_record *record, const sf_resource *resource)
 {
-    apr_size_t longest = 0;
-    const sf_property *property;
+    placeholder *next = record->placeholders;
+    const char *pattern = resource->pattern;
+    json_object *base = json_object_new_string(record->base_url);
+    apr_size_t length;
+    const char *text = sf_json_text(base, &length);
+    char *address
+        = apr_palloc(record->request->r->pool, length + sf_record_path_room(resource->pattern));
+    char *at = address + length - 1; /* without the closing quote */
 
-    for (property = resource->properties; property->name; property++) {
-        if (property->kind == SF_AS_LINK && strlen(property->detail) > longest) {
-            longest = strlen(property->detail);
+    memcpy(address, text, length);
+    json_object_put(base);
+    record->path = at;
+    while (*pattern) {
+        if (*pattern == '{') {
+            next->sid = &record->fields[sf_resource_column(resource, pattern + 1) - SF_COLUMN(0)];
+            next++->at = at;
+            at += SF_SID_LENGTH;
+            pattern += PLACEHOLDER_LENGTH;
+        }
+        else {
+            *at++ = *pattern++;
         }
     }
-    return longest;
+    *at = '\0';
+    record->address = (sf_json_part){ address, (int)(at - address) };
+}
+
+/* The parts of an address with something behind it. */
+static void set_address(const sf_record *record, field *field, const char *behind)
+{
+    field->parts[0] = record->address;
+    field->parts[1] = (sf_json_part){ behind, (int)strlen(behind) };
+}
+
+static json_object *links_of(sf_record *record)
+{
+    if (!record->links) {
+        record->links = json_object_new_object();
+        sf_json_add(record->object, "links", record->links);
+    }
+    return record->links;
+}
+
+static void add_field(sf_record *record, field *field)
+{
+    const sf_property *property = field->property;
+    const int is_text = property->kind == SF_AS_TEXT || property->kind == SF_AS_HOST;
+    json_object *parent = property->kind == SF_AS_LINK ? links_of(record) : record->object;
+
+    field->value = is_text ? json_object_new_string("") : sf_json_verbatim(field->parts);
+    field->own[0] = '"';
+    if (property->kind == SF_AS_URL) {
+        set_address(record, field, "\"");
+    }
+    else if (property->kind == SF_AS_LINK) {
+        set_address(record, field,
+                    apr_pstrcat(record->request->r->pool, property->detail, "\"", NULL));
+    }
+    sf_json_add(parent, property->name, field->value);
 }
 
 sf_record *sf_record_make(const sf_request *request)
@@ -169,46 +223,39 @@ sf_record *sf_record_make(const sf_request *request)
     const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
     sf_record *record = apr_pcalloc(pool, sizeof(*record));
-    const char *base_url = sf_request_base_url(request);
-    apr_size_t base = strlen(base_url);
+    int i;
 
     record->request = request;
-    record->resource = resource;
     record->object = sf_json_object(pool);
-    record->url
-        = apr_palloc(pool, base + sf_record_path_room(resource->pattern) + longest_link(resource));
-    memcpy(record->url, base_url, base);
-    record->url_path = record->url + base;
+    record->base_url = sf_request_base_url(request);
+    record->fields = apr_pcalloc(pool, sizeof(field) * (SF_PROPERTIES_MAX + 1));
+    lay_out_address(record, resource);
+    for (i = 0; resource->properties[i].name; i++) {
+        record->fields[i].property = &resource->properties[i];
+        add_field(record, &record->fields[i]);
+    }
     return record;
 }
 
 const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length)
 {
-    const sf_resource *resource = record->resource;
-    char *end = sf_record_path(record->url_path, resource->pattern, resource, rows, row);
+    const placeholder *placeholder;
     int i;
 
-    for (i = 0; resource->properties[i].name; i++) {
-        const sf_property *property = &resource->properties[i];
+    for (i = 0; record->fields[i].property; i++) {
+        field *field = &record->fields[i];
 
-        if (property->kind == SF_AS_URL) {
-            set_text(record->object, property->name, record->url, (apr_size_t)(end - record->url));
+        if (field->property->kind != SF_AS_URL && field->property->kind != SF_AS_LINK) {
+            set_value(record, field, sf_rows_value(rows, row, SF_COLUMN(i)));
         }
-        else if (property->kind == SF_AS_LINK) {
-            if (!record->links) {
-                record->links = json_object_new_object();
-                sf_json_add(record->object, "links", record->links);
-            }
-            set_link(record, property, end);
-        }
-        else {
-            set_value(record, property, sf_rows_value(rows, row, SF_COLUMN(i)));
-        }
+    }
+    for (placeholder = record->placeholders; placeholder->sid; placeholder++) {
+        memcpy(placeholder->at, placeholder->sid->own + 1, SF_SID_LENGTH);
     }
     return sf_json_text(record->object, length);
 }
 
 const char *sf_record_url(const sf_record *record)
 {
-    return record->url;
+    return apr_pstrcat(record->request->r->pool, record->base_url, record->path, NULL);
 }

@@ -3,6 +3,8 @@
 #include <apr_lib.h>
 #include <string.h>
 
+#define UUID_LENGTH (SF_SID_DIGITS + 4)
+
 int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS + 1])
 {
     int i;
@@ -23,14 +25,21 @@ int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS
 
 char *sf_sid_write(char *to, const char *prefix, const char *uuid)
 {
-    const char *end = to + SF_SID_LENGTH;
+    const apr_size_t length = strlen(uuid);
 
-    *to++ = prefix[0];
-    *to++ = prefix[1];
-    for (; *uuid && to < end; uuid++) {
-        if (*uuid != '-') {
-            *to++ = *uuid;
-        }
+    memcpy(to, prefix, SF_SID_PREFIX);
+    to += SF_SID_PREFIX;
+    if (length == UUID_LENGTH) { /* 8-4-4-4-12; done for every SID of every row */
+        memcpy(to, uuid, 8);
+        memcpy(to + 8, uuid + 9, 4);
+        memcpy(to + 12, uuid + 14, 4);
+        memcpy(to + 16, uuid + 19, 4);
+        memcpy(to + 20, uuid + 24, 12);
+        to += SF_SID_DIGITS;
+    }
+    else if (length == SF_SID_DIGITS) {
+        memcpy(to, uuid, SF_SID_DIGITS);
+        to += SF_SID_DIGITS;
     }
     *to = '\0';
     return to;

@@ -12,8 +12,8 @@
  * PostgreSQL takes for a uuid, or 0 where it is not one; upper-case digits are accepted. */
 int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS + 1]);
 
-/* Writes the SID of kind `prefix` for a uuid as PostgreSQL prints it (lower case, with hyphens).
- * Returns where the terminating NUL stands. */
+/* Writes the SID of kind `prefix` for a uuid as PostgreSQL prints it (lower case, with hyphens) or
+ * without its hyphens; of anything else, the prefix alone. Returns where the terminating NUL stands. */
 char *sf_sid_write(char *to, const char *prefix, const char *uuid);
 
 /* Whether `text` may be a UniqueName, length aside: letters, digits, '-', '_' and '.', a letter or
