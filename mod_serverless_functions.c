@@ -9,6 +9,7 @@
 #include "core/db.h"
 #include "core/gate.h"
 #include "core/http_errors.h"
+#include "core/request_id.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
 
@@ -470,7 +471,13 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     if (!sf_next_database(s)) {
         return;
     }
-    rv = sf_credential_cache_init(pool);
+    rv = sf_request_id_init();
+    if (rv == APR_SUCCESS) {
+        rv = sf_auth_child_init();
+    }
+    if (rv == APR_SUCCESS) {
+        rv = sf_credential_cache_init(pool);
+    }
     if (rv == APR_SUCCESS) {
         rv = sf_gate_init(pool, sf_process.db_connections);
     }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define HASH_DIGITS 16
 #define REVISION_DIGITS 15 /* of hex, enough for the year 38000 */
 
 /* Reads the revision of the strong tag at `text`; -1 where it is none of ours. */
@@ -41,6 +42,35 @@ const char *sf_conditional_expected(const sf_request *request)
     return apr_pstrcat(pool, array, "}", NULL);
 }
 
+static char *write_hex(char *to, apr_uint64_t number, int digits)
+{
+    int shift;
+
+    for (shift = 4 * (digits - 1); shift >= 0; shift -= 4) {
+        *to++ = "0123456789abcdef"[number >> shift & 15];
+    }
+    return to;
+}
+
+/* "REVISION-HASH", the revision without leading zeros. */
+static const char *make_tag(apr_pool_t *pool, apr_uint64_t revision, apr_uint64_t hash)
+{
+    char *tag = apr_palloc(pool, sizeof("\"-\"") + 2 * HASH_DIGITS);
+    char *to = tag;
+    int digits = 1;
+
+    while (digits < HASH_DIGITS && revision >> 4 * digits) {
+        digits++;
+    }
+    *to++ = '"';
+    to = write_hex(to, revision, digits);
+    *to++ = '-';
+    to = write_hex(to, hash, HASH_DIGITS);
+    *to++ = '"';
+    *to = '\0';
+    return tag;
+}
+
 void sf_conditional_tag(const sf_request *request, const char *revision, const unsigned char *key,
                         const char *body, apr_size_t length)
 {
@@ -48,9 +78,7 @@ void sf_conditional_tag(const sf_request *request, const char *revision, const u
     const apr_time_t updated = revision ? apr_atoi64(revision) : 0;
 
     apr_table_setn(r->headers_out, "ETag",
-                   apr_psprintf(r->pool,
-                                "\"%" APR_UINT64_T_HEX_FMT "-%016" APR_UINT64_T_HEX_FMT "\"",
-                                (apr_uint64_t)updated, apr_siphash24(body, length, key)));
+                   make_tag(r->pool, (apr_uint64_t)updated, apr_siphash24(body, length, key)));
     if (revision) {
         ap_update_mtime(r, updated);
         ap_set_last_modified(r);

@@ -112,25 +112,33 @@ static apr_int64_t seconds_of(const char *microseconds)
     return negative ? -(value + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : value / APR_USEC_PER_SEC;
 }
 
+static char *write_two(char *to, int number)
+{
+    *to++ = (char)('0' + number / 10 % 10);
+    *to++ = (char)('0' + number % 10);
+    return to;
+}
+
+static char *write_two_after(char *to, char before, int number)
+{
+    *to = before;
+    return write_two(to + 1, number);
+}
+
 static void write_day(sf_date_day *day, apr_int64_t number)
 {
+    char *to = day->text;
     apr_time_exp_t at;
 
-    if (day->length > 0 && day->number == number) {
+    if (*to && day->number == number) {
         return;
     }
     apr_time_exp_gmt(&at, apr_time_from_sec(number * SECONDS_OF_DAY));
+    to = write_two(to, at.tm_year / 100 + 19);
+    to = write_two(to, at.tm_year % 100);
+    to = write_two_after(to, '-', at.tm_mon + 1);
+    write_two_after(to, '-', at.tm_mday);
     day->number = number;
-    day->length = apr_snprintf(day->text, sizeof(day->text), "%04d-%02d-%02dT", at.tm_year + 1900,
-                               at.tm_mon + 1, at.tm_mday);
-}
-
-static char *write_two(char *to, int number, char after)
-{
-    *to++ = (char)('0' + number / 10);
-    *to++ = (char)('0' + number % 10);
-    *to++ = after;
-    return to;
 }
 
 char *sf_date_write(char *to, sf_date_day *day, const char *microseconds)
@@ -140,10 +148,11 @@ char *sf_date_write(char *to, sf_date_day *day, const char *microseconds)
 
     rest += rest < 0 ? SECONDS_OF_DAY : 0;
     write_day(day, (seconds - rest) / SECONDS_OF_DAY);
-    memcpy(to, day->text, (apr_size_t)day->length);
-    to = write_two(to + day->length, rest / 3600, ':');
-    to = write_two(to, rest / 60 % 60, ':');
-    to = write_two(to, rest % 60, 'Z');
+    memcpy(to, day->text, SF_DATE_DAY_LENGTH);
+    to = write_two_after(to + SF_DATE_DAY_LENGTH, 'T', rest / 3600);
+    to = write_two_after(to, ':', rest / 60 % 60);
+    to = write_two_after(to, ':', rest % 60);
+    *to++ = 'Z';
     *to = '\0';
     return to;
 }

@@ -11,18 +11,20 @@
  * PostgreSQL takes it; NULL where it is none, or before the year 1 or after 9999. */
 const char *sf_date_read(apr_pool_t *pool, const char *text);
 
+#define SF_DATE_DAY_LENGTH (sizeof("2018-11-10") - 1)
+
 /* The day that was written last, which is the next row's more often than not. Begins as zeros. */
 typedef struct {
     apr_int64_t number; /* since 1970 */
-    int length;         /* of `text`; 0 is none yet */
-    char text[sizeof("2018-11-10T") + 8];
+    char text[SF_DATE_DAY_LENGTH];
 } sf_date_day;
 
 /* Room for what sf_date_write() writes. */
-#define SF_DATE_ROOM (sizeof("2018-11-10T20:00:00Z") + 8)
+#define SF_DATE_ROOM sizeof("2018-11-10T20:00:00Z")
 
 /* Writes a time, microseconds since 1970 as PostgreSQL prints a bigint, as the API shows it: whole
- * seconds in UTC, "2018-11-10T20:00:00Z". Returns where the terminating NUL stands. */
+ * seconds in UTC, "2018-11-10T20:00:00Z", of the years 1900 to 9999. Returns where the terminating NUL
+ * stands. */
 char *sf_date_write(char *to, sf_date_day *day, const char *microseconds);
 
 #endif

@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/error.h"
 #include "core/request.h"
+#include "core/request_id.h"
 
 #include <apr_buckets.h>
 #include <apr_strings.h>

@@ -1,6 +1,7 @@
 #include "core/log.h"
 
 #include "core/request.h"
+#include "core/request_id.h"
 
 #include <apr_strings.h>
 #include <http_log.h>

@@ -7,7 +7,6 @@
 #include <http_core.h>
 #include <http_log.h>
 #include <http_protocol.h>
-#include <openssl/rand.h>
 #include <string.h>
 
 APLOG_USE_MODULE(serverless_functions);
@@ -22,24 +21,6 @@ sf_request *sf_request_of(request_rec *r)
         ap_set_module_config(r->request_config, &serverless_functions_module, request);
     }
     return request;
-}
-
-const char *sf_request_id(request_rec *r)
-{
-    unsigned char noise[SF_SID_DIGITS / 2];
-    char *id;
-
-    if (r->log_id && strncmp(r->log_id, "RQ", SF_SID_PREFIX) == 0) {
-        return r->log_id;
-    }
-    id = apr_palloc(r->pool, SF_SID_LENGTH + 1);
-    if (RAND_bytes(noise, sizeof(noise)) != 1) {
-        ap_random_insecure_bytes(noise, sizeof(noise));
-    }
-    id[0] = 'R';
-    id[1] = 'Q';
-    ap_bin2hex(noise, sizeof(noise), id + SF_SID_PREFIX);
-    return r->log_id = id;
 }
 
 const char *sf_request_path(const sf_request *request)

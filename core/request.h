@@ -31,9 +31,6 @@ typedef struct sf_request {
 /* The request's record, made at the first call. */
 sf_request *sf_request_of(request_rec *r);
 
-/* The id this request has in the response header and the log: "RQ" and 32 hex digits. */
-const char *sf_request_id(request_rec *r);
-
 /* The path as messages have it: behind the prefix, percent-encoded. */
 const char *sf_request_path(const sf_request *request);
 

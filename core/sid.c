@@ -14,10 +14,17 @@ int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS
     }
     text += SF_SID_PREFIX;
     for (i = 0; i < SF_SID_DIGITS; i++) {
-        if (!apr_isxdigit(text[i])) {
+        const char digit = text[i];
+
+        if (digit >= 'A' && digit <= 'F') {
+            digits[i] = (char)(digit - 'A' + 'a');
+        }
+        else if ((digit >= '0' && digit <= '9') || (digit >= 'a' && digit <= 'f')) {
+            digits[i] = digit;
+        }
+        else {
             return 0;
         }
-        digits[i] = (char)apr_tolower(text[i]);
     }
     digits[SF_SID_DIGITS] = '\0';
     return text[SF_SID_DIGITS] == '\0';
