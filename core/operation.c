@@ -69,6 +69,12 @@ static void parameters(const sf_request *request, int count, const char *const *
     }
 }
 
+/* The statement for how the Service is named. */
+static sf_statement_id variant(const sf_request *request, sf_statement_id id)
+{
+    return request->unique_name ? sf_statement_by_name[id] : id;
+}
+
 static const sf_error *conclude(sf_request *request, const sf_error *error, sf_rows *rows,
                                 const sf_outcome *outcomes)
 {
@@ -91,7 +97,7 @@ const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int co
     const sf_error *error;
 
     parameters(request, count, values, all);
-    error = sf_db_run(&caller, id, all, rows);
+    error = sf_db_run(&caller, variant(request, id), all, rows);
     return conclude(request, error, *rows, outcomes);
 }
 
@@ -104,7 +110,7 @@ const sf_error *sf_operation_step(sf_request *request, sf_transaction *transacti
     const sf_error *error;
 
     parameters(request, count, values, all);
-    error = sf_db_step(transaction, id, all, rows);
+    error = sf_db_step(transaction, variant(request, id), all, rows);
     return conclude(request, error, *rows, outcomes);
 }
 

@@ -30,13 +30,14 @@ SELECT serverless.outcome(scope.account_id, a.id) AS outcome, resource.*
 
 -- The page of $8 rows that begins at or below $6 or, where $7 is not NULL, the one that ends just
 -- above $7; a page that has become shorter than that is the newest one. One row more tells whether
--- another page follows. The order is the index's.
+-- another page follows. The order is the index's. ROW() at the end, because a whole row that leaves the
+-- sub-select as one column would be put together for each row and taken apart again.
 -- kind: read
 PREPARE artifact_list (text, int, uuid, text, serverless.artifact_kind, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
   FROM serverless.service_scope($1, $2, $3, $4) AS scope
   LEFT JOIN LATERAL (
-           SELECT a
+           SELECT a.*
              FROM serverless.artifacts AS a
             WHERE a.service_id = scope.service_id AND a.kind = $5
               AND a.id <= coalesce(
@@ -46,7 +47,8 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                 ORDER BY id LIMIT $8) AS newer), $6)
             ORDER BY a.id DESC
             LIMIT $8 + 1) AS page ON true
-  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, page.a)
+  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id,
+                                                 ROW(page.*)::serverless.artifacts)
          AS resource ON true;
 
 -- The same of those that are named $6: a statement of its own, so that it has an index of its own.
@@ -55,7 +57,7 @@ PREPARE artifact_find (text, int, uuid, text, serverless.artifact_kind, text, uu
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
   FROM serverless.service_scope($1, $2, $3, $4) AS scope
   LEFT JOIN LATERAL (
-           SELECT a
+           SELECT a.*
              FROM serverless.artifacts AS a
             WHERE a.service_id = scope.service_id AND a.kind = $5 AND a.friendly_name = $6
               AND a.id <= coalesce(
@@ -66,7 +68,8 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                 ORDER BY id LIMIT $9) AS newer), $7)
             ORDER BY a.id DESC
             LIMIT $9 + 1) AS page ON true
-  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, page.a)
+  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id,
+                                                 ROW(page.*)::serverless.artifacts)
          AS resource ON true;
 
 -- $7 are the revisions that it may be of, or NULL.

@@ -44,7 +44,7 @@ PREPARE build_list (text, int, uuid, text, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
   FROM serverless.service_scope($1, $2, $3, $4) AS scope
   LEFT JOIN LATERAL (
-           SELECT b
+           SELECT b.*
              FROM serverless.builds AS b
             WHERE b.service_id = scope.service_id
               AND b.id <= coalesce(
@@ -55,11 +55,11 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
             ORDER BY b.id DESC
             LIMIT $7 + 1) AS page ON true
   LEFT JOIN LATERAL serverless.build_resource(
-                        scope.account_id, scope.service_id, page.b,
+                        scope.account_id, scope.service_id, ROW(page.*)::serverless.builds,
                         serverless.build_contents(scope.account_id, scope.service_id,
-                                                  (page.b).id, 'asset'),
+                                                  page.id, 'asset'),
                         serverless.build_contents(scope.account_id, scope.service_id,
-                                                  (page.b).id, 'function'))
+                                                  page.id, 'function'))
          AS resource ON true;
 
 -- A Build that is deployed stays: the second column says where. $6 are the revisions that it may be

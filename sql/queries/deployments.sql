@@ -34,7 +34,7 @@ PREPARE deployment_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*
   FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
   LEFT JOIN LATERAL (
-           SELECT d
+           SELECT d.*
              FROM serverless.deployments AS d
             WHERE d.service_id = scope.service_id AND d.environment_id = scope.environment_id
               AND d.id <= coalesce(
@@ -46,5 +46,6 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
             ORDER BY d.id DESC
             LIMIT $8 + 1) AS page ON true
   LEFT JOIN LATERAL serverless.deployment_resource(scope.account_id, scope.service_id,
-                                                   scope.environment_id, page.d)
+                                                   scope.environment_id,
+                                                   ROW(page.*)::serverless.deployments)
          AS resource ON true;

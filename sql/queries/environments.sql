@@ -30,7 +30,7 @@ PREPARE environment_list (text, int, uuid, text, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
   FROM serverless.service_scope($1, $2, $3, $4) AS scope
   LEFT JOIN LATERAL (
-           SELECT e
+           SELECT e.*
              FROM serverless.environments AS e
             WHERE e.service_id = scope.service_id
               AND e.id <= coalesce(
@@ -40,7 +40,8 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                 ORDER BY id LIMIT $7) AS newer), $5)
             ORDER BY e.id DESC
             LIMIT $7 + 1) AS page ON true
-  LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, page.e)
+  LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id,
+                                                    ROW(page.*)::serverless.environments)
          AS resource ON true;
 
 -- $6 are the revisions that it may be of, or NULL.

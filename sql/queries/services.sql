@@ -33,7 +33,7 @@ PREPARE service_list (text, int, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.account_id) AS outcome, resource.*
   FROM serverless.account_scope($1, $2) AS scope
   LEFT JOIN LATERAL (
-           SELECT s
+           SELECT s.*
              FROM serverless.services AS s
             WHERE s.account_id = scope.account_id
               AND s.id <= coalesce(
@@ -43,7 +43,8 @@ SELECT serverless.outcome(scope.account_id, scope.account_id) AS outcome, resour
                                 ORDER BY id LIMIT $5) AS newer), $3)
             ORDER BY s.id DESC
             LIMIT $5 + 1) AS page ON true
-  LEFT JOIN LATERAL serverless.service_resource(scope.account_id, page.s) AS resource ON true;
+  LEFT JOIN LATERAL serverless.service_resource(scope.account_id, ROW(page.*)::serverless.services)
+         AS resource ON true;
 
 -- $5 are the revisions that it may be of, or NULL.
 -- kind: write

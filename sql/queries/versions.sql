@@ -83,7 +83,7 @@ PREPARE version_list (text, int, uuid, text, uuid, serverless.artifact_kind, uui
 SELECT serverless.outcome(scope.account_id, scope.artifact_id) AS outcome, resource.*
   FROM serverless.artifact_scope($1, $2, $3, $4, $5, $6) AS scope
   LEFT JOIN LATERAL (
-           SELECT v
+           SELECT v.*
              FROM serverless.versions AS v
             WHERE v.service_id = scope.service_id AND v.kind = $6
               AND v.artifact_id = scope.artifact_id
@@ -96,5 +96,5 @@ SELECT serverless.outcome(scope.account_id, scope.artifact_id) AS outcome, resou
             ORDER BY v.id DESC
             LIMIT $9 + 1) AS page ON true
   LEFT JOIN LATERAL serverless.version_resource(scope.account_id, scope.service_id,
-                                                scope.artifact_id, page.v)
+                                                scope.artifact_id, ROW(page.*)::serverless.versions)
          AS resource ON true;
