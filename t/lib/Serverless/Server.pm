@@ -110,8 +110,9 @@ sub directives {
 
 # Life -------------------------------------------------------------------------
 
+# `under` is a command that httpd runs under, such as valgrind.
 sub start {
-    my ($class, $name, $lines) = @_;
+    my ($class, $name, $lines, %option) = @_;
     my $port = free_port();
     my $self = bless { name => $name, address => "127.0.0.1:$port", parent => $$ }, $class;
     my $file = write_config($name, $class->preamble($name) . "Listen 127.0.0.1:$port\n$lines");
@@ -120,11 +121,11 @@ sub start {
     defined($self->{pid} = fork) or die "fork: $!\n";
     if (!$self->{pid}) {
         setpgrp; # with its children
-        exec 'setpriv', '--pdeathsig', 'TERM', Apache::Test::vars('httpd'),
-            '-f', $file, '-D', 'FOREGROUND';
+        exec 'setpriv', '--pdeathsig', 'TERM', @{ $option{under} || [] },
+            Apache::Test::vars('httpd'), '-f', $file, '-D', 'FOREGROUND';
         die "setpriv: $!\n";
     }
-    for (1 .. 200) {
+    for (1 .. 400) {
         return $self if IO::Socket::INET->new(PeerAddr => $self->{address});
         last if waitpid $self->{pid}, POSIX::WNOHANG();
         Time::HiRes::sleep(0.05);

@@ -1,0 +1,81 @@
+# What a request costs httpd, counted in instructions by valgrind's callgrind: a
+# count is the same on a machine that is busy, so that a tenth more is a change
+# of ours. From reading a request to the end of its answer; PostgreSQL's own
+# work is not in it.
+#
+# Where a change is meant, put the figures that this suite tells into %committed.
+# What they are made of, a failure leaves behind:
+#
+#   callgrind_annotate --inclusive=yes build/test-logs/callgrind_get_log | less
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use Serverless::Database;
+use Serverless::Server;
+use Serverless::Test;
+use Test::More;
+
+plan skip_all => 'sanitizers and valgrind exclude each other' if $ENV{SANITIZE};
+
+# Debian 12, httpd 2.4, json-c 0.16, OpenSSL 3.0, amd64.
+my %committed = (get => 75_400, row => 7_660);
+
+my $api = Serverless::Test->account;
+my $service = $api->post('/v1/Services', UniqueName => 'counted', FriendlyName => 'Counted')->json;
+my $path = "/v1/Services/$service->{sid}/Functions";
+add_functions($service->{sid}, 1000, 'counted');
+db()->do('ANALYZE serverless.artifacts');
+my $function = $api->get($path, PageSize => 1)->json->{functions}[0];
+
+# Each request leaves a dump of its own.
+my $dumps = Serverless::Server::logs() . '/callgrind';
+my $server = Serverless::Server->start('instructions',
+    "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n"
+        . Serverless::Server->database . Serverless::Server->api,
+    under => ['valgrind', '--quiet', '--vgdb=no', '--tool=callgrind', "--callgrind-out-file=$dumps.%p",
+        '--toggle-collect=ap_run_process_connection', '--dump-after=ap_process_async_request']);
+my $counted = $api->at($server->address);
+
+# Sends a GET and returns how many instructions it took; its dump becomes NAME's log.
+sub count {
+    my ($name, @request) = @_;
+    my $reply = $counted->get(@request);
+    die $reply->status, ': ', $reply->body, "\n" if $reply->status != 200;
+    my $count;
+    wait_until {
+        my ($dump) = glob "$dumps.*.*" or return 0;
+        open my $in, '<', $dump or die "$dump: $!\n";
+        ($count) = do { local $/; <$in> } =~ /^totals: (\d+)/m or return 0; # its last line
+        rename $dump, Serverless::Server::logs() . "/callgrind_${name}_log" or die "$dump: $!\n";
+    } or die "callgrind did not write down what it counted\n";
+    return $count;
+}
+
+# The middle one of several; caches are filled and statements planned before.
+sub usual {
+    my ($name, $warm_up, $times, @request) = @_;
+    count($name, @request) for 1 .. $warm_up;
+    return (sort { $a <=> $b } map { count($name, @request) } 1 .. $times)[$times / 2];
+}
+
+my $short = usual('short_list', 8, 5, $path, PageSize => 50);
+my $long = usual('list', 1, 3, $path, PageSize => 1000);
+my %now = (
+    get => usual('get', 8, 9, "$path/$function->{sid}"),
+    row => sprintf('%.0f', ($long - $short) / 950),
+);
+diag "a GET takes $now{get} instructions, a row of a list $now{row}";
+
+for my $case (['get', 'a GET of a Function'], ['row', 'a row of a list']) {
+    my ($what, $name) = @$case;
+    my $change = 100 * ($now{$what} / $committed{$what} - 1);
+    my $said = sprintf 'it took %d instructions and takes %d, %+.1f %%', $committed{$what}, $now{$what}, $change;
+    cmp_ok $change, '<=', 10, "$name costs no more than a tenth more than it did"
+        or diag "$said; callgrind_annotate --inclusive=yes build/test-logs/callgrind_"
+        . ($what eq 'get' ? 'get' : 'list') . '_log shows where they go';
+    cmp_ok $change, '>=', -10, 'and no less than a tenth less: a gain is written down'
+        or diag "$said; t/instructions.t is to have the new figure";
+}
+
+done_testing;
