@@ -41,9 +41,9 @@ $$;
 
 -- Dates leave the database as microseconds since 1970, whatever the session's DateStyle is: APR's
 -- apr_time_t. STABLE, because date_part() of a timestamptz is: a function that promises more than what
--- it calls is not inlined.
+-- it calls is not inlined. The cast rounds.
 CREATE FUNCTION serverless.epoch(at timestamptz) RETURNS bigint
-LANGUAGE sql STABLE AS $$ SELECT round(date_part('epoch', at) * 1000000)::bigint $$;
+LANGUAGE sql STABLE AS $$ SELECT (date_part('epoch', at) * 1000000)::bigint $$;
 
 CREATE FUNCTION serverless.sid(prefix text, id uuid) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT prefix || replace(id::text, '-', '') $$;
