@@ -183,7 +183,8 @@ subtest 'list and fetch' => sub {
         page_size => 50, previous_page_url => undef, url => $page,
     };
     is_reply $api->get($environments), 200, { environments => [], meta => $meta }, 'nothing yet';
-    my @made = map { $project->new_environment } 1 .. 3;
+    my @made = ($project->new_environment, create(UniqueName => 'plain')->json, $project->new_environment);
+    is $made[1]{domain_suffix}, undef, 'one without a suffix between two that have one';
     is_reply $api->get($environments), 200, { environments => [ reverse @made ], meta => $meta },
         'as each is fetched, newest first';
     my $first = $api->get("$environments?PageSize=2")->json;
