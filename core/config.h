@@ -32,6 +32,8 @@ typedef struct {
     apr_off_t function_limit;          /* ServerlessFunctionLimit, bytes */
     const char *node;                  /* ServerlessNode, or NULL */
     apr_interval_time_t build_timeout; /* ServerlessBuildTimeout */
+
+    const struct sf_secret_keys *variable_keys; /* ServerlessVariableKeys, or NULL */
 } sf_process_config;
 
 extern sf_process_config sf_process;
@@ -68,5 +70,8 @@ apr_off_t sf_function_limit(void);
 
 /* How long one attempt to finish a Build may take. */
 apr_interval_time_t sf_build_timeout(void);
+
+/* What Variables are encrypted with, or NULL where the administrator has not said. */
+const struct sf_secret_keys *sf_variable_keys(void);
 
 #endif

@@ -12,14 +12,15 @@ typedef enum {
     SF_UNIQUE_NAME, /* as sf_unique_name_is_valid() has it, up to `maximum` characters */
     SF_FLAG,        /* true or false in any case; handed on as "t" or "f" */
     SF_SID,         /* a SID; handed on as its digits */
-    SF_SIDS, /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
-    SF_LABEL /* part of a host name, up to `maximum` characters */
+    SF_SIDS,  /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
+    SF_LABEL, /* part of a host name, up to `maximum` characters */
+    SF_BYTES  /* any Unicode, up to `maximum` bytes of UTF-8, not empty */
 } sf_param_kind;
 
 typedef struct {
     const char *name;
     sf_param_kind kind;
-    int maximum; /* characters, or SIDs */
+    int maximum; /* characters, bytes, or SIDs */
     int required;
     const char *prefix; /* of SIDs */
 } sf_param;

@@ -48,6 +48,7 @@ static const sf_error *answer(sf_request *request, int status, const sf_verb *ve
     const sf_error *error
         = sf_operation_run(request, verb->statement, count, values, resource->outcomes, &rows);
 
+    error = error ? error : sf_record_check(request, rows);
     if (!error) {
         sf_reply_record(request, status, rows);
     }
@@ -73,13 +74,18 @@ const sf_error *sf_resource_fetch(sf_request *request)
     return answer(request, HTTP_OK, &request->resource->fetch, NULL, 0);
 }
 
+const sf_error *sf_resource_update_from(sf_request *request, int count, const char *const *values)
+{
+    return answer(request, HTTP_OK, &request->resource->update, values, count);
+}
+
 const sf_error *sf_resource_update(sf_request *request)
 {
     const sf_verb *update = &request->resource->update;
     const char *values[SF_PARAMS_MAX];
     const sf_error *error = sf_params_read(request, update->params, values);
 
-    return error ? error : answer(request, HTTP_OK, update, values, count_of(update->params));
+    return error ? error : sf_resource_update_from(request, count_of(update->params), values);
 }
 
 const sf_error *sf_resource_delete(sf_request *request)
@@ -135,6 +141,10 @@ const sf_error *sf_resource_list(sf_request *request)
     scope.list = list_path(request, rows);
     if (page.token && !sf_page_token_is_ours(pool, &page, &scope)) {
         return sf_error_make(pool, HTTP_BAD_REQUEST, "PageToken is not valid for this list");
+    }
+    error = sf_record_check(request, rows);
+    if (error) {
+        return error;
     }
     sf_reply_list(request, rows, &page, &scope);
     return NULL;
