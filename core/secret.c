@@ -8,6 +8,7 @@
 #include <http_log.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <openssl/rand.h>
 #include <string.h>
 
@@ -103,6 +104,22 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
         caller->pool, keys->key[0].id, ":",
         apr_pencode_base16_binary(caller->pool, bytes, length + OVERHEAD, APR_ENCODE_LOWER, NULL),
         NULL);
+    return NULL;
+}
+
+const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text, const char **hash)
+{
+    const sf_secret_keys *keys = sf_variable_keys();
+    const char *message = apr_pstrcat(caller->pool, "fingerprint ", text, NULL);
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int length = 0;
+
+    if (!keys) {
+        return no_keys(caller);
+    }
+    HMAC(EVP_sha256(), keys->key[0].bytes, SF_SECRET_KEY_BYTES, (const unsigned char *)message,
+         strlen(message), digest, &length);
+    *hash = apr_pencode_base16_binary(caller->pool, digest, length, APR_ENCODE_LOWER, NULL);
     return NULL;
 }
 

@@ -1,4 +1,5 @@
 /* Variables: what Functions find in their Environment. Values are stored encrypted. */
+#include "core/conditional.h"
 #include "core/resource.h"
 #include "core/secret.h"
 #include "handlers/routes.h"
@@ -40,22 +41,31 @@ const sf_resource sf_variables = {
     .remove = { SF_STATEMENT_VARIABLE_DELETE, NULL },
 };
 
-/* Puts in the value's place what the database gets of it. */
-static const sf_error *seal(const sf_request *request, const char *environment,
-                            const char *variable, const char **value)
+static sf_caller caller_of(const sf_request *request)
 {
     const sf_caller caller = { request->r->pool, request->r->server, request->r };
+
+    return caller;
+}
+
+/* What the database gets of a value. */
+static const sf_error *seal(const sf_request *request, const char *environment,
+                            const char *variable, const char *value, const char **sealed)
+{
+    const sf_caller caller = caller_of(request);
     char context[SF_SECRET_CONTEXT];
 
     sf_secret_context(context, environment, variable);
-    return sf_secret_seal(&caller, context, *value, value);
+    return sf_secret_seal(&caller, context, value, sealed);
 }
 
 /* A value is bound to its Variable, so that its SID is made before. */
 const sf_error *sf_variable_create(sf_request *request)
 {
+    const sf_caller caller = caller_of(request);
+    const char *given[2];
     const char *values[3];
-    const sf_error *error = sf_params_read(request, create_params, values + 1);
+    const sf_error *error = sf_params_read(request, create_params, given);
     sf_rows *identity;
 
     error = error ? error
@@ -63,18 +73,20 @@ const sf_error *sf_variable_create(sf_request *request)
                                      &identity);
     if (!error) {
         values[0] = sf_rows_value(identity, 0, 1);
-        error = seal(request, sf_rows_value(identity, 0, 2), values[0], &values[2]);
+        values[1] = given[0];
+        error = seal(request, sf_rows_value(identity, 0, 2), values[0], given[1], &values[2]);
     }
-    return error ? error : sf_resource_create_from(request, 3, values);
+    error = error ? error : sf_secret_fingerprint(&caller, given[1], &given[1]);
+    return error ? error : sf_resource_create_known(request, 3, values, 2, given);
 }
 
 const sf_error *sf_variable_update(sf_request *request)
 {
-    const char *values[2];
-    const sf_error *error = sf_params_read(request, update_params, values);
+    const char *values[3] = { sf_conditional_expected(request) };
+    const sf_error *error = sf_params_read(request, update_params, values + 1);
 
-    if (!error && values[1]) {
-        error = seal(request, request->sid[1], request->sid[2], &values[1]);
+    if (!error && values[2]) {
+        error = seal(request, request->sid[1], request->sid[2], values[2], &values[2]);
     }
-    return error ? error : sf_resource_update_from(request, 2, values);
+    return error ? error : sf_resource_update_from(request, 3, values);
 }

@@ -223,6 +223,50 @@ subtest 'update' => sub {
     remove_all;
 };
 
+subtest 'If-Match and If-None-Match' => sub {
+    my $reply = create(Key => 'TOKEN', Value => 'secret');
+    my ($variable, $first) = ($reply->json, $reply->header('ETag'));
+    ok $first, 'a Variable has a tag';
+    is $api->get($variable->{url})->header('ETag'), $first, 'the same one when it is fetched';
+    my $same = $api->with('If-None-Match' => $first)->get($variable->{url});
+    is_deeply [ $same->status, $same->body ], [ 304, '' ], 'which saves fetching it again';
+    my $second = $api->with('If-Match' => $first)->post($variable->{url}, Value => 'changed');
+    is_variable $second, 200, { value => 'changed' }, 'it is updated by its tag';
+    isnt $second->header('ETag'), $first, 'and has another one then';
+    my $changed = 'The resource is not in the state that the request expects';
+    my $late = $api->with('If-Match' => $first);
+    is_error $late->post($variable->{url}, Value => 'late'), 412, 20412, $changed, 'by the old one it is not';
+    is_error $late->post($variable->{url}), 412, 20412, $changed, 'nor with nothing to change';
+    is_error $late->delete($variable->{url}), 412, 20412, $changed, 'nor deleted';
+    is_error $late->post("$variables/ZV" . '0' x 32, Value => 'v'), 404, 20404, qr/was not found$/, 'what is not there is 404';
+    is_error $late->delete("$variables/ZV" . '0' x 32), 404, 20404, qr/was not found$/, 'deleted, too';
+    is_reply $api->get($variable->{url}), 200, $second->json, 'it is as it was';
+
+    my @replies = at_once(sub { $api->afresh->with('If-Match' => $second->header('ETag'))->post($variable->{url}, Value => $_[0]) },
+        1 .. 10);
+    is_deeply [ sort map { $_->status } @replies ], [ 200, (412) x 9 ], 'of ten updates by one tag, one is made';
+    my ($winner) = grep { $_->status == 200 } @replies;
+    is $api->with('If-Match' => $winner->header('ETag'))->delete($variable->{url})->status, 204, 'it is deleted by its tag';
+    is rows(), 0, 'and gone';
+};
+
+subtest 'Idempotency-Key' => sub {
+    my $once = $api->with('Idempotency-Key' => "variable-$$");
+    my $first = $once->post($variables, Key => 'ONCE', Value => 'secret');
+    is_variable $first, 201, { key => 'ONCE' }, 'a create with a key';
+    my $again = $once->post($variables, Value => 'secret', Key => 'ONCE');
+    is_reply $again, 201, $first->json, 'a second time it is the same Variable';
+    is $again->header('Idempotent-Replayed'), 'true', 'and the answer says so';
+    my $reused = 'Idempotency-Key was already used for another request';
+    is_error $once->post($variables, Key => 'ONCE', Value => 'other'), 409, 20409, $reused, 'with another Value it is not';
+    is_error $once->post($variables, Key => 'OTHER', Value => 'secret'), 409, 20409, $reused, 'nor with another Key';
+    is rows(), 1, 'there is one Variable';
+    my $twin = $api->with('Idempotency-Key' => "twin-$$");
+    my @replies = at_once(sub { $twin->afresh->post($variables, Key => 'TWIN', Value => 'secret') }, 1 .. 10);
+    is_deeply [ map { $_->json->{sid} } @replies ], [ ($replies[0]->json->{sid}) x 10 ], 'ten at once: one Variable';
+    remove_all;
+};
+
 subtest 'a Key is there once in an Environment' => sub {
     my ($first, $second) = map { made($_, $_) } 'FIRST', 'SECOND';
     is_error create(Key => 'FIRST', Value => 'other'), 409, 20409, $taken, 'create';

@@ -38,7 +38,7 @@ SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
                                                  scope.environment_id, v)
          AS resource ON true;
 
--- Pages as in functions.sql: $6 begins, $7 ends, $8 is the size.
+-- Pages as in artifacts.sql: $6 begins, $7 ends, $8 is the size.
 -- kind: read
 PREPARE variable_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*
@@ -59,13 +59,13 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
                                                  scope.environment_id, page.v)
          AS resource ON true;
 
--- $7 Key, $8 Value; what is NULL stays.
+-- $7 are the revisions that it may be of, or NULL; $8 Key, $9 Value; what is NULL stays.
 -- kind: write
-PREPARE variable_update (text, int, uuid, text, uuid, uuid, text, text) AS
+PREPARE variable_update (text, int, uuid, text, uuid, uuid, bigint[], text, text) AS
 WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
      changed AS (
          SELECT c.* FROM scope,
-                serverless.update_variable(scope.service_id, scope.environment_id, $6, $7, $8) AS c
+                serverless.update_variable(scope.service_id, scope.environment_id, $6, $7, $8, $9) AS c
           WHERE scope.environment_id IS NOT NULL)
 SELECT CASE WHEN scope.environment_id IS NULL
             THEN serverless.outcome(scope.account_id, scope.environment_id)
@@ -76,17 +76,21 @@ SELECT CASE WHEN scope.environment_id IS NULL
                                                  scope.environment_id, changed.updated)
          AS resource ON true;
 
+-- $7 as above.
 -- kind: write
-PREPARE variable_delete (text, int, uuid, text, uuid, uuid) AS
+PREPARE variable_delete (text, int, uuid, text, uuid, uuid, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
      deleted AS (
          DELETE FROM serverless.variables AS v
           USING scope
           WHERE v.service_id = scope.service_id AND v.environment_id = scope.environment_id
-            AND v.id = $6
+            AND v.id = $6 AND serverless.is_revision(v.date_updated, $7)
          RETURNING v.id)
-SELECT serverless.outcome(scope.account_id, deleted.id) AS outcome
+SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $7) AS outcome
   FROM scope
+  LEFT JOIN serverless.variables AS there
+         ON there.service_id = scope.service_id AND there.environment_id = scope.environment_id
+        AND there.id = $6
   LEFT JOIN deleted ON true;
 
 -- Up to $4 values that are encrypted with the key $1, of Variables behind $3 of the Service $2; and what

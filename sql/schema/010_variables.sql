@@ -54,10 +54,11 @@ EXCEPTION WHEN foreign_key_violation THEN
 END
 $$;
 
--- Changes what is not NULL. outcome is ok, not_found or conflict.
+-- Changes what is not NULL of a Variable that is of one of the expected revisions (NULL: of any).
+-- outcome is ok, not_found, precondition_failed or conflict.
 CREATE FUNCTION serverless.update_variable(service uuid, environment uuid, variable uuid,
-                                           new_key text, new_sealed text, OUT outcome text,
-                                           OUT updated serverless.variables)
+                                           expected bigint[], new_key text, new_sealed text,
+                                           OUT outcome text, OUT updated serverless.variables)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     UPDATE serverless.variables AS v
@@ -65,10 +66,17 @@ BEGIN
            sealed_with = coalesce(serverless.sealed_with(new_sealed), v.sealed_with),
            sealed = coalesce(serverless.sealed_bytes(new_sealed), v.sealed),
            date_updated = CASE WHEN num_nonnulls(new_key, new_sealed) = 0 THEN v.date_updated
-                               ELSE clock_timestamp() END
+                               ELSE serverless.next_revision(v.date_updated) END
      WHERE v.service_id = service AND v.environment_id = environment AND v.id = variable
+       AND serverless.is_revision(v.date_updated, expected)
     RETURNING v.* INTO updated;
-    outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
+    outcome := CASE WHEN FOUND THEN 'ok'
+                    WHEN expected IS NOT NULL
+                         AND EXISTS (SELECT FROM serverless.variables AS v
+                                      WHERE v.service_id = service
+                                        AND v.environment_id = environment AND v.id = variable)
+                    THEN 'precondition_failed'
+                    ELSE 'not_found' END;
 EXCEPTION WHEN unique_violation THEN
     outcome := 'conflict';
 END
