@@ -80,10 +80,11 @@ static int decrypt(const sf_secret_key *key, const char *context, unsigned char 
 
 /* As text ---------------------------------------------------------------------------------------- */
 
-static const sf_error *no_keys(const sf_caller *caller)
+const sf_error *sf_secret_available(const sf_caller *caller)
 {
-    return sf_error_make(caller->pool, HTTP_SERVICE_UNAVAILABLE,
-                         "This server is not set up to keep Variables");
+    return sf_variable_keys() ? NULL
+                              : sf_error_make(caller->pool, HTTP_SERVICE_UNAVAILABLE,
+                                              "This server is not set up to keep Variables");
 }
 
 const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, const char *text,
@@ -94,7 +95,7 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
     unsigned char bytes[SEALED_MAX];
 
     if (!keys) {
-        return no_keys(caller);
+        return sf_secret_available(caller);
     }
     if (length > SF_SECRET_MAX || !encrypt(&keys->key[0], context, text, length, bytes)) {
         sf_log(caller, APLOG_ERR, "SF0020", "OpenSSL cannot encrypt the value of a Variable");
@@ -115,7 +116,7 @@ const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text,
     unsigned int length = 0;
 
     if (!keys) {
-        return no_keys(caller);
+        return sf_secret_available(caller);
     }
     HMAC(EVP_sha256(), keys->key[0].bytes, SF_SECRET_KEY_BYTES, (const unsigned char *)message,
          strlen(message), digest, &length);
@@ -150,7 +151,7 @@ const sf_error *sf_secret_open(const sf_caller *caller, const char *context, con
     const char *wrong;
 
     if (!keys) {
-        return no_keys(caller);
+        return sf_secret_available(caller);
     }
     wrong = sf_secret_try(keys, context, sealed, text);
     if (!wrong) {

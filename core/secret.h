@@ -17,6 +17,9 @@
  * bound to: "ZE.../ZV...". */
 void sf_secret_context(char to[SF_SECRET_CONTEXT], const char *environment, const char *variable);
 
+/* NULL, or 503 where the server has no keys. */
+const sf_error *sf_secret_available(const sf_caller *caller);
+
 /* Encrypts `text` (at most SF_SECRET_MAX bytes) with the first key. Returns NULL and what the database
  * takes: the key's id, ':', and in hex the nonce (12 bytes), the ciphertext and the tag (16 bytes); or
  * an error: 503 where the server has no keys, 500 where OpenSSL fails, which has been logged. */

@@ -82,9 +82,11 @@ const sf_error *sf_variable_create(sf_request *request)
 
 const sf_error *sf_variable_update(sf_request *request)
 {
+    const sf_caller caller = caller_of(request);
     const char *values[3] = { sf_conditional_expected(request) };
     const sf_error *error = sf_params_read(request, update_params, values + 1);
 
+    error = error ? error : sf_secret_available(&caller); /* the answer shows the value, too */
     if (!error && values[2]) {
         error = seal(request, request->sid[1], request->sid[2], values[2], &values[2]);
     }

@@ -21,7 +21,7 @@ CREATE INDEX variables_sealed_with ON serverless.variables (sealed_with, service
 
 -- When new_identity() made this one.
 CREATE FUNCTION serverless.made(id uuid) RETURNS timestamptz
-LANGUAGE sql IMMUTABLE AS $$
+LANGUAGE sql STABLE AS $$
     SELECT timestamptz 'epoch' + interval '1 microsecond'
            * ('x00' || left(replace(id::text, '-', ''), 14))::bit(64)::bigint
 $$;
