@@ -151,7 +151,7 @@ static apr_status_t wipe(void *keys)
 const char *sf_secret_keys_read(apr_pool_t *pool, const char *path, const sf_secret_keys **keys)
 {
     sf_secret_keys *found = apr_pcalloc(pool, sizeof(*found));
-    char text[FILE_BYTES + 1];
+    char text[FILE_BYTES + 1] = "";
     const char *wrong;
 
     apr_pool_cleanup_register(pool, found, wipe, apr_pool_cleanup_null);
