@@ -43,7 +43,8 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
   LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, page.e)
          AS resource ON true;
 
--- kind: write
+-- Logs go along, and there may be many.
+-- kind: long write
 PREPARE environment_delete (text, int, uuid, text, uuid) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      deleted AS (
