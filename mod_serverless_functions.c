@@ -11,6 +11,7 @@
 #include "core/http_errors.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
+#include "worker/maintenance.h"
 
 #include <apr_fnmatch.h>
 #include <apr_strings.h>
@@ -37,6 +38,8 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 #define MEMORY_LIMIT (64 * 1024 * 1024)
 #define STORE_LIMIT (1024 * 1024 * 1024)
 
+#define DAY apr_time_from_sec(24 * 60 * 60)
+
 #define DEFAULT_FORM_LIMIT (256 * 1024)
 #define DEFAULT_DELETE_LIMIT apr_time_from_sec(60)
 #define DEFAULT_DB_CONNECTIONS 4
@@ -44,6 +47,7 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 #define DEFAULT_FUNCTION_LIMIT (1024 * 1024)
 #define DEFAULT_ASSET_LIMIT (25 * 1024 * 1024)
 #define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
+#define DEFAULT_LOG_RETENTION (30 * DAY)
 #define DEFAULT_DOMAIN "twil.io"
 
 /* Those of the published description; the last is the default. */
@@ -168,6 +172,11 @@ apr_interval_time_t sf_build_timeout(void)
     return sf_process.build_timeout != SF_UNSET ? sf_process.build_timeout : DEFAULT_BUILD_TIMEOUT;
 }
 
+apr_interval_time_t sf_log_retention(void)
+{
+    return sf_process.log_retention != SF_UNSET ? sf_process.log_retention : DEFAULT_LOG_RETENTION;
+}
+
 int sf_db_connections(int maximum)
 {
     if (sf_process.db_connections != SF_UNSET) {
@@ -192,8 +201,7 @@ static const char *wrong(cmd_parms *cmd, const char *what)
 /* A time with its unit ("500ms", "2s"); seconds where none is given. */
 static const char *read_time(cmd_parms *cmd, const char *text, apr_interval_time_t *time)
 {
-    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < 1000
-        || *time > apr_time_from_sec(24 * 60 * 60)) {
+    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < 1000 || *time > DAY) {
         return wrong(cmd, "takes a time from 1ms to 24h, such as 2s or 500ms");
     }
     return NULL;
@@ -365,6 +373,38 @@ static const char *set_build_timeout(cmd_parms *cmd, void *dir, const char *time
     return misplaced ? misplaced : read_time(cmd, time, &sf_process.build_timeout);
 }
 
+/* A time of days, or with one of httpd's units; 0 as the result where it is neither. A unit is a must:
+ * seconds taken for days would remove what cannot be had back. */
+static int read_age(const char *text, apr_interval_time_t *age)
+{
+    const apr_size_t digits = strspn(text, "0123456789");
+
+    if (digits > 0 && digits < 6 && strcmp(text + digits, "d") == 0) {
+        *age = atoi(text) * DAY;
+        return 1;
+    }
+    return text[digits] && ap_timeout_parameter_parse(text, age, "s") == APR_SUCCESS;
+}
+
+static const char *set_log_retention(cmd_parms *cmd, void *dir, const char *text)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    apr_interval_time_t *age = &sf_process.log_retention;
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (ap_cstr_casecmp(text, "Off") == 0) {
+        *age = 0;
+        return NULL;
+    }
+    if (!read_age(text, age) || *age < apr_time_from_sec(60 * 60) || *age > 3650 * DAY) {
+        return wrong(cmd, "takes a time from 1h to 3650d, such as 30d, or Off");
+    }
+    return NULL;
+}
+
 static const char *set_delete_timeout(cmd_parms *cmd, void *dir, const char *time)
 {
     sf_dir_config *config = dir;
@@ -405,7 +445,7 @@ static const command_rec directives[] = {
     AP_INIT_TAKE1("ServerlessFormLimit", set_form_limit, NULL, RSRC_CONF | ACCESS_CONF,
                   "the most bytes a form may have"),
     AP_INIT_TAKE1("ServerlessDeleteTimeout", set_delete_timeout, NULL, RSRC_CONF | ACCESS_CONF,
-                  "how long deleting a Service may take"),
+                  "how long deleting a Service or an Environment may take"),
     AP_INIT_TAKE1("ServerlessDomain", set_domain, NULL, RSRC_CONF | ACCESS_CONF,
                   "what the domain names of Environments end with"),
     AP_INIT_RAW_ARGS("ServerlessRuntimes", add_runtimes, NULL, RSRC_CONF | ACCESS_CONF,
@@ -418,6 +458,8 @@ static const command_rec directives[] = {
                   "a node that checks whether Functions compile"),
     AP_INIT_TAKE1("ServerlessBuildTimeout", set_build_timeout, NULL, RSRC_CONF,
                   "how long one attempt to finish a Build may take"),
+    AP_INIT_TAKE1("ServerlessLogRetention", set_log_retention, NULL, RSRC_CONF,
+                  "how long entries of logs are kept, or Off"),
     AP_INIT_TAKE1("ServerlessDBConnections", set_db_connections, NULL, RSRC_CONF,
                   "how many of mod_dbd's connections a child uses at once"),
     AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
@@ -439,6 +481,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     sf_process.asset_limit = SF_UNSET;
     sf_process.node = NULL;
     sf_process.build_timeout = SF_UNSET;
+    sf_process.log_retention = SF_UNSET;
     return OK;
 }
 
@@ -456,6 +499,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     rv = sf_build_worker_register(pconf, s);
+    if (rv == APR_SUCCESS) {
+        rv = sf_maintenance_register(pconf, s);
+    }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessFunctions needs mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;

@@ -46,6 +46,7 @@ my $domain = 'ServerlessDomain takes a domain name in lower case, such as twil.i
 my $runtimes = q(ServerlessRuntimes takes names of up to 64 letters, digits, '.', '-' and '_');
 my $node = 'ServerlessNode takes the path of an executable file, such as /usr/bin/node';
 my $time = 'takes a time from 1ms to 24h, such as 2s or 500ms';
+my $age = 'takes a time from 1h to 3650d, such as 30d, or Off';
 my $count = 'ServerlessDBConnections takes a number from 1 to 1000';
 
 for my $case (
@@ -71,7 +72,7 @@ for my $case (
     ['Location', 'ServerlessDeleteTimeout', "ServerlessDeleteTimeout $time",
         '0', '0ms', '-1s', 'long', '5parsecs', '25h', '86401', '9999999999999h'],
     ['Location', 'ServerlessDeleteTimeout',
-        'ServerlessDeleteTimeout takes one argument, how long deleting a Service may take',
+        'ServerlessDeleteTimeout takes one argument, how long deleting a Service or an Environment may take',
         '', '""', '5 s'],
 
     ['Location', 'ServerlessDomain', $domain,
@@ -108,6 +109,12 @@ for my $case (
     ['server', 'ServerlessBuildTimeout',
         'ServerlessBuildTimeout takes one argument, how long one attempt to finish a Build may take',
         '', '""', '5 s'],
+
+    ['server', 'ServerlessLogRetention', "ServerlessLogRetention $age",
+        '0', '30', '3600', '0d', '-1d', 'd', '59min', '3599s', '3651d', '87601h', '99999d', '100000d', '9999999999d',
+        '1.5d', '30days', 'On', 'none', '9999999999999h'],
+    ['server', 'ServerlessLogRetention',
+        'ServerlessLogRetention takes one argument, how long entries of logs are kept, or Off', '', '""', '30 d'],
 
     ['server', 'ServerlessDBConnections', $count,
         '0', '-1', 'all', '4x', '2.5', '1001', '99999999999999999999'],
@@ -150,6 +157,7 @@ for my $case (
     ['server', 'ServerlessAssetLimit 1', 'ServerlessAssetLimit 1073741824'],
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
+    ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],
 ) {
@@ -178,6 +186,7 @@ is_deeply \%directives, {
     ServerlessAssetLimit    => $outside,
     ServerlessNode          => $outside,
     ServerlessBuildTimeout  => $outside,
+    ServerlessLogRetention  => $outside,
     ServerlessDBConnections => $outside,
     ServerlessDBTimeout     => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
@@ -211,7 +220,8 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
     'where it is off it may be anywhere';
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
-    'ServerlessAssetLimit 100000',    'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s') {
+    'ServerlessAssetLimit 100000', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
+    'ServerlessLogRetention 30d') {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",
         "$name cannot occur within <VirtualHost> section",
