@@ -9,6 +9,7 @@ use Serverless::Server;
 use Serverless::Test;
 use Serverless::Workshop;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $server = 'Serverless::Server';
 my $database = $server->database;
@@ -527,12 +528,13 @@ END
         $owner{$_[0]}->selectrow_array(
             q(SELECT calls FROM pg_stat_user_functions WHERE funcname = 'claim_build')) || 0;
     };
-    select undef, undef, undef, 2;
-    my @before = map { $looks->($_) } $first, $second;
-    select undef, undef, undef, 5;
-    my @times = map { $looks->($_) - shift @before } $first, $second;
-    cmp_ok $_, '>=', 3, 'the worker looks for Builds in each database' for @times;
-    cmp_ok $_, '<=', 7, 'once a second, however many virtual hosts lead there' for @times;
+    my %before = map { $_ => $looks->($_) } $first, $second;
+    my $since = sub { map { $looks->($_) - $before{$_} } $first, $second };
+    wait_until { 2 == grep { $_ > 0 } $since->() };
+    %before = map { $_ => $looks->($_) } $first, $second;
+    my $began = time;
+    ok wait_until { 2 == grep { $_ >= 5 } $since->() }, 'the worker looks for Builds in each database';
+    cmp_ok $_, '<=', 2 + time - $began, 'once a second, however many virtual hosts lead there' for $since->();
 
     undef $several;
     $_->disconnect for values %owner;
