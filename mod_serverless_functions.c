@@ -5,6 +5,7 @@
 #include "core/auth.h"
 #include "core/check_config.h"
 #include "core/config.h"
+#include "core/cors.h"
 #include "core/credential_cache.h"
 #include "core/db.h"
 #include "core/gate.h"
@@ -82,6 +83,7 @@ static void *merge_dir_config(apr_pool_t *pool, void *parent, void *child)
     merged->delete_limit = own->delete_limit != SF_UNSET ? own->delete_limit : base->delete_limit;
     merged->domain = own->domain ? own->domain : base->domain;
     merged->runtimes = own->runtimes ? own->runtimes : base->runtimes;
+    merged->origins = own->origins ? own->origins : base->origins;
     return merged;
 }
 
@@ -348,6 +350,38 @@ static const char *add_runtimes(cmd_parms *cmd, void *dir, const char *names)
     return NULL;
 }
 
+static const char *check_origin(cmd_parms *cmd, const char *origin)
+{
+    if (strchr(origin, '*')) {
+        return wrong(cmd, "does not take *: any page could then act with the credentials that its "
+                          "visitor's browser keeps; name each origin");
+    }
+    if (!sf_cors_is_origin(cmd->temp_pool, origin)) {
+        return wrong(cmd, "takes None, or origins such as https://app.example.com, without a path "
+                          "and without the scheme's own port");
+    }
+    return NULL;
+}
+
+/* Adds this one to the section's list. None begins an empty list, which is not the same as no list:
+ * nothing is inherited. */
+static const char *add_origin(cmd_parms *cmd, void *dir, const char *text)
+{
+    sf_dir_config *config = dir;
+    const int none = ap_cstr_casecmp(text, "None") == 0;
+    char *origin = apr_pstrdup(cmd->pool, text);
+
+    if (none || !config->origins) {
+        config->origins = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    }
+    if (none) {
+        return NULL;
+    }
+    ap_str_tolower(origin);
+    APR_ARRAY_PUSH((apr_array_header_t *)config->origins, const char *) = origin;
+    return check_origin(cmd, origin);
+}
+
 static const char *set_node(cmd_parms *cmd, void *dir, const char *path)
 {
     const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -450,6 +484,8 @@ static const command_rec directives[] = {
                   "what the domain names of Environments end with"),
     AP_INIT_RAW_ARGS("ServerlessRuntimes", add_runtimes, NULL, RSRC_CONF | ACCESS_CONF,
                      "the Runtimes a Build may have, the default last"),
+    AP_INIT_ITERATE("ServerlessCORSOrigins", add_origin, NULL, RSRC_CONF | ACCESS_CONF,
+                    "the origins whose pages may use the API in a browser, or None"),
     AP_INIT_TAKE1("ServerlessFunctionLimit", set_function_limit, NULL, RSRC_CONF,
                   "the most bytes a Function may have"),
     AP_INIT_TAKE1("ServerlessAssetLimit", set_asset_limit, NULL, RSRC_CONF,
@@ -556,6 +592,7 @@ static int pre_translate_name(request_rec *r)
     if (sf_dir_config_of(r)->enabled == 1) {
         sf_http_errors_suppress_documents(r);
     }
+    sf_cors_add_headers(r);
     return DECLINED;
 }
 
@@ -595,6 +632,7 @@ static void register_hooks(apr_pool_t *pool)
 {
     static const char *const after_dbd[] = { "mod_dbd.c", NULL };
     static const char *const before_watchdog[] = { "mod_watchdog.c", NULL };
+    static const char *const after_authz[] = { "mod_authz_core.c", NULL };
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -606,6 +644,9 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_LAST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    /* after the rules of Require that need no user, such as those for addresses */
+    ap_hook_check_access_ex(sf_cors_answer_preflight, after_authz, NULL, APR_HOOK_LAST,
+                            AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(sf_http_errors_insert, NULL, NULL, APR_HOOK_LAST);
     sf_http_errors_register();

@@ -16,6 +16,7 @@ typedef struct {
     apr_interval_time_t delete_limit;   /* ServerlessDeleteTimeout */
     const char *domain;                 /* ServerlessDomain */
     const apr_array_header_t *runtimes; /* ServerlessRuntimes, const char * each */
+    const apr_array_header_t *origins;  /* ServerlessCORSOrigins, const char * each */
 } sf_dir_config;
 
 /* Of a virtual host. */
