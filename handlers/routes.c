@@ -59,5 +59,8 @@ const sf_route sf_routes[] = {
     { M_DELETE, "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}", sf_resource_delete,
       &sf_variables },
 
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs", sf_resource_list, &sf_logs },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs/{NO}", sf_resource_fetch, &sf_logs },
+
     { 0, NULL, NULL, NULL },
 };

@@ -99,6 +99,8 @@ LANGUAGE sql STABLE AS $$
      GROUP BY v.sealed_with ORDER BY v.sealed_with
 $$;
 
+INSERT INTO serverless.upkeep VALUES ('rekey_variables', '1 minute');
+
 INSERT INTO serverless.privileges VALUES ('variables', 'SELECT, INSERT, UPDATE, DELETE');
 INSERT INTO serverless.executable VALUES
     ('made'), ('sealed_text'), ('sealed_with'), ('sealed_bytes'), ('create_variable'),
