@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <http_log.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -56,6 +57,9 @@ static int transform(int direction, const sf_secret_key *key, const char *contex
           && (!encrypts || EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, tag) == 1);
 
     EVP_CIPHER_CTX_free(cipher);
+    if (!done) {
+        ERR_clear_error(); /* the thread's, which mod_ssl would find */
+    }
     return done;
 }
 
