@@ -144,6 +144,26 @@ sub stop {
     waitpid $pid, 0;
 }
 
+# Gracefully; returns when the children of before are gone and new ones serve.
+sub restart {
+    my ($self) = @_;
+    my %before = map { $_ => 1 } $self->children;
+    kill USR1 => $self->{pid} or die "kill: $!\n";
+    for (1 .. 400) {
+        my @children = $self->children;
+        return if @children && !grep { $before{$_} } @children;
+        die "the httpd '$self->{name}' ended; it said:\n", $self->error_log if waitpid $self->{pid}, POSIX::WNOHANG();
+        Time::HiRes::sleep(0.05);
+    }
+    die "the httpd '$self->{name}' did not restart\n";
+}
+
+sub children {
+    my ($self) = @_;
+    open my $pids, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
+    return split ' ', <$pids> // '';
+}
+
 sub DESTROY { $_[0]->stop }
 
 sub address { $_[0]{address} }
