@@ -175,14 +175,14 @@ apr_interval_time_t sf_build_timeout(void)
     return sf_process.build_timeout != SF_UNSET ? sf_process.build_timeout : DEFAULT_BUILD_TIMEOUT;
 }
 
-const sf_secret_keys *sf_variable_keys(void)
-{
-    return sf_process.variable_keys;
-}
-
 apr_interval_time_t sf_log_retention(void)
 {
     return sf_process.log_retention != SF_UNSET ? sf_process.log_retention : DEFAULT_LOG_RETENTION;
+}
+
+const sf_secret_keys *sf_variable_keys(void)
+{
+    return sf_process.variable_keys;
 }
 
 int sf_db_connections(int maximum)
@@ -413,24 +413,6 @@ static const char *set_build_timeout(cmd_parms *cmd, void *dir, const char *time
     return misplaced ? misplaced : read_time(cmd, time, &sf_process.build_timeout);
 }
 
-/* Read here, by root and before children are made, so that the file can be root's alone. */
-static const char *set_variable_keys(cmd_parms *cmd, void *dir, const char *path)
-{
-    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
-    const char *file = ap_server_root_relative(cmd->pool, path);
-    const char *complaint;
-
-    (void)dir;
-    if (misplaced) {
-        return misplaced;
-    }
-    if (!*path || !file) {
-        return wrong(cmd, "takes the path of a file with keys");
-    }
-    complaint = sf_secret_keys_read(cmd->pool, file, &sf_process.variable_keys);
-    return complaint ? wrong(cmd, apr_psprintf(cmd->pool, "%s: %s", file, complaint)) : NULL;
-}
-
 /* A time of days, or with one of httpd's units; 0 as the result where it is neither. A unit is a must:
  * seconds taken for days would remove what cannot be had back. */
 static int read_age(const char *text, apr_interval_time_t *age)
@@ -461,6 +443,24 @@ static const char *set_log_retention(cmd_parms *cmd, void *dir, const char *text
         return wrong(cmd, "takes a time from 1h to 3650d, such as 30d, or Off");
     }
     return NULL;
+}
+
+/* Read here, by root and before children are made, so that the file can be root's alone. */
+static const char *set_variable_keys(cmd_parms *cmd, void *dir, const char *path)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *file = ap_server_root_relative(cmd->pool, path);
+    const char *complaint;
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (!*path || !file) {
+        return wrong(cmd, "takes the path of a file with keys");
+    }
+    complaint = sf_secret_keys_read(cmd->pool, file, &sf_process.variable_keys);
+    return complaint ? wrong(cmd, apr_psprintf(cmd->pool, "%s: %s", file, complaint)) : NULL;
 }
 
 static const char *set_delete_timeout(cmd_parms *cmd, void *dir, const char *time)

@@ -137,7 +137,6 @@ for my $case (
         '1.5d', '30days', 'On', 'none', '9999999999999h'],
     ['server', 'ServerlessLogRetention',
         'ServerlessLogRetention takes one argument, how long entries of logs are kept, or Off', '', '""', '30 d'],
-
     ['server', 'ServerlessVariableKeys',
         'ServerlessVariableKeys takes one argument, the file with the keys that Variables are encrypted with',
         '', '""', '/etc/keys /etc/keys'],

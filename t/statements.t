@@ -236,14 +236,14 @@ my $building = newest('builds', "service_id = '$service' AND status = 'building'
 my $deep_environment = row_at('environments', "service_id = '$service'", 2900);
 my $deployment = newest('deployments', "service_id = '$service' AND environment_id = '$environment'");
 my $deep_deployment = row_at('deployments', "service_id = '$service' AND environment_id = '$environment'", 2900);
-my $variable = newest('variables', "service_id = '$service' AND environment_id = '$environment'");
-my $deep_variable = row_at('variables', "service_id = '$service' AND environment_id = '$environment'", 2900);
-my $fresh = $owner->selectrow_array('SELECT id FROM serverless.new_identity()');
-my ($sealed, $other_sealed) = ('old:' . '00' x 40, 'new:' . '01' x 40);
 my $here = "service_id = '$service' AND environment_id = '$environment'";
 my $entry = newest('logs', $here);
 my ($deep_entry, $deep_of_function) = map { row_at('logs', @$_) } [$here, 19000], ["$here AND function_id = '$function'", 9000];
 my @in_2020 = ('2020-01-01T00:00:00.000Z', '2020-01-02T00:00:00Z');
+my $variable = newest('variables', "service_id = '$service' AND environment_id = '$environment'");
+my $deep_variable = row_at('variables', "service_id = '$service' AND environment_id = '$environment'", 2900);
+my $fresh = $owner->selectrow_array('SELECT id FROM serverless.new_identity()');
+my ($sealed, $other_sealed) = ('old:' . '00' x 40, 'new:' . '01' x 40);
 my $sixty = '{' . join(',', @{ $owner->selectcol_arrayref('SELECT id FROM serverless.versions AS v '
     . 'WHERE service_id = ? AND artifact_id <> ? ORDER BY id LIMIT 60', undef, $service, $function) }) . '}';
 my $lease = '01234567-89ab-cdef-0123-456789abcdef';
@@ -329,6 +329,20 @@ my %examples = (
                           [@by_sid, $environment, $deep_deployment, undef, 50],
                           [@by_name, $environment, $latest, undef, 50]],
 
+    log_fetch => [[@by_sid, $environment, $entry], [@by_name, $environment, $entry]],
+    log_list  => [
+        [@by_sid, $environment, undef, undef, undef, $latest, undef, 50],
+        [@by_sid, $environment, undef, undef, undef, $latest, $deep_entry, 50],
+        [@by_sid, $environment, undef, undef, undef, $deep_entry, undef, 50],
+        [@by_sid, $environment, undef, undef, $function, $latest, undef, 50],
+        [@by_sid, $environment, undef, undef, $function, $latest, $deep_of_function, 50],
+        [@by_sid, $environment, undef, undef, $function, $deep_of_function, undef, 50],
+        [@by_sid, $environment, @in_2020, undef, $latest, undef, 50],
+        [@by_sid, $environment, @in_2020, $function, $latest, undef, 50],
+        [@by_sid, $environment, $in_2020[0], undef, undef, $latest, undef, 50],
+        [@by_name, $environment, undef, $in_2020[1], $function, $latest, undef, 50]],
+    log_expire   => [[30 * 86400, 1000], [30 * 86400, 10000]],
+    upkeep_begin => [[]],
     variable_prepare => [[@by_sid, $environment], [@by_name, $environment]],
     variable_create  => [[@by_sid, $environment, $fresh, 'NEW', $sealed], [@by_name, $environment, $fresh, 'NEW', $sealed],
                          [@by_sid, $environment, $fresh, 'KEY_1', $sealed]],
@@ -347,21 +361,6 @@ my %examples = (
                          [@by_sid, $environment, $variable, '{1,2}']],
     variable_sealed  => [['old', $nobody, $nobody, 100], ['old', $service, $deep_variable, 100]],
     variable_reseal  => [[$service, $variable, $sealed, $other_sealed]],
-
-    log_fetch => [[@by_sid, $environment, $entry], [@by_name, $environment, $entry]],
-    log_list  => [
-        [@by_sid, $environment, undef, undef, undef, $latest, undef, 50],
-        [@by_sid, $environment, undef, undef, undef, $latest, $deep_entry, 50],
-        [@by_sid, $environment, undef, undef, undef, $deep_entry, undef, 50],
-        [@by_sid, $environment, undef, undef, $function, $latest, undef, 50],
-        [@by_sid, $environment, undef, undef, $function, $latest, $deep_of_function, 50],
-        [@by_sid, $environment, undef, undef, $function, $deep_of_function, undef, 50],
-        [@by_sid, $environment, @in_2020, undef, $latest, undef, 50],
-        [@by_sid, $environment, @in_2020, $function, $latest, undef, 50],
-        [@by_sid, $environment, $in_2020[0], undef, undef, $latest, undef, 50],
-        [@by_name, $environment, undef, $in_2020[1], $function, $latest, undef, 50]],
-    log_expire   => [[30 * 86400, 1000], [30 * 86400, 10000]],
-    upkeep_begin => [[]],
 );
 
 # One row, and a handful: nothing is gained by an index.
@@ -602,11 +601,11 @@ SELECT p.proname FROM pg_proc AS p
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
     [qw(account_scope artifact_resource artifact_scope build_contents build_resource claim_build
-        claim_idempotency_key content_of create_build create_environment create_service create_variable create_version
-        delete_artifact delete_build deploy deployment_resource environment_resource environment_scope epoch
-        holders idempotency_key_expires is_revision keep_content key_at log_resource log_window made missing_versions
-        new_identity next_revision outcome outcome sealed_bytes sealed_text sealed_with service_resource service_scope
-        sid update_variable variable_resource version_resource)],
+        claim_idempotency_key content_of create_build create_environment create_service create_variable
+        create_version delete_artifact delete_build deploy deployment_resource environment_resource
+        environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_resource
+        log_window made missing_versions new_identity next_revision outcome outcome sealed_bytes sealed_text
+        sealed_with service_resource service_scope sid update_variable variable_resource version_resource)],
     'and may call these functions';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],

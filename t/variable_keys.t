@@ -136,7 +136,7 @@ my $variables;
     my $done = sub {
         $log .= $server->error_log;
         my $sum = 0;
-        $sum += $_ for $log =~ /SF0014: (\d+) values of Variables encrypted anew/g;
+        $sum += $_ for $log =~ /SF0014: (\d+) Variables encrypted with the first key/g;
         return $sum;
     };
     ok wait_until { $done->() >= 250 }, 'the log says so';

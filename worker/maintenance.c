@@ -20,10 +20,9 @@ APLOG_USE_MODULE(serverless_functions);
 #define REST apr_time_from_sec(60)
 
 /* The most rows that one statement takes care of, so that none is long. */
-#define BATCH 1000
-#define BATCH_TEXT APR_STRINGIFY(BATCH)
+#define BATCH "1000"
 
-/* A short part of a task. Returns how many rows that was (0: nothing is left to do), or -1 where it
+/* One statement's worth of a task. Returns how many rows that was (0: nothing is left), or -1 where it
  * failed, and the log has said why. Two may be at it at once, if one takes very long. */
 typedef int step(const sf_caller *caller);
 
@@ -47,14 +46,14 @@ static int run_statement(const sf_caller *caller, sf_statement_id id, const char
 static int expire_logs(const sf_caller *caller)
 {
     const apr_time_t retention = apr_time_sec(sf_log_retention());
-    const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH_TEXT };
+    const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH };
 
     return retention ? run_statement(caller, SF_STATEMENT_LOG_EXPIRE, values) : 0;
 }
 
 static int expire_idempotency_keys(const sf_caller *caller)
 {
-    static const char *const values[] = { BATCH_TEXT };
+    static const char *const values[] = { BATCH };
 
     return run_statement(caller, SF_STATEMENT_IDEMPOTENCY_KEY_EXPIRE, values);
 }
@@ -62,7 +61,7 @@ static int expire_idempotency_keys(const sf_caller *caller)
 static const task tasks[] = {
     { "expire_logs", expire_logs, "old log entries removed" },
     { "expire_idempotency_keys", expire_idempotency_keys, "idempotency keys of yesterday removed" },
-    { "rekey_variables", sf_variables_rekey, "values of Variables encrypted anew" },
+    { "rekey_variables", sf_variables_rekey, "Variables encrypted with the first key" },
 };
 
 #define TASKS (sizeof(tasks) / sizeof(*tasks))
