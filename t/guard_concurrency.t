@@ -150,7 +150,7 @@ sub there {
         "SELECT serverless.sid('$prefix', id) FROM serverless.$table WHERE service_id = ?", undef, substr $shop->sid, 2) } };
 }
 
-my %tables = (Function => [ZH => 'functions'], Version => [ZN => 'versions'], Build => [ZB => 'builds'],
+my %tables = (Function => [ZH => 'artifacts'], Version => [ZN => 'versions'], Build => [ZB => 'builds'],
     Environment => [ZE => 'environments']);
 
 # What does not agree with the rows in the database, in words.
