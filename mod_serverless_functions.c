@@ -9,6 +9,7 @@
 #include "core/db.h"
 #include "core/gate.h"
 #include "core/http_errors.h"
+#include "handlers/openapi.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
 
@@ -538,6 +539,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_LAST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(sf_http_errors_insert, NULL, NULL, APR_HOOK_LAST);
     sf_http_errors_register();
     sf_auth_register(pool);
