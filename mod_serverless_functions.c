@@ -33,11 +33,17 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 
 #define COLLECTION "/Services"
 
+/* The most that may be configured in bytes: for what is held in memory, as a text of JSON several times
+ * as long, and for what passes through it in chunks. */
+#define MEMORY_LIMIT (64 * 1024 * 1024)
+#define STORE_LIMIT (1024 * 1024 * 1024)
+
 #define DEFAULT_FORM_LIMIT (256 * 1024)
 #define DEFAULT_DELETE_LIMIT apr_time_from_sec(60)
 #define DEFAULT_DB_CONNECTIONS 4
 #define DEFAULT_DB_TIMEOUT apr_time_from_sec(2)
 #define DEFAULT_FUNCTION_LIMIT (1024 * 1024)
+#define DEFAULT_ASSET_LIMIT (25 * 1024 * 1024)
 #define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
 #define DEFAULT_DOMAIN "twil.io"
 
@@ -153,6 +159,11 @@ apr_off_t sf_function_limit(void)
                                                  : DEFAULT_FUNCTION_LIMIT;
 }
 
+apr_off_t sf_asset_limit(void)
+{
+    return sf_process.asset_limit != SF_UNSET ? sf_process.asset_limit : DEFAULT_ASSET_LIMIT;
+}
+
 apr_interval_time_t sf_build_timeout(void)
 {
     return sf_process.build_timeout != SF_UNSET ? sf_process.build_timeout : DEFAULT_BUILD_TIMEOUT;
@@ -244,14 +255,15 @@ static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
     return NULL;
 }
 
-/* What is limited is held in memory, as a text of JSON several times as long. */
-static const char *read_bytes(cmd_parms *cmd, const char *text, apr_off_t *bytes)
+static const char *read_bytes(cmd_parms *cmd, const char *text, apr_off_t maximum, apr_off_t *bytes)
 {
     char *end;
 
     if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < 1
-        || *bytes > 64 * 1024 * 1024) {
-        return wrong(cmd, "takes a number of bytes from 1 to 67108864");
+        || *bytes > maximum) {
+        return wrong(
+            cmd,
+            apr_psprintf(cmd->pool, "takes a number of bytes from 1 to %" APR_OFF_T_FMT, maximum));
     }
     return NULL;
 }
@@ -260,7 +272,7 @@ static const char *set_form_limit(cmd_parms *cmd, void *dir, const char *bytes)
 {
     sf_dir_config *config = dir;
 
-    return read_bytes(cmd, bytes, &config->form_limit);
+    return read_bytes(cmd, bytes, MEMORY_LIMIT, &config->form_limit);
 }
 
 static const char *set_function_limit(cmd_parms *cmd, void *dir, const char *bytes)
@@ -268,7 +280,15 @@ static const char *set_function_limit(cmd_parms *cmd, void *dir, const char *byt
     const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
-    return misplaced ? misplaced : read_bytes(cmd, bytes, &sf_process.function_limit);
+    return misplaced ? misplaced : read_bytes(cmd, bytes, MEMORY_LIMIT, &sf_process.function_limit);
+}
+
+static const char *set_asset_limit(cmd_parms *cmd, void *dir, const char *bytes)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    return misplaced ? misplaced : read_bytes(cmd, bytes, STORE_LIMIT, &sf_process.asset_limit);
 }
 
 /* Labels of letters, digits and hyphens, with a dot between. */
@@ -393,6 +413,8 @@ static const command_rec directives[] = {
                      "the Runtimes a Build may have, the default last"),
     AP_INIT_TAKE1("ServerlessFunctionLimit", set_function_limit, NULL, RSRC_CONF,
                   "the most bytes a Function may have"),
+    AP_INIT_TAKE1("ServerlessAssetLimit", set_asset_limit, NULL, RSRC_CONF,
+                  "the most bytes an Asset may have"),
     AP_INIT_TAKE1("ServerlessNode", set_node, NULL, RSRC_CONF,
                   "a node that checks whether Functions compile"),
     AP_INIT_TAKE1("ServerlessBuildTimeout", set_build_timeout, NULL, RSRC_CONF,
@@ -415,6 +437,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     sf_process.db_connections = SF_UNSET;
     sf_process.db_timeout = SF_UNSET;
     sf_process.function_limit = SF_UNSET;
+    sf_process.asset_limit = SF_UNSET;
     sf_process.node = NULL;
     sf_process.build_timeout = SF_UNSET;
     return OK;

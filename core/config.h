@@ -30,6 +30,7 @@ typedef struct {
     int db_connections;                /* ServerlessDBConnections */
     apr_interval_time_t db_timeout;    /* ServerlessDBTimeout */
     apr_off_t function_limit;          /* ServerlessFunctionLimit, bytes */
+    apr_off_t asset_limit;             /* ServerlessAssetLimit, bytes */
     const char *node;                  /* ServerlessNode, or NULL */
     apr_interval_time_t build_timeout; /* ServerlessBuildTimeout */
 } sf_process_config;
@@ -65,6 +66,9 @@ const char *const *sf_runtimes(const request_rec *r, int *count);
 
 /* The most bytes a Function may have. */
 apr_off_t sf_function_limit(void);
+
+/* The most bytes an Asset may have. */
+apr_off_t sf_asset_limit(void);
 
 /* How long one attempt to finish a Build may take. */
 apr_interval_time_t sf_build_timeout(void);

@@ -2,8 +2,10 @@
 
 #include "core/body.h"
 #include "core/config.h"
+#include "core/date.h"
 #include "core/utf8.h"
 
+#include <apr_escape.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -97,6 +99,12 @@ static const sf_error *check_sid(const reading *in, const sf_param *param, const
     return NULL;
 }
 
+static const sf_error *check_date(const reading *in, const sf_param *param, const char **value)
+{
+    *value = sf_date_read(in->request->r->pool, *value);
+    return *value ? NULL : bad(in, param->name, "must be a time such as 2018-11-10T20:00:00Z");
+}
+
 static const sf_error *check_required(const reading *in, const sf_param *param, const char *value)
 {
     if (param->required) {
@@ -118,6 +126,8 @@ static const sf_error *check(const reading *in, const sf_param *param, const cha
         return check_flag(in, param, value);
     case SF_SID:
         return check_sid(in, param, value);
+    case SF_DATE:
+        return check_date(in, param, value);
     default:
         break;
     }
@@ -269,4 +279,22 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
         }
     }
     return error;
+}
+
+int sf_params_count(const sf_param *params)
+{
+    int count = 0;
+
+    while (params && params[count].name) {
+        count++;
+    }
+    return count;
+}
+
+const char *sf_param_query(apr_pool_t *pool, const sf_param *param, const char *value)
+{
+    if (param->kind == SF_SID) {
+        return apr_pstrcat(pool, param->prefix, value, NULL);
+    }
+    return apr_pescape_urlencoded(pool, value);
 }

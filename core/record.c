@@ -89,13 +89,13 @@ static void set_sid(json_object *object, const sf_property *property, const char
 }
 
 /* Whole seconds, UTC, ISO 8601 with a literal Z. */
-static void set_date(json_object *object, const char *name, const char *seconds)
+static void set_date(json_object *object, const char *name, const char *microseconds)
 {
     apr_time_exp_t at;
     char text[sizeof("2018-11-10T20:00:00Z") + 8];
     int length;
 
-    apr_time_exp_gmt(&at, apr_time_from_sec(apr_atoi64(seconds)));
+    apr_time_exp_gmt(&at, apr_atoi64(microseconds));
     length = apr_snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", at.tm_year + 1900,
                           at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec);
     set_text(object, name, text, (apr_size_t)length);

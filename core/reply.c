@@ -1,5 +1,6 @@
 #include "core/reply.h"
 
+#include "core/conditional.h"
 #include "core/json.h"
 #include "core/record.h"
 
@@ -17,13 +18,32 @@ static void send_whole(request_rec *r, int status, const char *body, apr_size_t 
     ap_rwrite(body, (int)length, r);
 }
 
+void sf_reply_status(const sf_request *request, int status)
+{
+    if (status < HTTP_BAD_REQUEST) {
+        request->r->status = status;
+    }
+    else {
+        sf_reply_error(request->r, sf_error_of_status(request->r->pool, status));
+    }
+}
+
 void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
 {
     request_rec *r = request->r;
     sf_record *record = sf_record_make(request);
+    const int revision = sf_resource_revision_column(request->resource);
     apr_size_t length;
     const char *body = sf_record_text(record, rows, 0, &length);
+    int condition;
 
+    sf_conditional_tag(request, revision < 0 ? NULL : sf_rows_value(rows, 0, revision),
+                       sf_rows_page_token_key(rows), body, length);
+    condition = sf_conditional_status(request);
+    if (condition != OK) {
+        sf_reply_status(request, condition);
+        return;
+    }
     if (status == HTTP_CREATED) {
         apr_table_set(r->headers_out, "Location", sf_record_url(record));
     }
@@ -96,9 +116,9 @@ static void look_for_newest(listing *list)
 
 static json_object *page_url(const listing *list, int number, const char *token)
 {
-    return json_object_new_string(apr_psprintf(list->request->r->pool, "%s?PageSize=%d&Page=%d%s%s",
-                                               list->url, list->page->size, number,
-                                               token ? "&PageToken=" : "", token ? token : ""));
+    return json_object_new_string(apr_psprintf(
+        list->request->r->pool, "%s?%sPageSize=%d&Page=%d%s%s", list->url, list->scope->filters,
+        list->page->size, number, token ? "&PageToken=" : "", token ? token : ""));
 }
 
 /* NULL, JSON's null, at the end of the list. */

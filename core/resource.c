@@ -1,5 +1,6 @@
 #include "core/resource.h"
 
+#include "core/conditional.h"
 #include "core/page.h"
 #include "core/record.h"
 #include "core/reply.h"
@@ -30,14 +31,17 @@ int sf_resource_columns(const sf_resource *resource)
     return SF_COLUMN(count);
 }
 
-static int count_of(const sf_param *params)
+int sf_resource_revision_column(const sf_resource *resource)
 {
-    int count = 0;
+    int column = -1;
+    int i;
 
-    while (params && params[count].name) {
-        count++;
+    for (i = 0; resource->properties[i].name; i++) {
+        if (resource->properties[i].kind == SF_AS_DATE) {
+            column = SF_COLUMN(i);
+        }
     }
-    return count;
+    return column;
 }
 
 static const sf_error *answer(sf_request *request, int status, const sf_verb *verb,
@@ -65,7 +69,7 @@ const sf_error *sf_resource_create(sf_request *request)
     const char *values[SF_PARAMS_MAX];
     const sf_error *error = sf_params_read(request, params, values);
 
-    return error ? error : sf_resource_create_from(request, count_of(params), values);
+    return error ? error : sf_resource_create_from(request, sf_params_count(params), values);
 }
 
 const sf_error *sf_resource_fetch(sf_request *request)
@@ -76,18 +80,20 @@ const sf_error *sf_resource_fetch(sf_request *request)
 const sf_error *sf_resource_update(sf_request *request)
 {
     const sf_verb *update = &request->resource->update;
-    const char *values[SF_PARAMS_MAX];
-    const sf_error *error = sf_params_read(request, update->params, values);
+    const char *values[1 + SF_PARAMS_MAX] = { sf_conditional_expected(request) };
+    const sf_error *error = sf_params_read(request, update->params, values + 1);
 
-    return error ? error : answer(request, HTTP_OK, update, values, count_of(update->params));
+    return error ? error
+                 : answer(request, HTTP_OK, update, values, 1 + sf_params_count(update->params));
 }
 
 const sf_error *sf_resource_delete(sf_request *request)
 {
     const sf_resource *resource = request->resource;
+    const char *expected = sf_conditional_expected(request);
     sf_rows *rows;
-    const sf_error *error
-        = sf_operation_run(request, resource->remove.statement, 0, NULL, resource->outcomes, &rows);
+    const sf_error *error = sf_operation_run(request, resource->remove.statement, 1, &expected,
+                                             resource->outcomes, &rows);
 
     if (!error) {
         sf_reply_nothing(request);
@@ -109,30 +115,70 @@ static const char *list_path(const sf_request *request, sf_rows *rows)
     return path;
 }
 
+/* The page's three values go behind those of the filters. */
+static int place(apr_pool_t *pool, sf_page *page)
+{
+    const int from = page->direction == SF_PAGE_FROM;
+    int count = sf_params_count(page->filters);
+
+    page->values[count++] = from ? page->row : "ffffffffffffffffffffffffffffffff";
+    page->values[count++] = from ? NULL : page->row;
+    page->values[count++] = apr_itoa(pool, page->size);
+    return count;
+}
+
+/* Takes the filters' values in force that the statement tells. */
+static void complete(const sf_resource *resource, sf_rows *rows, sf_page *page)
+{
+    int column = sf_resource_columns(resource);
+    int i;
+
+    for (i = 0; i < sf_params_count(page->filters); i++) {
+        if (page->filters[i].told) {
+            page->values[i] = sf_rows_value(rows, 0, column++);
+        }
+    }
+}
+
+/* Whether what is to be found has been said; if not, the page is one of the whole list, which has no
+ * filters. */
+static int narrowed(const sf_resource *resource, sf_page *page)
+{
+    int i;
+
+    for (i = 0; i < sf_params_count(resource->find.params); i++) {
+        if (page->values[i]) {
+            return 1;
+        }
+    }
+    page->filters = resource->list.params;
+    return 0;
+}
+
 const sf_error *sf_resource_list(sf_request *request)
 {
     const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
-    sf_page page;
+    const sf_verb *list = &resource->list;
+    sf_page page = { .filters = resource->find.params ? resource->find.params : list->params };
     sf_page_scope scope;
     sf_rows *rows;
     const int maximum = resource->page_maximum ? resource->page_maximum : SF_PAGE_SIZE_MAX;
     const sf_error *error = sf_page_read(request, maximum, &page);
 
     if (!error) {
-        const int from = page.direction == SF_PAGE_FROM;
-        const char *values[] = { from ? page.row : "ffffffffffffffffffffffffffffffff",
-                                 from ? NULL : page.row, apr_itoa(pool, page.size) };
-
-        error = sf_operation_run(request, resource->list.statement, 3, values, resource->outcomes,
-                                 &rows);
+        list = narrowed(resource, &page) ? &resource->find : list;
+        error = sf_operation_run(request, list->statement, place(pool, &page), page.values,
+                                 resource->outcomes, &rows);
     }
     if (error) {
         return error;
     }
+    complete(resource, rows, &page);
     scope.key = sf_rows_page_token_key(rows);
     scope.account = sf_rows_value(rows, 0, sf_resource_column(resource, "AC"));
     scope.list = list_path(request, rows);
+    scope.filters = sf_page_filters(pool, &page);
     if (page.token && !sf_page_token_is_ours(pool, &page, &scope)) {
         return sf_error_make(pool, HTTP_BAD_REQUEST, "PageToken is not valid for this list");
     }

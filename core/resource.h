@@ -8,6 +8,9 @@
 
 #define SF_PROPERTIES_MAX 16
 
+/* The page's own parameters are three. */
+#define SF_FILTERS_MAX (SF_PARAMS_MAX - 3)
+
 /* Columns come after the outcome. */
 #define SF_COLUMN(property) ((property) + 1)
 
@@ -15,7 +18,7 @@ typedef enum {
     SF_AS_SID, /* a uuid; `detail` is the SID's prefix */
     SF_AS_TEXT,
     SF_AS_FLAG, /* PostgreSQL's t or f */
-    SF_AS_DATE, /* seconds since 1970 */
+    SF_AS_DATE, /* microseconds since 1970 */
     SF_AS_JSON, /* JSON text, passed on as it is */
     SF_AS_HOST, /* a host name but for its tail, which ServerlessDomain says */
     SF_AS_URL,  /* the resource's own address; has no column */
@@ -39,6 +42,8 @@ typedef struct sf_resource {
     const char *pattern; /* its route, "/Services/{ZS}/Functions/{ZH}"; each {XX} stands for the
                             property of that prefix */
 
+    const char *kind; /* of artifact, as its statements take it behind the path's SIDs; else NULL */
+
     /* In the order of the statements' columns, which the outcome precedes; then the address and the
      * links. Ends with a NULL name. */
     const sf_property *properties;
@@ -50,6 +55,7 @@ typedef struct sf_resource {
     sf_verb create;
     sf_verb fetch;
     sf_verb list;
+    sf_verb find; /* what lists where one of its parameters is given, in place of `list` */
     sf_verb update;
     sf_verb remove;
 
@@ -62,6 +68,9 @@ int sf_resource_column(const sf_resource *resource, const char *prefix);
 /* How many columns the resource has, the outcome included: where a statement's others begin. */
 int sf_resource_columns(const sf_resource *resource);
 
+/* The column that tells the resource's revisions apart, its last date, or -1. */
+int sf_resource_revision_column(const sf_resource *resource);
+
 /* The verbs, of the resource that the request's route names. Each reads what the client sent, runs one
  * statement and answers. They return NULL once the answer is on its way, or the error to answer
  * with. */
@@ -72,14 +81,18 @@ const sf_error *sf_resource_create(sf_request *request);
 /* 201 and the new resource, for an operation that has read its `count` values itself. */
 const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values);
 
-/* 200 and the resource. */
+/* 200 and the resource, 304 or 412. */
 const sf_error *sf_resource_fetch(sf_request *request);
 
-/* 200 and a page; the statement takes the row to begin at, the row to end before, and the page's
- * size, and returns one row more where another page follows. */
+/* 200 and a page. The list's parameters are its filters (at most SF_FILTERS_MAX), which become part of
+ * all its addresses. The statement takes their values, NULL for one that the client left out, then
+ * the row to begin at, the row to end before, and the page's size, and returns one row more where
+ * another page follows. What a `told` filter left out stands for, the statement decides: each of them
+ * has a column behind the resource's that tells its value in force. */
 const sf_error *sf_resource_list(sf_request *request);
 
-/* 200 and the changed resource. */
+/* 200 and the changed resource. Its statement and that of delete take the revisions which If-Match
+ * allows (an array, or NULL for any) before their parameters. */
 const sf_error *sf_resource_update(sf_request *request);
 
 /* 204. */

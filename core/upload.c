@@ -18,6 +18,10 @@
 /* Bytes of Path or Visibility that are kept; longer ones are refused anyway. */
 #define FIELD_BYTES (4 * 255 + 1)
 
+/* Of content whose type nobody said; and how long one may be. */
+#define UNKNOWN_TYPE "application/octet-stream"
+#define TYPE_MAX 255
+
 typedef struct {
     char bytes[FIELD_BYTES + 1];
     apr_size_t length;
@@ -36,6 +40,7 @@ typedef struct {
     field path;
     field visibility;
     int content_given;
+    const char *content_type;
     sf_spool *content;
     sf_utf8 text;
     sf_rows *rows;
@@ -69,8 +74,20 @@ static int once(upload *upload, const char *name, int *given)
     return *given = 1;
 }
 
+/* The type, a copy of it, if it can be given to those who fetch the content later. */
+static const char *known_type(apr_pool_t *pool, const char *type)
+{
+    const char *at = type;
+
+    while (at && apr_isprint(*at)) {
+        at++;
+    }
+    return !type || *at || !strchr(type, '/') || at - type > TYPE_MAX ? UNKNOWN_TYPE
+                                                                      : apr_pstrdup(pool, type);
+}
+
 /* Parts of other names are read over, as unknown parameters are. */
-static int begin(void *data, const char *name)
+static int begin(void *data, const char *name, const char *type)
 {
     upload *upload = data;
 
@@ -85,6 +102,7 @@ static int begin(void *data, const char *name)
     }
     if (strcmp(name, "Content") == 0) {
         upload->part = CONTENT;
+        upload->content_type = known_type(upload->request->r->pool, type);
         return once(upload, name, &upload->content_given);
     }
     return 1;
@@ -283,17 +301,20 @@ static const sf_error *store(sf_transaction *transaction, void *data)
     const version *version = data;
     upload *upload = version->upload;
     apr_pool_t *pool = upload->request->r->pool;
-    const char *values[]
-        = { version->path, version->visibility, upload->content->sha256,
-            apr_off_t_toa(pool, upload->content->size), sf_spool_chunk(upload->content, 0, pool) };
+    const char *values[] = { version->path,
+                             version->visibility,
+                             upload->content_type,
+                             upload->content->sha256,
+                             apr_off_t_toa(pool, upload->content->size),
+                             sf_spool_chunk(upload->content, 0, pool) };
     const sf_error *error;
     const char *fresh;
 
-    if (!values[4]) {
+    if (!values[5]) {
         return no_file(upload, APR_EGENERAL);
     }
     error = sf_operation_step(upload->request, transaction,
-                              upload->request->resource->create.statement, 5, values, NULL,
+                              upload->request->resource->create.statement, 6, values, NULL,
                               &upload->rows);
     if (error) {
         return error;

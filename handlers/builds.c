@@ -26,8 +26,10 @@ static const sf_property properties[] = {
 };
 
 static const sf_outcome outcomes[] = {
-    { "unknown_version", HTTP_BAD_REQUEST,
+    { "unknown_function", HTTP_BAD_REQUEST,
       "Some FunctionVersions are not Versions of Functions in this Service.", .details = 0 },
+    { "unknown_asset", HTTP_BAD_REQUEST,
+      "Some AssetVersions are not Versions of Assets in this Service.", .details = 0 },
     { "same_path", HTTP_BAD_REQUEST, "Two Versions in a Build must not have the same Path.",
       .details = 0 },
     { "active", HTTP_CONFLICT, "Cannot delete Build because it's part of an active Deployment.",
@@ -175,9 +177,9 @@ const sf_error *sf_build_create(sf_request *request)
 {
     static const sf_param params[] = {
         { "FunctionVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
+        { "AssetVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
         { "Runtime", SF_TEXT, .maximum = 64 },
         { "Dependencies", SF_TEXT, .maximum = 32000 },
-        { "AssetVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
         { .name = NULL },
     };
     const char *values[4];
@@ -186,22 +188,19 @@ const sf_error *sf_build_create(sf_request *request)
     if (error) {
         return error;
     }
-    if (values[3]) {
-        return bad(request, "Some AssetVersions are not Versions of Assets in this Service.");
-    }
-    if (!values[0]) {
+    if (!values[0] && !values[1]) {
         return bad(request,
                    "At least one Function Version or Asset Version is required for Build.");
     }
-    values[1] = read_runtime(request, values[1]);
-    if (!values[1]) {
+    values[2] = read_runtime(request, values[2]);
+    if (!values[2]) {
         return bad(request, "Runtime is not one that this server offers");
     }
-    values[2] = read_dependencies(request->r->pool, values[2]);
-    if (!values[2]) {
+    values[3] = read_dependencies(request->r->pool, values[3]);
+    if (!values[3]) {
         return bad(request, "Dependencies must be a JSON array of objects with name and version");
     }
-    error = sf_resource_create_from(request, 3, values);
+    error = sf_resource_create_from(request, 4, values);
     if (!error) {
         sf_build_worker_wake();
     }

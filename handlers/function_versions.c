@@ -18,7 +18,7 @@ static const sf_property properties[] = {
 };
 
 static const sf_upload_kind upload = {
-    .prepare = SF_STATEMENT_FUNCTION_VERSION_PREPARE,
+    .prepare = SF_STATEMENT_VERSION_PREPARE,
     .limit = sf_function_limit,
     .is_text = 1,
 };
@@ -26,10 +26,11 @@ static const sf_upload_kind upload = {
 const sf_resource sf_function_versions = {
     .key = "function_versions",
     .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}",
+    .kind = "function",
     .properties = properties,
-    .create = { SF_STATEMENT_FUNCTION_VERSION_CREATE, NULL },
-    .fetch = { SF_STATEMENT_FUNCTION_VERSION_FETCH, NULL },
-    .list = { SF_STATEMENT_FUNCTION_VERSION_LIST, NULL },
+    .create = { SF_STATEMENT_VERSION_CREATE, NULL },
+    .fetch = { SF_STATEMENT_VERSION_FETCH, NULL },
+    .list = { SF_STATEMENT_VERSION_LIST, NULL },
     .upload = &upload,
 };
 
@@ -46,6 +47,7 @@ static const sf_property content_properties[] = {
 
 const sf_resource sf_function_version_content = {
     .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content",
+    .kind = "function",
     .properties = content_properties,
-    .fetch = { SF_STATEMENT_FUNCTION_VERSION_CONTENT, NULL },
+    .fetch = { SF_STATEMENT_VERSION_CONTENT, NULL },
 };

@@ -1,5 +1,6 @@
 #include "handlers/routes.h"
 
+#include "core/content.h"
 #include "core/upload.h"
 
 const sf_route sf_routes[] = {
@@ -21,6 +22,18 @@ const sf_route sf_routes[] = {
       &sf_function_versions },
     { M_GET, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content", sf_resource_fetch,
       &sf_function_version_content },
+
+    { M_GET, "/Services/{ZS}/Assets", sf_resource_list, &sf_assets },
+    { M_POST, "/Services/{ZS}/Assets", sf_resource_create, &sf_assets },
+    { M_GET, "/Services/{ZS}/Assets/{ZH}", sf_resource_fetch, &sf_assets },
+    { M_POST, "/Services/{ZS}/Assets/{ZH}", sf_resource_update, &sf_assets },
+    { M_DELETE, "/Services/{ZS}/Assets/{ZH}", sf_resource_delete, &sf_assets },
+
+    { M_GET, "/Services/{ZS}/Assets/{ZH}/Versions", sf_resource_list, &sf_asset_versions },
+    { M_POST, "/Services/{ZS}/Assets/{ZH}/Versions", sf_upload, &sf_asset_versions },
+    { M_GET, "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}", sf_resource_fetch, &sf_asset_versions },
+    { M_GET, "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}/Content", sf_content_send,
+      &sf_asset_version_content },
 
     { M_GET, "/Services/{ZS}/Builds", sf_resource_list, &sf_builds },
     { M_POST, "/Services/{ZS}/Builds", sf_build_create, &sf_builds },

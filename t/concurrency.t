@@ -130,7 +130,7 @@ sub rows_of {
     my ($service) = @_;
     return db()->selectrow_arrayref(<<'SQL', undef, $service->{sid}, $service->{sid});
 SELECT (SELECT count(*) FROM serverless.services WHERE serverless.sid('ZS', id) = ?),
-       (SELECT count(*) FROM serverless.functions WHERE serverless.sid('ZS', service_id) = ?)
+       (SELECT count(*) FROM serverless.artifacts WHERE serverless.sid('ZS', service_id) = ?)
 SQL
 }
 
@@ -247,7 +247,7 @@ for my $case (
 }
 
 is db()->selectrow_array(<<'SQL'), 0, 'no Function is without its Service';
-SELECT count(*) FROM serverless.functions AS f
+SELECT count(*) FROM serverless.artifacts AS f
  WHERE NOT EXISTS (SELECT FROM serverless.services AS s WHERE s.id = f.service_id)
 SQL
 unlike error_log(), qr/SF0003(?!.* SQLSTATE 23503)/,

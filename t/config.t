@@ -91,6 +91,11 @@ for my $case (
     ['server', 'ServerlessFunctionLimit',
         'ServerlessFunctionLimit takes one argument, the most bytes a Function may have', '', '""', '1 2'],
 
+    ['server', 'ServerlessAssetLimit', 'ServerlessAssetLimit takes a number of bytes from 1 to 1073741824',
+        '0', '-1', 'many', '25M', '1.5', '0x10', '1073741825', '99999999999999999999'],
+    ['server', 'ServerlessAssetLimit',
+        'ServerlessAssetLimit takes one argument, the most bytes an Asset may have', '', '""', '1 2'],
+
     ['server', 'ServerlessNode', $node,
         'node', 'bin/node', './node', '/', '/nowhere/node', '/etc', '/etc/passwd', '/dev/null', '/etc/passwd/node',
         '"/bin/sh "'],
@@ -142,6 +147,7 @@ for my $case (
         'ServerlessRuntimes ' . join(' ', map { "node$_" } 1 .. 200)],
     ['server', 'ServerlessRuntimes node20 node22'],
     ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 67108864'],
+    ['server', 'ServerlessAssetLimit 1', 'ServerlessAssetLimit 1073741824'],
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
@@ -169,6 +175,7 @@ is_deeply \%directives, {
     ServerlessDomain        => $anywhere,
     ServerlessRuntimes      => $anywhere,
     ServerlessFunctionLimit => $outside,
+    ServerlessAssetLimit    => $outside,
     ServerlessNode          => $outside,
     ServerlessBuildTimeout  => $outside,
     ServerlessDBConnections => $outside,
@@ -204,7 +211,7 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
     'where it is off it may be anywhere';
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
-    'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s') {
+    'ServerlessAssetLimit 100000',    'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s') {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",
         "$name cannot occur within <VirtualHost> section",

@@ -256,14 +256,14 @@ sub interrupted {
         my $expected = $run->($client, $at)->json;
         $one->error_log;
         is_reply interrupted($client, $run, $at), 200, $expected, "repeated after its session was killed: $name";
-        like $one->error_log, qr/executing serverless_function_$name failed: SQLSTATE 57P01: /,
+        like $one->error_log, qr/executing serverless_artifact_$name failed: SQLSTATE 57P01: /,
             'it had begun';
     }
 
     for my $case (
-        ['function_update', sub { $_[0]->post($_[1]{path}, FriendlyName => 'changed') }],
-        ['function_create', sub { $_[0]->post($_[1]{functions}, FriendlyName => 'new') }],
-        ['function_delete', sub { $_[0]->delete($_[1]{path}) }],
+        ['artifact_update', sub { $_[0]->post($_[1]{path}, FriendlyName => 'changed') }],
+        ['artifact_create', sub { $_[0]->post($_[1]{functions}, FriendlyName => 'new') }],
+        ['artifact_delete', sub { $_[0]->delete($_[1]{path}) }],
         ['service_delete',  sub { $_[0]->delete("/v1/Services/$_[1]{service}{sid}") }],
     ) {
         my ($name, $run) = @$case;
@@ -301,7 +301,7 @@ my $secret = 'Personal-Data';
         my ($reply, $seconds) = timed($run);
         is_unavailable $reply, "longer than statement_timeout: $name";
         cmp_ok $seconds, '<', 1, 'ends with it';
-        $replies{"serverless_function_$name"} = $reply->header('Twilio-Request-Id');
+        $replies{"serverless_artifact_$name"} = $reply->header('Twilio-Request-Id');
     }
     $lock->release;
     is_deeply $client->get($at->{functions})->json->{functions}, [$at->{function}], 'and did nothing';
@@ -314,21 +314,21 @@ my $secret = 'Personal-Data';
     unlike_any($log, 'a statement that took too long');
 
     # What PostgreSQL says may quote what it was given; that must not get anywhere.
-    db()->do("ALTER TABLE serverless.functions ADD CONSTRAINT harmless CHECK (friendly_name <> '$secret')");
+    db()->do("ALTER TABLE serverless.artifacts ADD CONSTRAINT harmless CHECK (friendly_name <> '$secret')");
     is_error $client->post($at->{functions}, FriendlyName => $secret), 500, 20500,
         'An internal error occurred', 'a row that the database refuses';
-    db()->do('ALTER TABLE serverless.functions DROP CONSTRAINT harmless');
+    db()->do('ALTER TABLE serverless.artifacts DROP CONSTRAINT harmless');
     $log = $hasty->error_log;
-    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_function_create failed: SQLSTATE 23514: .*"harmless"/,
+    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_artifact_create failed: SQLSTATE 23514: .*"harmless"/,
         'the log names the constraint';
     unlike_any($log, 'a violated constraint');
 
-    db()->do("ALTER TABLE serverless.functions ADD CONSTRAINT harmless CHECK (friendly_name::int > 0) NOT VALID");
+    db()->do("ALTER TABLE serverless.artifacts ADD CONSTRAINT harmless CHECK (friendly_name::int > 0) NOT VALID");
     is_error $client->post($at->{functions}, FriendlyName => $secret), 500, 20500,
         'An internal error occurred', 'a value that the database cannot read';
-    db()->do('ALTER TABLE serverless.functions DROP CONSTRAINT harmless');
+    db()->do('ALTER TABLE serverless.artifacts DROP CONSTRAINT harmless');
     $log = $hasty->error_log;
-    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_function_create failed: SQLSTATE 22P02: \(text withheld/,
+    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_artifact_create failed: SQLSTATE 22P02: \(text withheld/,
         'the log says so, but not which';
     unlike_any($log, 'an unreadable value');
 }
@@ -593,14 +593,14 @@ sub kernel_keeps {
     }, 1 .. 6);
     # at most one of each client's is not acknowledged yet
     wait_until { 12 <= db()->selectrow_array(
-        q(SELECT count(*) FROM serverless.functions WHERE friendly_name = 'acknowledged')) };
+        q(SELECT count(*) FROM serverless.artifacts WHERE friendly_name = 'acknowledged')) };
     crash();
     my @acknowledged = map { @$_ } $finish->();
     database('start');
 
     cmp_ok scalar @acknowledged, '>=', 6, 'clients created Functions until PostgreSQL crashed';
     my %there = map { $_ => 1 } @{ db()->selectcol_arrayref(
-        q(SELECT serverless.sid('ZH', f.id) FROM serverless.functions AS f)) };
+        q(SELECT serverless.sid('ZH', f.id) FROM serverless.artifacts AS f)) };
     is_deeply [grep { !$there{$_} } @acknowledged], [], 'every one that was acknowledged is there';
     is_reply $api->get($at->{path}), 200, $at->{function}, 'the next request sees what was there before';
     all_is_well($at, 'and all others succeed');

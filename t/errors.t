@@ -37,7 +37,7 @@ sub rows {
 WITH mine AS (SELECT * FROM serverless.services AS s WHERE s.account_id = $1::uuid)
 SELECT row_to_json(mine)::text FROM mine
 UNION ALL
-SELECT row_to_json(f)::text FROM serverless.functions AS f WHERE f.service_id IN (SELECT id FROM mine)
+SELECT row_to_json(f)::text FROM serverless.artifacts AS f WHERE f.service_id IN (SELECT id FROM mine)
 ORDER BY 1
 SQL
 }

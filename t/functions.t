@@ -45,7 +45,7 @@ sub new_function {
 sub set_back {
     my ($sid) = @_;
     db()->do(<<'SQL', undef, substr $sid, 2);
-UPDATE serverless.functions
+UPDATE serverless.artifacts
    SET date_created = '2020-01-02 03:04:05.999+00', date_updated = '2020-02-03 04:05:06.999+00'
  WHERE id = ?
 SQL
@@ -53,7 +53,7 @@ SQL
 my %long_ago = (date_created => '2020-01-02T03:04:05Z', date_updated => '2020-02-03T04:05:06Z');
 
 sub rows {
-    return db()->selectrow_array('SELECT count(*) FROM serverless.functions WHERE service_id = ?',
+    return db()->selectrow_array('SELECT count(*) FROM serverless.artifacts WHERE service_id = ?',
         undef, substr $service->{sid}, 2);
 }
 
@@ -137,7 +137,7 @@ for (@by) {
     };
 
     subtest "list, by $by" => sub {
-        db()->do('DELETE FROM serverless.functions WHERE service_id = ?', undef,
+        db()->do('DELETE FROM serverless.artifacts WHERE service_id = ?', undef,
             substr $service->{sid}, 2);
         my @made = map { new_function("/$_") } 1 .. 3;
         my $page = "$service->{links}{functions}?PageSize=50&Page=0";
@@ -175,7 +175,7 @@ subtest 'any FriendlyName comes back as it was sent' => sub {
         [ 'quotes',                       q('single' "double" `back`) ],
         [ 'backslashes',                  '\\ \\n \\u0041 \\\\' ],
         [ 'what forms are made of',       'a=b&c=d+e%20f;g' ],
-        [ 'what SQL is made of',          q('; DROP TABLE serverless.functions; -- $1 %s) ],
+        [ 'what SQL is made of',          q('; DROP TABLE serverless.artifacts; -- $1 %s) ],
         [ 'what JSON is made of',         '{"a":[1,null]}' ],
         [ 'what HTML is made of',         '<script>&amp;</script>' ],
         [ 'the control character 1',      "a\x01b" ],
@@ -208,7 +208,7 @@ subtest 'any FriendlyName comes back as it was sent' => sub {
 
         utf8::encode(my $bytes = $name);
         my ($stored) = db()->selectrow_array(
-            q(SELECT encode(convert_to(friendly_name, 'UTF8'), 'hex') FROM serverless.functions
+            q(SELECT encode(convert_to(friendly_name, 'UTF8'), 'hex') FROM serverless.artifacts
                WHERE id = ?), undef, substr $reply->json->{sid}, 2);
         is $stored, unpack('H*', $bytes), 'stored';
     }

@@ -39,9 +39,10 @@ LANGUAGE sql VOLATILE AS $$
                   || uuid_send(gen_random_uuid()))
 $$;
 
--- Dates leave the database as whole seconds since 1970, whatever the session's DateStyle is.
+-- Dates leave the database as microseconds since 1970, whatever the session's DateStyle is: APR's
+-- apr_time_t.
 CREATE FUNCTION serverless.epoch(at timestamptz) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$ SELECT floor(date_part('epoch', at))::bigint $$;
+LANGUAGE sql IMMUTABLE AS $$ SELECT round(date_part('epoch', at) * 1000000)::bigint $$;
 
 CREATE FUNCTION serverless.sid(prefix text, id uuid) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT prefix || replace(id::text, '-', '') $$;
@@ -108,4 +109,30 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN account_id IS NULL THEN 'unauthenticated'
                 WHEN found IS NULL THEN 'not_found'
                 ELSE 'ok' END
+$$;
+
+-- The same for a change under a condition: there is NULL where what was to be changed is not there,
+-- changed where it did not meet the condition or went meanwhile.
+CREATE FUNCTION serverless.outcome(account_id uuid, changed uuid, there uuid, expected bigint[])
+RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN account_id IS NULL THEN 'unauthenticated'
+                WHEN changed IS NOT NULL THEN 'ok'
+                WHEN there IS NULL OR expected IS NULL THEN 'not_found'
+                ELSE 'precondition_failed' END
+$$;
+
+
+-- Concurrent changes ----------------------------------------------------------------------------
+
+-- Whether what was last updated then is one of the revisions that a client expects; NULL is any.
+CREATE FUNCTION serverless.is_revision(updated timestamptz, expected bigint[]) RETURNS boolean
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT expected IS NULL OR serverless.epoch(updated) = ANY (expected)
+$$;
+
+-- When something is updated: now, but never the revision that it had, whatever the clock does.
+CREATE FUNCTION serverless.next_revision(updated timestamptz) RETURNS timestamptz
+LANGUAGE sql VOLATILE AS $$
+    SELECT greatest(clock_timestamp(), updated + interval '1 microsecond')
 $$;

@@ -136,7 +136,8 @@ INSERT INTO serverless.privileges VALUES
 CREATE TABLE serverless.executable (function text PRIMARY KEY);
 
 INSERT INTO serverless.executable VALUES
-    ('new_identity'), ('epoch'), ('sid'), ('account_scope'), ('outcome');
+    ('new_identity'), ('epoch'), ('sid'), ('account_scope'), ('outcome'), ('is_revision'),
+    ('next_revision');
 
 CREATE FUNCTION serverless.refresh_grants() RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$

@@ -16,8 +16,8 @@ our @EXPORT = qw(add_functions lock_functions slow_deletion hold_builds own_data
 sub add_functions {
     my ($service_sid, $count, $name) = @_;
     db()->do(<<'SQL', undef, $name, $count, $service_sid);
-INSERT INTO serverless.functions (service_id, id, friendly_name, date_created, date_updated)
-SELECT s.id, (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
+INSERT INTO serverless.artifacts (service_id, kind, id, friendly_name, date_created, date_updated)
+SELECT s.id, 'function', (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
   FROM serverless.services AS s,
        (SELECT serverless.new_identity() AS identity FROM generate_series(1, ?::int) OFFSET 0) AS fresh
  WHERE serverless.sid('ZS', s.id) = ?
@@ -28,7 +28,7 @@ SQL
 sub lock_functions {
     my $holder = Serverless::Test::connect_as('postgres');
     $holder->begin_work;
-    $holder->do('LOCK TABLE serverless.functions IN ACCESS EXCLUSIVE MODE');
+    $holder->do('LOCK TABLE serverless.artifacts IN ACCESS EXCLUSIVE MODE');
     return bless { holder => $holder, process => $$ }, 'Serverless::Database::Lock';
 }
 
@@ -38,7 +38,7 @@ sub slow_deletion {
     my $name = "slow_deletion_$$";
     db()->do("CREATE FUNCTION public.$name() RETURNS trigger LANGUAGE plpgsql AS "
         . "'BEGIN PERFORM pg_sleep($seconds); RETURN OLD; END'");
-    db()->do("CREATE TRIGGER $name BEFORE DELETE ON serverless.functions FOR EACH ROW "
+    db()->do("CREATE TRIGGER $name BEFORE DELETE ON serverless.artifacts FOR EACH ROW "
         . "WHEN (OLD.friendly_name = 'slow') EXECUTE FUNCTION public.$name()");
     return bless { name => $name, process => $$ }, 'Serverless::Database::SlowDeletion';
 }
@@ -113,7 +113,7 @@ package Serverless::Database::SlowDeletion;
 sub DESTROY {
     my ($self) = @_;
     return if $self->{process} != $$;
-    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.functions");
+    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.artifacts");
     Serverless::Test::db()->do("DROP FUNCTION public.$self->{name}()");
 }
 
