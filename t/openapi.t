@@ -119,11 +119,15 @@ my $function = $api->post("/v1/Services/described/Functions", FriendlyName => 'f
 my $version = $api->upload("/v1/Services/described/Functions/$function->{sid}/Versions",
     [ Path => undef, undef, '/f' ], [ Visibility => undef, undef, 'public' ],
     [ Content => 'f.js', 'application/javascript', 'exports.handler = () => {};' ])->json;
+my $asset = $api->post('/v1/Services/described/Assets', FriendlyName => 'a')->json;
+my $asset_version = $api->upload("/v1/Services/described/Assets/$asset->{sid}/Versions",
+    [ Path => undef, undef, '/a' ], [ Visibility => undef, undef, 'public' ],
+    [ Content => 'a.bin', 'application/octet-stream', "\0\xff" ])->json;
 my $environment = $api->post('/v1/Services/described/Environments', UniqueName => 'e')->json;
 my $build = $api->post('/v1/Services/described/Builds', FunctionVersions => $version->{sid})->json;
 
 # What stands for a path's parameter: a SID of its kind, of something that is there if need be.
-my %there = (ServiceSid => 'described', FunctionSid => $function->{sid},
+my %there = (ServiceSid => 'described', FunctionSid => $function->{sid}, AssetSid => $asset->{sid},
     EnvironmentSid => $environment->{sid});
 
 sub filled {
@@ -147,12 +151,12 @@ subtest 'the server has these methods, and says so' => sub {
 my %good = (
     UniqueName => 'limits', FriendlyName => 'F', IncludeCredentials => 'true', UiEditable => 'false',
     Path => '/f', Visibility => 'public', Content => '', DomainSuffix => 'd',
-    FunctionVersions => $version->{sid}, Runtime => 'node20', Dependencies => '[]',
+    FunctionVersions => $version->{sid}, AssetVersions => $asset_version->{sid}, Runtime => 'node20', Dependencies => '[]',
     BuildSid => $build->{sid},
 );
 
 # Those of which a schema cannot say everything that makes a value good.
-my %says_less = map { $_ => 1 } qw(FunctionVersions Runtime Dependencies BuildSid Page PageToken);
+my %says_less = map { $_ => 1 } qw(FunctionVersions AssetVersions Runtime Dependencies BuildSid Page PageToken);
 
 # Values at the edges of a schema and beyond.
 sub candidates {
@@ -173,11 +177,11 @@ sub allowed {
     return !Serverless::OpenAPI::violations($schema, $type eq 'array' ? [$text] : $text, 'value');
 }
 
-# The names of the parameters that are taken, and as a list of pairs to be sent.
+# Sends pairs of names and values: what the schemas allow is taken, what they do not is 400.
 sub is_limited {
-    my ($send, $schemas, $required) = @_;
+    my ($send, $schemas, $required, @others) = @_;
     my @names = sort keys %$schemas;
-    is_taken($send->(map { $_ => $good{$_} } @$required), 'what is required is enough');
+    is_taken($send->(map { $_ => $good{$_} } @$_), "enough: @$_") for $required, @others;
     for my $name (@$required) {
         is $send->(map { $_ => $good{$_} } grep { $_ ne $name } @$required)->status, 400, "without $name";
     }
@@ -216,7 +220,8 @@ for my $case (@operations) {
         my $schema = Serverless::OpenAPI::followed($content->{$type}{schema});
         my $send = $type eq 'multipart/form-data' ? \&upload : sub { $api->post(@_) };
         subtest "$operation->{operationId}: what its form may have" => sub {
-            is_limited(sub { $send->($address, @_) }, $schema->{properties}, $schema->{required} || []);
+            my @required = $schema->{anyOf} ? map { $_->{required} } @{ $schema->{anyOf} } : $schema->{required} || [];
+            is_limited(sub { $send->($address, @_) }, $schema->{properties}, @required);
         };
     }
     my @query = grep { $_->{in} eq 'query' } map { Serverless::OpenAPI::followed($_) }
