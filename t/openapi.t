@@ -110,6 +110,12 @@ subtest 'it has the routes of handlers/routes.c, all of them and no other' => su
     is_deeply [ sort(Serverless::OpenAPI::routes()) ], [ sort @routes ], 'they are the same';
 };
 
+subtest 'docs/api.md has each operation beside the published one' => sub {
+    my @rows = slurp("$ENV{SOURCE}/docs/api.md")
+        =~ m{^\| `([A-Z]+ /v1/\S+)` \| (?:same|more|different|ours alone) \| .*\|$}mg;
+    is_deeply [ sort @rows ], [ sort map { "$_->[1] /v1$_->[0]" } @operations ], 'in its table';
+};
+
 
 # The server ---------------------------------------------------------------------
 
