@@ -107,7 +107,8 @@ $(BUILD)/statements.o: build/statements.c build/statements.h | packages-build
 	@echo "  CC $<"
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) $(wildcard sql/schema/*.sql)
+# The directories, because a file that was renamed or removed is no newer than what was made of it.
+build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) sql/queries sql/schema
 	@mkdir -p build
 	tools/compile-queries build/statements $(QUERIES)
 

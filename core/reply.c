@@ -82,9 +82,7 @@ typedef struct {
 /* The uuid by which a row's resource is known: the SID that its own address ends with. */
 static const char *key_of(const listing *list, int row)
 {
-    const char *own = strrchr(list->resource->pattern, '{') + 1;
-
-    return sf_rows_value(list->rows, row, sf_resource_column(list->resource, own));
+    return sf_rows_value(list->rows, row, sf_resource_key_column(list->resource));
 }
 
 /* An empty list is one row that says so: its key is NULL. */

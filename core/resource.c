@@ -1,6 +1,7 @@
 #include "core/resource.h"
 
 #include "core/conditional.h"
+#include "core/idempotency.h"
 #include "core/page.h"
 #include "core/record.h"
 #include "core/reply.h"
@@ -19,6 +20,11 @@ int sf_resource_column(const sf_resource *resource, const char *prefix)
         }
     }
     return -1;
+}
+
+int sf_resource_key_column(const sf_resource *resource)
+{
+    return sf_resource_column(resource, strrchr(resource->pattern, '{') + 1);
 }
 
 int sf_resource_columns(const sf_resource *resource)
@@ -58,9 +64,36 @@ static const sf_error *answer(sf_request *request, int status, const sf_verb *ve
     return error;
 }
 
+typedef struct {
+    sf_request *request;
+    int count;
+    const char *const *values;
+    sf_rows *rows;
+} creation;
+
+static const sf_error *create(sf_transaction *transaction, void *data)
+{
+    creation *creation = data;
+    const sf_resource *resource = creation->request->resource;
+
+    return sf_operation_step(creation->request, transaction, resource->create.statement,
+                             creation->count, creation->values, resource->outcomes,
+                             &creation->rows);
+}
+
 const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values)
 {
-    return answer(request, HTTP_CREATED, &request->resource->create, values, count);
+    creation creation = { request, count, values, NULL };
+    const sf_error *error;
+
+    if (!sf_idempotency_wanted(request)) { /* one statement needs no transaction around it */
+        return answer(request, HTTP_CREATED, &request->resource->create, values, count);
+    }
+    error = sf_idempotency_create(request, count, values, create, &creation, &creation.rows);
+    if (!error) {
+        sf_reply_record(request, HTTP_CREATED, creation.rows);
+    }
+    return error;
 }
 
 const sf_error *sf_resource_create(sf_request *request)

@@ -65,6 +65,9 @@ typedef struct sf_resource {
 /* The column of the property with this SID prefix, or -1. */
 int sf_resource_column(const sf_resource *resource, const char *prefix);
 
+/* The column of the resource's own SID, the one that its address ends with. */
+int sf_resource_key_column(const sf_resource *resource);
+
 /* How many columns the resource has, the outcome included: where a statement's others begin. */
 int sf_resource_columns(const sf_resource *resource);
 

@@ -1,6 +1,7 @@
 #include "core/upload.h"
 
 #include "core/body.h"
+#include "core/idempotency.h"
 #include "core/log.h"
 #include "core/multipart.h"
 #include "core/reply.h"
@@ -323,23 +324,37 @@ static const sf_error *store(sf_transaction *transaction, void *data)
     return fresh && *fresh == 't' ? add_chunks(transaction, upload) : NULL;
 }
 
+static const sf_error *store_once(version *version)
+{
+    upload *upload = version->upload;
+    const char *contents[]
+        = { version->path, version->visibility, upload->content_type, upload->content->sha256 };
+
+    return sf_idempotency_create(upload->request, 4, contents, store, version, &upload->rows);
+}
+
+static const sf_error *check_parts(upload *upload, version *version)
+{
+    const sf_error *error = check_path(upload, &version->path);
+
+    error = error ? error : check_visibility(upload, &version->visibility);
+    if (!error && !upload->content_given) {
+        error = bad(upload, "Missing required parameter Content in the post body");
+    }
+    return error;
+}
+
 static const sf_error *make_version(upload *upload)
 {
-    const sf_caller caller
-        = { upload->request->r->pool, upload->request->r->server, upload->request->r };
     version version = { upload, NULL, NULL };
-    const sf_error *error = check_path(upload, &version.path);
+    const sf_error *error = check_parts(upload, &version);
     apr_status_t rv;
 
-    error = error ? error : check_visibility(upload, &version.visibility);
     if (error) {
         return error;
     }
-    if (!upload->content_given) {
-        return bad(upload, "Missing required parameter Content in the post body");
-    }
     rv = sf_spool_finish(upload->content);
-    return rv == APR_SUCCESS ? sf_db_transaction(&caller, store, &version) : no_file(upload, rv);
+    return rv == APR_SUCCESS ? store_once(&version) : no_file(upload, rv);
 }
 
 const sf_error *sf_upload(sf_request *request)

@@ -615,4 +615,17 @@ sub kernel_keeps {
     db()->do('DROP DATABASE latin');
 }
 
+# A development database, of which a part has been renamed since.
+{
+    my $apply = qq($ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=serverless user=postgres" schema apply 2>&1);
+    db()->do(q(UPDATE serverless.schema_migrations SET name = 'functions' WHERE version = 4));
+    my $said = `$apply`;
+    isnt $?, 0, 'a schema with another part 4 is not built upon';
+    is $said, "serverless-admin: this database was not made by a release: its part 4 is not 004_artifacts. Start with a new one\n",
+        'which says so';
+    db()->do(q(UPDATE serverless.schema_migrations SET name = 'artifacts' WHERE version = 4));
+    is `$apply`, '', 'and once more with nothing to do';
+    is $?, 0, 'is done';
+}
+
 done_testing;

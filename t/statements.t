@@ -152,6 +152,16 @@ SELECT d.service_id, (d.fresh).id, d.id, d.build_id, (d.fresh).made, (d.fresh).m
                generate_series(1, CASE WHEN e.id = ? THEN 3000 ELSE 2 END) AS n OFFSET 0) AS d
 SQL
 
+# Idempotency keys, in all the Services.
+$owner->do(<<'SQL');
+INSERT INTO serverless.idempotency_keys
+SELECT s.account_id, sha256(uuid_send(s.id)), sha256('request'), s.id, s.id, clock_timestamp()
+  FROM serverless.services AS s
+SQL
+my ($key, $request) = map { unpack 'H*', sha256($_) } 'key', 'request';
+my ($known_key) = $owner->selectrow_array(
+    q(SELECT encode(key_hash, 'hex') FROM serverless.idempotency_keys WHERE service_id = ?), undef, $service);
+
 # A Build one of whose Versions is gone.
 my $gone = newest('artifacts', "service_id = '$service' AND id < '$function'");
 my ($gone_version) = $owner->selectrow_array(
@@ -250,6 +260,10 @@ my %examples = (
     version_content_head => [[@by_sid, $function, $version, 'function'], [@by_name, $function, $version, 'function']],
     content_chunk_add    => [[$service, $unfinished, 1, 'bmV3']],
     content_chunk_fetch  => [[$service, $known_hash, 0]],
+
+    idempotency_key_claim  => [[$account, 1, $key, $request], [$account, 1, $known_key, $request],
+                               [$account, 1, $known_key, $key]],
+    idempotency_key_record => [[$account, 1, $known_key, $service, $function]],
 
     build_create  => [[@by_sid, $sixty, '{}', 'node22', '[]'], [@by_name, $sixty, undef, 'node22', '[]'],
                       [@by_sid, "{$nobody}", undef, 'node22', '[]'], [@by_sid, undef, "{$version}", 'node22', '[]'],
@@ -466,6 +480,7 @@ is_deeply \%tables, {
     credentials       => 'SELECT',
     executable        => '',
     grantees          => '',
+    idempotency_keys  => 'SELECT INSERT UPDATE DELETE',
     principals        => 'SELECT',
     privileges        => '',
     schema_migrations => 'SELECT',
@@ -478,9 +493,11 @@ SELECT p.proname FROM pg_proc AS p
  WHERE p.pronamespace = 'serverless'::regnamespace
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
-    [qw(account_scope artifact_resource artifact_scope build_contents build_resource claim_build content_of
+    [qw(account_scope artifact_resource artifact_scope build_contents build_resource claim_build
+        claim_idempotency_key content_of
         create_build create_environment create_service create_version delete_artifact delete_build deploy
-        deployment_resource environment_resource environment_scope epoch holders is_revision keep_content
+        deployment_resource environment_resource environment_scope epoch holders
+        idempotency_key_expires is_revision keep_content
         missing_versions new_identity next_revision outcome outcome service_resource service_scope sid
         version_resource)], 'and may call these functions';
 
