@@ -230,12 +230,12 @@ for my $case (@operations) {
             is_limited(sub { $send->($address, @_) }, $schema->{properties}, @required);
         };
     }
-    my @query = grep { $_->{in} eq 'query' } map { Serverless::OpenAPI::followed($_) }
+    my @parameters = map { Serverless::OpenAPI::followed($_) }
         @{ $operation->{parameters} || [] };
-    my %schemas = map { $_->{name} => $_->{schema} } @query;
+    my %query = map { $_->{name} => $_->{schema} } grep { $_->{in} eq 'query' } @parameters;
     subtest "$operation->{operationId}: what its query may have" => sub {
-        is_limited(sub { $api->get($address, @_) }, \%schemas, []);
-    } if @query;
+        is_limited(sub { $api->get($address, @_) }, \%query, []);
+    } if %query;
 }
 
 sub upload {
