@@ -8,6 +8,7 @@ use Apache::Test qw(-withtestmore);
 use Cpanel::JSON::XS ();
 use IPC::Open2 qw(open2);
 use Serverless::OpenAPI;
+use Serverless::Project;
 use Serverless::Server;
 use Serverless::Test;
 use Test::More;
@@ -120,27 +121,92 @@ subtest 'docs/api.md has each operation beside the published one' => sub {
 # The server ---------------------------------------------------------------------
 
 my $api = Serverless::Test->account;
-my $service = $api->post('/v1/Services', UniqueName => 'described', FriendlyName => 'D')->json;
-my $function = $api->post("/v1/Services/described/Functions", FriendlyName => 'f')->json;
-my $version = $api->upload("/v1/Services/described/Functions/$function->{sid}/Versions",
-    [ Path => undef, undef, '/f' ], [ Visibility => undef, undef, 'public' ],
-    [ Content => 'f.js', 'application/javascript', 'exports.handler = () => {};' ])->json;
-my $asset = $api->post('/v1/Services/described/Assets', FriendlyName => 'a')->json;
-my $asset_version = $api->upload("/v1/Services/described/Assets/$asset->{sid}/Versions",
-    [ Path => undef, undef, '/a' ], [ Visibility => undef, undef, 'public' ],
-    [ Content => 'a.bin', 'application/octet-stream', "\0\xff" ])->json;
-my $environment = $api->post('/v1/Services/described/Environments', UniqueName => 'e')->json;
-my $build = $api->post('/v1/Services/described/Builds', FunctionVersions => $version->{sid})->json;
+my $project = Serverless::Project->of($api);
+my $version = $project->new_version;
+my $build = $project->completed($version);
+my $environment = $project->new_environment;
+my $asset = $project->create($project->path . '/Assets', FriendlyName => 'a');
+my $asset_version = $api->upload("$asset->{url}/Versions", [ Path => undef, undef, '/a' ],
+    [ Visibility => undef, undef, 'public' ], [ Content => undef, undef, "\0\xff" ])->json;
 
-# What stands for a path's parameter: a SID of its kind, of something that is there if need be.
-my %there = (ServiceSid => 'described', FunctionSid => $function->{sid}, AssetSid => $asset->{sid},
-    EnvironmentSid => $environment->{sid});
-
+# A path with the SIDs of what is there. A Version is one of what the path has before it.
 sub filled {
     my ($path) = @_;
-    my %parameter = Serverless::OpenAPI::path_parameters($paths->{$path});
-    my $filled = $path =~ s/\{(\w+)\}/$there{$1} || Serverless::OpenAPI::kind($parameter{$1}) . '0' x 32/ger;
-    return "/v1$filled";
+    my %there = (
+        ServiceSid => $project->sid, FunctionSid => $version->{function_sid}, AssetSid => $asset->{sid},
+        VersionSid => ($path =~ /Assets/ ? $asset_version : $version)->{sid},
+        BuildSid => $build->{sid}, EnvironmentSid => $environment->{sid},
+        DeploymentSid => ($environment->{deployment} ||= $project->deploy($environment))->{sid},
+    );
+    return '/v1' . $path =~ s/\{(\w+)\}/$there{$1}/gr;
+}
+
+# A good value for each parameter of a form.
+my %good = (
+    UniqueName => 'limits', FriendlyName => 'F', IncludeCredentials => 'true', UiEditable => 'false',
+    Path => '/f', Visibility => 'public', Content => '', DomainSuffix => 'd',
+    FunctionVersions => $version->{sid}, AssetVersions => $asset_version->{sid}, Runtime => 'node20',
+    Dependencies => '[]', BuildSid => $build->{sid},
+);
+
+my $form = 'application/x-www-form-urlencoded';
+
+# The schema of an operation's form, and its type.
+sub form_of {
+    my ($operation) = @_;
+    my $body = $operation->{requestBody} // return;
+    my ($type, $media) = %{ Serverless::OpenAPI::followed($body)->{content} };
+    return (Serverless::OpenAPI::followed($media->{schema}), $type);
+}
+
+# The sets of parameters that are enough for a form.
+sub required {
+    my ($schema) = @_;
+    return $schema->{anyOf} ? map { $_->{required} } @{ $schema->{anyOf} } : $schema->{required} || [];
+}
+
+# Asks for an operation as a client, with these pairs of names and values in its form.
+sub ask {
+    my ($client, $method, $address, $type, @pairs) = @_;
+    return $client->request($method => $address) if !$type;
+    return $client->post($address, @pairs) if $type eq $form;
+    my @parts;
+    while (my ($name, $value) = splice @pairs, 0, 2) {
+        utf8::encode($value);
+        push @parts, [ $name, undef, undef, $value ];
+    }
+    return $client->upload($address, @parts);
+}
+
+my $service_of_none = 'ZS' . '0' x 32;
+my $nobody = Serverless::Test->client;
+
+# How a right request comes to each status: as another client, or with another body.
+my %comes_about = (
+    206 => sub { $_[0]->($api->with(Range => 'bytes=0-0')) },
+    304 => sub { $_[0]->($api->with('If-None-Match' => '*')) },
+    401 => sub { $_[0]->($nobody) },
+    403 => sub { $_[0]->($nobody->on('unprotected')) },
+    404 => sub { $_[0]->($api, $_[1] =~ s/ZS\w+/$service_of_none/r) },
+    412 => sub { $_[0]->($api->with('If-Match' => '"another"')) },
+    415 => sub { $api->request(POST => $_[1], '{}', 'application/json') },
+    416 => sub { $_[0]->($api->with(Range => 'bytes=9-')) },
+);
+
+for my $case (@operations) {
+    my ($path, $method, $operation) = @$case;
+    my ($schema, $type) = form_of($operation);
+    my ($required) = $schema ? required($schema) : [];
+    my $right = sub {
+        my ($client, $address) = @_;
+        return ask($client, $method, $address // filled($path), $type, map { $_ => $good{$_} } @$required);
+    };
+    subtest "$operation->{operationId}: what is answered" => sub {
+        is $right->($api)->status, 200, 'the resource' if $method eq 'GET';
+        for my $status (grep { $operation->{responses}{$_} } sort keys %comes_about) {
+            is $comes_about{$status}->($right, filled($path))->status, $status, "status $status";
+        }
+    };
 }
 
 subtest 'the server has these methods, and says so' => sub {
@@ -152,14 +218,6 @@ subtest 'the server has these methods, and says so' => sub {
         is $api->request(PUT => filled($path))->status, 405, 'and no other';
     }
 };
-
-# A good value for each parameter of a form.
-my %good = (
-    UniqueName => 'limits', FriendlyName => 'F', IncludeCredentials => 'true', UiEditable => 'false',
-    Path => '/f', Visibility => 'public', Content => '', DomainSuffix => 'd',
-    FunctionVersions => $version->{sid}, AssetVersions => $asset_version->{sid}, Runtime => 'node20', Dependencies => '[]',
-    BuildSid => $build->{sid},
-);
 
 # Those of which a schema cannot say everything that makes a value good.
 my %says_less = map { $_ => 1 } qw(FunctionVersions AssetVersions Runtime Dependencies BuildSid Page PageToken);
@@ -216,36 +274,19 @@ sub is_taken {
     like $reply->status, qr/^(?:200|201|409)$/, $name;
 }
 
-wait_until { $api->get("$build->{url}/Status")->json->{status} eq 'completed' };
 for my $case (@operations) {
     my ($path, $method, $operation) = @$case;
     my $address = filled($path);
-    if ($operation->{requestBody}) {
-        my $content = Serverless::OpenAPI::followed($operation->{requestBody})->{content};
-        my ($type) = keys %$content;
-        my $schema = Serverless::OpenAPI::followed($content->{$type}{schema});
-        my $send = $type eq 'multipart/form-data' ? \&upload : sub { $api->post(@_) };
-        subtest "$operation->{operationId}: what its form may have" => sub {
-            my @required = $schema->{anyOf} ? map { $_->{required} } @{ $schema->{anyOf} } : $schema->{required} || [];
-            is_limited(sub { $send->($address, @_) }, $schema->{properties}, @required);
-        };
-    }
-    my @parameters = map { Serverless::OpenAPI::followed($_) }
-        @{ $operation->{parameters} || [] };
+    my ($schema, $type) = form_of($operation);
+    subtest "$operation->{operationId}: what its form may have" => sub {
+        is_limited(sub { ask($api, POST => $address, $type, @_) }, $schema->{properties}, required($schema));
+    } if $schema;
+
+    my @parameters = map { Serverless::OpenAPI::followed($_) } @{ $operation->{parameters} || [] };
     my %query = map { $_->{name} => $_->{schema} } grep { $_->{in} eq 'query' } @parameters;
     subtest "$operation->{operationId}: what its query may have" => sub {
         is_limited(sub { $api->get($address, @_) }, \%query, []);
     } if %query;
-}
-
-sub upload {
-    my ($address, @parts) = @_;
-    my @all;
-    while (my ($name, $value) = splice @parts, 0, 2) {
-        utf8::encode($value);
-        push @all, [ $name, undef, undef, $value ];
-    }
-    return $api->upload($address, @all);
 }
 
 
@@ -312,7 +353,7 @@ subtest 'Serverless::OpenAPI and a validator by others agree' => sub {
 };
 
 subtest 'an answer that is not as described is noticed' => sub {
-    my $path = "/v1/Services/$service->{sid}";
+    my ($service, $path) = ($project->service, $project->path);
     my $fetched = $api->get($path);
     my $other = sub { # the answer, but for some parts
         my (%part) = @_;
