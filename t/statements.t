@@ -301,11 +301,12 @@ my %examples = (
 # One row, and a handful: nothing is gained by an index.
 my %small = map { $_ => 1 } qw(settings schema_migrations);
 
-my (@statements, @prepared);
+my (@statements, @prepared, %kind_of);
 for my $file (sort glob "$ENV{SOURCE}/sql/queries/*.sql") {
     open my $in, '<', $file or die "$file: $!\n";
     my $text = do { local $/; <$in> };
     my @found = $text =~ /^(PREPARE .*?;)$/msg;
+    $kind_of{$2} = $1 while $text =~ /^-- kind: ([^\n]+)\nPREPARE (\w+)/mg;
     for my $sql (@found) {
         my ($statement) = $sql =~ /^PREPARE (\w+)/;
         push @statements, $statement;
@@ -349,6 +350,15 @@ for my $statement (sort keys %examples) {
             grep { $_->{'Node Type'} =~ /Seq Scan|Sort|Bitmap/ && !$small{ $_->{'Relation Name'} || '' } } @nodes;
         is_deeply \@slow, [], "$call reads by index, in its order";
     }
+}
+
+# A function that is not inlined costs more than the row it is for. What remains are those that write,
+# and what is called once for a whole answer.
+for my $statement (grep { $_ ne 'build_source' } sort grep { $kind_of{$_} eq 'read' } keys %examples) {
+    my @outputs = map { @{ $_->{Output} || [] } } plan_of('VERBOSE, COSTS OFF', $statement, $examples{$statement}[0]);
+    my %called = map { $_ => 1 } map { /serverless\.(\w+)\(/g } @outputs;
+    delete @called{qw(build_contents content_of)};
+    is_deeply [keys %called], [], "$statement: functions of the schema are inlined";
 }
 
 # What EXPLAIN does not see: functions of the schema, and the cascade of a deletion.
