@@ -84,10 +84,10 @@ sub responses {
     my ($method, $path) = @_;
     my ($template, $item) = item_of($path);
     my $unlisted = description()->{'x-unlisted'};
+    return ($unlisted->{options}, 'x-unlisted, options') if $method eq 'OPTIONS';
     return ($unlisted->{paths}, 'x-unlisted, paths') if !$item;
     my $operation = $item->{ $method eq 'HEAD' ? 'get' : lc $method };
     return ($operation->{responses}, "$template, $operation->{operationId}") if $operation;
-    return ($unlisted->{options}, 'x-unlisted, options') if $method eq 'OPTIONS';
     return ($unlisted->{methods}, 'x-unlisted, methods');
 }
 
