@@ -102,6 +102,7 @@ sub item_of {
             push @items, [ qr/\A$expression\z/, $template, $paths->{$template} ];
         }
     }
+    return if $path =~ /%(?![0-9A-Fa-f]{2})/; # httpd refuses it
     for my $item (@items) {
         return @$item[1, 2] if $path =~ $item->[0];
     }
