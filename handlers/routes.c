@@ -51,5 +51,8 @@ const sf_route sf_routes[] = {
     { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", sf_resource_fetch,
       &sf_deployments },
 
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs", sf_resource_list, &sf_logs },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs/{NO}", sf_resource_fetch, &sf_logs },
+
     { 0, NULL, NULL, NULL },
 };

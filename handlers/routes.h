@@ -20,6 +20,7 @@ extern const sf_resource sf_builds;
 extern const sf_resource sf_build_status;
 extern const sf_resource sf_environments;
 extern const sf_resource sf_deployments;
+extern const sf_resource sf_logs;
 
 /* builds.c */
 sf_answer sf_build_create;

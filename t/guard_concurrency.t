@@ -15,10 +15,12 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $CLIENTS = 12;
-my $ROUNDS = 6;
+my $ROUNDS = 6;    # or as many more as a slow machine needs
 my $SECONDS = 3.5; # each round
+my $TIMES = 20;    # that each of these has to come about
+my @matters = ('make Build: 201', 'deploy: 201', 'delete Function: 204', 'delete Function: 409', 'delete Build: 204');
 
-my $second = Serverless::Server->start('second', "ServerlessNode $ENV{NODE}\nServerlessBuildTimeout 5s\n"
+my $second = Serverless::Server->start('second', "ServerlessNode $ENV{NODE}\n"
     . Serverless::Server->database . Serverless::Server->api);
 my @addresses = (Serverless::Test::address('api'), $second->address);
 
@@ -265,7 +267,10 @@ sub round {
 }
 
 my %total;
-for my $round (1 .. $ROUNDS) {
+sub is_enough { return !grep { ($total{$_} // 0) < $TIMES } @matters }
+
+for my $round (1 .. 5 * $ROUNDS) {
+    last if $round > $ROUNDS && is_enough();
     my ($moments, $wrong, $done) = round($round);
     my ($unexpected, $times) = unexpected($done);
     $total{$_} += $times->{$_} for keys %$times;
@@ -283,8 +288,7 @@ sub there_is_building {
 }
 
 note "$_ $total{$_}" for sort keys %total;
-cmp_ok $total{$_} // 0, '>=', 20, "it was about something: $_"
-    for 'make Build: 201', 'deploy: 201', 'delete Function: 204', 'delete Function: 409', 'delete Build: 204';
+cmp_ok $total{$_} // 0, '>=', $TIMES, "it was about something: $_" for @matters;
 
 # The Service is deleted under their hands.
 {

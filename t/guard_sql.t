@@ -75,6 +75,12 @@ sub deploy {
     return value($db || $owner, 'SELECT outcome FROM serverless.deploy(?, ?, ?)', $service, $environment, $build);
 }
 
+sub add_log {
+    my ($environment, $function) = @_;
+    $owner->do(q(SELECT serverless.add_log(serverless.sid('ZE', ?), serverless.sid('ZH', ?), 'info', 'm')), undef,
+        $environment, $function);
+}
+
 # A Service with something of everything. Names of its rows are those of the
 # statements below, which have them as :name.
 sub scene {
@@ -92,6 +98,7 @@ sub scene {
     $is{deployed_environment} = environment($service, 'stage');
     $is{free_environment} = environment($service, 'production');
     deploy($service, $is{deployed_environment}, $is{deployed_build}) eq 'ok' or die "no scene\n";
+    add_log($is{deployed_environment}, $is{deployed_function});
     value($owner, q(SELECT outcome FROM serverless.delete_artifact(?, 'function', ?, NULL)), $service, $is{gone_function}) eq 'ok'
         or die "no scene\n";
 
@@ -455,6 +462,30 @@ for my $pin (
     }
 }
 
+# An entry of a log, and the deletion of what it belongs to.
+my $executor = $database->connect('postgres');
+my $add = q(SELECT left(serverless.add_log(serverless.sid('ZE', :free_environment), serverless.sid('ZH', :free_function),
+                                           'info', 'm'), 2));
+for my $deletion ('DELETE FROM serverless.environments WHERE id = :free_environment',
+    'DELETE FROM serverless.services WHERE id = :service') {
+    for my $end (['commit', 'P0002'], ['rollback', 'NO']) {
+        my $scene = scene();
+        $first->begin_work;
+        $first->do(filled($deletion, $scene));
+        is meets($first, $executor, filled($add, $scene), $end->[0]), $end->[1],
+            "$deletion, the other's add_log waits, $end->[0]: $end->[1]";
+        is_deeply inconsistencies($owner), [], '- all is as it should be';
+    }
+    for my $end ('commit', 'rollback') {
+        my $scene = scene();
+        $executor->begin_work;
+        $executor->do(filled($add, $scene));
+        is meets($executor, $second, filled("$deletion RETURNING 'ok'", $scene), $end), 'ok',
+            "add_log, the other's $deletion waits, $end: ok";
+        is_deeply inconsistencies($owner), [], '- all is as it should be';
+    }
+}
+
 # The stricter isolation levels do not see what has been committed meanwhile; the
 # guard does.
 for my $level ('REPEATABLE READ', 'SERIALIZABLE') {
@@ -702,6 +733,6 @@ is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
 }
 
 is_deeply inconsistencies($owner), [], 'in the end all is as it should be';
-$_->disconnect for $first, $second, $httpd, $owner;
+$_->disconnect for $first, $second, $executor, $httpd, $owner;
 
 done_testing;

@@ -125,6 +125,8 @@ my $project = Serverless::Project->of($api);
 my $version = $project->new_version;
 my $build = $project->completed($version);
 my $environment = $project->new_environment;
+my ($log) = db()->selectrow_array('SELECT serverless.add_log(?, ?, ?, ?)', undef, $environment->{sid},
+    $version->{function_sid}, 'info', 'said');
 my $asset = $project->create($project->path . '/Assets', FriendlyName => 'a');
 my $asset_version = $api->upload("$asset->{url}/Versions", [ Path => undef, undef, '/a' ],
     [ Visibility => undef, undef, 'public' ], [ Content => undef, undef, "\0\xff" ])->json;
@@ -136,6 +138,7 @@ sub filled {
         ServiceSid => $project->sid, FunctionSid => $version->{function_sid}, AssetSid => $asset->{sid},
         VersionSid => ($path =~ /Assets/ ? $asset_version : $version)->{sid},
         BuildSid => $build->{sid}, EnvironmentSid => $environment->{sid},
+        LogSid => $log,
         DeploymentSid => ($environment->{deployment} ||= $project->deploy($environment))->{sid},
     );
     return '/v1' . $path =~ s/\{(\w+)\}/$there{$1}/gr;
@@ -226,8 +229,9 @@ my %says_less = map { $_ => 1 } qw(FunctionVersions AssetVersions Runtime Depend
 sub candidates {
     my ($schema) = @_;
     my @lengths = map { ($_, $_ + 1) } $schema->{maxLength} // ();
-    return ('', ' ', '-', '-a', 'a-', 'a', 'a.b', 'a b', '0', '1', '-1', '1.5', '1001', '9' x 20, 'true',
-        'TRUE', 'False', 'yes', 'Private', "\x{e9}", 'ZS' . '0a' x 16, 'ZN' . '0A' x 16, 'ZB' . '0' x 31,
+    my @times = map { ("$_:00Z", "$_:00", "$_:00.123456789-01:30", "$_:00.Z") } '2026-11-23T23:59';
+    return (@times, '', ' ', '-', '-a', 'a-', 'a', 'a.b', 'a b', '0', '1', '-1', '1.5', '1001', '9' x 20, 'true',
+        'TRUE', 'False', 'yes', 'Private', "\x{e9}", 'ZS' . '0a' x 16, 'ZN' . '0A' x 16, 'ZB' . '0' x 31, 'ZH' . '0a' x 16,
         map { ('a' x $_, '/' . 'a' x ($_ - 1), "\x{e9}" x $_) } @lengths);
 }
 

@@ -9,8 +9,7 @@ package Serverless::Project;
 use strict;
 use warnings FATAL => 'all';
 
-use Serverless::Test ();
-use Time::HiRes ();
+use Serverless::Test qw(wait_until);
 
 my $made = 0;
 
@@ -72,12 +71,9 @@ sub deploy {
 
 # The Build once it is no longer building.
 sub finished {
-    my ($self, $build, $seconds) = @_;
-    my $end = Time::HiRes::time() + ($seconds // 20);
-    while ($self->{api}->get("$build->{url}/Status")->json->{status} eq 'building') {
-        die "$build->{sid} is not finished\n" if Time::HiRes::time() > $end;
-        Time::HiRes::sleep(0.02);
-    }
+    my ($self, $build) = @_;
+    wait_until { $self->{api}->get("$build->{url}/Status")->json->{status} ne 'building' }
+        or die "$build->{sid} is not finished\n";
     return $self->{api}->get($build->{url})->json;
 }
 

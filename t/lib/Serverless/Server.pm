@@ -14,7 +14,7 @@ use warnings FATAL => 'all';
 use Apache::Test ();
 use IO::Socket::INET ();
 use POSIX ();
-use Time::HiRes ();
+use Serverless::Test qw(wait_until);
 
 # Configuration ----------------------------------------------------------------
 
@@ -124,11 +124,12 @@ sub start {
             '-f', $file, '-D', 'FOREGROUND';
         die "setpriv: $!\n";
     }
-    for (1 .. 200) {
-        return $self if IO::Socket::INET->new(PeerAddr => $self->{address});
-        last if waitpid $self->{pid}, POSIX::WNOHANG();
-        Time::HiRes::sleep(0.05);
-    }
+    my $ended;
+    my $listens = wait_until {
+        IO::Socket::INET->new(PeerAddr => $self->{address})
+            || ($ended = waitpid $self->{pid}, POSIX::WNOHANG())
+    };
+    return $self if $listens && !$ended;
     die "the httpd '$name' did not start; it said:\n", $self->error_log;
 }
 

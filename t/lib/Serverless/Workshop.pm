@@ -13,8 +13,7 @@ package Serverless::Workshop;
 use strict;
 use warnings FATAL => 'all';
 
-use Serverless::Test ();
-use Time::HiRes ();
+use Serverless::Test qw(wait_until);
 
 sub new {
     my ($class, $api, $name) = @_;
@@ -77,16 +76,12 @@ sub try_build {
 
 sub build { my ($self, @parts) = @_; made($self->try_build(@parts)) }
 
-# The Build once it is not `building` any more, within so many seconds.
+# The Build once it is not `building` any more.
 sub finished {
-    my ($self, $build, $seconds) = @_;
-    my $deadline = Time::HiRes::time() + ($seconds || 30);
-    while (1) {
-        my $now = $self->fetch($build)->json;
-        return $now if $now->{status} ne 'building';
-        die "the Build did not finish\n" if Time::HiRes::time() > $deadline;
-        Time::HiRes::sleep(0.05);
-    }
+    my ($self, $build) = @_;
+    my $now;
+    wait_until { ($now = $self->fetch($build)->json)->{status} ne 'building' } or die "the Build did not finish\n";
+    return $now;
 }
 
 sub completed {
