@@ -10,6 +10,7 @@
 #include "core/db.h"
 #include "core/gate.h"
 #include "core/http_errors.h"
+#include "core/secret_keys.h"
 #include "handlers/openapi.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
@@ -178,6 +179,11 @@ apr_interval_time_t sf_build_timeout(void)
 apr_interval_time_t sf_log_retention(void)
 {
     return sf_process.log_retention != SF_UNSET ? sf_process.log_retention : DEFAULT_LOG_RETENTION;
+}
+
+const sf_secret_keys *sf_variable_keys(void)
+{
+    return sf_process.variable_keys;
 }
 
 int sf_db_connections(int maximum)
@@ -440,6 +446,24 @@ static const char *set_log_retention(cmd_parms *cmd, void *dir, const char *text
     return NULL;
 }
 
+/* Read here, by root and before children are made, so that the file can be root's alone. */
+static const char *set_variable_keys(cmd_parms *cmd, void *dir, const char *path)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *file = ap_server_root_relative(cmd->pool, path);
+    const char *complaint;
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (!*path || !file) {
+        return wrong(cmd, "takes the path of a file with keys");
+    }
+    complaint = sf_secret_keys_read(cmd->pool, file, &sf_process.variable_keys);
+    return complaint ? wrong(cmd, apr_psprintf(cmd->pool, "%s: %s", file, complaint)) : NULL;
+}
+
 static const char *set_delete_timeout(cmd_parms *cmd, void *dir, const char *time)
 {
     sf_dir_config *config = dir;
@@ -497,6 +521,8 @@ static const command_rec directives[] = {
                   "how long one attempt to finish a Build may take"),
     AP_INIT_TAKE1("ServerlessLogRetention", set_log_retention, NULL, RSRC_CONF,
                   "how long entries of logs are kept, or Off"),
+    AP_INIT_TAKE1("ServerlessVariableKeys", set_variable_keys, NULL, RSRC_CONF,
+                  "the file with the keys that Variables are encrypted with"),
     AP_INIT_TAKE1("ServerlessDBConnections", set_db_connections, NULL, RSRC_CONF,
                   "how many of mod_dbd's connections a child uses at once"),
     AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
@@ -519,6 +545,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     sf_process.node = NULL;
     sf_process.build_timeout = SF_UNSET;
     sf_process.log_retention = SF_UNSET;
+    sf_process.variable_keys = NULL;
     return OK;
 }
 
@@ -542,6 +569,11 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessFunctions needs mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!sf_variable_keys()) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "SF0017: without ServerlessVariableKeys, what needs the value of a Variable "
+                     "is answered with 503");
     }
     return OK;
 }

@@ -35,6 +35,8 @@ typedef struct {
     const char *node;                  /* ServerlessNode, or NULL */
     apr_interval_time_t build_timeout; /* ServerlessBuildTimeout */
     apr_interval_time_t log_retention; /* ServerlessLogRetention, 0 for Off */
+
+    const struct sf_secret_keys *variable_keys; /* ServerlessVariableKeys, or NULL */
 } sf_process_config;
 
 extern sf_process_config sf_process;
@@ -77,5 +79,8 @@ apr_interval_time_t sf_build_timeout(void);
 
 /* How old entries of logs become, or 0 where they are kept. */
 apr_interval_time_t sf_log_retention(void);
+
+/* What Variables are encrypted with, or NULL where the administrator has not said. */
+const struct sf_secret_keys *sf_variable_keys(void);
 
 #endif

@@ -137,6 +137,9 @@ for my $case (
         '1.5d', '30days', 'On', 'none', '9999999999999h'],
     ['server', 'ServerlessLogRetention',
         'ServerlessLogRetention takes one argument, how long entries of logs are kept, or Off', '', '""', '30 d'],
+    ['server', 'ServerlessVariableKeys',
+        'ServerlessVariableKeys takes one argument, the file with the keys that Variables are encrypted with',
+        '', '""', '/etc/keys /etc/keys'],
 
     ['server', 'ServerlessDBConnections', $count,
         '0', '-1', 'all', '4x', '2.5', '1001', '99999999999999999999'],
@@ -193,6 +196,84 @@ for my $case (
 }
 
 
+# Keys --------------------------------------------------------------------------
+
+# A file like that, with this mode; it says nothing of what is in it.
+my $keys = Serverless::Server->logs . '/keys';
+my $key = '0123456789abcdef' x 4;
+
+sub with_keys {
+    my ($text, $mode) = @_;
+    unlink $keys;
+    open my $out, '>', $keys or die "$keys: $!\n";
+    print $out $text;
+    close $out or die "$keys: $!\n";
+    chmod $mode // 0600, $keys;
+    return with_line('server', "ServerlessVariableKeys $keys");
+}
+
+my $no_key = 'is not a key id, a space and 64 hex digits';
+my $others = 'must not be open to group or others (chmod 600)';
+for my $case (
+    ['an empty file',               'has no key', ''],
+    ['nothing but a comment',       'has no key', "# k1 $key\n\n  \t\n"],
+    ['a key without an id',         "line 1 $no_key", "$key\n"],
+    ['an id without a key',         "line 2 $no_key", "# keys\nk1\n"],
+    ['no space between',            "line 1 $no_key", "k1:$key\n"],
+    ['63 digits',                   "line 1 $no_key", 'k1 ' . substr($key, 1) . "\n"],
+    ['65 digits',                   "line 1 $no_key", "k1 ${key}0\n"],
+    ['66 digits, a byte more',      "line 1 $no_key", "k1 ${key}00\n"],
+    ['another digit',               "line 1 $no_key", "k1 g" . substr($key, 1) . "\n"],
+    ['0x before the digits',        "line 1 $no_key", "k1 0x$key\n"],
+    ['something behind',            "line 1 $no_key", "k1 $key # the first\n"],
+    ['a longer id',                 "line 1 $no_key", 'k' x 33 . " $key\n"],
+    ['an id with a dot',            "line 1 $no_key", "k.1 $key\n"],
+    ['an id that is not ASCII',     "line 1 $no_key", "k\xc3\xa9 $key\n"],
+    ['a mistake further down',      "line 5 $no_key", "# keys\nk1 $key\n\nk2 $key\nk3 $key$key\n"],
+    ['an id twice',                 'line 3 has a key id that is there already', "k1 $key\nk2 $key\nk1 $key\n"],
+    ['17 keys',                     'line 17 is one key too many', join '', map { "k$_ $key\n" } 1 .. 17],
+    ['a NUL',                       'is not a text file', "k1 $key\n\0"],
+    ['more than 16 KiB',            'is too long', '#' x 16384 . "\n"],
+    (map { [sprintf('mode %03o', $_), $others, "k1 $key\n", $_] }
+        0644, 0640, 0660, 0604, 0602, 0620, 0610, 0601, 0777),
+) {
+    my ($what, $message, $text, $mode) = @$case;
+    refused with_keys($text, $mode), "ServerlessVariableKeys $keys: $message", "refused: $what";
+}
+for my $case (
+    ['one key',                      "k1 $key\n"],
+    ['without an end of line',       "k1 $key"],
+    ['in capitals',                  'K-1_a ' . uc($key) . "\n"],
+    ['comments, white space, CR LF', "# the keys\r\n\r\n \tk1 \t $key \r\n   # the old one\nk2  $key\n\n"],
+    ['an id of 32 characters',       'k' x 32 . " $key\n"],
+    ['16 keys',                      join '', map { "k$_ $key\n" } 1 .. 16],
+    ['mode 400',                     "k1 $key\n", 0400],
+    ['what serverless-admin makes',  scalar `$ENV{SOURCE}/bin/serverless-admin variables new-key`],
+) {
+    my ($what, @file) = @$case;
+    accepted with_keys(@file), "accepted: $what";
+}
+accepted with_line('server', 'ServerlessVariableKeys logs/keys'), 'a path below ServerRoot';
+for my $case (
+    ['/nowhere/keys', 'cannot be opened: No such file or directory'],
+    ["$ENV{SOURCE}/t", 'is not a file'],
+    ['/dev/null', 'is not a file'],
+    ['/etc/passwd', $others],
+) {
+    my ($file, $message) = @$case;
+    refused with_line('server', "ServerlessVariableKeys $file"), "ServerlessVariableKeys $file: $message", "refused: $file";
+}
+unlink $keys;
+
+# Each line of serverless-admin is another one.
+{
+    my @lines = map { scalar `$ENV{SOURCE}/bin/serverless-admin variables new-key` } 1 .. 5;
+    is_deeply [grep { !/^\d{8}-[0-9a-f]{8} [0-9a-f]{64}\n\z/ } @lines], [], 'it prints an id with the date, and a key';
+    my %seen = map { $_ => 1 } map { split } @lines;
+    is scalar keys %seen, 10, 'neither is ever the same';
+}
+
+
 # Places ------------------------------------------------------------------------
 
 # Server configuration and <Location>, as in each directive's documentation;
@@ -215,6 +296,7 @@ is_deeply \%directives, {
     ServerlessNode          => $outside,
     ServerlessBuildTimeout  => $outside,
     ServerlessLogRetention  => $outside,
+    ServerlessVariableKeys  => $outside,
     ServerlessDBConnections => $outside,
     ServerlessDBTimeout     => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
@@ -249,7 +331,7 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
     'ServerlessAssetLimit 100000', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
-    'ServerlessLogRetention 30d') {
+    'ServerlessLogRetention 30d', "ServerlessVariableKeys $ENV{VARIABLE_KEYS}") {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",
         "$name cannot occur within <VirtualHost> section",

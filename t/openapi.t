@@ -127,6 +127,7 @@ my $build = $project->completed($version);
 my $environment = $project->new_environment;
 my ($log) = db()->selectrow_array('SELECT serverless.add_log(?, ?, ?, ?)', undef, $environment->{sid},
     $version->{function_sid}, 'info', 'said');
+my $variable = $project->create("$environment->{url}/Variables", Key => 'k', Value => 'v');
 my $asset = $project->create($project->path . '/Assets', FriendlyName => 'a');
 my $asset_version = $api->upload("$asset->{url}/Versions", [ Path => undef, undef, '/a' ],
     [ Visibility => undef, undef, 'public' ], [ Content => undef, undef, "\0\xff" ])->json;
@@ -138,7 +139,7 @@ sub filled {
         ServiceSid => $project->sid, FunctionSid => $version->{function_sid}, AssetSid => $asset->{sid},
         VersionSid => ($path =~ /Assets/ ? $asset_version : $version)->{sid},
         BuildSid => $build->{sid}, EnvironmentSid => $environment->{sid},
-        LogSid => $log,
+        VariableSid => $variable->{sid}, LogSid => $log,
         DeploymentSid => ($environment->{deployment} ||= $project->deploy($environment))->{sid},
     );
     return '/v1' . $path =~ s/\{(\w+)\}/$there{$1}/gr;
@@ -149,7 +150,7 @@ my %good = (
     UniqueName => 'limits', FriendlyName => 'F', IncludeCredentials => 'true', UiEditable => 'false',
     Path => '/f', Visibility => 'public', Content => '', DomainSuffix => 'd',
     FunctionVersions => $version->{sid}, AssetVersions => $asset_version->{sid}, Runtime => 'node20',
-    Dependencies => '[]', BuildSid => $build->{sid},
+    Dependencies => '[]', BuildSid => $build->{sid}, Key => 'limits', Value => 'v' x 450,
 );
 
 my $form = 'application/x-www-form-urlencoded';
@@ -223,7 +224,8 @@ subtest 'the server has these methods, and says so' => sub {
 };
 
 # Those of which a schema cannot say everything that makes a value good.
-my %says_less = map { $_ => 1 } qw(FunctionVersions AssetVersions Runtime Dependencies BuildSid Page PageToken);
+my %says_less = map { $_ => 1 } qw(FunctionVersions AssetVersions Runtime Dependencies BuildSid Value Page
+    PageToken);
 
 # Values at the edges of a schema and beyond.
 sub candidates {

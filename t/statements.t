@@ -152,6 +152,16 @@ SELECT d.service_id, (d.fresh).id, d.id, d.build_id, (d.fresh).made, (d.fresh).m
                generate_series(1, CASE WHEN e.id = ? THEN 3000 ELSE 2 END) AS n OFFSET 0) AS d
 SQL
 
+# Variables: 3,000 in one of them, which are encrypted with another key.
+$owner->do(<<'SQL', undef, $environment, $environment);
+INSERT INTO serverless.variables
+SELECT v.service_id, (v.fresh).id, v.id, 'KEY_' || v.n, CASE WHEN v.id = ? THEN 'old' ELSE 'new' END,
+       decode(repeat('00', 40), 'hex'), (v.fresh).made, (v.fresh).made
+  FROM (SELECT e.service_id, e.id, n, serverless.new_identity() AS fresh
+          FROM serverless.environments AS e,
+               generate_series(1, CASE WHEN e.id = ? THEN 3000 ELSE 2 END) AS n OFFSET 0) AS v
+SQL
+
 # Idempotency keys, in all the Services.
 $owner->do(<<'SQL');
 INSERT INTO serverless.idempotency_keys
@@ -230,6 +240,10 @@ my $here = "service_id = '$service' AND environment_id = '$environment'";
 my $entry = newest('logs', $here);
 my ($deep_entry, $deep_of_function) = map { row_at('logs', @$_) } [$here, 19000], ["$here AND function_id = '$function'", 9000];
 my @in_2020 = ('2020-01-01T00:00:00.000Z', '2020-01-02T00:00:00Z');
+my $variable = newest('variables', "service_id = '$service' AND environment_id = '$environment'");
+my $deep_variable = row_at('variables', "service_id = '$service' AND environment_id = '$environment'", 2900);
+my $fresh = $owner->selectrow_array('SELECT id FROM serverless.new_identity()');
+my ($sealed, $other_sealed) = ('old:' . '00' x 40, 'new:' . '01' x 40);
 my $sixty = '{' . join(',', @{ $owner->selectcol_arrayref('SELECT id FROM serverless.versions AS v '
     . 'WHERE service_id = ? AND artifact_id <> ? ORDER BY id LIMIT 60', undef, $service, $function) }) . '}';
 my $lease = '01234567-89ab-cdef-0123-456789abcdef';
@@ -329,6 +343,24 @@ my %examples = (
         [@by_name, $environment, undef, $in_2020[1], $function, $latest, undef, 50]],
     log_expire   => [[30 * 86400, 1000], [30 * 86400, 10000]],
     upkeep_begin => [[]],
+    variable_prepare => [[@by_sid, $environment], [@by_name, $environment]],
+    variable_create  => [[@by_sid, $environment, $fresh, 'NEW', $sealed], [@by_name, $environment, $fresh, 'NEW', $sealed],
+                         [@by_sid, $environment, $fresh, 'KEY_1', $sealed]],
+    variable_fetch   => [[@by_sid, $environment, $variable], [@by_name, $environment, $variable]],
+    variable_list    => [[@by_sid, $environment, $latest, undef, 50],
+                         [@by_sid, $environment, $latest, $deep_variable, 50],
+                         [@by_sid, $environment, $deep_variable, undef, 50],
+                         [@by_name, $environment, $latest, undef, 50]],
+    variable_update  => [[@by_sid, $environment, $variable, undef, 'NEW', $other_sealed],
+                         [@by_name, $environment, $variable, undef, undef, $other_sealed],
+                         [@by_sid, $environment, $variable, undef, 'KEY_1', undef],
+                         [@by_sid, $environment, $variable, undef, undef, undef],
+                         [@by_sid, $environment, $variable, '{1,2}', 'NEW', undef],
+                         [@by_sid, $environment, $nobody, undef, 'NEW', undef]],
+    variable_delete  => [[@by_sid, $environment, $variable, undef], [@by_name, $environment, $variable, undef],
+                         [@by_sid, $environment, $variable, '{1,2}']],
+    variable_sealed  => [['old', $nobody, $nobody, 100], ['old', $service, $deep_variable, 100]],
+    variable_reseal  => [[$service, $variable, $sealed, $other_sealed]],
 );
 
 # One row, and a handful: nothing is gained by an index.
@@ -475,6 +507,7 @@ for my $case (
     ['environment_list', 'environments', qr/service_id = .*\(\w*\.?id <= COALESCE/],
     ['version_list', 'versions', qr/service_id = .*kind = .*artifact_id = .*\(\w*\.?id <= COALESCE/],
     ['deployment_list', 'deployments', qr/service_id = .*environment_id = .*\(\w*\.?id <= COALESCE/],
+    ['variable_list', 'variables', qr/service_id = .*environment_id = .*\(\w*\.?id <= COALESCE/],
 ) {
     my ($statement, $table, $range) = @$case;
     my ($page) = grep { ($_->{'Relation Name'} || '') eq $table && ($_->{'Scan Direction'} || '') eq 'Backward' }
@@ -501,7 +534,7 @@ sub buffers {
 # A deep page begins on one leaf of the index and may end on another. The way back
 # reads the keys of the page before it reads the page.
 for my $statement ('artifact_list', 'artifact_find', 'service_list', 'version_list', 'build_list',
-    'environment_list', 'deployment_list') {
+    'environment_list', 'deployment_list', 'variable_list') {
     my ($first, $back, $deep) = map { buffers($statement, $_) } @{ $examples{$statement} };
     cmp_ok $deep, '<=', $first + 2, "$statement: a page deep in the list costs what the first costs";
     cmp_ok $back, '<=', $first + 2 + 51, 'and one on the way back little more';
@@ -559,6 +592,7 @@ is_deeply \%tables, {
     services          => 'SELECT INSERT UPDATE DELETE',
     settings          => 'SELECT',
     upkeep            => 'SELECT UPDATE',
+    variables         => 'SELECT INSERT UPDATE DELETE',
 }, 'httpd\'s role may do this to tables, and no more';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'),
@@ -567,10 +601,11 @@ SELECT p.proname FROM pg_proc AS p
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
     [qw(account_scope artifact_resource artifact_scope build_contents build_resource claim_build
-        claim_idempotency_key content_of create_build create_environment create_service create_version
-        delete_artifact delete_build deploy deployment_resource environment_resource environment_scope epoch
-        holders idempotency_key_expires is_revision keep_content key_at log_resource log_window missing_versions
-        new_identity next_revision outcome outcome service_resource service_scope sid version_resource)],
+        claim_idempotency_key content_of create_build create_environment create_service create_variable
+        create_version delete_artifact delete_build deploy deployment_resource environment_resource
+        environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_resource
+        log_window made missing_versions new_identity next_revision outcome outcome sealed_bytes sealed_text
+        sealed_with service_resource service_scope sid update_variable variable_resource version_resource)],
     'and may call these functions';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],

@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/db.h"
 #include "core/log.h"
+#include "worker/rekey.h"
 #include "worker/watchdog.h"
 
 #include <apr_strings.h>
@@ -19,11 +20,10 @@ APLOG_USE_MODULE(serverless_functions);
 #define REST apr_time_from_sec(60)
 
 /* The most rows that one statement takes care of, so that none is long. */
-#define BATCH 1000
-#define BATCH_TEXT APR_STRINGIFY(BATCH)
+#define BATCH "1000"
 
-/* One statement's worth of a task. Returns how many rows that was (BATCH: there may be more), or -1
- * where it failed, and the log has said why. Two may be at it at once, if one takes very long. */
+/* One statement's worth of a task. Returns how many rows that was (0: nothing is left), or -1 where it
+ * failed, and the log has said why. Two may be at it at once, if one takes very long. */
 typedef int step(const sf_caller *caller);
 
 typedef struct {
@@ -46,14 +46,14 @@ static int run_statement(const sf_caller *caller, sf_statement_id id, const char
 static int expire_logs(const sf_caller *caller)
 {
     const apr_time_t retention = apr_time_sec(sf_log_retention());
-    const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH_TEXT };
+    const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH };
 
     return retention ? run_statement(caller, SF_STATEMENT_LOG_EXPIRE, values) : 0;
 }
 
 static int expire_idempotency_keys(const sf_caller *caller)
 {
-    static const char *const values[] = { BATCH_TEXT };
+    static const char *const values[] = { BATCH };
 
     return run_statement(caller, SF_STATEMENT_IDEMPOTENCY_KEY_EXPIRE, values);
 }
@@ -61,6 +61,7 @@ static int expire_idempotency_keys(const sf_caller *caller)
 static const task tasks[] = {
     { "expire_logs", expire_logs, "old log entries removed" },
     { "expire_idempotency_keys", expire_idempotency_keys, "idempotency keys of yesterday removed" },
+    { "rekey_variables", sf_variables_rekey, "Variables encrypted with the first key" },
 };
 
 #define TASKS (sizeof(tasks) / sizeof(*tasks))
@@ -96,7 +97,7 @@ static void take_turn(const sf_caller *caller, const task *task, apr_time_t unti
         apr_pool_clear(own.pool);
         count = task->step(&own);
         rows += count > 0 ? count : 0;
-    } while (count == BATCH && apr_time_now() < until && !sf_watchdog_stopping());
+    } while (count > 0 && apr_time_now() < until && !sf_watchdog_stopping());
     report(caller, task, rows, count < 0);
     apr_pool_destroy(own.pool);
 }

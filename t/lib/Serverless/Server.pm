@@ -18,14 +18,17 @@ use Serverless::Test qw(wait_until);
 
 # Configuration ----------------------------------------------------------------
 
-# What comes before a suite's own lines. Modules named in `without` are not loaded.
+# What comes before a suite's own lines. Modules named in `without` are not loaded; with
+# `keyless`, there is nothing to encrypt Variables with.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
     my $modules = join '', <$in>;
     $modules =~ s/^LoadModule \Q$_\E .*\n//m for @{ $option{without} || [] };
+    my $keys = $option{keyless} ? '' : qq(ServerlessVariableKeys "$ENV{VARIABLE_KEYS}");
     return <<"END";
 $modules
+$keys
 ServerRoot        "$ENV{SOURCE}/t"
 DefaultRuntimeDir "@{[ logs() ]}"
 PidFile           "@{[ logs() ]}/$name.pid"
@@ -111,10 +114,10 @@ sub directives {
 # Life -------------------------------------------------------------------------
 
 sub start {
-    my ($class, $name, $lines) = @_;
+    my ($class, $name, $lines, %option) = @_;
     my $port = free_port();
     my $self = bless { name => $name, address => "127.0.0.1:$port", parent => $$ }, $class;
-    my $file = write_config($name, $class->preamble($name) . "Listen 127.0.0.1:$port\n$lines");
+    my $file = write_config($name, $class->preamble($name, %option) . "Listen 127.0.0.1:$port\n$lines");
     unlink $self->error_log_file;
 
     defined($self->{pid} = fork) or die "fork: $!\n";
@@ -142,6 +145,26 @@ sub stop {
     # otherwise, event's children may crash on connections that were just closed.
     kill KILL => -$pid;
     waitpid $pid, 0;
+}
+
+# Gracefully; returns when the children of before are gone and new ones serve.
+sub restart {
+    my ($self) = @_;
+    my %before = map { $_ => 1 } $self->children;
+    kill USR1 => $self->{pid} or die "kill: $!\n";
+    for (1 .. 400) {
+        my @children = $self->children;
+        return if @children && !grep { $before{$_} } @children;
+        die "the httpd '$self->{name}' ended; it said:\n", $self->error_log if waitpid $self->{pid}, POSIX::WNOHANG();
+        Time::HiRes::sleep(0.05);
+    }
+    die "the httpd '$self->{name}' did not restart\n";
+}
+
+sub children {
+    my ($self) = @_;
+    open my $pids, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
+    return split ' ', <$pids> // '';
 }
 
 sub DESTROY { $_[0]->stop }
