@@ -11,6 +11,7 @@
 #include "core/gate.h"
 #include "core/http_errors.h"
 #include "core/secret_keys.h"
+#include "handlers/openapi.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
 #include "worker/maintenance.h"
@@ -680,6 +681,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_access_ex(sf_cors_answer_preflight, after_authz, NULL, APR_HOOK_LAST,
                             AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(sf_http_errors_insert, NULL, NULL, APR_HOOK_LAST);
     sf_http_errors_register();
     sf_auth_register(pool);

@@ -75,7 +75,7 @@ subtest 'every answer says whose pages may read it' => sub {
     is $key->get($services)->status, 200, '(a key)';
     db()->do('SELECT serverless.revoke_api_key(?)', undef, $key->user);
     my $made = $api->post($functions, FriendlyName => 'f');
-    my $modified = $account->get("$services/alias")->header('Last-Modified');
+    my $modified = $account->undescribed->get("$services/alias")->header('Last-Modified');
     my $form = 'application/x-www-form-urlencoded';
     my $absent = Serverless::Server->start('absent', "ServerlessCORSOrigins $origin\n"
         . Serverless::Server->database(database => 'absent') . Serverless::Server->api);
@@ -87,8 +87,9 @@ subtest 'every answer says whose pages may read it' => sub {
         [ 201, 'a new resource',                   $made ],
         [ 204, 'a deletion',                       $api->delete($made->json->{url}) ],
         [ 204, 'OPTIONS',                          $api->request(OPTIONS => $services) ],
-        [ 200, 'a file',                           $api->get("$services/alias") ],
-        [ 304, 'what has not changed',             $api->with('If-Modified-Since' => $modified)->get("$services/alias") ],
+        [ 200, 'a file',                           $api->undescribed->get("$services/alias") ],
+        [ 304, 'what has not changed',
+            $api->undescribed->with('If-Modified-Since' => $modified)->get("$services/alias") ],
         [ 400, 'a parameter',                      $api->get($services, PageSize => 'a') ],
         [ 400, 'a body that is no HTTP',           $api->raw_request("POST $services HTTP/1.1", body => "nonsense\r\n",
             headers => [ "Origin: $origin", 'Transfer-Encoding: chunked', "Content-Type: $form" ]) ],
@@ -180,9 +181,9 @@ subtest 'nothing but a preflight is' => sub {
 };
 
 subtest 'what is not the API has no preflight' => sub {
-    is $account->get("$services/alias")->body, 'of Alias', 'a file';
+    is $account->undescribed->get("$services/alias")->body, 'of Alias', 'a file';
     is_unauthenticated preflight($page, "$services/alias"), told($origin), 'is behind the authentication';
-    is $account->get("$services/proxied")->body, 'of another server', 'another server';
+    is $account->undescribed->get("$services/proxied")->body, 'of another server', 'another server';
     is_allowed preflight($page, "$services/proxied"), $origin, 'is not asked';
 };
 
