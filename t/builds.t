@@ -121,7 +121,7 @@ subtest 'Versions' => sub {
     is_build create(FunctionVersions => $capitals), 201, [ $versions[0] ], {}, 'a SID in capitals';
 
     my $function = $project->new_function;
-    my ($first, $second) = map { $project->new_version(function => $function, path => "/own-$_") } 1, 2;
+    my ($first, $second) = map { $project->new_version(artifact => $function, path => "/own-$_") } 1, 2;
     is_build create(of($first, $second)), 201, [ $first, $second ], {}, 'two Versions of one Function';
     is_build create(of($first), FriendlyName => 'x', functionversions => 'y', 'FunctionVersions[]' => 'z'),
         201, [$first], {}, 'unknown parameters are ignored';

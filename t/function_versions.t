@@ -554,7 +554,7 @@ subtest 'list' => sub {
     };
     is_reply $api->get($list), 200, { function_versions => [], meta => $meta }, 'nothing yet';
 
-    my @made = map { $project->new_version(function => $function) } 1 .. 5;
+    my @made = map { $project->new_version(artifact => $function) } 1 .. 5;
     my $other = $project->new_version;
     is_reply $api->get($list), 200, { function_versions => [ reverse @made ], meta => $meta },
         'the Function\'s own, as each is fetched, newest first';
@@ -580,7 +580,7 @@ subtest 'list' => sub {
 
 subtest 'fetch' => sub {
     my $list = new_list();
-    my $version = $project->new_version(function => $function, content => 'a;');
+    my $version = $project->new_version(artifact => $function, content => 'a;');
     my $sid = $version->{sid};
     (my $capitals = $sid) =~ s/^ZN(.*)/'ZN' . uc $1/e;
     (my $by_name = $list) =~ s/\Q$service->{sid}/$service->{unique_name}/;
@@ -598,7 +598,7 @@ subtest 'fetch' => sub {
 
 subtest 'under the wrong Function, Service or account, a Version is not there' => sub {
     my $list = new_list();
-    my $version = $project->new_version(function => $function);
+    my $version = $project->new_version(artifact => $function);
     my $sibling = $project->new_function;
     my $other = Serverless::Project->of($api);
     my $elsewhere = $other->new_function;
@@ -627,7 +627,7 @@ subtest 'under the wrong Function, Service or account, a Version is not there' =
 
 subtest 'a Version never changes, and goes with its Function' => sub {
     my $list = new_list();
-    my $version = $project->new_version(function => $function);
+    my $version = $project->new_version(artifact => $function);
     for my $case (
         # method, path, what is allowed
         [ 'POST',   "$list/$version->{sid}",         'GET, HEAD, OPTIONS' ],

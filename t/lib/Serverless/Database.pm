@@ -9,15 +9,17 @@ use Exporter qw(import);
 use Serverless::Test;
 use Time::HiRes ();
 
-our @EXPORT = qw(add_functions lock_functions slow_deletion hold_builds own_database crash backends waiting
+our @EXPORT = qw(add_functions add_artifacts lock_functions slow_deletion hold_builds own_database crash backends waiting
     kill_backends);
 
-# Gives a Service so many Functions of this name.
-sub add_functions {
-    my ($service_sid, $count, $name) = @_;
-    db()->do(<<'SQL', undef, $name, $count, $service_sid);
+# Gives a Service so many Functions (or Assets) of this name.
+sub add_functions { add_artifacts('function', @_) }
+
+sub add_artifacts {
+    my ($kind, $service_sid, $count, $name) = @_;
+    db()->do(<<'SQL', undef, $kind, $name, $count, $service_sid);
 INSERT INTO serverless.artifacts (service_id, kind, id, friendly_name, date_created, date_updated)
-SELECT s.id, 'function', (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
+SELECT s.id, ?::serverless.artifact_kind, (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
   FROM serverless.services AS s,
        (SELECT serverless.new_identity() AS identity FROM generate_series(1, ?::int) OFFSET 0) AS fresh
  WHERE serverless.sid('ZS', s.id) = ?
