@@ -394,15 +394,9 @@ subtest 'damaged content' => sub {
         my $mine = Serverless::Project->of($api);
         my ($whole, $damaged) = ($mine->new_version(content => 'a;'),
             $mine->new_version(content => $large, path => '/damaged'));
-        db()->begin_work;
-        db()->do('SET LOCAL session_replication_role = replica'); # no triggers: they refuse it
-        my $rows = db()->do(sprintf("$damage AND service_id = ? AND sha256 = (SELECT content_sha256 "
-            . 'FROM serverless.versions WHERE id = ?)', 'serverless.content_chunks'), undef,
-            map { substr $_, 2 } $mine->sid, $damaged->{sid});
-        db()->commit;
-        cmp_ok $rows, '>', 0, $what;
+        damage($damaged, $damage);
         is_failed $mine->finished($mine->new_build($whole, $damaged)), '/damaged: the content is damaged',
-            'the Build fails';
+            "$what: the Build fails";
         is_completed $mine->finished($mine->new_build($whole)), 'without it, a Build completes';
         is $api->delete($mine->path)->status, 204, 'no other suite meets the damage';
     }
@@ -433,11 +427,7 @@ subtest 'without a node, nothing is compiled, but all the rest is checked' => su
     is_completed $there->finished($there->new_build($there->new_version(content => 'let let;'))),
         'what would not compile';
     my $version = $there->new_version(content => 'a;', path => '/damaged');
-    my $owner = $own->connect('postgres');
-    $owner->begin_work;
-    $owner->do('SET LOCAL session_replication_role = replica');
-    $owner->do('DELETE FROM serverless.content_chunks');
-    $owner->commit;
+    damage($version, 'DELETE FROM %s WHERE true', $own->connect('postgres'));
     is_failed $there->finished($there->new_build($version)), '/damaged: the content is damaged',
         'what is damaged';
     $server->stop;

@@ -10,7 +10,7 @@ use Serverless::Test;
 use Time::HiRes ();
 
 our @EXPORT = qw(add_functions add_artifacts lock_functions slow_deletion hold_builds own_database crash backends waiting
-    kill_backends);
+    kill_backends damage);
 
 # Gives a Service so many Functions (or Assets) of this name.
 sub add_functions { add_artifacts('function', @_) }
@@ -70,6 +70,20 @@ sub own_database {
             . '>/dev/null') == 0 or die "serverless-admin $command failed\n";
     }
     return bless { name => $name, process => $$ }, 'Serverless::Database::Own';
+}
+
+# Does to the chunks of a Version's content what they are guarded against, such as
+# 'DELETE FROM %s WHERE number = 1', and dies if there were none of these. The
+# Service is to be deleted before the suite ends.
+sub damage {
+    my ($version, $sql, $db) = @_;
+    $db ||= db();
+    $db->begin_work;
+    $db->do('SET LOCAL session_replication_role = replica'); # no triggers
+    my $rows = $db->do(sprintf("$sql AND (service_id, sha256) = (SELECT service_id, content_sha256 "
+        . 'FROM serverless.versions WHERE id = ?)', 'serverless.content_chunks'), undef, substr $version->{sid}, 2);
+    $db->commit;
+    $rows > 0 or die "nothing was damaged\n";
 }
 
 # PostgreSQL ends at once, without a goodbye: what it had not promised is gone.

@@ -16,7 +16,8 @@ use Time::HiRes ();
 my %kinds = (
     function => {
         name => 'Function', list => 'Functions', key => 'functions', sid => 'function_sid',
-        versions => 'function_versions', parameter => 'FunctionVersions', other => 'asset',
+        versions => 'function_versions', content_link => 'function_version_content',
+        parameter => 'FunctionVersions', other => 'asset',
     },
     asset => {
         name => 'Asset', list => 'Assets', key => 'assets', sid => 'asset_sid',
