@@ -135,6 +135,37 @@ subtest 'the type is the one that was sent with the bytes' => sub {
     is $api->get("$other->{url}/Content")->header('Content-Type'), 'text/css', 'may have two types';
 };
 
+subtest 'what is no type is application/octet-stream' => sub {
+    my $list = new_list();
+    for my $case (
+        [ 'none',                      undef ],
+        [ 'empty',                     '' ],
+        [ 'a blank',                   ' ' ],
+        [ 'one word',                  'html' ],
+        [ 'a slash',                   '/' ],
+        [ 'nothing behind the slash',  'text/' ],
+        [ 'nothing before the slash',  '/html' ],
+        [ 'a blank in it',             'text /html' ],
+        [ 'a comma',                   'text/html, text/plain' ],
+        [ 'quotes',                    '"text/html"' ],
+        [ 'a tab',                     "text/html;\tcharset=utf-8" ],
+        [ 'a control character',       "text/html;a=\x01" ],
+        [ 'DEL',                       "text/html;a=\x7f" ],
+        [ 'an escape sequence',        "text/html;a=\x1b[31m" ],
+        [ 'Latin-1',                   "text/html;a=caf\xe9" ],
+        [ 'UTF-8',                     "text/html;a=\xc3\xa9" ],
+        [ '256 characters',            'a/' . 'b' x 254 ],
+        [ '4000 characters',           'a/' . 'b' x 3998 ],
+    ) {
+        my ($what, $type) = @$case;
+        my $reply = $api->upload($list, [ Path => undef, undef, '/a' ], [ Visibility => undef, undef, 'public' ],
+            [ Content => undef, $type, 'bytes' ]);
+        is $reply->status, 201, $what;
+        is_deeply fetched($api->get($reply->json->{url} . '/Content'), 'Content-Type'),
+            [ 200, 'bytes', 'application/octet-stream' ], 'is served as bytes';
+    }
+};
+
 subtest 'no type brings a header along' => sub {
     my $list = new_list();
     my $before = all_rows();
