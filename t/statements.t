@@ -482,7 +482,7 @@ SQL
         create_build create_environment create_service create_version delete_artifact delete_build deploy
         deployment_resource environment_resource environment_scope epoch holders is_revision keep_content
         missing_versions new_identity next_revision outcome outcome service_resource service_scope sid
-        version_resource)], 'and may call these functions';
+        unknown_version version_resource)], 'and may call these functions';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],
 SELECT p.oid::regprocedure::text FROM pg_proc AS p
