@@ -445,7 +445,17 @@ for my $case (@changes) {
         'which names the same revision';
     is_error $there->with('If-Match' => tag_of($packed))->post($path, FriendlyName => 'again'), 412, 20412, $message,
         'once';
+    is $there->with('Accept-Encoding' => 'gzip', 'If-None-Match' => tag_of($there->get($path)))->get($path)->status, 304,
+        'the plain tag is known';
     $server->stop;
+
+    my $unaltered = Serverless::Server->start('unaltered', "DeflateAlterETag NoChange\n" . Serverless::Server->database
+        . Serverless::Server->api(undef, 'SetOutputFilter DEFLATE'));
+    my $client = $api->at($unaltered->address)->with('Accept-Encoding' => 'gzip');
+    my $same = $client->get($path);
+    is $same->header('Content-Encoding'), 'gzip', 'with DeflateAlterETag NoChange';
+    is $client->with('If-None-Match' => tag_of($same))->get($path)->status, 304, 'there is one tag';
+    $unaltered->stop;
 }
 
 unlike error_log(), qr/SF0003/, 'PostgreSQL had nothing to complain about';
