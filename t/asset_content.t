@@ -139,8 +139,10 @@ for my $case (
     damage($damaged, $damage);
     is_broken_off $server, Serverless::Download->begin($there, $damaged->{content}), $what;
     goes_on();
+    is $there->head($damaged->{content})->status, 200, '- HEAD reads none of it';
     my $range = $there->with(Range => 'bytes=0-' . (4 * $chunk - 1))->get($damaged->{content});
     is_deeply [ $range->status, length $range->body ], [ 206, 4 * $chunk ], '- the range before it can be had';
+    unlike $server->error_log, qr/SF0040/, '- and neither is complained about';
     is $api->delete($project->path . "/Assets/$damaged->{asset_sid}")->status, 204, '- and the Asset deleted';
 }
 
