@@ -605,7 +605,8 @@ SQL
         create_version delete_artifact delete_build deploy deployment_resource environment_resource
         environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_resource
         log_window made missing_versions new_identity next_revision outcome outcome sealed_bytes sealed_text
-        sealed_with service_resource service_scope sid update_variable variable_resource version_resource)],
+        sealed_with service_resource service_scope sid unknown_version update_variable variable_resource
+        version_resource)],
     'and may call these functions';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],

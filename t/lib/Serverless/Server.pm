@@ -171,6 +171,28 @@ sub DESTROY { $_[0]->stop }
 
 sub address { $_[0]{address} }
 
+# The processes that serve.
+sub children {
+    my ($self) = @_;
+    return grep { (status_of($_)->{PPid} // 0) == $self->{pid} } map { m{^/proc/(\d+)$} } glob '/proc/[0-9]*';
+}
+
+# The most memory that any of them has had, in bytes.
+sub peak_memory {
+    my ($self) = @_;
+    my @peaks = sort { $a <=> $b } map { (status_of($_)->{VmHWM} // 0) * 1024 } $self->children;
+    return $peaks[-1];
+}
+
+# What /proc knows of a process, a number each.
+sub status_of {
+    my ($pid) = @_;
+    open my $in, '<', "/proc/$pid/status" or return {};
+    local $/;
+    my $text = <$in> // '';
+    return { $text =~ /^(\w+):\s+(\d+)/mg };
+}
+
 sub error_log_file { logs() . "/$_[0]{name}_error_log" }
 
 # What it has logged since the last call.
