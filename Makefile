@@ -16,6 +16,7 @@ SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c worker/*.
 HEADERS := $(wildcard *.h core/*.h handlers/*.h worker/*.h)
 QUERIES := $(wildcard sql/queries/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
+MADE    := build/statements.h build/compile_check.h build/openapi_text.h
 
 # $(call once,NAME,COMMAND): the command's output, asked for at first use only.
 # What it asks may not be installed yet when this file is read.
@@ -57,7 +58,7 @@ admin: ## administer the running server's accounts, e.g. make admin CMD="account
 test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory
 	@tools/run-tests $(MODULE) $(TESTS)
 
-lint: build/statements.h build/compile_check.h packages-lint ## check the C code's format and look for likely mistakes
+lint: $(MADE) packages-lint ## check the C code's format and look for likely mistakes
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
 	clang-tidy --quiet $(SOURCES) -- $(OURS) $(INCLUDES) $(CFLAGS)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
@@ -96,7 +97,7 @@ $(MODULE): $(OBJECTS)
 	@echo "  LINK $@"
 	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $(OBJECTS) $(LIBS)
 
-$(BUILD)/%.o: %.c build/statements.h build/compile_check.h | packages-build
+$(BUILD)/%.o: %.c | $(MADE) packages-build
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -114,6 +115,10 @@ build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) sql/qu
 build/compile_check.h: tools/embed worker/compile_check.js
 	@mkdir -p build
 	tools/embed sf_compile_check worker/compile_check.js > $@
+
+build/openapi_text.h: tools/embed docs/openapi.yaml
+	@mkdir -p build
+	tools/embed sf_openapi_text docs/openapi.yaml > $@
 
 # npm writes this file last. No package of these runs a script of its own.
 $(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-test

@@ -25,7 +25,7 @@ const char *sf_conditional_expected(const sf_request *request)
 {
     apr_pool_t *pool = request->r->pool;
     const char *header = apr_table_get(request->r->headers_in, "If-Match");
-    const char *array = "{";
+    apr_array_header_t *revisions = apr_array_make(pool, 1, sizeof(const char *));
     const char *tag;
 
     if (!header || strcmp(header, "*") == 0) {
@@ -35,11 +35,11 @@ const char *sf_conditional_expected(const sf_request *request)
         const apr_int64_t revision = revision_of(tag);
 
         if (revision >= 0) {
-            array
-                = apr_psprintf(pool, "%s%s%" APR_INT64_T_FMT, array, array[1] ? "," : "", revision);
+            APR_ARRAY_PUSH(revisions, const char *)
+                = apr_psprintf(pool, "%" APR_INT64_T_FMT, revision);
         }
     }
-    return apr_pstrcat(pool, array, "}", NULL);
+    return apr_pstrcat(pool, "{", apr_array_pstrcat(pool, revisions, ','), "}", NULL);
 }
 
 static char *write_hex(char *to, apr_uint64_t number, int digits)

@@ -1,5 +1,6 @@
 #include "core/content.h"
 
+#include "core/log.h"
 #include "core/operation.h"
 #include "core/reply.h"
 #include "core/resource.h"
@@ -8,8 +9,10 @@
 #include <apr_buckets.h>
 #include <apr_encode.h>
 #include <apr_strings.h>
+#include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <string.h>
 #include <util_filter.h>
 
 /* The columns of version_content_head. */
@@ -31,22 +34,31 @@ static char *fetch(const chunk *chunk, apr_pool_t *pool, apr_size_t *length)
 {
     const sf_caller caller = { pool, chunk->r->server, chunk->r };
     const char *values[] = { chunk->service, chunk->sha256, apr_itoa(pool, chunk->number) };
-    const char *base64 = NULL;
+    const char *hex;
     sf_rows *rows;
     char *bytes;
 
-    if (!sf_db_run(&caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows)
-        && sf_rows_count(rows) == 1) {
-        base64 = sf_rows_value(rows, 0, 0);
-    }
-    if (!base64
-        || apr_decode_base64_binary(NULL, base64, APR_ENCODE_STRING, APR_ENCODE_NONE, length)) {
+    if (sf_db_run(&caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows)
+        || sf_rows_count(rows) != 1) {
         return NULL;
     }
-    bytes = apr_bucket_alloc(*length + 1, chunk->r->connection->bucket_alloc);
-    apr_decode_base64_binary((unsigned char *)bytes, base64, APR_ENCODE_STRING, APR_ENCODE_NONE,
+    hex = sf_rows_value(rows, 0, 0);
+    bytes = apr_bucket_alloc(strlen(hex) / 2 + 1, chunk->r->connection->bucket_alloc);
+    apr_decode_base16_binary((unsigned char *)bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
                              length);
     return bytes;
+}
+
+/* The rest cannot be had. Less has been sent than was announced, and with the connection's end the
+ * client sees it, whatever filters are between. */
+static apr_status_t give_up(const chunk *chunk)
+{
+    const sf_caller caller = { chunk->r->pool, chunk->r->server, chunk->r };
+
+    sf_log(&caller, APLOG_ERR, "SF0040", "content breaks off: its chunk %d cannot be read",
+           chunk->number);
+    chunk->r->connection->keepalive = AP_CONN_CLOSE;
+    return APR_EGENERAL;
 }
 
 /* Makes a heap bucket of the bucket: of the part of the chunk that it stands for. */
@@ -63,12 +75,11 @@ static apr_status_t read_chunk(apr_bucket *b, const char **data, apr_size_t *len
     apr_pool_create(&pool, chunk->r->pool);
     bytes = fetch(chunk, pool, &fetched);
     apr_pool_destroy(pool);
-    if (!bytes) {
-        return APR_EGENERAL;
-    }
     if (fetched < (apr_size_t)start + wanted) {
-        apr_bucket_free(bytes);
-        return APR_EGENERAL;
+        if (bytes) {
+            apr_bucket_free(bytes);
+        }
+        return give_up(chunk);
     }
     b->type->destroy(chunk);
     apr_bucket_heap_make(b, bytes, fetched, apr_bucket_free);

@@ -30,15 +30,16 @@ static const sf_error *bad(const reading *in, const char *name, const char *why)
 
 static const sf_error *check_length(const reading *in, const sf_param *param, const char *value)
 {
+    const int bytes = param->kind == SF_BYTES;
     int length = sf_utf8_length(value);
 
     if (length < 0) {
         return bad(in, param->name, "is not valid UTF-8");
     }
-    if (length > param->maximum) {
+    if ((bytes ? (int)strlen(value) : length) > param->maximum) {
         return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
-                             "%s must not be longer than %d characters", param->name,
-                             param->maximum);
+                             "%s must not be longer than %d %s", param->name, param->maximum,
+                             bytes ? "bytes" : "characters");
     }
     return NULL;
 }

@@ -14,13 +14,14 @@ typedef enum {
     SF_SID,         /* a SID; handed on as its digits */
     SF_SIDS,  /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
     SF_LABEL, /* part of a host name, up to `maximum` characters */
+    SF_BYTES, /* any Unicode, up to `maximum` bytes of UTF-8, not empty */
     SF_DATE   /* a time as sf_date_read() takes it; handed on as that writes it */
 } sf_param_kind;
 
 typedef struct {
     const char *name;
     sf_param_kind kind;
-    int maximum; /* characters, or SIDs */
+    int maximum; /* characters, bytes, or SIDs */
     int required;
     const char *prefix; /* of SIDs */
     int told;           /* of a list's filter, see sf_resource_list() */

@@ -3,9 +3,11 @@
 #include "core/config.h"
 #include "core/date.h"
 #include "core/json.h"
+#include "core/secret.h"
 #include "core/sid.h"
 
 #include <apr_strings.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #define PLACEHOLDER_LENGTH 4 /* {ZH} */
@@ -15,8 +17,8 @@
 
 _Static_assert(OWN_TEXT_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
 
-/* A property and its value in json-c's object. That of an SF_AS_TEXT or SF_AS_HOST is a string of
- * json-c's, which knows what is to be escaped in it. Any other is made of parts that need nothing of
+/* A property and its value in json-c's object. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET
+ * is a string of json-c's, which knows what is to be escaped in it. Any other is made of parts that need nothing of
  * the kind. */
 typedef struct {
     const sf_property *property;
@@ -132,7 +134,32 @@ static void set_part_of_kind(field *field, const char *value)
     }
 }
 
-static void set_value(const sf_record *record, field *field, const char *value)
+/* What a row's secret says in clear; the caller wipes it. */
+static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int row,
+                                   const char *sealed, char text[SF_SECRET_MAX + 1])
+{
+    const sf_resource *resource = request->resource;
+    const sf_caller caller = { request->r->pool, request->r->server, request->r };
+    char context[SF_SECRET_CONTEXT];
+
+    sf_secret_context(context, sf_rows_value(rows, row, sf_resource_column(resource, "ZE")),
+                      sf_rows_value(rows, row, sf_resource_column(resource, "ZV")));
+    return sf_secret_open(&caller, context, sealed, text);
+}
+
+/* NULL rather than what the row before had, where it cannot be read. */
+static void set_secret(const sf_record *record, field *field, sf_rows *rows, int row,
+                       const char *sealed)
+{
+    char text[SF_SECRET_MAX + 1];
+    const int opened = sealed && !open_secret(record->request, rows, row, sealed, text);
+
+    sf_json_set_text(field->value, opened ? text : NULL);
+    OPENSSL_cleanse(text, sizeof(text));
+}
+
+static void set_value(const sf_record *record, field *field, sf_rows *rows, int row,
+                      const char *value)
 {
     switch (field->property->kind) {
     case SF_AS_HOST:
@@ -140,6 +167,9 @@ static void set_value(const sf_record *record, field *field, const char *value)
         break;
     case SF_AS_TEXT:
         sf_json_set_text(field->value, value);
+        break;
+    case SF_AS_SECRET:
+        set_secret(record, field, rows, row, value);
         break;
     default:
         if (value) {
@@ -153,6 +183,36 @@ static void set_value(const sf_record *record, field *field, const char *value)
 
 
 /* Records ---------------------------------------------------------------------------------------- */
+
+/* Of one column, in the rows that are not an empty list's. */
+static const sf_error *check_column(const sf_request *request, sf_rows *rows, int column)
+{
+    const sf_error *error = NULL;
+    char text[SF_SECRET_MAX + 1];
+    int row;
+
+    for (row = 0; row < sf_rows_count(rows) && !error; row++) {
+        const char *sealed = sf_rows_value(rows, row, column);
+
+        error = sealed ? open_secret(request, rows, row, sealed, text) : NULL;
+    }
+    OPENSSL_cleanse(text, sizeof(text));
+    return error;
+}
+
+const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
+{
+    const sf_property *properties = request->resource->properties;
+    const sf_error *error = NULL;
+    int i;
+
+    for (i = 0; properties[i].name && !error; i++) {
+        if (properties[i].kind == SF_AS_SECRET) {
+            error = check_column(request, rows, SF_COLUMN(i));
+        }
+    }
+    return error;
+}
 
 /* The address as far as all rows have it in common, with room for their SIDs. */
 static void lay_out_address(sf_record *record, const sf_resource *resource)
@@ -203,7 +263,8 @@ static json_object *links_of(sf_record *record)
 static void add_field(sf_record *record, field *field)
 {
     const sf_property *property = field->property;
-    const int is_text = property->kind == SF_AS_TEXT || property->kind == SF_AS_HOST;
+    const int is_text = property->kind == SF_AS_TEXT || property->kind == SF_AS_HOST
+                        || property->kind == SF_AS_SECRET;
     json_object *parent = property->kind == SF_AS_LINK ? links_of(record) : record->object;
 
     field->value = is_text ? json_object_new_string("") : sf_json_verbatim(field->parts);
@@ -246,7 +307,7 @@ const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t
         field *field = &record->fields[i];
 
         if (field->property->kind != SF_AS_URL && field->property->kind != SF_AS_LINK) {
-            set_value(record, field, sf_rows_value(rows, row, SF_COLUMN(i)));
+            set_value(record, field, rows, row, sf_rows_value(rows, row, SF_COLUMN(i)));
         }
     }
     for (placeholder = record->placeholders; placeholder->sid; placeholder++) {

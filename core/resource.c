@@ -58,6 +58,7 @@ static const sf_error *answer(sf_request *request, int status, const sf_verb *ve
     const sf_error *error
         = sf_operation_run(request, verb->statement, count, values, resource->outcomes, &rows);
 
+    error = error ? error : sf_record_check(request, rows);
     if (!error) {
         sf_reply_record(request, status, rows);
     }
@@ -83,13 +84,20 @@ static const sf_error *create(sf_transaction *transaction, void *data)
 
 const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values)
 {
+    return sf_resource_create_known(request, count, values, count, values);
+}
+
+const sf_error *sf_resource_create_known(sf_request *request, int count, const char *const *values,
+                                         int given, const char *const *same)
+{
     creation creation = { request, count, values, NULL };
     const sf_error *error;
 
     if (!sf_idempotency_wanted(request)) { /* one statement needs no transaction around it */
         return answer(request, HTTP_CREATED, &request->resource->create, values, count);
     }
-    error = sf_idempotency_create(request, count, values, create, &creation, &creation.rows);
+    error = sf_idempotency_create(request, given, same, create, &creation, &creation.rows);
+    error = error ? error : sf_record_check(request, creation.rows);
     if (!error) {
         sf_reply_record(request, HTTP_CREATED, creation.rows);
     }
@@ -110,6 +118,11 @@ const sf_error *sf_resource_fetch(sf_request *request)
     return answer(request, HTTP_OK, &request->resource->fetch, NULL, 0);
 }
 
+const sf_error *sf_resource_update_from(sf_request *request, int count, const char *const *values)
+{
+    return answer(request, HTTP_OK, &request->resource->update, values, count);
+}
+
 const sf_error *sf_resource_update(sf_request *request)
 {
     const sf_verb *update = &request->resource->update;
@@ -117,7 +130,7 @@ const sf_error *sf_resource_update(sf_request *request)
     const sf_error *error = sf_params_read(request, update->params, values + 1);
 
     return error ? error
-                 : answer(request, HTTP_OK, update, values, 1 + sf_params_count(update->params));
+                 : sf_resource_update_from(request, 1 + sf_params_count(update->params), values);
 }
 
 const sf_error *sf_resource_delete(sf_request *request)
@@ -214,6 +227,10 @@ const sf_error *sf_resource_list(sf_request *request)
     scope.filters = sf_page_filters(pool, &page);
     if (page.token && !sf_page_token_is_ours(pool, &page, &scope)) {
         return sf_error_make(pool, HTTP_BAD_REQUEST, "PageToken is not valid for this list");
+    }
+    error = sf_record_check(request, rows);
+    if (error) {
+        return error;
     }
     sf_reply_list(request, rows, &page, &scope);
     return NULL;

@@ -17,12 +17,13 @@
 typedef enum {
     SF_AS_SID, /* a uuid; `detail` is the SID's prefix */
     SF_AS_TEXT,
-    SF_AS_FLAG, /* PostgreSQL's t or f */
-    SF_AS_DATE, /* microseconds since 1970 */
-    SF_AS_JSON, /* JSON text, passed on as it is */
-    SF_AS_HOST, /* a host name but for its tail, which ServerlessDomain says */
-    SF_AS_URL,  /* the resource's own address; has no column */
-    SF_AS_LINK  /* in "links": the address with `detail` after it; has no column */
+    SF_AS_FLAG,   /* PostgreSQL's t or f */
+    SF_AS_DATE,   /* microseconds since 1970 */
+    SF_AS_JSON,   /* JSON text, passed on as it is */
+    SF_AS_HOST,   /* a host name but for its tail, which ServerlessDomain says */
+    SF_AS_SECRET, /* the value of a Variable as sf_secret_seal() has it; shown in clear */
+    SF_AS_URL,    /* the resource's own address; has no column */
+    SF_AS_LINK    /* in "links": the address with `detail` after it; has no column */
 } sf_property_kind;
 
 typedef struct {
@@ -84,6 +85,11 @@ const sf_error *sf_resource_create(sf_request *request);
 /* 201 and the new resource, for an operation that has read its `count` values itself. */
 const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values);
 
+/* The same, where a request that is sent again has other values: `same` are `given` texts by which
+ * sf_idempotency_create() recognizes it. */
+const sf_error *sf_resource_create_known(sf_request *request, int count, const char *const *values,
+                                         int given, const char *const *same);
+
 /* 200 and the resource, 304 or 412. */
 const sf_error *sf_resource_fetch(sf_request *request);
 
@@ -97,6 +103,9 @@ const sf_error *sf_resource_list(sf_request *request);
 /* 200 and the changed resource. Its statement and that of delete take the revisions which If-Match
  * allows (an array, or NULL for any) before their parameters. */
 const sf_error *sf_resource_update(sf_request *request);
+
+/* The same, for an operation that has read its `count` values itself, those revisions first. */
+const sf_error *sf_resource_update_from(sf_request *request, int count, const char *const *values);
 
 /* 204. */
 const sf_error *sf_resource_delete(sf_request *request);

@@ -75,16 +75,25 @@ static int once(upload *upload, const char *name, int *given)
     return *given = 1;
 }
 
-/* The type, a copy of it, if it can be given to those who fetch the content later. */
+/* Whether it is a type and nothing that those who fetch the content later could take for more: a name,
+ * and parameters in printable characters. */
+static int is_type(const char *text)
+{
+    const char *slash = ap_scan_http_token(text);
+    const char *end = *slash == '/' ? ap_scan_http_token(slash + 1) : slash;
+
+    if (slash == text || end <= slash + 1 || !strchr("; ", *end)) {
+        return 0;
+    }
+    while (apr_isprint(*end)) {
+        end++;
+    }
+    return !*end && end - text <= TYPE_MAX;
+}
+
 static const char *known_type(apr_pool_t *pool, const char *type)
 {
-    const char *at = type;
-
-    while (at && apr_isprint(*at)) {
-        at++;
-    }
-    return !type || *at || !strchr(type, '/') || at - type > TYPE_MAX ? UNKNOWN_TYPE
-                                                                      : apr_pstrdup(pool, type);
+    return type && is_type(type) ? apr_pstrdup(pool, type) : UNKNOWN_TYPE;
 }
 
 /* Parts of other names are read over, as unknown parameters are. */

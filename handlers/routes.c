@@ -51,5 +51,16 @@ const sf_route sf_routes[] = {
     { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", sf_resource_fetch,
       &sf_deployments },
 
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs", sf_resource_list, &sf_logs },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs/{NO}", sf_resource_fetch, &sf_logs },
+
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Variables", sf_resource_list, &sf_variables },
+    { M_POST, "/Services/{ZS}/Environments/{ZE}/Variables", sf_variable_create, &sf_variables },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}", sf_resource_fetch, &sf_variables },
+    { M_POST, "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}", sf_variable_update,
+      &sf_variables },
+    { M_DELETE, "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}", sf_resource_delete,
+      &sf_variables },
+
     { 0, NULL, NULL, NULL },
 };

@@ -20,8 +20,14 @@ extern const sf_resource sf_builds;
 extern const sf_resource sf_build_status;
 extern const sf_resource sf_environments;
 extern const sf_resource sf_deployments;
+extern const sf_resource sf_logs;
+extern const sf_resource sf_variables;
 
 /* builds.c */
 sf_answer sf_build_create;
+
+/* variables.c */
+sf_answer sf_variable_create;
+sf_answer sf_variable_update;
 
 #endif

@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use IO::Select ();
 use IO::Socket::INET ();
 use Serverless::Database;
 use Serverless::Parallel;
@@ -158,9 +159,9 @@ sub all_is_well {
     database('stop');
     for my $operation (@operations, @more) {
         my ($name, undef, $run) = @$operation;
-        my ($reply, $seconds) = timed(sub { $run->($api->afresh, $at) });
-        is_unavailable $reply, "without a database: $name";
-        cmp_ok $seconds, '<', 1, 'and the answer is quick';
+        my $reply;
+        is_within { $reply = $run->($api->afresh, $at) } 1, "without a database, an answer is quick: $name";
+        is_unavailable $reply, 'it says so';
     }
     is $api->head($at->{path})->status, 503, 'without a database: HEAD';
     is_unavailable $api->get('/v1/Services/nowhere/Nothing'), 'nor can it be said that a path is not there';
@@ -190,18 +191,21 @@ sub all_is_well {
     select undef, undef, undef, 1.5;
     unlike $idle->error_log, qr/serverless_functions:/, 'a worker that finds nothing to do is quiet';
     database('stop');
-    select undef, undef, undef, 12;
-    my @lines = grep { !/^\[[^]]*\] \[mpm_event:/ } split /\n/, $idle->error_log;
-    my @ours = grep { /\[serverless_functions:/ } @lines;
-    cmp_ok scalar(grep { /\] SF000[12]: / } @ours), '>=', 2, 'the database is away: the log says so';
-    cmp_ok scalar @ours, '<=', 4, 'once every five seconds';
+    my ($began, $log) = (time, '');
+    my (@lines, @ours);
+    ok wait_until {
+        @lines = grep { !/^\[[^]]*\] \[mpm_event:/ } split /\n/, $log .= $idle->error_log;
+        @ours = grep { /\[serverless_functions:/ } @lines;
+        3 <= grep { /\] SF000[12]: / } @ours;
+    }, 'the database is away: the log says so';
+    cmp_ok scalar @ours, '<=', 2 + (time - $began) / 5, 'once every five seconds';
     is_deeply [grep { !/\[serverless_functions:|\[dbd:/ } @lines], [], 'with what mod_dbd says, and nothing else';
     cmp_ok @lines - @ours, '<=', 2 * @ours, 'which is two lines at most';
     database('start');
     my $shop = Serverless::Workshop->new($api->at($idle->address), 'idle');
-    my $began = time;
+    $began = time;
     $shop->completed($shop->function('hello'));
-    cmp_ok time - $began, '<', 6, 'the database is back: a Build is finished';
+    cmp_ok time - $began, '<', 5 + 10, 'the database is back: a Build is finished, soon after those five seconds';
     $idle->error_log;
     select undef, undef, undef, 6;
     unlike $idle->error_log, qr/serverless_functions:/, 'and the log is quiet again';
@@ -282,7 +286,7 @@ my $secret = 'Personal-Data';
 
 {
     my $hasty = Serverless::Server->start('hasty', $one_connection
-        . Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
+        . Serverless::Server->database(statement_timeout => 1000) . Serverless::Server->api);
     my $client = $api->at($hasty->address);
     warm_up($client);
     my $at = workplace($client, 'hasty');
@@ -300,7 +304,8 @@ my $secret = 'Personal-Data';
         my ($name, $run) = @$case;
         my ($reply, $seconds) = timed($run);
         is_unavailable $reply, "longer than statement_timeout: $name";
-        cmp_ok $seconds, '<', 1, 'ends with it';
+        cmp_ok $seconds, '>=', 1, 'it was tried so long';
+        cmp_ok $seconds, '<', 10, 'and not as long as the lock is held';
         $replies{"serverless_artifact_$name"} = $reply->header('Twilio-Request-Id');
     }
     $lock->release;
@@ -347,7 +352,7 @@ sub unlike_any {
 
 {
     my $small = Serverless::Server->start('small', "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n"
-        . Serverless::Server->database . Serverless::Server->api);
+        . Serverless::Server->database(statement_timeout => 60_000) . Serverless::Server->api);
     my $client = $api->at($small->address);
     my $at = workplace($client, 'small');
     my $before = $client->get($at->{path})->json;
@@ -367,15 +372,20 @@ sub unlike_any {
     is_unavailable $_->[0], 'a request finds none' for @answers;
     my @seconds = sort { $a <=> $b } map { $_->[1] } @answers;
     cmp_ok $seconds[0], '>=', 0.3, 'after it has waited for ServerlessDBTimeout';
-    cmp_ok $seconds[-1], '<', 1, 'and not much longer';
+    cmp_ok $seconds[@seconds / 2], '<', 1, 'and, if the machine is not to blame, not much longer';
+    cmp_ok $seconds[-1], '<', 20, 'in no case until one is free';
     is scalar waiting(), 2, 'and no further connection was used';
     like $small->error_log, qr/\] SF0005: RQ[0-9a-f]{32}: no database connection was free in time$/m,
         'the log says what was missing';
 
     $lock->release;
     is_reply $_, 200, $before, 'the connections are free: who held one has its answer' for $finish->();
-    my @later = at_once(sub { $client->afresh->get($at->{path}) }, 1 .. 12);
-    is_deeply tally(@later), { 200 => 12 }, 'and so has everybody after';
+    $lock = lock_functions();
+    $finish = begin_at_once(sub { $client->afresh->get($at->{path}) }, 1 .. 2);
+    ok wait_until { waiting() == 2 }, 'both can be had again';
+    $lock->release;
+    is_deeply tally($finish->(), map { $client->afresh->get($at->{path}) } 1 .. 10), { 200 => 12 },
+        'and everybody after has an answer, too';
 }
 
 
@@ -392,9 +402,10 @@ sub unlike_any {
     $lock->do(q(SELECT FROM serverless.services WHERE serverless.sid('ZS', id) = ? FOR UPDATE), undef,
         $doomed->{service}{sid});
     my $finish = begin_at_once(sub { $client->afresh->delete("/v1/Services/$doomed->{service}{sid}") }, 1 .. 3);
-    ok wait_until { waiting() }, 'a Service is deleted three times at once, and somebody holds it';
-    select undef, undef, undef, 0.5;
-    is scalar waiting(), 1, 'one of the three has a place';
+    my $log = '';
+    ok wait_until { 2 == (() = ($log .= $server->error_log) =~ /\] SF0005: /g) },
+        'a Service is deleted three times at once, and somebody holds it: for two there is no place';
+    is scalar waiting(), 1, 'the third has one';
     is $client->afresh->get($at->{path})->status, 200, 'another request has the other one' for 1 .. 5;
     $lock->rollback;
     $lock->disconnect;
@@ -414,13 +425,11 @@ sub unlike_any {
     my $requests = 2 + int(kernel_keeps() / $answer);
 
     my @idle = map { without_reading($server->address, $at->{functions}, $requests) } 1 .. 6;
-    select undef, undef, undef, 0.5;
-    my @answers = map { [timed(sub { $client->afresh->get($at->{path}) })] } 1 .. 12;
-    is_deeply tally(map { $_->[0] } @answers), { 200 => 12 },
-        'six clients do not read lists of a thousand rows, and there are two connections: '
-        . 'others are answered';
-    my ($slowest) = sort { $b <=> $a } map { $_->[1] } @answers;
-    cmp_ok $slowest, '<', 0.5, 'at once';
+    ok wait_until { @idle == (() = IO::Select->new(@idle)->can_read(0)) }, 'six clients do not read lists of a thousand rows';
+    my @answers;
+    is_within { push @answers, $client->afresh->get($at->{path}) } 0.5,
+        'there are two connections: others are answered at once' for 1 .. 12;
+    is_deeply tally(@answers), { 200 => scalar @answers }, 'each of them';
     is_deeply [map { scalar read_all($_) } @idle], [($requests) x 6],
         'nor was anything lost for those who read late';
 }
@@ -535,8 +544,8 @@ sub kernel_keeps {
 # Deleting a whole Service ------------------------------------------------------------------
 
 {
-    my $server = Serverless::Server->start('deletion', "ServerlessDeleteTimeout 1500ms\n$one_connection"
-        . Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
+    my $server = Serverless::Server->start('deletion', "ServerlessDeleteTimeout 4s\n$one_connection"
+        . Serverless::Server->database(statement_timeout => 500) . Serverless::Server->api);
     my $client = $api->at($server->address);
     my $service = sub {
         my ($functions) = @_;
@@ -550,9 +559,9 @@ sub kernel_keeps {
         my ($reply, $seconds) = timed(sub { $client->get($at->{path}) });
         $lock->release;
         is_unavailable $reply, $name;
-        cmp_ok $seconds, '<', 1, 'the connection has its own statement_timeout again';
+        cmp_ok $seconds, '<', 4, 'the connection has its own statement_timeout again';
     };
-    my $slowly = slow_deletion(0.6);
+    my $slowly = slow_deletion(1);
     my $other = $service->(0);
 
     my $one = $service->(1);
@@ -565,8 +574,8 @@ sub kernel_keeps {
     my $before = $client->get($many->{functions})->json->{functions};
     my ($reply, $seconds) = timed(sub { $client->delete("/v1/Services/$many->{service}{sid}") });
     is_unavailable $reply, 'but not longer than ServerlessDeleteTimeout';
-    cmp_ok $seconds, '>=', 1.5, 'it was tried so long';
-    cmp_ok $seconds, '<', 2.5, 'and not longer';
+    cmp_ok $seconds, '>=', 4, 'it was tried so long';
+    cmp_ok $seconds, '<', 9, 'and not as long as it would take';
     is_reply $client->get("/v1/Services/$many->{service}{sid}"), 200, $many->{service}, 'the Service is there';
     is_deeply $client->get($many->{functions})->json->{functions}, $before, 'with all of its Functions';
     $own_limit_holds->($other, 'after a deletion that was too long');

@@ -413,7 +413,7 @@ subtest '413: too large a body' => sub {
     is_refused chunked($api, $functions, chunk('FriendlyName=a') . "FFFFFFFFFFFFFFFFFF\r\n"), 413,
         undef, 'a chunk that no computer holds';
 
-    my $frugal = $api->on('impatient');
+    my $frugal = $api->on('frugal');
     $full = 'FriendlyName=' . 'a' x (1000 - 13);
     is_refused form($frugal, $functions, $full), 400, $too_long, 'LimitRequestBody: as much is read';
     is_refused form($frugal, $functions, $full . 'a'), 413, undef, 'one byte more is too much';

@@ -152,6 +152,16 @@ SELECT d.service_id, (d.fresh).id, d.id, d.build_id, (d.fresh).made, (d.fresh).m
                generate_series(1, CASE WHEN e.id = ? THEN 3000 ELSE 2 END) AS n OFFSET 0) AS d
 SQL
 
+# Variables: 3,000 in one of them, which are encrypted with another key.
+$owner->do(<<'SQL', undef, $environment, $environment);
+INSERT INTO serverless.variables
+SELECT v.service_id, (v.fresh).id, v.id, 'KEY_' || v.n, CASE WHEN v.id = ? THEN 'old' ELSE 'new' END,
+       decode(repeat('00', 40), 'hex'), (v.fresh).made, (v.fresh).made
+  FROM (SELECT e.service_id, e.id, n, serverless.new_identity() AS fresh
+          FROM serverless.environments AS e,
+               generate_series(1, CASE WHEN e.id = ? THEN 3000 ELSE 2 END) AS n OFFSET 0) AS v
+SQL
+
 # Idempotency keys, in all the Services.
 $owner->do(<<'SQL');
 INSERT INTO serverless.idempotency_keys
@@ -161,6 +171,19 @@ SQL
 my ($key, $request) = map { unpack 'H*', sha256($_) } 'key', 'request';
 my ($known_key) = $owner->selectrow_array(
     q(SELECT encode(key_hash, 'hex') FROM serverless.idempotency_keys WHERE service_id = ?), undef, $service);
+
+# Entries of logs: 20,000 of one Environment, one a second until now, half of them of
+# one Function; 3,000 more that are 40 days old; and two of each other Environment.
+$owner->do(<<'SQL', undef, $function, $environment);
+INSERT INTO serverless.logs
+SELECT l.service_id, l.id, serverless.key_at(l.at, right(replace(gen_random_uuid()::text, '-', ''), 18)),
+       l.build_id, NULL, l.function_id, gen_random_uuid(), 'info', 'message ' || l.n, l.at
+  FROM (SELECT e.service_id, e.id, e.build_id, n,
+               CASE WHEN n % 2 = 0 THEN ?::uuid ELSE gen_random_uuid() END AS function_id,
+               now() - make_interval(secs => n, days => CASE WHEN n > 20000 THEN 40 ELSE 0 END) AS at
+          FROM serverless.environments AS e,
+               generate_series(1, CASE WHEN e.id = ? THEN 23000 ELSE 2 END) AS n) AS l
+SQL
 
 # A Build one of whose Versions is gone.
 my $gone = newest('artifacts', "service_id = '$service' AND id < '$function'");
@@ -213,6 +236,14 @@ my $building = newest('builds', "service_id = '$service' AND status = 'building'
 my $deep_environment = row_at('environments', "service_id = '$service'", 2900);
 my $deployment = newest('deployments', "service_id = '$service' AND environment_id = '$environment'");
 my $deep_deployment = row_at('deployments', "service_id = '$service' AND environment_id = '$environment'", 2900);
+my $here = "service_id = '$service' AND environment_id = '$environment'";
+my $entry = newest('logs', $here);
+my ($deep_entry, $deep_of_function) = map { row_at('logs', @$_) } [$here, 19000], ["$here AND function_id = '$function'", 9000];
+my @in_2020 = ('2020-01-01T00:00:00.000Z', '2020-01-02T00:00:00Z');
+my $variable = newest('variables', "service_id = '$service' AND environment_id = '$environment'");
+my $deep_variable = row_at('variables', "service_id = '$service' AND environment_id = '$environment'", 2900);
+my $fresh = $owner->selectrow_array('SELECT id FROM serverless.new_identity()');
+my ($sealed, $other_sealed) = ('old:' . '00' x 40, 'new:' . '01' x 40);
 my $sixty = '{' . join(',', @{ $owner->selectcol_arrayref('SELECT id FROM serverless.versions AS v '
     . 'WHERE service_id = ? AND artifact_id <> ? ORDER BY id LIMIT 60', undef, $service, $function) }) . '}';
 my $lease = '01234567-89ab-cdef-0123-456789abcdef';
@@ -264,6 +295,7 @@ my %examples = (
     idempotency_key_claim  => [[$account, 1, $key, $request], [$account, 1, $known_key, $request],
                                [$account, 1, $known_key, $key]],
     idempotency_key_record => [[$account, 1, $known_key, $service, $function]],
+    idempotency_key_expire => [[1000]],
 
     build_create  => [[@by_sid, $sixty, '{}', 'node22', '[]'], [@by_name, $sixty, undef, 'node22', '[]'],
                       [@by_sid, "{$nobody}", undef, 'node22', '[]'], [@by_sid, undef, "{$version}", 'node22', '[]'],
@@ -296,10 +328,43 @@ my %examples = (
                           [@by_sid, $environment, $latest, $deep_deployment, 50],
                           [@by_sid, $environment, $deep_deployment, undef, 50],
                           [@by_name, $environment, $latest, undef, 50]],
+
+    log_fetch => [[@by_sid, $environment, $entry], [@by_name, $environment, $entry]],
+    log_list  => [
+        [@by_sid, $environment, undef, undef, undef, $latest, undef, 50],
+        [@by_sid, $environment, undef, undef, undef, $latest, $deep_entry, 50],
+        [@by_sid, $environment, undef, undef, undef, $deep_entry, undef, 50],
+        [@by_sid, $environment, undef, undef, $function, $latest, undef, 50],
+        [@by_sid, $environment, undef, undef, $function, $latest, $deep_of_function, 50],
+        [@by_sid, $environment, undef, undef, $function, $deep_of_function, undef, 50],
+        [@by_sid, $environment, @in_2020, undef, $latest, undef, 50],
+        [@by_sid, $environment, @in_2020, $function, $latest, undef, 50],
+        [@by_sid, $environment, $in_2020[0], undef, undef, $latest, undef, 50],
+        [@by_name, $environment, undef, $in_2020[1], $function, $latest, undef, 50]],
+    log_expire   => [[30 * 86400, 1000], [30 * 86400, 10000]],
+    upkeep_begin => [[]],
+    variable_prepare => [[@by_sid, $environment], [@by_name, $environment]],
+    variable_create  => [[@by_sid, $environment, $fresh, 'NEW', $sealed], [@by_name, $environment, $fresh, 'NEW', $sealed],
+                         [@by_sid, $environment, $fresh, 'KEY_1', $sealed]],
+    variable_fetch   => [[@by_sid, $environment, $variable], [@by_name, $environment, $variable]],
+    variable_list    => [[@by_sid, $environment, $latest, undef, 50],
+                         [@by_sid, $environment, $latest, $deep_variable, 50],
+                         [@by_sid, $environment, $deep_variable, undef, 50],
+                         [@by_name, $environment, $latest, undef, 50]],
+    variable_update  => [[@by_sid, $environment, $variable, undef, 'NEW', $other_sealed],
+                         [@by_name, $environment, $variable, undef, undef, $other_sealed],
+                         [@by_sid, $environment, $variable, undef, 'KEY_1', undef],
+                         [@by_sid, $environment, $variable, undef, undef, undef],
+                         [@by_sid, $environment, $variable, '{1,2}', 'NEW', undef],
+                         [@by_sid, $environment, $nobody, undef, 'NEW', undef]],
+    variable_delete  => [[@by_sid, $environment, $variable, undef], [@by_name, $environment, $variable, undef],
+                         [@by_sid, $environment, $variable, '{1,2}']],
+    variable_sealed  => [['old', $nobody, $nobody, 100], ['old', $service, $deep_variable, 100]],
+    variable_reseal  => [[$service, $variable, $sealed, $other_sealed]],
 );
 
 # One row, and a handful: nothing is gained by an index.
-my %small = map { $_ => 1 } qw(settings schema_migrations);
+my %small = map { $_ => 1 } qw(settings schema_migrations upkeep);
 
 # As the module has them: what names a Service is there twice.
 my $prepare = qx('$ENV{SOURCE}/tools/compile-queries' --prepare '$ENV{SOURCE}'/sql/queries/*.sql);
@@ -421,8 +486,20 @@ $owner->do("ALTER ROLE serverless_httpd IN DATABASE $name SET $_") for 'session_
 
 # How often this session has read each table from end to end.
 sub scans {
-    return map { @$_ } @{ $httpd->selectall_arrayref(
+    my ($session) = (@_, $httpd);
+    return map { @$_ } @{ $session->selectall_arrayref(
         q(SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'serverless')) };
+}
+
+# Adding an entry to a log is not a statement of httpd's.
+{
+    $owner->begin_work;
+    my %before = scans($owner);
+    my $add = q(SELECT serverless.add_log(serverless.sid('ZE', ?), serverless.sid('ZH', ?), 'info', 'message'));
+    ok $owner->selectrow_array($add, undef, $environment, $function), 'add_log adds an entry';
+    my %after = scans($owner);
+    is_deeply [grep { $after{$_} > ($before{$_} || 0) } sort keys %after], [], 'and scans no table';
+    $owner->rollback;
 }
 
 for my $case (
@@ -433,11 +510,23 @@ for my $case (
     ['environment_list', 'environments', qr/service_id = .*\(\w*\.?id <= COALESCE/],
     ['version_list', 'versions', qr/service_id = .*kind = .*artifact_id = .*\(\w*\.?id <= COALESCE/],
     ['deployment_list', 'deployments', qr/service_id = .*environment_id = .*\(\w*\.?id <= COALESCE/],
+    ['variable_list', 'variables', qr/service_id = .*environment_id = .*\(\w*\.?id <= COALESCE/],
 ) {
     my ($statement, $table, $range) = @$case;
     my ($page) = grep { ($_->{'Relation Name'} || '') eq $table && ($_->{'Scan Direction'} || '') eq 'Backward' }
         plan_of('COSTS OFF', $statement, $examples{$statement}[0]);
     like $page->{'Index Cond'}, $range, "$statement is a range of an index, read backwards";
+}
+
+# A filter that may be left out has two plans in one: the half that is not wanted is
+# never run.
+for my $case ([logs_pkey => 0], [logs_function => 3]) {
+    my ($index, $example) = @$case;
+    my @read = grep { ($_->{'Relation Name'} || '') eq 'logs' && ($_->{'Actual Loops'} || 0) > 0
+        && $_->{'Scan Direction'} eq 'Backward' } plan_of('ANALYZE', 'log_list', $examples{log_list}[$example]);
+    is_deeply [map { $_->{'Index Name'} } @read], [$index], "log_list reads $index and nothing else";
+    like $read[0]{'Index Cond'}, qr/service_id = .*environment_id = .*\(id >= .*\(id <= LEAST\(/, 'as a range of times';
+    is $read[0]{'Actual Rows'}, 51, 'from which no row is thrown away';
 }
 
 sub buffers {
@@ -448,10 +537,15 @@ sub buffers {
 # A deep page begins on one leaf of the index and may end on another. The way back
 # reads the keys of the page before it reads the page.
 for my $statement ('artifact_list', 'artifact_find', 'service_list', 'version_list', 'build_list',
-    'environment_list', 'deployment_list') {
+    'environment_list', 'deployment_list', 'variable_list') {
     my ($first, $back, $deep) = map { buffers($statement, $_) } @{ $examples{$statement} };
     cmp_ok $deep, '<=', $first + 2, "$statement: a page deep in the list costs what the first costs";
     cmp_ok $back, '<=', $first + 2 + 51, 'and one on the way back little more';
+}
+for my $case (['log_list', 0, 1, 2], ['log_list of a Function', 3, 4, 5]) {
+    my ($what, $first, $back, $deep) = ($case->[0], map { buffers('log_list', $examples{log_list}[$_]) } @$case[1 .. 3]);
+    cmp_ok $deep, '<=', $first + 4, "$what: a page deep in the list costs what the first costs";
+    cmp_ok $back, '<=', $first + 4 + 51, 'and one on the way back little more';
 }
 
 is_deeply $owner->selectcol_arrayref(<<'SQL', { pg_direct => 1 }), [], 'every foreign key has an index that begins with it';
@@ -492,6 +586,7 @@ is_deeply \%tables, {
     versions          => 'SELECT INSERT',
     credentials       => 'SELECT',
     executable        => '',
+    logs              => 'SELECT UPDATE DELETE',
     grantees          => '',
     idempotency_keys  => 'SELECT INSERT UPDATE DELETE',
     principals        => 'SELECT',
@@ -499,6 +594,8 @@ is_deeply \%tables, {
     schema_migrations => 'SELECT',
     services          => 'SELECT INSERT UPDATE DELETE',
     settings          => 'SELECT',
+    upkeep            => 'SELECT UPDATE',
+    variables         => 'SELECT INSERT UPDATE DELETE',
 }, 'httpd\'s role may do this to tables, and no more';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'),
@@ -507,12 +604,13 @@ SELECT p.proname FROM pg_proc AS p
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
     [qw(account_scope artifact_resource artifact_scope build_contents build_resource claim_build
-        claim_idempotency_key content_of
-        create_build create_environment create_service create_version delete_artifact delete_build deploy
-        deployment_resource environment_resource environment_scope epoch holders
-        idempotency_key_expires is_revision keep_content
-        missing_versions new_identity next_revision outcome outcome service_resource service_scope sid
-        version_resource)], 'and may call these functions';
+        claim_idempotency_key content_of create_build create_environment create_service create_variable
+        create_version delete_artifact delete_build deploy deployment_resource environment_resource
+        environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_resource
+        log_window made missing_versions new_identity next_revision outcome outcome sealed_bytes sealed_text
+        sealed_with service_resource service_scope sid unknown_version update_variable variable_resource
+        version_resource)],
+    'and may call these functions';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],
 SELECT p.oid::regprocedure::text FROM pg_proc AS p
@@ -521,7 +619,8 @@ SELECT p.oid::regprocedure::text FROM pg_proc AS p
 SQL
     'none is open to everybody';
 
-# What triggers do beyond what whoever fires them may do; nobody can call these.
+# What triggers do beyond what whoever fires them may do; nobody can call these. And
+# what an executor may call, which httpd may not.
 is_deeply $owner->selectall_arrayref(<<'SQL'),
 SELECT p.proname, p.prorettype::regtype::text, p.proconfig,
        has_function_privilege('serverless_httpd', p.oid, 'EXECUTE')::int
@@ -529,9 +628,10 @@ SELECT p.proname, p.prorettype::regtype::text, p.proconfig,
  WHERE p.pronamespace = 'serverless'::regnamespace AND p.prosecdef
  ORDER BY p.proname COLLATE "C"
 SQL
-    [map { [$_, 'trigger', ['search_path=pg_catalog'], 0] }
+    [['add_log', 'text', ['search_path=pg_catalog'], 0],
+        map { [$_, 'trigger', ['search_path=pg_catalog'], 0] }
         qw(drop_orphaned_contents empty_service pin_build pin_environment)],
-    'these triggers run with their owner\'s rights, and look for nothing but in pg_catalog';
+    'these functions run with their owner\'s rights, and look for nothing but in pg_catalog';
 
 for my $forbidden (
     q(SELECT serverless.create_account('mine')),
@@ -561,6 +661,9 @@ for my $forbidden (
     q(ALTER TABLE serverless.pins DROP CONSTRAINT pins_version),
     q(DROP TRIGGER builds_pin ON serverless.builds),
     q(SET session_replication_role = replica),
+    q(INSERT INTO serverless.logs SELECT * FROM serverless.logs LIMIT 1),
+    qq(SELECT serverless.add_log('ZE$nobody', 'ZH$nobody', 'info', 'mine')),
+    q(TRUNCATE serverless.logs),
     q(UPDATE serverless.deployments SET build_id = NULL),
     q(DELETE FROM serverless.deployments),
     q(SELECT serverless.refresh_grants()),

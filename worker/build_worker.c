@@ -5,12 +5,12 @@
 #include "core/log.h"
 #include "core/sid.h"
 #include "worker/javascript.h"
+#include "worker/watchdog.h"
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <http_log.h>
-#include <mod_watchdog.h>
 #include <stdlib.h>
 
 APLOG_USE_MODULE(serverless_functions);
@@ -322,16 +322,5 @@ static apr_status_t look(int state, void *data, apr_pool_t *pool)
 
 apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
 {
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get
-        = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add
-        = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
-    ap_watchdog_t *watchdog;
-    apr_status_t rv;
-
-    if (!get || !add) {
-        return APR_ENOTIMPL;
-    }
-    rv = get(&watchdog, "serverless-builds", 0, 0, pconf); /* in each child, not in the parent */
-    return rv == APR_SUCCESS ? add(watchdog, AP_WD_TM_SLICE, s, look) : rv;
+    return sf_watchdog_add("serverless-builds", look, s, pconf);
 }

@@ -44,8 +44,8 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                                     ROW(page.*)::serverless.environments)
          AS resource ON true;
 
--- $6 are the revisions that it may be of, or NULL.
--- kind: write
+-- $6 are the revisions that it may be of, or NULL. Logs go along, and there may be many.
+-- kind: long write
 PREPARE environment_delete (text, int, uuid, text, uuid, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      deleted AS (

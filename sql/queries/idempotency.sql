@@ -1,4 +1,4 @@
--- Idempotency keys. Each statement begins with the credential ($1), the generation of its secret ($2),
+-- Idempotency keys. Each statement but the last begins with the credential ($1), the generation of its secret ($2),
 -- and the SHA-256 of the key, in hex ($3).
 
 -- $4 is the request's fingerprint in hex. After the outcome: what the request has created before.
@@ -27,3 +27,17 @@ WITH scope AS (SELECT account_id FROM serverless.account_scope($1, $2)),
 SELECT serverless.outcome(scope.account_id, recorded.resource_id) AS outcome
   FROM scope
   LEFT JOIN recorded ON true;
+
+-- Removes at most $1 keys that nobody can use any more, and says how many it were.
+-- kind: write
+PREPARE idempotency_key_expire (int) AS
+WITH expired AS (
+         DELETE FROM serverless.idempotency_keys
+          WHERE ctid = ANY (ARRAY(
+                    SELECT old.ctid FROM serverless.idempotency_keys AS old
+                     WHERE serverless.idempotency_key_expires(old.date_created)
+                     ORDER BY old.date_created
+                     LIMIT $1
+                       FOR UPDATE SKIP LOCKED))
+         RETURNING 1)
+SELECT count(*) AS expired FROM expired;

@@ -34,10 +34,10 @@ INSERT INTO serverless.content_chunks (service_id, sha256, number, bytes)
 VALUES ($1, decode($2, 'hex'), $3, decode($4, 'base64'))
 RETURNING number;
 
--- Chunk $3 of the content with the hash $2 in the Service $1, in base64.
+-- Chunk $3 of the content with the hash $2 in the Service $1, in hex: PostgreSQL breaks base64 into lines.
 -- kind: read
 PREPARE content_chunk_fetch (uuid, text, int) AS
-SELECT encode(k.bytes, 'base64') AS chunk
+SELECT encode(k.bytes, 'hex') AS chunk
   FROM serverless.content_chunks AS k
  WHERE k.service_id = $1 AND k.sha256 = decode($2, 'hex') AND k.number = $3;
 

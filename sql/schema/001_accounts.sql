@@ -20,14 +20,19 @@ CREATE TABLE serverless.schema_migrations (
 
 -- Keys and dates -----------------------------------------------------------------------------
 
--- A resource's key and its date of creation, from one reading of this server's clock: 56 bits of
--- microseconds since 1970, then 72 random bits. Key order is therefore creation order, whichever
--- httpd node asked.
+-- A key: 56 bits of microseconds since 1970, then 72 others, as hex digits. Key order is therefore the
+-- order of times. What is before or after all that 56 bits can tell has the first or last of them.
+CREATE FUNCTION serverless.key_at(at timestamptz, noise text) RETURNS uuid
+LANGUAGE sql STABLE AS $$
+    SELECT (lpad(to_hex(least(greatest(extract(epoch FROM at) * 1000000, 0),
+                              72057594037927935)::bigint), 14, '0') || noise)::uuid
+$$;
+
+-- A resource's key and its date of creation, from one reading of this server's clock, whichever httpd
+-- node asked.
 CREATE FUNCTION serverless.new_identity(OUT id uuid, OUT made timestamptz)
 LANGUAGE sql VOLATILE AS $$
-    SELECT (lpad(to_hex((extract(epoch FROM now.made) * 1000000)::bigint), 14, '0')
-            || left(noise.hex, 12) || right(noise.hex, 6))::uuid,
-           now.made
+    SELECT serverless.key_at(now.made, left(noise.hex, 12) || right(noise.hex, 6)), now.made
       FROM (SELECT clock_timestamp() AS made) AS now,
            -- a version 4 UUID has six fixed bits, all in the middle
            (SELECT replace(gen_random_uuid()::text, '-', '') AS hex) AS noise

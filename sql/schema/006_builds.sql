@@ -185,6 +185,18 @@ LANGUAGE sql STABLE AS $$
      WHERE v.service_id = service AND v.build_id = build AND v.kind = wanted
 $$;
 
+-- What a Build cannot be made of: unknown_function, or else unknown_asset, where one of these is no
+-- Version of such a one; NULL where all are.
+CREATE FUNCTION serverless.unknown_version(service uuid, functions uuid[], assets uuid[]) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT max('unknown_' || w.kind)
+      FROM (SELECT unnest(functions), 'function'::serverless.artifact_kind
+             UNION ALL
+            SELECT unnest(assets), 'asset') AS w (id, kind)
+     WHERE NOT EXISTS (SELECT FROM serverless.versions AS v
+                        WHERE v.service_id = service AND v.id = w.id AND v.kind = w.kind)
+$$;
+
 -- Makes a Build of these Versions. outcome is ok, not_found (the Service went), unknown_function or
 -- unknown_asset (a Version that is none of such a one, also where it went meanwhile), or same_path.
 CREATE FUNCTION serverless.create_build(account uuid, service uuid, functions uuid[], assets uuid[],
@@ -194,25 +206,14 @@ CREATE FUNCTION serverless.create_build(account uuid, service uuid, functions uu
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     identity record;
-    unknown  text;
-    known    int;
-    paths    int;
     wanted   uuid[] := ARRAY(SELECT unnest(functions) UNION SELECT unnest(assets));
 BEGIN
-    SELECT coalesce(min('unknown_' || w.kind) FILTER (WHERE v.id IS NULL AND w.kind = 'function'),
-                    min('unknown_' || w.kind) FILTER (WHERE v.id IS NULL)),
-           count(DISTINCT w.id), count(DISTINCT v.path)
-      INTO unknown, known, paths
-      FROM (SELECT unnest(functions), 'function'::serverless.artifact_kind
-             UNION ALL
-            SELECT unnest(assets), 'asset') AS w (id, kind)
-      LEFT JOIN serverless.versions AS v
-             ON v.service_id = service AND v.id = w.id AND v.kind = w.kind;
-    IF unknown IS NOT NULL THEN
-        outcome := unknown;
-        RETURN;
-    ELSIF paths < known THEN
-        outcome := 'same_path';
+    SELECT coalesce(serverless.unknown_version(service, functions, assets),
+                    CASE WHEN count(DISTINCT v.path) < count(*) THEN 'same_path' END)
+      INTO outcome
+      FROM serverless.versions AS v
+     WHERE v.service_id = service AND v.id = ANY (wanted);
+    IF outcome IS NOT NULL THEN
         RETURN;
     END IF;
     SELECT * INTO identity FROM serverless.new_identity();
@@ -223,23 +224,25 @@ BEGIN
                FROM serverless.versions AS v
               WHERE v.service_id = service AND v.id = ANY (wanted)
              RETURNING version_id),
-         made AS ( -- after all of what it contains, which the aggregate waits for
+         made AS ( -- after all of what it contains, which the aggregate waits for, and not without
              INSERT INTO serverless.builds AS b
                     (service_id, id, status, runtime, dependencies, date_created, date_updated)
              SELECT service, identity.id, 'building', create_build.runtime,
                     create_build.dependencies::json, identity.made, identity.made
-               FROM (SELECT count(*) FROM contained) AS done
+               FROM (SELECT count(*) AS parts FROM contained) AS done
+              WHERE done.parts = cardinality(wanted)
              RETURNING b.*)
     SELECT * INTO build FROM made;
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation; -- so it ends by itself if only some of them went
+    END IF;
     asset_versions := serverless.build_contents(account, service, build.id, 'asset');
     function_versions := serverless.build_contents(account, service, build.id, 'function');
     outcome := 'ok';
-EXCEPTION WHEN foreign_key_violation THEN
-    IF NOT EXISTS (SELECT FROM serverless.services AS s WHERE s.id = service) THEN
-        outcome := 'not_found';
-    ELSE
-        outcome := 'unknown_function'; -- or an Asset: one that went in this moment
-    END IF;
+EXCEPTION WHEN foreign_key_violation THEN -- one of them went in this moment
+    outcome := CASE WHEN EXISTS (SELECT FROM serverless.services AS s WHERE s.id = service)
+                    THEN serverless.unknown_version(service, functions, assets)
+                    ELSE 'not_found' END;
 END
 $$;
 
@@ -260,4 +263,4 @@ INSERT INTO serverless.privileges VALUES
     ('build_versions', 'SELECT, INSERT'),
     ('pins',           'SELECT');
 INSERT INTO serverless.executable VALUES
-    ('missing_versions'), ('create_build'), ('build_contents'), ('build_resource');
+    ('missing_versions'), ('unknown_version'), ('create_build'), ('build_contents'), ('build_resource');

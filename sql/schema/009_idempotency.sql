@@ -15,7 +15,7 @@ CREATE INDEX idempotency_keys_service_id ON serverless.idempotency_keys (service
 CREATE INDEX idempotency_keys_date_created ON serverless.idempotency_keys (date_created);
 
 CREATE FUNCTION serverless.idempotency_key_expires(since timestamptz) RETURNS boolean
-LANGUAGE sql STABLE AS $$ SELECT since < clock_timestamp() - interval '24 hours' $$;
+LANGUAGE sql STABLE AS $$ SELECT since < statement_timestamp() - interval '24 hours' $$;
 
 -- Claims a key until this transaction ends; another that wants the same one waits for it. outcome is
 -- ok, then with what the same request has created before, if anything, or key_reused: another request

@@ -93,6 +93,14 @@ UNION ALL
 SELECT 'deployments', d.id FROM serverless.deployments AS d
  WHERE NOT EXISTS (SELECT FROM serverless.environments AS e
                     WHERE e.service_id = d.service_id AND e.id = d.environment_id)
+UNION ALL
+SELECT 'logs', l.id FROM serverless.logs AS l
+ WHERE NOT EXISTS (SELECT FROM serverless.environments AS e
+                    WHERE e.service_id = l.service_id AND e.id = l.environment_id)
+UNION ALL
+SELECT 'variables', v.id FROM serverless.variables AS v
+ WHERE NOT EXISTS (SELECT FROM serverless.environments AS e
+                    WHERE e.service_id = v.service_id AND e.id = v.environment_id)
 SQL
 );
 
