@@ -162,12 +162,6 @@ sub restart {
     die "the httpd '$self->{name}' did not restart\n";
 }
 
-sub children {
-    my ($self) = @_;
-    open my $pids, '<', "/proc/$self->{pid}/task/$self->{pid}/children" or return;
-    return split ' ', <$pids> // '';
-}
-
 sub DESTROY { $_[0]->stop }
 
 sub address { $_[0]{address} }
