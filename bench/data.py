@@ -113,11 +113,13 @@ def copy(template, database):
 
 
 def make_copies():
-    """The databases of this run."""
+    """The databases of this run, all of them in memory."""
     for functions in SIZES:
         copy("filled_" + name_of(functions), name_of(functions))
     copy("filled_" + name_of(MAIN), "open")
     psql("open", script=SOURCE / "bench" / "sql" / "open.sql")
+    for database in ("open", *map(name_of, SIZES)):
+        psql(database, script=SOURCE / "bench" / "sql" / "warm.sql")
 
 
 def credentials():

@@ -2,6 +2,8 @@
 -- a fifth of them in the first one. They are in the order of their creation, as if each Service had
 -- grown with the others, and the same in every run.
 
+CREATE EXTENSION pg_prewarm;
+
 -- What the peers and the bench itself call the table.
 CREATE SCHEMA bench;
 CREATE VIEW bench.functions AS
