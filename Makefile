@@ -18,6 +18,7 @@ SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c worker/*.
 HEADERS := $(wildcard *.h core/*.h handlers/*.h worker/*.h)
 QUERIES := $(wildcard sql/queries/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
+MADE    := build/statements.h build/compile_check.h build/openapi_text.h
 
 # $(call once,NAME,COMMAND): the command's output, asked for at first use only.
 # What it asks may not be installed yet when this file is read.
@@ -62,7 +63,7 @@ test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks som
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers; ROUNDS=, SECONDS= and ONLY=get,list50 shorten it
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
-lint: build/statements.h build/compile_check.h packages-lint ## check the C code's format and look for likely mistakes
+lint: $(MADE) packages-lint ## check the C code's format and look for likely mistakes
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
 	clang-tidy --quiet $(SOURCES) -- $(OURS) $(INCLUDES) $(CFLAGS)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
@@ -103,7 +104,7 @@ $(MODULE): $(OBJECTS)
 	@echo "  LINK $@"
 	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $(OBJECTS) $(LIBS)
 
-$(BUILD)/%.o: %.c build/statements.h build/compile_check.h | packages-build
+$(BUILD)/%.o: %.c | $(MADE) packages-build
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
@@ -113,13 +114,18 @@ $(BUILD)/statements.o: build/statements.c build/statements.h | packages-build
 	@echo "  CC $<"
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) $(wildcard sql/schema/*.sql)
+# The directories, because a file that was renamed or removed is no newer than what was made of it.
+build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) sql/queries sql/schema
 	@mkdir -p build
 	tools/compile-queries build/statements $(QUERIES)
 
 build/compile_check.h: tools/embed worker/compile_check.js
 	@mkdir -p build
 	tools/embed sf_compile_check worker/compile_check.js > $@
+
+build/openapi_text.h: tools/embed docs/openapi.yaml
+	@mkdir -p build
+	tools/embed sf_openapi_text docs/openapi.yaml > $@
 
 $(LIMIT): bench/mod_bench_limit.c | packages-bench
 	@mkdir -p $(@D)

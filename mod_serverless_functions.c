@@ -5,12 +5,16 @@
 #include "core/auth.h"
 #include "core/check_config.h"
 #include "core/config.h"
+#include "core/cors.h"
 #include "core/credential_cache.h"
 #include "core/db.h"
 #include "core/gate.h"
 #include "core/http_errors.h"
+#include "core/secret_keys.h"
+#include "handlers/openapi.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
+#include "worker/maintenance.h"
 
 #include <apr_fnmatch.h>
 #include <apr_strings.h>
@@ -32,12 +36,21 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 
 #define COLLECTION "/Services"
 
+/* The most that may be configured in bytes: for what is held in memory, as a text of JSON several times
+ * as long, and for what passes through it in chunks. */
+#define MEMORY_LIMIT (64 * 1024 * 1024)
+#define STORE_LIMIT (1024 * 1024 * 1024)
+
+#define DAY apr_time_from_sec(24 * 60 * 60)
+
 #define DEFAULT_FORM_LIMIT (256 * 1024)
 #define DEFAULT_DELETE_LIMIT apr_time_from_sec(60)
 #define DEFAULT_DB_CONNECTIONS 4
 #define DEFAULT_DB_TIMEOUT apr_time_from_sec(2)
 #define DEFAULT_FUNCTION_LIMIT (1024 * 1024)
+#define DEFAULT_ASSET_LIMIT (25 * 1024 * 1024)
 #define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
+#define DEFAULT_LOG_RETENTION (30 * DAY)
 #define DEFAULT_DOMAIN "twil.io"
 
 /* Those of the published description; the last is the default. */
@@ -72,6 +85,7 @@ static void *merge_dir_config(apr_pool_t *pool, void *parent, void *child)
     merged->delete_limit = own->delete_limit != SF_UNSET ? own->delete_limit : base->delete_limit;
     merged->domain = own->domain ? own->domain : base->domain;
     merged->runtimes = own->runtimes ? own->runtimes : base->runtimes;
+    merged->origins = own->origins ? own->origins : base->origins;
     return merged;
 }
 
@@ -152,9 +166,24 @@ apr_off_t sf_function_limit(void)
                                                  : DEFAULT_FUNCTION_LIMIT;
 }
 
+apr_off_t sf_asset_limit(void)
+{
+    return sf_process.asset_limit != SF_UNSET ? sf_process.asset_limit : DEFAULT_ASSET_LIMIT;
+}
+
 apr_interval_time_t sf_build_timeout(void)
 {
     return sf_process.build_timeout != SF_UNSET ? sf_process.build_timeout : DEFAULT_BUILD_TIMEOUT;
+}
+
+apr_interval_time_t sf_log_retention(void)
+{
+    return sf_process.log_retention != SF_UNSET ? sf_process.log_retention : DEFAULT_LOG_RETENTION;
+}
+
+const sf_secret_keys *sf_variable_keys(void)
+{
+    return sf_process.variable_keys;
 }
 
 int sf_db_connections(int maximum)
@@ -181,8 +210,7 @@ static const char *wrong(cmd_parms *cmd, const char *what)
 /* A time with its unit ("500ms", "2s"); seconds where none is given. */
 static const char *read_time(cmd_parms *cmd, const char *text, apr_interval_time_t *time)
 {
-    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < 1000
-        || *time > apr_time_from_sec(24 * 60 * 60)) {
+    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < 1000 || *time > DAY) {
         return wrong(cmd, "takes a time from 1ms to 24h, such as 2s or 500ms");
     }
     return NULL;
@@ -243,14 +271,15 @@ static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
     return NULL;
 }
 
-/* What is limited is held in memory, as a text of JSON several times as long. */
-static const char *read_bytes(cmd_parms *cmd, const char *text, apr_off_t *bytes)
+static const char *read_bytes(cmd_parms *cmd, const char *text, apr_off_t maximum, apr_off_t *bytes)
 {
     char *end;
 
     if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < 1
-        || *bytes > 64 * 1024 * 1024) {
-        return wrong(cmd, "takes a number of bytes from 1 to 67108864");
+        || *bytes > maximum) {
+        return wrong(
+            cmd,
+            apr_psprintf(cmd->pool, "takes a number of bytes from 1 to %" APR_OFF_T_FMT, maximum));
     }
     return NULL;
 }
@@ -259,7 +288,7 @@ static const char *set_form_limit(cmd_parms *cmd, void *dir, const char *bytes)
 {
     sf_dir_config *config = dir;
 
-    return read_bytes(cmd, bytes, &config->form_limit);
+    return read_bytes(cmd, bytes, MEMORY_LIMIT, &config->form_limit);
 }
 
 static const char *set_function_limit(cmd_parms *cmd, void *dir, const char *bytes)
@@ -267,7 +296,15 @@ static const char *set_function_limit(cmd_parms *cmd, void *dir, const char *byt
     const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
 
     (void)dir;
-    return misplaced ? misplaced : read_bytes(cmd, bytes, &sf_process.function_limit);
+    return misplaced ? misplaced : read_bytes(cmd, bytes, MEMORY_LIMIT, &sf_process.function_limit);
+}
+
+static const char *set_asset_limit(cmd_parms *cmd, void *dir, const char *bytes)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    return misplaced ? misplaced : read_bytes(cmd, bytes, STORE_LIMIT, &sf_process.asset_limit);
 }
 
 /* Labels of letters, digits and hyphens, with a dot between. */
@@ -320,6 +357,38 @@ static const char *add_runtimes(cmd_parms *cmd, void *dir, const char *names)
     return NULL;
 }
 
+static const char *check_origin(cmd_parms *cmd, const char *origin)
+{
+    if (strchr(origin, '*')) {
+        return wrong(cmd, "does not take *: any page could then act with the credentials that its "
+                          "visitor's browser keeps; name each origin");
+    }
+    if (!sf_cors_is_origin(cmd->temp_pool, origin)) {
+        return wrong(cmd, "takes None, or origins such as https://app.example.com, without a path "
+                          "and without the scheme's own port");
+    }
+    return NULL;
+}
+
+/* Adds this one to the section's list. None begins an empty list, which is not the same as no list:
+ * nothing is inherited. */
+static const char *add_origin(cmd_parms *cmd, void *dir, const char *text)
+{
+    sf_dir_config *config = dir;
+    const int none = ap_cstr_casecmp(text, "None") == 0;
+    char *origin = apr_pstrdup(cmd->pool, text);
+
+    if (none || !config->origins) {
+        config->origins = apr_array_make(cmd->pool, 2, sizeof(const char *));
+    }
+    if (none) {
+        return NULL;
+    }
+    ap_str_tolower(origin);
+    APR_ARRAY_PUSH((apr_array_header_t *)config->origins, const char *) = origin;
+    return check_origin(cmd, origin);
+}
+
 static const char *set_node(cmd_parms *cmd, void *dir, const char *path)
 {
     const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -343,6 +412,56 @@ static const char *set_build_timeout(cmd_parms *cmd, void *dir, const char *time
 
     (void)dir;
     return misplaced ? misplaced : read_time(cmd, time, &sf_process.build_timeout);
+}
+
+/* A time of days, or with one of httpd's units; 0 as the result where it is neither. A unit is a must:
+ * seconds taken for days would remove what cannot be had back. */
+static int read_age(const char *text, apr_interval_time_t *age)
+{
+    const apr_size_t digits = strspn(text, "0123456789");
+
+    if (digits > 0 && digits < 6 && strcmp(text + digits, "d") == 0) {
+        *age = atoi(text) * DAY;
+        return 1;
+    }
+    return text[digits] && ap_timeout_parameter_parse(text, age, "s") == APR_SUCCESS;
+}
+
+static const char *set_log_retention(cmd_parms *cmd, void *dir, const char *text)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    apr_interval_time_t *age = &sf_process.log_retention;
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (ap_cstr_casecmp(text, "Off") == 0) {
+        *age = 0;
+        return NULL;
+    }
+    if (!read_age(text, age) || *age < apr_time_from_sec(60 * 60) || *age > 3650 * DAY) {
+        return wrong(cmd, "takes a time from 1h to 3650d, such as 30d, or Off");
+    }
+    return NULL;
+}
+
+/* Read here, by root and before children are made, so that the file can be root's alone. */
+static const char *set_variable_keys(cmd_parms *cmd, void *dir, const char *path)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    const char *file = ap_server_root_relative(cmd->pool, path);
+    const char *complaint;
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (!*path || !file) {
+        return wrong(cmd, "takes the path of a file with keys");
+    }
+    complaint = sf_secret_keys_read(cmd->pool, file, &sf_process.variable_keys);
+    return complaint ? wrong(cmd, apr_psprintf(cmd->pool, "%s: %s", file, complaint)) : NULL;
 }
 
 static const char *set_delete_timeout(cmd_parms *cmd, void *dir, const char *time)
@@ -385,17 +504,25 @@ static const command_rec directives[] = {
     AP_INIT_TAKE1("ServerlessFormLimit", set_form_limit, NULL, RSRC_CONF | ACCESS_CONF,
                   "the most bytes a form may have"),
     AP_INIT_TAKE1("ServerlessDeleteTimeout", set_delete_timeout, NULL, RSRC_CONF | ACCESS_CONF,
-                  "how long deleting a Service may take"),
+                  "how long deleting a Service or an Environment may take"),
     AP_INIT_TAKE1("ServerlessDomain", set_domain, NULL, RSRC_CONF | ACCESS_CONF,
                   "what the domain names of Environments end with"),
     AP_INIT_RAW_ARGS("ServerlessRuntimes", add_runtimes, NULL, RSRC_CONF | ACCESS_CONF,
                      "the Runtimes a Build may have, the default last"),
+    AP_INIT_ITERATE("ServerlessCORSOrigins", add_origin, NULL, RSRC_CONF | ACCESS_CONF,
+                    "the origins whose pages may use the API in a browser, or None"),
     AP_INIT_TAKE1("ServerlessFunctionLimit", set_function_limit, NULL, RSRC_CONF,
                   "the most bytes a Function may have"),
+    AP_INIT_TAKE1("ServerlessAssetLimit", set_asset_limit, NULL, RSRC_CONF,
+                  "the most bytes an Asset may have"),
     AP_INIT_TAKE1("ServerlessNode", set_node, NULL, RSRC_CONF,
                   "a node that checks whether Functions compile"),
     AP_INIT_TAKE1("ServerlessBuildTimeout", set_build_timeout, NULL, RSRC_CONF,
                   "how long one attempt to finish a Build may take"),
+    AP_INIT_TAKE1("ServerlessLogRetention", set_log_retention, NULL, RSRC_CONF,
+                  "how long entries of logs are kept, or Off"),
+    AP_INIT_TAKE1("ServerlessVariableKeys", set_variable_keys, NULL, RSRC_CONF,
+                  "the file with the keys that Variables are encrypted with"),
     AP_INIT_TAKE1("ServerlessDBConnections", set_db_connections, NULL, RSRC_CONF,
                   "how many of mod_dbd's connections a child uses at once"),
     AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
@@ -414,8 +541,11 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     sf_process.db_connections = SF_UNSET;
     sf_process.db_timeout = SF_UNSET;
     sf_process.function_limit = SF_UNSET;
+    sf_process.asset_limit = SF_UNSET;
     sf_process.node = NULL;
     sf_process.build_timeout = SF_UNSET;
+    sf_process.log_retention = SF_UNSET;
+    sf_process.variable_keys = NULL;
     return OK;
 }
 
@@ -433,9 +563,17 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     rv = sf_build_worker_register(pconf, s);
+    if (rv == APR_SUCCESS) {
+        rv = sf_maintenance_register(pconf, s);
+    }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessFunctions needs mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    if (!sf_variable_keys()) {
+        ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
+                     "SF0017: without ServerlessVariableKeys, what needs the value of a Variable "
+                     "is answered with 503");
     }
     return OK;
 }
@@ -487,6 +625,7 @@ static int pre_translate_name(request_rec *r)
     if (sf_dir_config_of(r)->enabled == 1) {
         sf_http_errors_suppress_documents(r);
     }
+    sf_cors_add_headers(r);
     return DECLINED;
 }
 
@@ -526,6 +665,7 @@ static void register_hooks(apr_pool_t *pool)
 {
     static const char *const after_dbd[] = { "mod_dbd.c", NULL };
     static const char *const before_watchdog[] = { "mod_watchdog.c", NULL };
+    static const char *const after_authz[] = { "mod_authz_core.c", NULL };
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -537,7 +677,11 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_LAST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
+    /* after the rules of Require that need no user, such as those for addresses */
+    ap_hook_check_access_ex(sf_cors_answer_preflight, after_authz, NULL, APR_HOOK_LAST,
+                            AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(sf_http_errors_insert, NULL, NULL, APR_HOOK_LAST);
     sf_http_errors_register();
     sf_auth_register(pool);

@@ -16,6 +16,7 @@ typedef struct {
     apr_interval_time_t delete_limit;   /* ServerlessDeleteTimeout */
     const char *domain;                 /* ServerlessDomain */
     const apr_array_header_t *runtimes; /* ServerlessRuntimes, const char * each */
+    const apr_array_header_t *origins;  /* ServerlessCORSOrigins, const char * each */
 } sf_dir_config;
 
 /* Of a virtual host. */
@@ -30,8 +31,12 @@ typedef struct {
     int db_connections;                /* ServerlessDBConnections */
     apr_interval_time_t db_timeout;    /* ServerlessDBTimeout */
     apr_off_t function_limit;          /* ServerlessFunctionLimit, bytes */
+    apr_off_t asset_limit;             /* ServerlessAssetLimit, bytes */
     const char *node;                  /* ServerlessNode, or NULL */
     apr_interval_time_t build_timeout; /* ServerlessBuildTimeout */
+    apr_interval_time_t log_retention; /* ServerlessLogRetention, 0 for Off */
+
+    const struct sf_secret_keys *variable_keys; /* ServerlessVariableKeys, or NULL */
 } sf_process_config;
 
 extern sf_process_config sf_process;
@@ -66,7 +71,16 @@ const char *const *sf_runtimes(const request_rec *r, int *count);
 /* The most bytes a Function may have. */
 apr_off_t sf_function_limit(void);
 
+/* The most bytes an Asset may have. */
+apr_off_t sf_asset_limit(void);
+
 /* How long one attempt to finish a Build may take. */
 apr_interval_time_t sf_build_timeout(void);
+
+/* How old entries of logs become, or 0 where they are kept. */
+apr_interval_time_t sf_log_retention(void);
+
+/* What Variables are encrypted with, or NULL where the administrator has not said. */
+const struct sf_secret_keys *sf_variable_keys(void);
 
 #endif

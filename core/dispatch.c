@@ -96,6 +96,7 @@ static const sf_error *route(sf_request *request, const char *path, const sf_rou
             continue;
         }
         if (routes->method == request->r->method_number) {
+            request->resource = routes->resource;
             return read_sids(request, routes->pattern, parts, lengths)
                        ? routes->answer(request)
                        : sf_error_not_found(pool, sf_request_path(request));

@@ -4,13 +4,16 @@
 
 #include "core/request.h"
 
+/* Answers a request and returns NULL, or returns the error to answer with. */
+typedef const sf_error *sf_answer(sf_request *request);
+
 /* One operation. */
 typedef struct sf_route {
     int method;          /* M_GET, which is HEAD too, M_POST, M_DELETE */
     const char *pattern; /* below the version; {ZS} matches a Service's SID or UniqueName, any other
                             {XX} a SID of that kind */
-    const sf_error *(*answer)(
-        sf_request *request); /* answers and returns NULL, or returns an error */
+    sf_answer *answer;
+    const struct sf_resource *resource; /* what it is about, for `answer` */
 } sf_route;
 
 /* Answers a request with one of `routes`, which end with a NULL pattern. Stages: an authenticated

@@ -22,6 +22,7 @@ static const struct {
     { HTTP_NOT_FOUND, "The requested resource was not found" },
     { HTTP_METHOD_NOT_ALLOWED, "Method not allowed" },
     { HTTP_REQUEST_TIME_OUT, "The request was not received in time" },
+    { HTTP_PRECONDITION_FAILED, "The resource is not in the state that the request expects" },
     { HTTP_REQUEST_ENTITY_TOO_LARGE, "The request body is too large" },
     { HTTP_REQUEST_URI_TOO_LARGE, "The URL is too long" },
     { HTTP_UNSUPPORTED_MEDIA_TYPE, "The content type must be application/x-www-form-urlencoded" },

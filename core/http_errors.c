@@ -1,6 +1,7 @@
 #include "core/http_errors.h"
 
 #include "core/config.h"
+#include "core/cors.h"
 #include "core/error.h"
 #include "core/request.h"
 
@@ -79,6 +80,7 @@ void sf_http_errors_insert(request_rec *r)
         return;
     }
     apr_table_setn(r->err_headers_out, "Twilio-Request-Id", sf_request_id(r));
+    sf_cors_add_headers(r);
     ap_add_output_filter_handle(error_filter, NULL, r, r->connection);
 }
 

@@ -150,7 +150,7 @@ static int begin_part(sf_multipart *body)
     }
     body->state = SF_MULTIPART_BYTES;
     body->matched = 0;
-    return body->sink->begin(body->data, name) ? 1 : stopped(body);
+    return body->sink->begin(body->data, name, field(body, "Content-Type")) ? 1 : stopped(body);
 }
 
 /* One more byte of the header, which an empty line ends; it may be empty itself. */

@@ -13,7 +13,7 @@
 
 /* Who takes the parts. Each function returns 0 to have parsing stop there. */
 typedef struct {
-    int (*begin)(void *data, const char *name);
+    int (*begin)(void *data, const char *name, const char *type); /* Content-Type, or NULL */
     int (*bytes)(void *data, const char *bytes, size_t size);
     int (*end)(void *data);
 } sf_multipart_sink;

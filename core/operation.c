@@ -1,5 +1,7 @@
 #include "core/operation.h"
 
+#include "core/resource.h"
+
 #include <string.h>
 
 static int path_parameters(const sf_request *request, const char **to)
@@ -36,6 +38,9 @@ static const sf_error *error_of(const sf_request *request, sf_rows *rows,
     if (strcmp(outcome, "not_found") == 0) {
         return sf_error_not_found(pool, sf_request_path(request));
     }
+    if (strcmp(outcome, "precondition_failed") == 0) {
+        return sf_error_of_status(pool, HTTP_PRECONDITION_FAILED);
+    }
     for (; outcomes && outcomes->name; outcomes++) {
         if (strcmp(outcome, outcomes->name) == 0) {
             return sf_error_with_details(
@@ -56,6 +61,9 @@ static void parameters(const sf_request *request, int count, const char *const *
     all[0] = request->credential;
     all[1] = request->generation;
     used += path_parameters(request, all + used);
+    if (request->resource && request->resource->kind) {
+        all[used++] = request->resource->kind;
+    }
     for (i = 0; i < count; i++) {
         all[used++] = values[i];
     }
@@ -103,6 +111,7 @@ const sf_error *sf_operation_step(sf_request *request, sf_transaction *transacti
 const sf_error *sf_operation_check_credential(sf_request *request)
 {
     const int sids = request->sids;
+    const sf_resource *resource = request->resource;
     const sf_error *error;
     sf_rows *rows;
 
@@ -110,7 +119,9 @@ const sf_error *sf_operation_check_credential(sf_request *request)
         return NULL;
     }
     request->sids = 0; /* it takes none */
+    request->resource = NULL;
     error = sf_operation_run(request, SF_STATEMENT_CREDENTIAL_CHECK, 0, NULL, NULL, &rows);
     request->sids = sids;
+    request->resource = resource;
     return error;
 }

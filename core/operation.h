@@ -15,8 +15,8 @@ typedef struct {
 } sf_outcome;
 
 /* Runs a statement for a request. Its parameters are the credential, the generation of its secret,
- * the SIDs of the path in order (a Service takes two: SID and UniqueName, one of them NULL), then
- * `values`. Returns NULL and the rows, or an error: 401 where the credential no longer holds, 404,
+ * the SIDs of the path in order (a Service takes two: SID and UniqueName, one of them NULL), the kind
+ * of artifact where the resource has one, then `values`. Returns NULL and the rows, or an error: 401 where the credential no longer holds, 404,
  * one of `outcomes` (may be NULL), or what sf_db_run returns. */
 const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
                                  const char *const *values, const sf_outcome *outcomes,

@@ -1,7 +1,6 @@
 #include "core/page.h"
 
 #include "core/db.h"
-#include "core/params.h"
 
 #include <apr_encode.h>
 #include <apr_strings.h>
@@ -41,7 +40,7 @@ static void sign(apr_pool_t *pool, const token *token, const sf_page_scope *scop
     const char *text;
 
     ap_bin2hex(token->bytes, 1 + ROW_BYTES, row);
-    text = apr_pstrcat(pool, scope->account, " ", scope->list, " ", row, NULL);
+    text = apr_pstrcat(pool, scope->account, " ", scope->list, "?", scope->filters, " ", row, NULL);
     HMAC(EVP_sha256(), scope->key, SF_DB_KEY_BYTES, (const unsigned char *)text, strlen(text),
          digest, &length);
     memcpy(signature, digest, SIGNATURE_BYTES);
@@ -125,15 +124,24 @@ static const sf_error *read_token(const sf_request *request, sf_page *page)
     return NULL;
 }
 
+/* What every list takes. */
+static const sf_param page_params[] = { { "PageSize", SF_TEXT, .maximum = 255 },
+                                        { "Page", SF_TEXT, .maximum = 255 },
+                                        { "PageToken", SF_TEXT, .maximum = 255 },
+                                        { .name = NULL } };
+
 const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page)
 {
-    static const sf_param params[] = { { "PageSize", SF_TEXT, .maximum = 255 },
-                                       { "Page", SF_TEXT, .maximum = 255 },
-                                       { "PageToken", SF_TEXT, .maximum = 255 },
-                                       { .name = NULL } };
-    const char *values[3];
-    const sf_error *error = sf_params_read(request, params, values);
+    const int count = sf_params_count(page->filters);
+    const char **const values = page->values + count;
+    sf_param params[SF_PARAMS_MAX + 1];
+    const sf_error *error;
 
+    if (count > 0) {
+        memcpy(params, page->filters, (apr_size_t)count * sizeof(*params));
+    }
+    memcpy(params + count, page_params, sizeof(page_params));
+    error = sf_params_read(request, params, page->values);
     if (error) {
         return error;
     }
@@ -148,4 +156,18 @@ const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *pa
     memset(page->row, 'f', SF_SID_DIGITS); /* no row is newer */
     page->row[SF_SID_DIGITS] = '\0';
     return read_token(request, page);
+}
+
+const char *sf_page_filters(apr_pool_t *pool, const sf_page *page)
+{
+    const char *text = "";
+    int i;
+
+    for (i = 0; page->filters && page->filters[i].name; i++) {
+        if (page->values[i]) {
+            text = apr_pstrcat(pool, text, page->filters[i].name, "=",
+                               sf_param_query(pool, &page->filters[i], page->values[i]), "&", NULL);
+        }
+    }
+    return text;
 }

@@ -1,16 +1,18 @@
 /* Pages of a list. A page token names the row a page begins at, or the row it ends before, so that
- * pages stay right while rows come and go; it is signed, and good only for the account, the list and
- * the direction it was made for. */
+ * pages stay right while rows come and go; it is signed, and good only for the account, the list with
+ * its filters and the direction it was made for. */
 #ifndef SF_PAGE_H
 #define SF_PAGE_H
 
-#include "core/request.h"
+#include "core/params.h"
 
 typedef struct {
-    int size;          /* PageSize, 1 to 1000 */
-    int number;        /* Page, which only the client cares about */
-    const char *token; /* PageToken as sent, or NULL */
-    char direction;    /* SF_PAGE_FROM or SF_PAGE_BEFORE */
+    const sf_param *filters;           /* of the list, ended by a NULL name; or NULL */
+    const char *values[SF_PARAMS_MAX]; /* theirs, in that order */
+    int size;                          /* PageSize, 1 to 1000 */
+    int number;                        /* Page, which only the client cares about */
+    const char *token;                 /* PageToken as sent, or NULL */
+    char direction;                    /* SF_PAGE_FROM or SF_PAGE_BEFORE */
     char row[SF_SID_DIGITS + 1];
 } sf_page;
 
@@ -20,15 +22,19 @@ typedef struct {
 /* The most rows a page may have, and where a larger PageSize ends up. */
 #define SF_PAGE_SIZE_MAX 1000
 
-/* Reads PageSize (at most `maximum`), Page and PageToken. Returns NULL or 400/20001; of a token only
- * the form has been checked then. */
+/* Reads the filters that the page names, PageSize (at most `maximum`), Page and PageToken. Returns NULL
+ * or 400/20001; of a token only the form has been checked then. */
 const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page);
+
+/* The filters in force as they stand in the list's addresses: "FriendlyName=a&", or "". */
+const char *sf_page_filters(apr_pool_t *pool, const sf_page *page);
 
 /* What a token is bound to. */
 typedef struct {
     const unsigned char *key; /* SF_DB_KEY_BYTES of it */
     const char *account;      /* the account's uuid */
     const char *list;         /* the list's path */
+    const char *filters;      /* as sf_page_filters() has them */
 } sf_page_scope;
 
 /* Whether the token was made by this database for this scope, compared in constant time. */

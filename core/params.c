@@ -2,8 +2,10 @@
 
 #include "core/body.h"
 #include "core/config.h"
+#include "core/date.h"
 #include "core/utf8.h"
 
+#include <apr_escape.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -28,15 +30,16 @@ static const sf_error *bad(const reading *in, const char *name, const char *why)
 
 static const sf_error *check_length(const reading *in, const sf_param *param, const char *value)
 {
+    const int bytes = param->kind == SF_BYTES;
     int length = sf_utf8_length(value);
 
     if (length < 0) {
         return bad(in, param->name, "is not valid UTF-8");
     }
-    if (length > param->maximum) {
+    if ((bytes ? (int)strlen(value) : length) > param->maximum) {
         return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
-                             "%s must not be longer than %d characters", param->name,
-                             param->maximum);
+                             "%s must not be longer than %d %s", param->name, param->maximum,
+                             bytes ? "bytes" : "characters");
     }
     return NULL;
 }
@@ -97,6 +100,12 @@ static const sf_error *check_sid(const reading *in, const sf_param *param, const
     return NULL;
 }
 
+static const sf_error *check_date(const reading *in, const sf_param *param, const char **value)
+{
+    *value = sf_date_read(in->request->r->pool, *value);
+    return *value ? NULL : bad(in, param->name, "must be a time such as 2018-11-10T20:00:00Z");
+}
+
 static const sf_error *check_required(const reading *in, const sf_param *param, const char *value)
 {
     if (param->required) {
@@ -118,6 +127,8 @@ static const sf_error *check(const reading *in, const sf_param *param, const cha
         return check_flag(in, param, value);
     case SF_SID:
         return check_sid(in, param, value);
+    case SF_DATE:
+        return check_date(in, param, value);
     default:
         break;
     }
@@ -269,4 +280,22 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
         }
     }
     return error;
+}
+
+int sf_params_count(const sf_param *params)
+{
+    int count = 0;
+
+    while (params && params[count].name) {
+        count++;
+    }
+    return count;
+}
+
+const char *sf_param_query(apr_pool_t *pool, const sf_param *param, const char *value)
+{
+    if (param->kind == SF_SID) {
+        return apr_pstrcat(pool, param->prefix, value, NULL);
+    }
+    return apr_pescape_urlencoded(pool, value);
 }

@@ -2,10 +2,12 @@
 
 #include "core/config.h"
 #include "core/json.h"
+#include "core/secret.h"
 #include "core/sid.h"
 
 #include <apr_strings.h>
 #include <apr_time.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #define PLACEHOLDER_LENGTH 4 /* {ZH} */
@@ -89,13 +91,13 @@ static void set_sid(json_object *object, const sf_property *property, const char
 }
 
 /* Whole seconds, UTC, ISO 8601 with a literal Z. */
-static void set_date(json_object *object, const char *name, const char *seconds)
+static void set_date(json_object *object, const char *name, const char *microseconds)
 {
     apr_time_exp_t at;
     char text[sizeof("2018-11-10T20:00:00Z") + 8];
     int length;
 
-    apr_time_exp_gmt(&at, apr_time_from_sec(apr_atoi64(seconds)));
+    apr_time_exp_gmt(&at, apr_atoi64(microseconds));
     length = apr_snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02dZ", at.tm_year + 1900,
                           at.tm_mon + 1, at.tm_mday, at.tm_hour, at.tm_min, at.tm_sec);
     set_text(object, name, text, (apr_size_t)length);
@@ -109,7 +111,35 @@ static void set_host(sf_record *record, const char *name, const char *host)
     set_text(record->object, name, whole, strlen(whole));
 }
 
-static void set_value(sf_record *record, const sf_property *property, const char *value)
+/* What a row's secret says in clear; the caller wipes it. */
+static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int row,
+                                   const char *sealed, char text[SF_SECRET_MAX + 1])
+{
+    const sf_resource *resource = request->resource;
+    const sf_caller caller = { request->r->pool, request->r->server, request->r };
+    char context[SF_SECRET_CONTEXT];
+
+    sf_secret_context(context, sf_rows_value(rows, row, sf_resource_column(resource, "ZE")),
+                      sf_rows_value(rows, row, sf_resource_column(resource, "ZV")));
+    return sf_secret_open(&caller, context, sealed, text);
+}
+
+static void set_secret(sf_record *record, const char *name, sf_rows *rows, int row,
+                       const char *sealed)
+{
+    char text[SF_SECRET_MAX + 1];
+
+    if (open_secret(record->request, rows, row, sealed, text)) {
+        sf_json_add(record->object, name, NULL); /* rather than what the row before had */
+    }
+    else {
+        set_text(record->object, name, text, strlen(text));
+    }
+    OPENSSL_cleanse(text, sizeof(text));
+}
+
+static void set_value(sf_record *record, const sf_property *property, sf_rows *rows, int row,
+                      const char *value)
 {
     json_object *object = record->object;
 
@@ -133,6 +163,9 @@ static void set_value(sf_record *record, const sf_property *property, const char
     case SF_AS_HOST:
         set_host(record, property->name, value);
         break;
+    case SF_AS_SECRET:
+        set_secret(record, property->name, rows, row, value);
+        break;
     default:
         set_text(object, property->name, value, strlen(value));
     }
@@ -151,6 +184,36 @@ static void set_link(sf_record *record, const sf_property *property, char *end)
 
 /* Records ---------------------------------------------------------------------------------------- */
 
+/* Of one column, in the rows that are not an empty list's. */
+static const sf_error *check_column(const sf_request *request, sf_rows *rows, int column)
+{
+    const sf_error *error = NULL;
+    char text[SF_SECRET_MAX + 1];
+    int row;
+
+    for (row = 0; row < sf_rows_count(rows) && !error; row++) {
+        const char *sealed = sf_rows_value(rows, row, column);
+
+        error = sealed ? open_secret(request, rows, row, sealed, text) : NULL;
+    }
+    OPENSSL_cleanse(text, sizeof(text));
+    return error;
+}
+
+const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
+{
+    const sf_property *properties = request->resource->properties;
+    const sf_error *error = NULL;
+    int i;
+
+    for (i = 0; properties[i].name && !error; i++) {
+        if (properties[i].kind == SF_AS_SECRET) {
+            error = check_column(request, rows, SF_COLUMN(i));
+        }
+    }
+    return error;
+}
+
 static apr_size_t longest_link(const sf_resource *resource)
 {
     apr_size_t longest = 0;
@@ -164,8 +227,9 @@ static apr_size_t longest_link(const sf_resource *resource)
     return longest;
 }
 
-sf_record *sf_record_make(const sf_request *request, const sf_resource *resource)
+sf_record *sf_record_make(const sf_request *request)
 {
+    const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
     sf_record *record = apr_pcalloc(pool, sizeof(*record));
     const char *base_url = sf_request_base_url(request);
@@ -201,7 +265,7 @@ const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t
             set_link(record, property, end);
         }
         else {
-            set_value(record, property, sf_rows_value(rows, row, SF_COLUMN(i)));
+            set_value(record, property, rows, row, sf_rows_value(rows, row, SF_COLUMN(i)));
         }
     }
     return sf_json_text(record->object, length);

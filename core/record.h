@@ -8,8 +8,12 @@
 
 typedef struct sf_record sf_record;
 
-/* A record for rows of this resource in answer to this request. */
-sf_record *sf_record_make(const sf_request *request, const sf_resource *resource);
+/* Whether all of the request's resource's rows can be shown, to be asked before the answer begins.
+ * Returns NULL, or what sf_secret_open() returns of a secret among them. */
+const sf_error *sf_record_check(const sf_request *request, sf_rows *rows);
+
+/* A record for rows of the request's resource, which have been checked. */
+sf_record *sf_record_make(const sf_request *request);
 
 /* Row `row` as JSON text, valid until the next call; its length in bytes goes to `length`. */
 const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length);

@@ -1,5 +1,6 @@
 #include "core/reply.h"
 
+#include "core/conditional.h"
 #include "core/json.h"
 #include "core/record.h"
 
@@ -17,14 +18,32 @@ static void send_whole(request_rec *r, int status, const char *body, apr_size_t 
     ap_rwrite(body, (int)length, r);
 }
 
-void sf_reply_record(const sf_request *request, int status, const sf_resource *resource,
-                     sf_rows *rows)
+void sf_reply_status(const sf_request *request, int status)
+{
+    if (status < HTTP_BAD_REQUEST) {
+        request->r->status = status;
+    }
+    else {
+        sf_reply_error(request->r, sf_error_of_status(request->r->pool, status));
+    }
+}
+
+void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
 {
     request_rec *r = request->r;
-    sf_record *record = sf_record_make(request, resource);
+    sf_record *record = sf_record_make(request);
+    const int revision = sf_resource_revision_column(request->resource);
     apr_size_t length;
     const char *body = sf_record_text(record, rows, 0, &length);
+    int condition;
 
+    sf_conditional_tag(request, revision < 0 ? NULL : sf_rows_value(rows, 0, revision),
+                       sf_rows_page_token_key(rows), body, length);
+    condition = sf_conditional_status(request);
+    if (condition != OK) {
+        sf_reply_status(request, condition);
+        return;
+    }
     if (status == HTTP_CREATED) {
         apr_table_set(r->headers_out, "Location", sf_record_url(record));
     }
@@ -63,9 +82,7 @@ typedef struct {
 /* The uuid by which a row's resource is known: the SID that its own address ends with. */
 static const char *key_of(const listing *list, int row)
 {
-    const char *own = strrchr(list->resource->pattern, '{') + 1;
-
-    return sf_rows_value(list->rows, row, sf_resource_column(list->resource, own));
+    return sf_rows_value(list->rows, row, sf_resource_key_column(list->resource));
 }
 
 /* An empty list is one row that says so: its key is NULL. */
@@ -97,9 +114,9 @@ static void look_for_newest(listing *list)
 
 static json_object *page_url(const listing *list, int number, const char *token)
 {
-    return json_object_new_string(apr_psprintf(list->request->r->pool, "%s?PageSize=%d&Page=%d%s%s",
-                                               list->url, list->page->size, number,
-                                               token ? "&PageToken=" : "", token ? token : ""));
+    return json_object_new_string(apr_psprintf(
+        list->request->r->pool, "%s?%sPageSize=%d&Page=%d%s%s", list->url, list->scope->filters,
+        list->page->size, number, token ? "&PageToken=" : "", token ? token : ""));
 }
 
 /* NULL, JSON's null, at the end of the list. */
@@ -140,7 +157,7 @@ static const char *meta_text(const listing *list, apr_size_t *length)
 static void send_rows(const listing *list)
 {
     request_rec *r = list->request->r;
-    sf_record *record = sf_record_make(list->request, list->resource);
+    sf_record *record = sf_record_make(list->request);
     int i;
 
     for (i = 0; i < list->count; i++) {
@@ -154,10 +171,11 @@ static void send_rows(const listing *list)
     }
 }
 
-void sf_reply_list(const sf_request *request, const sf_resource *resource, sf_rows *rows,
-                   const sf_page *page, const sf_page_scope *scope)
+void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,
+                   const sf_page_scope *scope)
 {
     request_rec *r = request->r;
+    const sf_resource *resource = request->resource;
     listing list
         = { .request = request, .resource = resource, .rows = rows, .page = page, .scope = scope };
     apr_size_t length;

@@ -6,13 +6,16 @@
 #include "core/page.h"
 #include "core/resource.h"
 
-/* One resource: the first row, with `status`; 201 also says where the new resource is. */
-void sf_reply_record(const sf_request *request, int status, const sf_resource *resource,
-                     sf_rows *rows);
+/* One resource: the first row, with `status` and its entity tag; 201 also says where the new resource
+ * is. A GET whose conditions the resource does not meet is answered as they want, 304 or 412. */
+void sf_reply_record(const sf_request *request, int status, sf_rows *rows);
 
 /* A page of a list, row by row, and its meta. */
-void sf_reply_list(const sf_request *request, const sf_resource *resource, sf_rows *rows,
-                   const sf_page *page, const sf_page_scope *scope);
+void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,
+                   const sf_page_scope *scope);
+
+/* A status that has no body, or the error that a status alone tells. */
+void sf_reply_status(const sf_request *request, int status);
 
 /* 204. */
 void sf_reply_nothing(const sf_request *request);

@@ -9,7 +9,7 @@
 
 #define SF_PATH_SIDS 3
 
-struct sf_route;
+struct sf_resource;
 
 typedef struct sf_request {
     request_rec *r;
@@ -20,8 +20,9 @@ typedef struct sf_request {
     const char *generation; /* of the secret that was checked, or NULL where httpd did it */
     int credential_checked; /* by a statement of this request */
 
-    const char *unique_name; /* the Service's, where it is not named by its SID */
-    int sids;                /* how many the path has, the Service's included */
+    const char *unique_name;            /* the Service's, where it is not named by its SID */
+    const struct sf_resource *resource; /* what the route is about */
+    int sids;                           /* how many the path has, the Service's included */
     char sid[SF_PATH_SIDS][SF_SID_DIGITS + 1];
 
     const sf_error *error; /* what a hook before the handler found */

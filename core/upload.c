@@ -1,6 +1,7 @@
 #include "core/upload.h"
 
 #include "core/body.h"
+#include "core/idempotency.h"
 #include "core/log.h"
 #include "core/multipart.h"
 #include "core/reply.h"
@@ -18,6 +19,10 @@
 /* Bytes of Path or Visibility that are kept; longer ones are refused anyway. */
 #define FIELD_BYTES (4 * 255 + 1)
 
+/* Of content whose type nobody said; and how long one may be. */
+#define UNKNOWN_TYPE "application/octet-stream"
+#define TYPE_MAX 255
+
 typedef struct {
     char bytes[FIELD_BYTES + 1];
     apr_size_t length;
@@ -29,12 +34,14 @@ typedef enum { NO_PART, PATH, VISIBILITY, CONTENT } part;
 typedef struct {
     sf_request *request;
     const sf_upload_kind *kind;
+    apr_off_t limit;       /* bytes of Content */
     const sf_error *error; /* why the parts were stopped */
     sf_multipart body;
     part part;
     field path;
     field visibility;
     int content_given;
+    const char *content_type;
     sf_spool *content;
     sf_utf8 text;
     sf_rows *rows;
@@ -68,8 +75,29 @@ static int once(upload *upload, const char *name, int *given)
     return *given = 1;
 }
 
+/* Whether it is a type and nothing that those who fetch the content later could take for more: a name,
+ * and parameters in printable characters. */
+static int is_type(const char *text)
+{
+    const char *slash = ap_scan_http_token(text);
+    const char *end = *slash == '/' ? ap_scan_http_token(slash + 1) : slash;
+
+    if (slash == text || end <= slash + 1 || !strchr("; ", *end)) {
+        return 0;
+    }
+    while (apr_isprint(*end)) {
+        end++;
+    }
+    return !*end && end - text <= TYPE_MAX;
+}
+
+static const char *known_type(apr_pool_t *pool, const char *type)
+{
+    return type && is_type(type) ? apr_pstrdup(pool, type) : UNKNOWN_TYPE;
+}
+
 /* Parts of other names are read over, as unknown parameters are. */
-static int begin(void *data, const char *name)
+static int begin(void *data, const char *name, const char *type)
 {
     upload *upload = data;
 
@@ -84,6 +112,7 @@ static int begin(void *data, const char *name)
     }
     if (strcmp(name, "Content") == 0) {
         upload->part = CONTENT;
+        upload->content_type = known_type(upload->request->r->pool, type);
         return once(upload, name, &upload->content_given);
     }
     return 1;
@@ -110,10 +139,10 @@ static int content_bytes(upload *upload, const char *bytes, apr_size_t size)
         return 0;
     }
     rv = sf_spool_write(upload->content, bytes, size);
-    if (rv == APR_ENOSPC && upload->content->size + (apr_off_t)size > upload->kind->limit) {
+    if (rv == APR_ENOSPC && upload->content->size + (apr_off_t)size > upload->limit) {
         upload->error = sf_error_make(pool, HTTP_REQUEST_ENTITY_TOO_LARGE,
                                       "Content must not be larger than %" APR_OFF_T_FMT " bytes",
-                                      upload->kind->limit);
+                                      upload->limit);
     }
     else if (rv != APR_SUCCESS) {
         upload->error = no_file(upload, rv);
@@ -182,7 +211,7 @@ static const sf_error *read_body(upload *upload)
         return bad(upload, wrong);
     }
     sf_multipart_begin(&upload->body, boundary, &sink, upload);
-    error = sf_body_stream(r, upload->kind->limit + OVERHEAD, feed, upload);
+    error = sf_body_stream(r, upload->limit + OVERHEAD, feed, upload);
     if (!error && !sf_multipart_is_whole(&upload->body)) {
         error = bad(upload, "The body ends before its last delimiter");
     }
@@ -258,7 +287,7 @@ static const sf_error *add_chunks(sf_transaction *transaction, upload *upload)
 {
     apr_pool_t *pool = upload->request->r->pool;
     const char *service
-        = sf_rows_value(upload->rows, 0, sf_resource_column(upload->kind->resource, "ZS"));
+        = sf_rows_value(upload->rows, 0, sf_resource_column(upload->request->resource, "ZS"));
     const sf_error *error = NULL;
     apr_pool_t *scratch;
     int i;
@@ -282,45 +311,64 @@ static const sf_error *store(sf_transaction *transaction, void *data)
     const version *version = data;
     upload *upload = version->upload;
     apr_pool_t *pool = upload->request->r->pool;
-    const char *values[]
-        = { version->path, version->visibility, upload->content->sha256,
-            apr_off_t_toa(pool, upload->content->size), sf_spool_chunk(upload->content, 0, pool) };
+    const char *values[] = { version->path,
+                             version->visibility,
+                             upload->content_type,
+                             upload->content->sha256,
+                             apr_off_t_toa(pool, upload->content->size),
+                             sf_spool_chunk(upload->content, 0, pool) };
     const sf_error *error;
     const char *fresh;
 
-    if (!values[4]) {
+    if (!values[5]) {
         return no_file(upload, APR_EGENERAL);
     }
-    error = sf_operation_step(upload->request, transaction, upload->kind->create, 5, values, NULL,
+    error = sf_operation_step(upload->request, transaction,
+                              upload->request->resource->create.statement, 6, values, NULL,
                               &upload->rows);
     if (error) {
         return error;
     }
-    fresh = sf_rows_value(upload->rows, 0, upload->kind->fresh_column);
+    fresh = sf_rows_value(upload->rows, 0, sf_resource_columns(upload->request->resource));
     return fresh && *fresh == 't' ? add_chunks(transaction, upload) : NULL;
+}
+
+static const sf_error *store_once(version *version)
+{
+    upload *upload = version->upload;
+    const char *contents[]
+        = { version->path, version->visibility, upload->content_type, upload->content->sha256 };
+
+    return sf_idempotency_create(upload->request, 4, contents, store, version, &upload->rows);
+}
+
+static const sf_error *check_parts(upload *upload, version *version)
+{
+    const sf_error *error = check_path(upload, &version->path);
+
+    error = error ? error : check_visibility(upload, &version->visibility);
+    if (!error && !upload->content_given) {
+        error = bad(upload, "Missing required parameter Content in the post body");
+    }
+    return error;
 }
 
 static const sf_error *make_version(upload *upload)
 {
-    const sf_caller caller
-        = { upload->request->r->pool, upload->request->r->server, upload->request->r };
     version version = { upload, NULL, NULL };
-    const sf_error *error = check_path(upload, &version.path);
+    const sf_error *error = check_parts(upload, &version);
     apr_status_t rv;
 
-    error = error ? error : check_visibility(upload, &version.visibility);
     if (error) {
         return error;
     }
-    if (!upload->content_given) {
-        return bad(upload, "Missing required parameter Content in the post body");
-    }
     rv = sf_spool_finish(upload->content);
-    return rv == APR_SUCCESS ? sf_db_transaction(&caller, store, &version) : no_file(upload, rv);
+    return rv == APR_SUCCESS ? store_once(&version) : no_file(upload, rv);
 }
 
-const sf_error *sf_upload(sf_request *request, const sf_upload_kind *kind)
+const sf_error *sf_upload(sf_request *request)
 {
+    const sf_upload_kind *kind = request->resource->upload;
     upload *upload = apr_pcalloc(request->r->pool, sizeof(*upload));
     const sf_error *error = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &upload->rows);
 
@@ -330,11 +378,12 @@ const sf_error *sf_upload(sf_request *request, const sf_upload_kind *kind)
     }
     upload->request = request;
     upload->kind = kind;
-    upload->content = sf_spool_make(request->r->pool, kind->limit);
+    upload->limit = kind->limit();
+    upload->content = sf_spool_make(request->r->pool, upload->limit);
     error = read_body(upload);
     error = error ? error : make_version(upload);
     if (!error) {
-        sf_reply_record(request, HTTP_CREATED, kind->resource, upload->rows);
+        sf_reply_record(request, HTTP_CREATED, upload->rows);
     }
     return error;
 }

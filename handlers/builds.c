@@ -26,8 +26,10 @@ static const sf_property properties[] = {
 };
 
 static const sf_outcome outcomes[] = {
-    { "unknown_version", HTTP_BAD_REQUEST,
+    { "unknown_function", HTTP_BAD_REQUEST,
       "Some FunctionVersions are not Versions of Functions in this Service.", .details = 0 },
+    { "unknown_asset", HTTP_BAD_REQUEST,
+      "Some AssetVersions are not Versions of Assets in this Service.", .details = 0 },
     { "same_path", HTTP_BAD_REQUEST, "Two Versions in a Build must not have the same Path.",
       .details = 0 },
     { "active", HTTP_CONFLICT, "Cannot delete Build because it's part of an active Deployment.",
@@ -39,12 +41,16 @@ static const sf_outcome outcomes[] = {
 #define VERSIONS_MAX 1000
 #define PAGE_MAX 100
 
-static const sf_resource builds = {
+const sf_resource sf_builds = {
     .key = "builds",
     .pattern = "/Services/{ZS}/Builds/{ZB}",
     .properties = properties,
     .outcomes = outcomes,
     .page_maximum = PAGE_MAX,
+    .create = { SF_STATEMENT_BUILD_CREATE, NULL },
+    .fetch = { SF_STATEMENT_BUILD_FETCH, NULL },
+    .list = { SF_STATEMENT_BUILD_LIST, NULL },
+    .remove = { SF_STATEMENT_BUILD_DELETE, NULL },
 };
 
 static const sf_property status_properties[] = {
@@ -56,9 +62,10 @@ static const sf_property status_properties[] = {
     { .name = NULL },
 };
 
-static const sf_resource build_status = {
+const sf_resource sf_build_status = {
     .pattern = "/Services/{ZS}/Builds/{ZB}/Status",
     .properties = status_properties,
+    .fetch = { SF_STATEMENT_BUILD_STATUS, NULL },
 };
 
 
@@ -142,7 +149,7 @@ static const char *read_dependencies(apr_pool_t *pool, const char *text)
 }
 
 
-/* Operations ------------------------------------------------------------------------------------- */
+/* Creating -------------------------------------------------------------------------------------- */
 
 /* The Runtime asked for, the default where none is, or NULL where it is not one of ours. */
 static const char *read_runtime(const sf_request *request, const char *wanted)
@@ -170,9 +177,9 @@ const sf_error *sf_build_create(sf_request *request)
 {
     static const sf_param params[] = {
         { "FunctionVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
+        { "AssetVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
         { "Runtime", SF_TEXT, .maximum = 64 },
         { "Dependencies", SF_TEXT, .maximum = 32000 },
-        { "AssetVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
         { .name = NULL },
     };
     const char *values[4];
@@ -181,45 +188,21 @@ const sf_error *sf_build_create(sf_request *request)
     if (error) {
         return error;
     }
-    if (values[3]) {
-        return bad(request, "Some AssetVersions are not Versions of Assets in this Service.");
-    }
-    if (!values[0]) {
+    if (!values[0] && !values[1]) {
         return bad(request,
                    "At least one Function Version or Asset Version is required for Build.");
     }
-    values[1] = read_runtime(request, values[1]);
-    if (!values[1]) {
+    values[2] = read_runtime(request, values[2]);
+    if (!values[2]) {
         return bad(request, "Runtime is not one that this server offers");
     }
-    values[2] = read_dependencies(request->r->pool, values[2]);
-    if (!values[2]) {
+    values[3] = read_dependencies(request->r->pool, values[3]);
+    if (!values[3]) {
         return bad(request, "Dependencies must be a JSON array of objects with name and version");
     }
-    error
-        = sf_resource_answer(request, HTTP_CREATED, &builds, SF_STATEMENT_BUILD_CREATE, 3, values);
+    error = sf_resource_create_from(request, 4, values);
     if (!error) {
         sf_build_worker_wake();
     }
     return error;
-}
-
-const sf_error *sf_build_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &builds, SF_STATEMENT_BUILD_FETCH);
-}
-
-const sf_error *sf_build_status(sf_request *request)
-{
-    return sf_resource_fetch(request, &build_status, SF_STATEMENT_BUILD_STATUS);
-}
-
-const sf_error *sf_build_list(sf_request *request)
-{
-    return sf_resource_list(request, &builds, SF_STATEMENT_BUILD_LIST);
-}
-
-const sf_error *sf_build_delete(sf_request *request)
-{
-    return sf_resource_delete(request, &builds, SF_STATEMENT_BUILD_DELETE);
 }

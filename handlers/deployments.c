@@ -26,29 +26,17 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource deployments = {
+static const sf_param create_params[] = {
+    { "BuildSid", SF_SID, .prefix = "ZB" }, /* without it, nothing is deployed any more */
+    { .name = NULL },
+};
+
+const sf_resource sf_deployments = {
     .key = "deployments",
     .pattern = "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}",
     .properties = properties,
     .outcomes = outcomes,
+    .create = { SF_STATEMENT_DEPLOYMENT_CREATE, create_params },
+    .fetch = { SF_STATEMENT_DEPLOYMENT_FETCH, NULL },
+    .list = { SF_STATEMENT_DEPLOYMENT_LIST, NULL },
 };
-
-const sf_error *sf_deployment_create(sf_request *request)
-{
-    static const sf_param params[] = {
-        { "BuildSid", SF_SID, .prefix = "ZB" }, /* without it, nothing is deployed any more */
-        { .name = NULL },
-    };
-
-    return sf_resource_create(request, &deployments, SF_STATEMENT_DEPLOYMENT_CREATE, params);
-}
-
-const sf_error *sf_deployment_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &deployments, SF_STATEMENT_DEPLOYMENT_FETCH);
-}
-
-const sf_error *sf_deployment_list(sf_request *request)
-{
-    return sf_resource_list(request, &deployments, SF_STATEMENT_DEPLOYMENT_LIST);
-}

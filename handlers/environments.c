@@ -25,35 +25,19 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource environments = {
+static const sf_param create_params[] = {
+    { "UniqueName", SF_TEXT, .maximum = 100, .required = 1 },
+    { "DomainSuffix", SF_LABEL, .maximum = 16 },
+    { .name = NULL },
+};
+
+const sf_resource sf_environments = {
     .key = "environments",
     .pattern = "/Services/{ZS}/Environments/{ZE}",
     .properties = properties,
     .outcomes = outcomes,
+    .create = { SF_STATEMENT_ENVIRONMENT_CREATE, create_params },
+    .fetch = { SF_STATEMENT_ENVIRONMENT_FETCH, NULL },
+    .list = { SF_STATEMENT_ENVIRONMENT_LIST, NULL },
+    .remove = { SF_STATEMENT_ENVIRONMENT_DELETE, NULL },
 };
-
-const sf_error *sf_environment_create(sf_request *request)
-{
-    static const sf_param params[] = {
-        { "UniqueName", SF_TEXT, .maximum = 100, .required = 1 },
-        { "DomainSuffix", SF_LABEL, .maximum = 16 },
-        { .name = NULL },
-    };
-
-    return sf_resource_create(request, &environments, SF_STATEMENT_ENVIRONMENT_CREATE, params);
-}
-
-const sf_error *sf_environment_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &environments, SF_STATEMENT_ENVIRONMENT_FETCH);
-}
-
-const sf_error *sf_environment_list(sf_request *request)
-{
-    return sf_resource_list(request, &environments, SF_STATEMENT_ENVIRONMENT_LIST);
-}
-
-const sf_error *sf_environment_delete(sf_request *request)
-{
-    return sf_resource_delete(request, &environments, SF_STATEMENT_ENVIRONMENT_DELETE);
-}

@@ -17,14 +17,22 @@ static const sf_property properties[] = {
     { .name = NULL },
 };
 
-static const sf_resource function_versions = {
-    .key = "function_versions",
-    .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}",
-    .properties = properties,
+static const sf_upload_kind upload = {
+    .prepare = SF_STATEMENT_VERSION_PREPARE,
+    .limit = sf_function_limit,
+    .is_text = 1,
 };
 
-/* The column behind those of the resource: whether the content is new to the Service. */
-#define FRESH 8
+const sf_resource sf_function_versions = {
+    .key = "function_versions",
+    .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}",
+    .kind = "function",
+    .properties = properties,
+    .create = { SF_STATEMENT_VERSION_CREATE, NULL },
+    .fetch = { SF_STATEMENT_VERSION_FETCH, NULL },
+    .list = { SF_STATEMENT_VERSION_LIST, NULL },
+    .upload = &upload,
+};
 
 /* The source as a JSON string, which is why it must be UTF-8. */
 static const sf_property content_properties[] = {
@@ -37,36 +45,9 @@ static const sf_property content_properties[] = {
     { .name = NULL },
 };
 
-static const sf_resource content = {
+const sf_resource sf_function_version_content = {
     .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content",
+    .kind = "function",
     .properties = content_properties,
+    .fetch = { SF_STATEMENT_VERSION_CONTENT, NULL },
 };
-
-const sf_error *sf_function_version_create(sf_request *request)
-{
-    const sf_upload_kind kind = {
-        .resource = &function_versions,
-        .prepare = SF_STATEMENT_FUNCTION_VERSION_PREPARE,
-        .create = SF_STATEMENT_FUNCTION_VERSION_CREATE,
-        .fresh_column = FRESH,
-        .limit = sf_function_limit(),
-        .is_text = 1,
-    };
-
-    return sf_upload(request, &kind);
-}
-
-const sf_error *sf_function_version_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &function_versions, SF_STATEMENT_FUNCTION_VERSION_FETCH);
-}
-
-const sf_error *sf_function_version_content(sf_request *request)
-{
-    return sf_resource_fetch(request, &content, SF_STATEMENT_FUNCTION_VERSION_CONTENT);
-}
-
-const sf_error *sf_function_version_list(sf_request *request)
-{
-    return sf_resource_list(request, &function_versions, SF_STATEMENT_FUNCTION_VERSION_LIST);
-}

@@ -1,5 +1,6 @@
 /* Functions. */
 #include "core/resource.h"
+#include "handlers/artifacts.h"
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
@@ -20,40 +21,16 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource functions = {
+const sf_resource sf_functions = {
     .key = "functions",
     .pattern = "/Services/{ZS}/Functions/{ZH}",
+    .kind = "function",
     .properties = properties,
     .outcomes = outcomes,
+    .create = { SF_STATEMENT_ARTIFACT_CREATE, sf_artifact_params },
+    .fetch = { SF_STATEMENT_ARTIFACT_FETCH, NULL },
+    .list = { SF_STATEMENT_ARTIFACT_LIST, NULL },
+    .find = { SF_STATEMENT_ARTIFACT_FIND, sf_artifact_filters },
+    .update = { SF_STATEMENT_ARTIFACT_UPDATE, sf_artifact_params },
+    .remove = { SF_STATEMENT_ARTIFACT_DELETE, NULL },
 };
-
-/* What create and update take. */
-static const sf_param params[] = {
-    { "FriendlyName", SF_TEXT, .maximum = 255, .required = 1 },
-    { .name = NULL },
-};
-
-const sf_error *sf_function_create(sf_request *request)
-{
-    return sf_resource_create(request, &functions, SF_STATEMENT_FUNCTION_CREATE, params);
-}
-
-const sf_error *sf_function_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &functions, SF_STATEMENT_FUNCTION_FETCH);
-}
-
-const sf_error *sf_function_list(sf_request *request)
-{
-    return sf_resource_list(request, &functions, SF_STATEMENT_FUNCTION_LIST);
-}
-
-const sf_error *sf_function_update(sf_request *request)
-{
-    return sf_resource_update(request, &functions, SF_STATEMENT_FUNCTION_UPDATE, params);
-}
-
-const sf_error *sf_function_delete(sf_request *request)
-{
-    return sf_resource_delete(request, &functions, SF_STATEMENT_FUNCTION_DELETE);
-}

@@ -1,37 +1,66 @@
 #include "handlers/routes.h"
 
+#include "core/content.h"
+#include "core/upload.h"
+
 const sf_route sf_routes[] = {
-    { M_GET, "/Services", sf_service_list },
-    { M_POST, "/Services", sf_service_create },
-    { M_GET, "/Services/{ZS}", sf_service_fetch },
-    { M_POST, "/Services/{ZS}", sf_service_update },
-    { M_DELETE, "/Services/{ZS}", sf_service_delete },
+    { M_GET, "/Services", sf_resource_list, &sf_services },
+    { M_POST, "/Services", sf_resource_create, &sf_services },
+    { M_GET, "/Services/{ZS}", sf_resource_fetch, &sf_services },
+    { M_POST, "/Services/{ZS}", sf_resource_update, &sf_services },
+    { M_DELETE, "/Services/{ZS}", sf_resource_delete, &sf_services },
 
-    { M_GET, "/Services/{ZS}/Functions", sf_function_list },
-    { M_POST, "/Services/{ZS}/Functions", sf_function_create },
-    { M_GET, "/Services/{ZS}/Functions/{ZH}", sf_function_fetch },
-    { M_POST, "/Services/{ZS}/Functions/{ZH}", sf_function_update },
-    { M_DELETE, "/Services/{ZS}/Functions/{ZH}", sf_function_delete },
+    { M_GET, "/Services/{ZS}/Functions", sf_resource_list, &sf_functions },
+    { M_POST, "/Services/{ZS}/Functions", sf_resource_create, &sf_functions },
+    { M_GET, "/Services/{ZS}/Functions/{ZH}", sf_resource_fetch, &sf_functions },
+    { M_POST, "/Services/{ZS}/Functions/{ZH}", sf_resource_update, &sf_functions },
+    { M_DELETE, "/Services/{ZS}/Functions/{ZH}", sf_resource_delete, &sf_functions },
 
-    { M_GET, "/Services/{ZS}/Functions/{ZH}/Versions", sf_function_version_list },
-    { M_POST, "/Services/{ZS}/Functions/{ZH}/Versions", sf_function_version_create },
-    { M_GET, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}", sf_function_version_fetch },
-    { M_GET, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content", sf_function_version_content },
+    { M_GET, "/Services/{ZS}/Functions/{ZH}/Versions", sf_resource_list, &sf_function_versions },
+    { M_POST, "/Services/{ZS}/Functions/{ZH}/Versions", sf_upload, &sf_function_versions },
+    { M_GET, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}", sf_resource_fetch,
+      &sf_function_versions },
+    { M_GET, "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content", sf_resource_fetch,
+      &sf_function_version_content },
 
-    { M_GET, "/Services/{ZS}/Builds", sf_build_list },
-    { M_POST, "/Services/{ZS}/Builds", sf_build_create },
-    { M_GET, "/Services/{ZS}/Builds/{ZB}", sf_build_fetch },
-    { M_DELETE, "/Services/{ZS}/Builds/{ZB}", sf_build_delete },
-    { M_GET, "/Services/{ZS}/Builds/{ZB}/Status", sf_build_status },
+    { M_GET, "/Services/{ZS}/Assets", sf_resource_list, &sf_assets },
+    { M_POST, "/Services/{ZS}/Assets", sf_resource_create, &sf_assets },
+    { M_GET, "/Services/{ZS}/Assets/{ZH}", sf_resource_fetch, &sf_assets },
+    { M_POST, "/Services/{ZS}/Assets/{ZH}", sf_resource_update, &sf_assets },
+    { M_DELETE, "/Services/{ZS}/Assets/{ZH}", sf_resource_delete, &sf_assets },
 
-    { M_GET, "/Services/{ZS}/Environments", sf_environment_list },
-    { M_POST, "/Services/{ZS}/Environments", sf_environment_create },
-    { M_GET, "/Services/{ZS}/Environments/{ZE}", sf_environment_fetch },
-    { M_DELETE, "/Services/{ZS}/Environments/{ZE}", sf_environment_delete },
+    { M_GET, "/Services/{ZS}/Assets/{ZH}/Versions", sf_resource_list, &sf_asset_versions },
+    { M_POST, "/Services/{ZS}/Assets/{ZH}/Versions", sf_upload, &sf_asset_versions },
+    { M_GET, "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}", sf_resource_fetch, &sf_asset_versions },
+    { M_GET, "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}/Content", sf_content_send,
+      &sf_asset_version_content },
 
-    { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments", sf_deployment_list },
-    { M_POST, "/Services/{ZS}/Environments/{ZE}/Deployments", sf_deployment_create },
-    { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", sf_deployment_fetch },
+    { M_GET, "/Services/{ZS}/Builds", sf_resource_list, &sf_builds },
+    { M_POST, "/Services/{ZS}/Builds", sf_build_create, &sf_builds },
+    { M_GET, "/Services/{ZS}/Builds/{ZB}", sf_resource_fetch, &sf_builds },
+    { M_DELETE, "/Services/{ZS}/Builds/{ZB}", sf_resource_delete, &sf_builds },
+    { M_GET, "/Services/{ZS}/Builds/{ZB}/Status", sf_resource_fetch, &sf_build_status },
 
-    { 0, NULL, NULL },
+    { M_GET, "/Services/{ZS}/Environments", sf_resource_list, &sf_environments },
+    { M_POST, "/Services/{ZS}/Environments", sf_resource_create, &sf_environments },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}", sf_resource_fetch, &sf_environments },
+    { M_DELETE, "/Services/{ZS}/Environments/{ZE}", sf_resource_delete, &sf_environments },
+
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments", sf_resource_list, &sf_deployments },
+    { M_POST, "/Services/{ZS}/Environments/{ZE}/Deployments", sf_resource_create, &sf_deployments },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", sf_resource_fetch,
+      &sf_deployments },
+
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs", sf_resource_list, &sf_logs },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs/{NO}", sf_resource_fetch, &sf_logs },
+
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Variables", sf_resource_list, &sf_variables },
+    { M_POST, "/Services/{ZS}/Environments/{ZE}/Variables", sf_variable_create, &sf_variables },
+    { M_GET, "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}", sf_resource_fetch, &sf_variables },
+    { M_POST, "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}", sf_variable_update,
+      &sf_variables },
+    { M_DELETE, "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}", sf_resource_delete,
+      &sf_variables },
+
+    { 0, NULL, NULL, NULL },
 };

@@ -1,48 +1,33 @@
-/* The API's table of contents, and the functions behind it, by file. */
+/* The API's table of contents, and what its rows name: resources, by file, and the operations that
+ * are more than a verb. */
 #ifndef SF_ROUTES_H
 #define SF_ROUTES_H
 
 #include "core/dispatch.h"
+#include "core/resource.h"
 
 /* Ends with a NULL pattern. */
 extern const sf_route sf_routes[];
 
-/* services.c */
-const sf_error *sf_service_create(sf_request *request);
-const sf_error *sf_service_fetch(sf_request *request);
-const sf_error *sf_service_list(sf_request *request);
-const sf_error *sf_service_update(sf_request *request);
-const sf_error *sf_service_delete(sf_request *request);
-
-/* functions.c */
-const sf_error *sf_function_create(sf_request *request);
-const sf_error *sf_function_fetch(sf_request *request);
-const sf_error *sf_function_list(sf_request *request);
-const sf_error *sf_function_update(sf_request *request);
-const sf_error *sf_function_delete(sf_request *request);
-
-/* function_versions.c */
-const sf_error *sf_function_version_create(sf_request *request);
-const sf_error *sf_function_version_fetch(sf_request *request);
-const sf_error *sf_function_version_content(sf_request *request);
-const sf_error *sf_function_version_list(sf_request *request);
+extern const sf_resource sf_services;
+extern const sf_resource sf_functions;
+extern const sf_resource sf_function_versions;
+extern const sf_resource sf_function_version_content;
+extern const sf_resource sf_assets;
+extern const sf_resource sf_asset_versions;
+extern const sf_resource sf_asset_version_content;
+extern const sf_resource sf_builds;
+extern const sf_resource sf_build_status;
+extern const sf_resource sf_environments;
+extern const sf_resource sf_deployments;
+extern const sf_resource sf_logs;
+extern const sf_resource sf_variables;
 
 /* builds.c */
-const sf_error *sf_build_create(sf_request *request);
-const sf_error *sf_build_fetch(sf_request *request);
-const sf_error *sf_build_status(sf_request *request);
-const sf_error *sf_build_list(sf_request *request);
-const sf_error *sf_build_delete(sf_request *request);
+sf_answer sf_build_create;
 
-/* environments.c */
-const sf_error *sf_environment_create(sf_request *request);
-const sf_error *sf_environment_fetch(sf_request *request);
-const sf_error *sf_environment_list(sf_request *request);
-const sf_error *sf_environment_delete(sf_request *request);
-
-/* deployments.c */
-const sf_error *sf_deployment_create(sf_request *request);
-const sf_error *sf_deployment_fetch(sf_request *request);
-const sf_error *sf_deployment_list(sf_request *request);
+/* variables.c */
+sf_answer sf_variable_create;
+sf_answer sf_variable_update;
 
 #endif

@@ -25,50 +25,30 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-static const sf_resource services = {
+static const sf_param create_params[] = {
+    { "UniqueName", SF_UNIQUE_NAME, .maximum = 50, .required = 1 },
+    { "FriendlyName", SF_TEXT, .maximum = 255, .required = 1 },
+    { .name = "IncludeCredentials",
+      .kind = SF_FLAG },                       /* true where absent: the statement's business */
+    { .name = "UiEditable", .kind = SF_FLAG }, /* false where absent */
+    { .name = NULL },
+};
+
+static const sf_param update_params[] = {
+    { "FriendlyName", SF_TEXT, .maximum = 255 },
+    { .name = "IncludeCredentials", .kind = SF_FLAG },
+    { .name = "UiEditable", .kind = SF_FLAG },
+    { .name = NULL },
+};
+
+const sf_resource sf_services = {
     .key = "services",
     .pattern = "/Services/{ZS}",
     .properties = properties,
     .outcomes = outcomes,
+    .create = { SF_STATEMENT_SERVICE_CREATE, create_params },
+    .fetch = { SF_STATEMENT_SERVICE_FETCH, NULL },
+    .list = { SF_STATEMENT_SERVICE_LIST, NULL },
+    .update = { SF_STATEMENT_SERVICE_UPDATE, update_params },
+    .remove = { SF_STATEMENT_SERVICE_DELETE, NULL },
 };
-
-const sf_error *sf_service_create(sf_request *request)
-{
-    static const sf_param params[] = {
-        { "UniqueName", SF_UNIQUE_NAME, .maximum = 50, .required = 1 },
-        { "FriendlyName", SF_TEXT, .maximum = 255, .required = 1 },
-        { .name = "IncludeCredentials",
-          .kind = SF_FLAG },                       /* true where absent: the statement's business */
-        { .name = "UiEditable", .kind = SF_FLAG }, /* false where absent */
-        { .name = NULL },
-    };
-
-    return sf_resource_create(request, &services, SF_STATEMENT_SERVICE_CREATE, params);
-}
-
-const sf_error *sf_service_fetch(sf_request *request)
-{
-    return sf_resource_fetch(request, &services, SF_STATEMENT_SERVICE_FETCH);
-}
-
-const sf_error *sf_service_list(sf_request *request)
-{
-    return sf_resource_list(request, &services, SF_STATEMENT_SERVICE_LIST);
-}
-
-const sf_error *sf_service_update(sf_request *request)
-{
-    static const sf_param params[] = {
-        { "FriendlyName", SF_TEXT, .maximum = 255 },
-        { .name = "IncludeCredentials", .kind = SF_FLAG },
-        { .name = "UiEditable", .kind = SF_FLAG },
-        { .name = NULL },
-    };
-
-    return sf_resource_update(request, &services, SF_STATEMENT_SERVICE_UPDATE, params);
-}
-
-const sf_error *sf_service_delete(sf_request *request)
-{
-    return sf_resource_delete(request, &services, SF_STATEMENT_SERVICE_DELETE);
-}

@@ -5,6 +5,7 @@ use warnings FATAL => 'all';
 use Apache::Test qw(-withtestmore);
 use Digest::SHA qw(sha1_base64 sha256_hex);
 use MIME::Base64 qw(encode_base64);
+use Serverless::Parallel;
 use Serverless::Test;
 use Test::More;
 
@@ -147,11 +148,35 @@ subtest 'a suspended account is refused at once, until it is resumed' => sub {
         }
     }
     is $other->get($services)->status, 200, 'another account is not';
+    my $late_key = new_key($sid);
+    is_refused $late_key->get($services), 'a key that is made meanwhile';
 
     administer('resume_account', $sid);
-    is_authenticated $_, 'resumed: ' . substr $_->user, 0, 2 for $api, $key;
+    is_authenticated $_, 'resumed: ' . substr $_->user, 0, 2 for $api, $key, $late_key;
     is_reply $api->get($function->{url}), 200, $function, 'nothing happened in between';
     is $api->get("$services/suspended")->status, 404, 'nothing at all';
+};
+
+subtest 'a key and a suspension at the same time' => sub {
+    my $account = Serverless::Test->account->user;
+    my $suspend = "SELECT serverless.suspend_account('$account')";
+    my $make_key = "SELECT key_sid FROM serverless.create_api_key('$account', 'late')";
+    for my $case (['the suspension first', $suspend, $make_key], ['the key first', $make_key, $suspend]) {
+        my ($name, @sql) = @$case;
+        my $first = Serverless::Test::connect_as('postgres');
+        $first->begin_work;
+        $first->selectall_arrayref($sql[0]);
+        my $second = begin_at_once(sub { Serverless::Test::connect_as('postgres')->selectall_arrayref($sql[1]); 1 }, 1);
+        ok wait_until {
+            db()->selectrow_array(q(SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock')) },
+            "$name: the other waits";
+        $first->commit;
+        $second->();
+        is scalar db()->selectrow_array(
+            q(SELECT count(*) FROM serverless.credentials WHERE account_id = ? AND NOT is_suspended), undef,
+            substr $account, 2), 0, "$name: every credential is suspended";
+        administer('resume_account', $account);
+    }
 };
 
 subtest 'a rotated token' => sub {
@@ -262,7 +287,7 @@ subtest 'secrets are kept as hashes only' => sub {
 
 subtest 'what was checked once is not trusted where no statement follows' => sub {
     my $account = Serverless::Test->account;
-    my $key = new_key($account->user)->on('shared');
+    my $key = new_key($account->user)->on('shared')->undescribed; # a Service's path has a list
     for my $path ($services, "$services/old") {
         is $key->get($path)->status, 200, "before: $path" for 1 .. 3;
     }
@@ -271,7 +296,7 @@ subtest 'what was checked once is not trusted where no statement follows' => sub
     is $key->get('/private')->status, 401, 'revoked: not outside the API' for 1 .. 3;
     is $key->get($services)->status, 401, 'nor in it' for 1 .. 3;
 
-    $account = $account->on('shared');
+    $account = $account->on('shared')->undescribed;
     is $account->get("$services/old")->status, 200, 'an internal redirect leads into the API' for 1 .. 3;
     push @secrets, administer('rotate_auth_token', $account->user);
     is $account->get("$services/old")->status, 401, 'but not with a token that was replaced' for 1 .. 3;

@@ -9,6 +9,7 @@ use Serverless::Server;
 use Serverless::Test;
 use Serverless::Workshop;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $server = 'Serverless::Server';
 my $database = $server->database;
@@ -44,8 +45,13 @@ my $url = 'ServerlessBaseURL takes a URL such as https://serverless.example.com,
 my $bytes = 'takes a number of bytes from 1 to 67108864';
 my $domain = 'ServerlessDomain takes a domain name in lower case, such as twil.io';
 my $runtimes = q(ServerlessRuntimes takes names of up to 64 letters, digits, '.', '-' and '_');
+my $origin = 'ServerlessCORSOrigins takes None, or origins such as https://app.example.com, '
+    . q(without a path and without the scheme's own port);
+my $any_origin = 'ServerlessCORSOrigins does not take *: any page could then act with the credentials '
+    . q(that its visitor's browser keeps; name each origin);
 my $node = 'ServerlessNode takes the path of an executable file, such as /usr/bin/node';
 my $time = 'takes a time from 1ms to 24h, such as 2s or 500ms';
+my $age = 'takes a time from 1h to 3650d, such as 30d, or Off';
 my $count = 'ServerlessDBConnections takes a number from 1 to 1000';
 
 for my $case (
@@ -71,7 +77,7 @@ for my $case (
     ['Location', 'ServerlessDeleteTimeout', "ServerlessDeleteTimeout $time",
         '0', '0ms', '-1s', 'long', '5parsecs', '25h', '86401', '9999999999999h'],
     ['Location', 'ServerlessDeleteTimeout',
-        'ServerlessDeleteTimeout takes one argument, how long deleting a Service may take',
+        'ServerlessDeleteTimeout takes one argument, how long deleting a Service or an Environment may take',
         '', '""', '5 s'],
 
     ['Location', 'ServerlessDomain', $domain,
@@ -86,10 +92,32 @@ for my $case (
         '', '""', 'node20 ""', '"" node20', '"node 20"', 'node20,node22', 'node20 node/22', "n\xc3\xb6de", "node\xff",
         'n' x 65, 'node20 ' . 'n' x 65],
 
+    ['Location', 'ServerlessCORSOrigins', $origin,
+        'null', 'app.example.com', '//app.example.com', 'https:app.example.com', 'https://', 'https:///',
+        'https://app.example.com/', 'https://app.example.com/app', 'https://app.example.com?a=b',
+        'https://app.example.com#a', 'https://user@app.example.com', 'https://app.example.com:',
+        'https://app.example.com:port', 'https://app.example.com:0', 'https://app.example.com:65536',
+        'https://app.example.com:443', 'HTTPS://app.example.com:443', 'http://app.example.com:80',
+        'https://app..example.com', 'https://.example.com', 'https://app.example.com.', '"https://app example"',
+        "https://\xc3\xa4pp.example.com", 'https://2001:db8::1', 'https://[2001:db8::1', '://app.example.com',
+        '1https://app.example.com', 'https://a.example.com,https://b.example.com', 'None,None',
+        'https://app.example.com https://app.example.com/', 'None https://app.example.com/'],
+    ['Location', 'ServerlessCORSOrigins', $any_origin,
+        '*', '"*"', 'https://*', 'https://*.example.com', '*://app.example.com', 'https://app.example.com:*',
+        'https://app.example.com *'],
+    ['Location', 'ServerlessCORSOrigins',
+        'ServerlessCORSOrigins requires at least one argument, '
+            . 'the origins whose pages may use the API in a browser, or None', '', '""'],
+
     ['server', 'ServerlessFunctionLimit', "ServerlessFunctionLimit $bytes",
         '0', '-1', 'many', '1M', '1.5', '0x10', '1073741825', '99999999999999999999'],
     ['server', 'ServerlessFunctionLimit',
         'ServerlessFunctionLimit takes one argument, the most bytes a Function may have', '', '""', '1 2'],
+
+    ['server', 'ServerlessAssetLimit', 'ServerlessAssetLimit takes a number of bytes from 1 to 1073741824',
+        '0', '-1', 'many', '25M', '1.5', '0x10', '1073741825', '99999999999999999999'],
+    ['server', 'ServerlessAssetLimit',
+        'ServerlessAssetLimit takes one argument, the most bytes an Asset may have', '', '""', '1 2'],
 
     ['server', 'ServerlessNode', $node,
         'node', 'bin/node', './node', '/', '/nowhere/node', '/etc', '/etc/passwd', '/dev/null', '/etc/passwd/node',
@@ -103,6 +131,15 @@ for my $case (
     ['server', 'ServerlessBuildTimeout',
         'ServerlessBuildTimeout takes one argument, how long one attempt to finish a Build may take',
         '', '""', '5 s'],
+
+    ['server', 'ServerlessLogRetention', "ServerlessLogRetention $age",
+        '0', '30', '3600', '0d', '-1d', 'd', '59min', '3599s', '3651d', '87601h', '99999d', '100000d', '9999999999d',
+        '1.5d', '30days', 'On', 'none', '9999999999999h'],
+    ['server', 'ServerlessLogRetention',
+        'ServerlessLogRetention takes one argument, how long entries of logs are kept, or Off', '', '""', '30 d'],
+    ['server', 'ServerlessVariableKeys',
+        'ServerlessVariableKeys takes one argument, the file with the keys that Variables are encrypted with',
+        '', '""', '/etc/keys /etc/keys'],
 
     ['server', 'ServerlessDBConnections', $count,
         '0', '-1', 'all', '4x', '2.5', '1001', '99999999999999999999'],
@@ -141,14 +178,99 @@ for my $case (
         "ServerlessRuntimes node20\nServerlessRuntimes Node-22.1_a", 'ServerlessRuntimes ' . 'n' x 64,
         'ServerlessRuntimes ' . join(' ', map { "node$_" } 1 .. 200)],
     ['server', 'ServerlessRuntimes node20 node22'],
+    ['Location', map { "ServerlessCORSOrigins $_" } qw(None none https://app.example.com
+        https://APP.example.com http://localhost:3000 http://localhost:443 https://127.0.0.1:80
+        https://app.example.com:65535 http://[2001:db8::1]:8080 http://my_host capacitor://localhost),
+        'https://app.example.com http://localhost', 'https://app.example.com None'],
+    ['server', 'ServerlessCORSOrigins https://app.example.com', 'ServerlessCORSOrigins None'],
     ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 67108864'],
+    ['server', 'ServerlessAssetLimit 1', 'ServerlessAssetLimit 1073741824'],
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
+    ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],
 ) {
     my ($where, @lines) = @$case;
     accepted with_line($where, $_), "accepted in the $where: $_" for @lines;
+}
+
+
+# Keys --------------------------------------------------------------------------
+
+# A file like that, with this mode; it says nothing of what is in it.
+my $keys = Serverless::Server->logs . '/keys';
+my $key = '0123456789abcdef' x 4;
+
+sub with_keys {
+    my ($text, $mode) = @_;
+    unlink $keys;
+    open my $out, '>', $keys or die "$keys: $!\n";
+    print $out $text;
+    close $out or die "$keys: $!\n";
+    chmod $mode // 0600, $keys;
+    return with_line('server', "ServerlessVariableKeys $keys");
+}
+
+my $no_key = 'is not a key id, a space and 64 hex digits';
+my $others = 'must not be open to group or others (chmod 600)';
+for my $case (
+    ['an empty file',               'has no key', ''],
+    ['nothing but a comment',       'has no key', "# k1 $key\n\n  \t\n"],
+    ['a key without an id',         "line 1 $no_key", "$key\n"],
+    ['an id without a key',         "line 2 $no_key", "# keys\nk1\n"],
+    ['no space between',            "line 1 $no_key", "k1:$key\n"],
+    ['63 digits',                   "line 1 $no_key", 'k1 ' . substr($key, 1) . "\n"],
+    ['65 digits',                   "line 1 $no_key", "k1 ${key}0\n"],
+    ['66 digits, a byte more',      "line 1 $no_key", "k1 ${key}00\n"],
+    ['another digit',               "line 1 $no_key", "k1 g" . substr($key, 1) . "\n"],
+    ['0x before the digits',        "line 1 $no_key", "k1 0x$key\n"],
+    ['something behind',            "line 1 $no_key", "k1 $key # the first\n"],
+    ['a longer id',                 "line 1 $no_key", 'k' x 33 . " $key\n"],
+    ['an id with a dot',            "line 1 $no_key", "k.1 $key\n"],
+    ['an id that is not ASCII',     "line 1 $no_key", "k\xc3\xa9 $key\n"],
+    ['a mistake further down',      "line 5 $no_key", "# keys\nk1 $key\n\nk2 $key\nk3 $key$key\n"],
+    ['an id twice',                 'line 3 has a key id that is there already', "k1 $key\nk2 $key\nk1 $key\n"],
+    ['17 keys',                     'line 17 is one key too many', join '', map { "k$_ $key\n" } 1 .. 17],
+    ['a NUL',                       'is not a text file', "k1 $key\n\0"],
+    ['more than 16 KiB',            'is too long', '#' x 16384 . "\n"],
+    (map { [sprintf('mode %03o', $_), $others, "k1 $key\n", $_] }
+        0644, 0640, 0660, 0604, 0602, 0620, 0610, 0601, 0777),
+) {
+    my ($what, $message, $text, $mode) = @$case;
+    refused with_keys($text, $mode), "ServerlessVariableKeys $keys: $message", "refused: $what";
+}
+for my $case (
+    ['one key',                      "k1 $key\n"],
+    ['without an end of line',       "k1 $key"],
+    ['in capitals',                  'K-1_a ' . uc($key) . "\n"],
+    ['comments, white space, CR LF', "# the keys\r\n\r\n \tk1 \t $key \r\n   # the old one\nk2  $key\n\n"],
+    ['an id of 32 characters',       'k' x 32 . " $key\n"],
+    ['16 keys',                      join '', map { "k$_ $key\n" } 1 .. 16],
+    ['mode 400',                     "k1 $key\n", 0400],
+    ['what serverless-admin makes',  scalar `$ENV{SOURCE}/bin/serverless-admin variables new-key`],
+) {
+    my ($what, @file) = @$case;
+    accepted with_keys(@file), "accepted: $what";
+}
+accepted with_line('server', 'ServerlessVariableKeys logs/keys'), 'a path below ServerRoot';
+for my $case (
+    ['/nowhere/keys', 'cannot be opened: No such file or directory'],
+    ["$ENV{SOURCE}/t", 'is not a file'],
+    ['/dev/null', 'is not a file'],
+    ['/etc/passwd', $others],
+) {
+    my ($file, $message) = @$case;
+    refused with_line('server', "ServerlessVariableKeys $file"), "ServerlessVariableKeys $file: $message", "refused: $file";
+}
+unlink $keys;
+
+# Each line of serverless-admin is another one.
+{
+    my @lines = map { scalar `$ENV{SOURCE}/bin/serverless-admin variables new-key` } 1 .. 5;
+    is_deeply [grep { !/^\d{8}-[0-9a-f]{8} [0-9a-f]{64}\n\z/ } @lines], [], 'it prints an id with the date, and a key';
+    my %seen = map { $_ => 1 } map { split } @lines;
+    is scalar keys %seen, 10, 'neither is ever the same';
 }
 
 
@@ -168,9 +290,13 @@ is_deeply \%directives, {
     ServerlessDeleteTimeout => $anywhere,
     ServerlessDomain        => $anywhere,
     ServerlessRuntimes      => $anywhere,
+    ServerlessCORSOrigins   => $anywhere,
     ServerlessFunctionLimit => $outside,
+    ServerlessAssetLimit    => $outside,
     ServerlessNode          => $outside,
     ServerlessBuildTimeout  => $outside,
+    ServerlessLogRetention  => $outside,
+    ServerlessVariableKeys  => $outside,
     ServerlessDBConnections => $outside,
     ServerlessDBTimeout     => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
@@ -204,7 +330,8 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
     'where it is off it may be anywhere';
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
-    'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s') {
+    'ServerlessAssetLimit 100000', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
+    'ServerlessLogRetention 30d', "ServerlessVariableKeys $ENV{VARIABLE_KEYS}") {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",
         "$name cannot occur within <VirtualHost> section",
@@ -340,6 +467,10 @@ ServerlessDeleteTimeout 100ms
 ServerlessDomain        main.example.com
 ServerlessRuntimes      main other
 ServerlessRuntimes      node-main
+ServerlessCORSOrigins   https://before-none.example.com
+ServerlessCORSOrigins   None
+ServerlessCORSOrigins   https://main.example.com
+ServerlessCORSOrigins   http://main.example.com:8080
 $api
 @{[ $server->api('/own/v1/Services', <<'LOCATION') ]}
     ServerlessBaseURL       https://location.example.com
@@ -347,6 +478,7 @@ $api
     ServerlessDeleteTimeout 30s
     ServerlessDomain        location.example.com
     ServerlessRuntimes      node-location
+    ServerlessCORSOrigins   https://location.example.com
 LOCATION
 <Location "/v1/Services/closed">
     ServerlessFunctions Off
@@ -364,11 +496,18 @@ Listen $owner
     ServerlessDeleteTimeout 20s
     ServerlessDomain        virtual.example.com
     ServerlessRuntimes      other node-virtual
+    ServerlessCORSOrigins   https://virtual.example.com
 </VirtualHost>
 END
 
 my $client = Serverless::Test->account;
 my $slowly = slow_deletion(0.3);
+my %origins = (
+    nobody   => ['https://before-none.example.com'],
+    main     => ['https://main.example.com', 'http://main.example.com:8080'],
+    virtual  => ['https://virtual.example.com'],
+    location => ['https://location.example.com'],
+);
 
 for my $case (
     [$heir, '/v1', 'main', [qw(main other node-main)], 1000, 503,
@@ -385,6 +524,12 @@ for my $case (
     my $created = $there->post("$prefix/Services", UniqueName => 'heir', FriendlyName => 'Heir');
     my $sid = $created->json->{sid};
     is $created->json->{url}, "https://$whose.example.com$prefix/Services/$sid", "$name: ServerlessBaseURL";
+
+    my %allowed = map {
+        ($_ => $there->with(Origin => $_)->get("$prefix/Services/$sid")->header('Access-Control-Allow-Origin'))
+    } my @origins = map { @$_ } values %origins;
+    is_deeply \%allowed, { (map { $_ => undef } @origins), map { $_ => $_ } @{ $origins{$whose} } },
+        "$name: ServerlessCORSOrigins";
 
     my @sizes = map {
         $there->request(POST => "$prefix/Services/heir", 'a' x $_, 'application/x-www-form-urlencoded')
@@ -482,12 +627,13 @@ END
         $owner{$_[0]}->selectrow_array(
             q(SELECT calls FROM pg_stat_user_functions WHERE funcname = 'claim_build')) || 0;
     };
-    select undef, undef, undef, 2;
-    my @before = map { $looks->($_) } $first, $second;
-    select undef, undef, undef, 5;
-    my @times = map { $looks->($_) - shift @before } $first, $second;
-    cmp_ok $_, '>=', 3, 'the worker looks for Builds in each database' for @times;
-    cmp_ok $_, '<=', 7, 'once a second, however many virtual hosts lead there' for @times;
+    my %before = map { $_ => $looks->($_) } $first, $second;
+    my $since = sub { map { $looks->($_) - $before{$_} } $first, $second };
+    wait_until { 2 == grep { $_ > 0 } $since->() };
+    %before = map { $_ => $looks->($_) } $first, $second;
+    my $began = time;
+    ok wait_until { 2 == grep { $_ >= 5 } $since->() }, 'the worker looks for Builds in each database';
+    cmp_ok $_, '<=', 2 + time - $began, 'once a second, however many virtual hosts lead there' for $since->();
 
     undef $several;
     $_->disconnect for values %owner;

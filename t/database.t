@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use IO::Select ();
 use IO::Socket::INET ();
 use Serverless::Database;
 use Serverless::Parallel;
@@ -158,9 +159,9 @@ sub all_is_well {
     database('stop');
     for my $operation (@operations, @more) {
         my ($name, undef, $run) = @$operation;
-        my ($reply, $seconds) = timed(sub { $run->($api->afresh, $at) });
-        is_unavailable $reply, "without a database: $name";
-        cmp_ok $seconds, '<', 1, 'and the answer is quick';
+        my $reply;
+        is_within { $reply = $run->($api->afresh, $at) } 1, "without a database, an answer is quick: $name";
+        is_unavailable $reply, 'it says so';
     }
     is $api->head($at->{path})->status, 503, 'without a database: HEAD';
     is_unavailable $api->get('/v1/Services/nowhere/Nothing'), 'nor can it be said that a path is not there';
@@ -190,18 +191,21 @@ sub all_is_well {
     select undef, undef, undef, 1.5;
     unlike $idle->error_log, qr/serverless_functions:/, 'a worker that finds nothing to do is quiet';
     database('stop');
-    select undef, undef, undef, 12;
-    my @lines = grep { !/^\[[^]]*\] \[mpm_event:/ } split /\n/, $idle->error_log;
-    my @ours = grep { /\[serverless_functions:/ } @lines;
-    cmp_ok scalar(grep { /\] SF000[12]: / } @ours), '>=', 2, 'the database is away: the log says so';
-    cmp_ok scalar @ours, '<=', 4, 'once every five seconds';
+    my ($began, $log) = (time, '');
+    my (@lines, @ours);
+    ok wait_until {
+        @lines = grep { !/^\[[^]]*\] \[mpm_event:/ } split /\n/, $log .= $idle->error_log;
+        @ours = grep { /\[serverless_functions:/ } @lines;
+        3 <= grep { /\] SF000[12]: / } @ours;
+    }, 'the database is away: the log says so';
+    cmp_ok scalar @ours, '<=', 2 + (time - $began) / 5, 'once every five seconds';
     is_deeply [grep { !/\[serverless_functions:|\[dbd:/ } @lines], [], 'with what mod_dbd says, and nothing else';
     cmp_ok @lines - @ours, '<=', 2 * @ours, 'which is two lines at most';
     database('start');
     my $shop = Serverless::Workshop->new($api->at($idle->address), 'idle');
-    my $began = time;
+    $began = time;
     $shop->completed($shop->function('hello'));
-    cmp_ok time - $began, '<', 6, 'the database is back: a Build is finished';
+    cmp_ok time - $began, '<', 5 + 10, 'the database is back: a Build is finished, soon after those five seconds';
     $idle->error_log;
     select undef, undef, undef, 6;
     unlike $idle->error_log, qr/serverless_functions:/, 'and the log is quiet again';
@@ -256,14 +260,14 @@ sub interrupted {
         my $expected = $run->($client, $at)->json;
         $one->error_log;
         is_reply interrupted($client, $run, $at), 200, $expected, "repeated after its session was killed: $name";
-        like $one->error_log, qr/executing serverless_function_$name failed: SQLSTATE 57P01: /,
+        like $one->error_log, qr/executing serverless_artifact_$name failed: SQLSTATE 57P01: /,
             'it had begun';
     }
 
     for my $case (
-        ['function_update', sub { $_[0]->post($_[1]{path}, FriendlyName => 'changed') }],
-        ['function_create', sub { $_[0]->post($_[1]{functions}, FriendlyName => 'new') }],
-        ['function_delete', sub { $_[0]->delete($_[1]{path}) }],
+        ['artifact_update', sub { $_[0]->post($_[1]{path}, FriendlyName => 'changed') }],
+        ['artifact_create', sub { $_[0]->post($_[1]{functions}, FriendlyName => 'new') }],
+        ['artifact_delete', sub { $_[0]->delete($_[1]{path}) }],
         ['service_delete',  sub { $_[0]->delete("/v1/Services/$_[1]{service}{sid}") }],
     ) {
         my ($name, $run) = @$case;
@@ -282,7 +286,7 @@ my $secret = 'Personal-Data';
 
 {
     my $hasty = Serverless::Server->start('hasty', $one_connection
-        . Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
+        . Serverless::Server->database(statement_timeout => 1000) . Serverless::Server->api);
     my $client = $api->at($hasty->address);
     warm_up($client);
     my $at = workplace($client, 'hasty');
@@ -300,8 +304,9 @@ my $secret = 'Personal-Data';
         my ($name, $run) = @$case;
         my ($reply, $seconds) = timed($run);
         is_unavailable $reply, "longer than statement_timeout: $name";
-        cmp_ok $seconds, '<', 1, 'ends with it';
-        $replies{"serverless_function_$name"} = $reply->header('Twilio-Request-Id');
+        cmp_ok $seconds, '>=', 1, 'it was tried so long';
+        cmp_ok $seconds, '<', 10, 'and not as long as the lock is held';
+        $replies{"serverless_artifact_$name"} = $reply->header('Twilio-Request-Id');
     }
     $lock->release;
     is_deeply $client->get($at->{functions})->json->{functions}, [$at->{function}], 'and did nothing';
@@ -314,21 +319,21 @@ my $secret = 'Personal-Data';
     unlike_any($log, 'a statement that took too long');
 
     # What PostgreSQL says may quote what it was given; that must not get anywhere.
-    db()->do("ALTER TABLE serverless.functions ADD CONSTRAINT harmless CHECK (friendly_name <> '$secret')");
+    db()->do("ALTER TABLE serverless.artifacts ADD CONSTRAINT harmless CHECK (friendly_name <> '$secret')");
     is_error $client->post($at->{functions}, FriendlyName => $secret), 500, 20500,
         'An internal error occurred', 'a row that the database refuses';
-    db()->do('ALTER TABLE serverless.functions DROP CONSTRAINT harmless');
+    db()->do('ALTER TABLE serverless.artifacts DROP CONSTRAINT harmless');
     $log = $hasty->error_log;
-    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_function_create failed: SQLSTATE 23514: .*"harmless"/,
+    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_artifact_create failed: SQLSTATE 23514: .*"harmless"/,
         'the log names the constraint';
     unlike_any($log, 'a violated constraint');
 
-    db()->do("ALTER TABLE serverless.functions ADD CONSTRAINT harmless CHECK (friendly_name::int > 0) NOT VALID");
+    db()->do("ALTER TABLE serverless.artifacts ADD CONSTRAINT harmless CHECK (friendly_name::int > 0) NOT VALID");
     is_error $client->post($at->{functions}, FriendlyName => $secret), 500, 20500,
         'An internal error occurred', 'a value that the database cannot read';
-    db()->do('ALTER TABLE serverless.functions DROP CONSTRAINT harmless');
+    db()->do('ALTER TABLE serverless.artifacts DROP CONSTRAINT harmless');
     $log = $hasty->error_log;
-    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_function_create failed: SQLSTATE 22P02: \(text withheld/,
+    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_artifact_create failed: SQLSTATE 22P02: \(text withheld/,
         'the log says so, but not which';
     unlike_any($log, 'an unreadable value');
 }
@@ -347,7 +352,7 @@ sub unlike_any {
 
 {
     my $small = Serverless::Server->start('small', "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n"
-        . Serverless::Server->database . Serverless::Server->api);
+        . Serverless::Server->database(statement_timeout => 60_000) . Serverless::Server->api);
     my $client = $api->at($small->address);
     my $at = workplace($client, 'small');
     my $before = $client->get($at->{path})->json;
@@ -367,15 +372,20 @@ sub unlike_any {
     is_unavailable $_->[0], 'a request finds none' for @answers;
     my @seconds = sort { $a <=> $b } map { $_->[1] } @answers;
     cmp_ok $seconds[0], '>=', 0.3, 'after it has waited for ServerlessDBTimeout';
-    cmp_ok $seconds[-1], '<', 1, 'and not much longer';
+    cmp_ok $seconds[@seconds / 2], '<', 1, 'and, if the machine is not to blame, not much longer';
+    cmp_ok $seconds[-1], '<', 20, 'in no case until one is free';
     is scalar waiting(), 2, 'and no further connection was used';
     like $small->error_log, qr/\] SF0005: RQ[0-9a-f]{32}: no database connection was free in time$/m,
         'the log says what was missing';
 
     $lock->release;
     is_reply $_, 200, $before, 'the connections are free: who held one has its answer' for $finish->();
-    my @later = at_once(sub { $client->afresh->get($at->{path}) }, 1 .. 12);
-    is_deeply tally(@later), { 200 => 12 }, 'and so has everybody after';
+    $lock = lock_functions();
+    $finish = begin_at_once(sub { $client->afresh->get($at->{path}) }, 1 .. 2);
+    ok wait_until { waiting() == 2 }, 'both can be had again';
+    $lock->release;
+    is_deeply tally($finish->(), map { $client->afresh->get($at->{path}) } 1 .. 10), { 200 => 12 },
+        'and everybody after has an answer, too';
 }
 
 
@@ -392,9 +402,10 @@ sub unlike_any {
     $lock->do(q(SELECT FROM serverless.services WHERE serverless.sid('ZS', id) = ? FOR UPDATE), undef,
         $doomed->{service}{sid});
     my $finish = begin_at_once(sub { $client->afresh->delete("/v1/Services/$doomed->{service}{sid}") }, 1 .. 3);
-    ok wait_until { waiting() }, 'a Service is deleted three times at once, and somebody holds it';
-    select undef, undef, undef, 0.5;
-    is scalar waiting(), 1, 'one of the three has a place';
+    my $log = '';
+    ok wait_until { 2 == (() = ($log .= $server->error_log) =~ /\] SF0005: /g) },
+        'a Service is deleted three times at once, and somebody holds it: for two there is no place';
+    is scalar waiting(), 1, 'the third has one';
     is $client->afresh->get($at->{path})->status, 200, 'another request has the other one' for 1 .. 5;
     $lock->rollback;
     $lock->disconnect;
@@ -414,13 +425,11 @@ sub unlike_any {
     my $requests = 2 + int(kernel_keeps() / $answer);
 
     my @idle = map { without_reading($server->address, $at->{functions}, $requests) } 1 .. 6;
-    select undef, undef, undef, 0.5;
-    my @answers = map { [timed(sub { $client->afresh->get($at->{path}) })] } 1 .. 12;
-    is_deeply tally(map { $_->[0] } @answers), { 200 => 12 },
-        'six clients do not read lists of a thousand rows, and there are two connections: '
-        . 'others are answered';
-    my ($slowest) = sort { $b <=> $a } map { $_->[1] } @answers;
-    cmp_ok $slowest, '<', 0.5, 'at once';
+    ok wait_until { @idle == (() = IO::Select->new(@idle)->can_read(0)) }, 'six clients do not read lists of a thousand rows';
+    my @answers;
+    is_within { push @answers, $client->afresh->get($at->{path}) } 0.5,
+        'there are two connections: others are answered at once' for 1 .. 12;
+    is_deeply tally(@answers), { 200 => scalar @answers }, 'each of them';
     is_deeply [map { scalar read_all($_) } @idle], [($requests) x 6],
         'nor was anything lost for those who read late';
 }
@@ -535,8 +544,8 @@ sub kernel_keeps {
 # Deleting a whole Service ------------------------------------------------------------------
 
 {
-    my $server = Serverless::Server->start('deletion', "ServerlessDeleteTimeout 1500ms\n$one_connection"
-        . Serverless::Server->database(statement_timeout => 300) . Serverless::Server->api);
+    my $server = Serverless::Server->start('deletion', "ServerlessDeleteTimeout 4s\n$one_connection"
+        . Serverless::Server->database(statement_timeout => 500) . Serverless::Server->api);
     my $client = $api->at($server->address);
     my $service = sub {
         my ($functions) = @_;
@@ -550,9 +559,9 @@ sub kernel_keeps {
         my ($reply, $seconds) = timed(sub { $client->get($at->{path}) });
         $lock->release;
         is_unavailable $reply, $name;
-        cmp_ok $seconds, '<', 1, 'the connection has its own statement_timeout again';
+        cmp_ok $seconds, '<', 4, 'the connection has its own statement_timeout again';
     };
-    my $slowly = slow_deletion(0.6);
+    my $slowly = slow_deletion(1);
     my $other = $service->(0);
 
     my $one = $service->(1);
@@ -565,8 +574,8 @@ sub kernel_keeps {
     my $before = $client->get($many->{functions})->json->{functions};
     my ($reply, $seconds) = timed(sub { $client->delete("/v1/Services/$many->{service}{sid}") });
     is_unavailable $reply, 'but not longer than ServerlessDeleteTimeout';
-    cmp_ok $seconds, '>=', 1.5, 'it was tried so long';
-    cmp_ok $seconds, '<', 2.5, 'and not longer';
+    cmp_ok $seconds, '>=', 4, 'it was tried so long';
+    cmp_ok $seconds, '<', 9, 'and not as long as it would take';
     is_reply $client->get("/v1/Services/$many->{service}{sid}"), 200, $many->{service}, 'the Service is there';
     is_deeply $client->get($many->{functions})->json->{functions}, $before, 'with all of its Functions';
     $own_limit_holds->($other, 'after a deletion that was too long');
@@ -593,14 +602,14 @@ sub kernel_keeps {
     }, 1 .. 6);
     # at most one of each client's is not acknowledged yet
     wait_until { 12 <= db()->selectrow_array(
-        q(SELECT count(*) FROM serverless.functions WHERE friendly_name = 'acknowledged')) };
+        q(SELECT count(*) FROM serverless.artifacts WHERE friendly_name = 'acknowledged')) };
     crash();
     my @acknowledged = map { @$_ } $finish->();
     database('start');
 
     cmp_ok scalar @acknowledged, '>=', 6, 'clients created Functions until PostgreSQL crashed';
     my %there = map { $_ => 1 } @{ db()->selectcol_arrayref(
-        q(SELECT serverless.sid('ZH', f.id) FROM serverless.functions AS f)) };
+        q(SELECT serverless.sid('ZH', f.id) FROM serverless.artifacts AS f)) };
     is_deeply [grep { !$there{$_} } @acknowledged], [], 'every one that was acknowledged is there';
     is_reply $api->get($at->{path}), 200, $at->{function}, 'the next request sees what was there before';
     all_is_well($at, 'and all others succeed');
@@ -613,6 +622,19 @@ sub kernel_keeps {
     isnt $?, 0, 'the schema is not applied to a database that is not UTF-8';
     like $said, qr/the database must be encoded in UTF8, not SQL_ASCII/, 'which says so';
     db()->do('DROP DATABASE latin');
+}
+
+# A development database, of which a part has been renamed since.
+{
+    my $apply = qq($ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=serverless user=postgres" schema apply 2>&1);
+    db()->do(q(UPDATE serverless.schema_migrations SET name = 'functions' WHERE version = 4));
+    my $said = `$apply`;
+    isnt $?, 0, 'a schema with another part 4 is not built upon';
+    is $said, "serverless-admin: this database was not made by a release: its part 4 is not 004_artifacts. Start with a new one\n",
+        'which says so';
+    db()->do(q(UPDATE serverless.schema_migrations SET name = 'artifacts' WHERE version = 4));
+    is `$apply`, '', 'and once more with nothing to do';
+    is $?, 0, 'is done';
 }
 
 done_testing;

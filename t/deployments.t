@@ -165,19 +165,30 @@ subtest 'what cannot be deployed' => sub {
 
 subtest 'a Build that misses Versions by now' => sub {
     new_environment();
-    my @gone = map { $project->new_version } 1, 2;
+    my @gone = map { $project->new_version(kind => $_) } qw(function asset function asset);
     my $incomplete = $project->completed($version, @gone);
-    is $api->delete($project->path . "/Functions/$_->{function_sid}")->status, 204, 'a Function is deleted'
-        for @gone;
+    for my $gone (@gone) {
+        my $is = Serverless::Project::kind_of($gone);
+        is $api->delete($project->path . "/$is->{list}/$gone->{ $is->{sid} }")->status, 204, "a $is->{name} is deleted";
+    }
     is_reply deploy(BuildSid => $incomplete->{sid}), 400, {
         code => 20001, message => 'Cannot deploy Build because some of its Versions have been deleted.',
         more_info => 'https://www.twilio.com/docs/errors/20001', status => 400,
-        details => { missing_versions => [ map { {
-            sid => $_->{sid}, function_sid => $_->{function_sid}, path => $_->{path},
-        } } sort { $a->{path} cmp $b->{path} } @gone ] },
-    }, 'is refused, with what is missing';
+        details => { missing_versions => [ map {
+            my $of = Serverless::Project::kind_of($_)->{sid};
+            { sid => $_->{sid}, $of => $_->{$of}, path => $_->{path} }
+        } sort { $a->{path} cmp $b->{path} } @gone ] },
+    }, 'is refused, with what is missing, each as what it is';
     is count(), 0, 'no Deployment';
     is_on_it undef, 'nothing is deployed';
+};
+
+subtest 'a Build of Assets' => sub {
+    new_environment();
+    my $assets = $project->completed(map { $project->new_version(kind => 'asset') } 1, 2);
+    is_deployment deploy(BuildSid => $assets->{sid}), 201, $assets->{sid}, 'is deployed as any';
+    is_on_it $assets->{sid}, 'the Environment has it';
+    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'and superseded';
 };
 
 subtest 'parameters besides' => sub {

@@ -37,7 +37,7 @@ sub rows {
 WITH mine AS (SELECT * FROM serverless.services AS s WHERE s.account_id = $1::uuid)
 SELECT row_to_json(mine)::text FROM mine
 UNION ALL
-SELECT row_to_json(f)::text FROM serverless.functions AS f WHERE f.service_id IN (SELECT id FROM mine)
+SELECT row_to_json(f)::text FROM serverless.artifacts AS f WHERE f.service_id IN (SELECT id FROM mine)
 ORDER BY 1
 SQL
 }
@@ -413,7 +413,7 @@ subtest '413: too large a body' => sub {
     is_refused chunked($api, $functions, chunk('FriendlyName=a') . "FFFFFFFFFFFFFFFFFF\r\n"), 413,
         undef, 'a chunk that no computer holds';
 
-    my $frugal = $api->on('impatient');
+    my $frugal = $api->on('frugal');
     $full = 'FriendlyName=' . 'a' x (1000 - 13);
     is_refused form($frugal, $functions, $full), 400, $too_long, 'LimitRequestBody: as much is read';
     is_refused form($frugal, $functions, $full . 'a'), 413, undef, 'one byte more is too much';

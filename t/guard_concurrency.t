@@ -8,6 +8,7 @@ use Apache::Test qw(-withtestmore);
 use Serverless::Consistency;
 use Serverless::Database;
 use Serverless::Parallel;
+use Serverless::Project;
 use Serverless::Server;
 use Serverless::Test;
 use Serverless::Workshop;
@@ -15,10 +16,13 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $CLIENTS = 12;
-my $ROUNDS = 6;
+my $ROUNDS = 6;    # or as many more as a slow machine needs
 my $SECONDS = 3.5; # each round
+my $TIMES = 20;    # that each of these has to come about
+my @matters = ('make Build: 201', 'deploy: 201', 'delete Function: 204', 'delete Function: 409', 'delete Asset: 204',
+    'delete Asset: 409', 'delete Build: 204');
 
-my $second = Serverless::Server->start('second', "ServerlessNode $ENV{NODE}\nServerlessBuildTimeout 5s\n"
+my $second = Serverless::Server->start('second', "ServerlessNode $ENV{NODE}\n"
     . Serverless::Server->database . Serverless::Server->api);
 my @addresses = (Serverless::Test::address('api'), $second->address);
 
@@ -37,7 +41,7 @@ sub client {
     };
     while (time < $until) {
         my $what = (
-            (\&make_build) x 6, (\&deploy) x 5, (\&delete_function) x 5, (\&make_function) x 3,
+            (\&make_build) x 6, (\&deploy) x 5, (\&delete_artifact) x 5, (\&make_artifact) x 3,
             (\&undeploy) x 2, \&delete_build, \&replace_environment,
         )[rand 23];
         $what->($self);
@@ -70,34 +74,38 @@ sub newest {
 
 sub any { return @_ ? $_[rand @_] : undef }
 
-sub make_function {
+# Functions or Assets, as it comes.
+sub any_kind { return Serverless::Project::kind(any(qw(function asset))) }
+
+sub make_artifact {
     my ($self) = @_;
-    return if newest($self, 'Functions') >= 8;
-    my $name = "f$self->{seed}-" . ++$self->{made};
-    my $function = ask($self, 'make Function', undef, sub {
-        $self->{shop}->api->post($self->{shop}->path('/Functions'), FriendlyName => $name) })->json;
+    my $is = any_kind();
+    return if newest($self, $is->{list}) >= 5;
+    my $name = "a$self->{seed}-" . ++$self->{made};
+    my $artifact = ask($self, "make $is->{name}", undef, sub {
+        $self->{shop}->api->post($self->{shop}->path("/$is->{list}"), FriendlyName => $name) })->json;
     # the content of many is the same
-    ask($self, 'make Version', undef, sub { $self->{shop}->upload($function, 'exports.a = ' . int(rand 3)) },
-        $function->{sid}) if $function->{sid};
+    ask($self, 'make Version', undef, sub { $self->{shop}->upload($artifact, 'exports.a = ' . int(rand 3)) },
+        $artifact->{sid}) if $artifact->{sid};
 }
 
-# A Version of the Function, or nothing.
+# A Version of the Function or Asset, or nothing.
 sub version_of {
-    my ($self, $function) = @_;
-    return $self->{version}{ $function->{sid} } //= do {
+    my ($self, $artifact) = @_;
+    return $self->{version}{ $artifact->{sid} } //= do {
         my $reply = ask($self, 'list Versions', '-', sub {
-            $self->{shop}->api->get($self->{shop}->path_of($function) . '/Versions') });
-        my $version = ($reply->json->{function_versions} || [])->[0];
-        $version ? $version->{sid} : undef;
+            $self->{shop}->api->get($self->{shop}->path_of($artifact) . '/Versions') });
+        ($reply->json->{ Serverless::Project::kind_of($artifact)->{versions} } || [])->[0];
     };
 }
 
 sub make_build {
     my ($self) = @_;
     return if grep({ $_->{status} eq 'building' } newest($self, 'Builds')) > 5;
-    my %wanted = map { $_->{sid} => $_ } grep { $_ } map { any(newest($self, 'Functions')) } 1 .. 1 + rand 3;
+    my %wanted = map { $_->{sid} => $_ } grep { $_ } map { any(newest($self, any_kind()->{list})) } 1 .. 1 + rand 3;
     my @versions = grep { defined } map { version_of($self, $_) } values %wanted or return;
-    ask($self, 'make Build', undef, sub { $self->{shop}->try_build(@versions) }, [sort @versions]);
+    ask($self, 'make Build', undef, sub { $self->{shop}->try_build(map { { version => $_ } } @versions) },
+        [sort map { $_->{sid} } @versions]);
 }
 
 sub deploy {
@@ -113,10 +121,11 @@ sub undeploy {
     ask($self, 'deploy', undef, sub { $self->{shop}->deploy($environment) }, $environment->{sid});
 }
 
-sub delete_function {
+sub delete_artifact {
     my ($self) = @_;
-    my $function = any(newest($self, 'Functions')) or return;
-    ask($self, 'delete Function', $function->{sid}, sub { $self->{shop}->delete($function) });
+    my $is = any_kind();
+    my $artifact = any(newest($self, $is->{list})) or return;
+    ask($self, "delete $is->{name}", $artifact->{sid}, sub { $self->{shop}->delete($artifact) });
 }
 
 sub delete_build {
@@ -143,13 +152,16 @@ sub replace_environment {
 
 # The SIDs that are there: of a table's rows of the Service.
 sub there {
-    my ($shop, $prefix, $table) = @_;
+    my ($shop, $prefix, $rows) = @_;
     return { map { $_ => 1 } @{ db()->selectcol_arrayref(
-        "SELECT serverless.sid('$prefix', id) FROM serverless.$table WHERE service_id = ?", undef, substr $shop->sid, 2) } };
+        "SELECT serverless.sid('$prefix', id) FROM serverless.$rows AND service_id = ?", undef, substr $shop->sid, 2) } };
 }
 
-my %tables = (Function => [ZH => 'functions'], Version => [ZN => 'versions'], Build => [ZB => 'builds'],
-    Environment => [ZE => 'environments']);
+my %tables = (
+    Function => [ZH => q(artifacts WHERE kind = 'function')], Asset => [ZH => q(artifacts WHERE kind = 'asset')],
+    Version => [ZN => 'versions WHERE true'], Build => [ZB => 'builds WHERE true'],
+    Environment => [ZE => 'environments WHERE true'],
+);
 
 # What does not agree with the rows in the database, in words.
 sub lies {
@@ -162,9 +174,10 @@ sub lies {
         $made{$kind}{$sid} = 1 if $verb eq 'make' && $status == 201;
         push @{ $deleted{$kind}{$sid} }, [$begin, $end] if $verb eq 'delete' && $status == 204;
     }
+    $deleted{Version} = { %{ $deleted{Function} || {} }, %{ $deleted{Asset} || {} } }; # with what they are Versions of
     for my $kind (sort keys %tables) {
         my $there = there($shop, @{ $tables{$kind} });
-        my $gone = $deleted{ $kind eq 'Version' ? 'Function' : $kind } || {};
+        my $gone = $deleted{$kind} || {};
         push @lies, map { "$kind $_ was deleted " . @{ $gone->{$_} } . ' times' } grep { @{ $gone->{$_} } > 1 } keys %$gone;
         push @lies, map { "$kind $_ was deleted, and is there" } grep { $there->{$_} } keys %$gone;
         next if $kind eq 'Version';
@@ -182,14 +195,14 @@ sub lies {
                 if $status == 404 && (!$by || $by->[0] > $end);
         }
     }
-    return @lies, lies_of_versions($shop, $history, $deleted{Function}),
+    return @lies, lies_of_versions($shop, $history, $deleted{Version}),
         lies_of_builds($shop, $history), lies_of_deployments($shop, $history, $deleted{Environment});
 }
 
 sub lies_of_versions {
     my ($shop, $history, $gone) = @_;
     my $there = there($shop, @{ $tables{Version} });
-    return map { "Version $_->[1] was made, its Function not deleted, and is not there" }
+    return map { "Version $_->[1] was made, what it is a Version of not deleted, and is not there" }
         grep { $_->[0] eq 'make Version' && $_->[2] == 201 && !$there->{ $_->[1] } && !$gone->{ $_->[6] } } @$history;
 }
 
@@ -241,7 +254,7 @@ sub unexpected {
 # Rounds ------------------------------------------------------------------------------------------------
 
 my $shop = Serverless::Workshop->new(Serverless::Test->account, 'concurrent');
-$shop->function("first-$_") for 1 .. 6;
+$shop->function("first-$_"), $shop->asset("first-$_.js") for 1 .. 3;
 $shop->environment("first-$_") for 1 .. 3;
 my @history = map { ["make Environment", $_->{sid}, 201, 0, 0, $_] }
     @{ $shop->api->get($shop->path('/Environments'))->json->{environments} };
@@ -265,7 +278,10 @@ sub round {
 }
 
 my %total;
-for my $round (1 .. $ROUNDS) {
+sub is_enough { return !grep { ($total{$_} // 0) < $TIMES } @matters }
+
+for my $round (1 .. 5 * $ROUNDS) {
+    last if $round > $ROUNDS && is_enough();
     my ($moments, $wrong, $done) = round($round);
     my ($unexpected, $times) = unexpected($done);
     $total{$_} += $times->{$_} for keys %$times;
@@ -283,8 +299,7 @@ sub there_is_building {
 }
 
 note "$_ $total{$_}" for sort keys %total;
-cmp_ok $total{$_} // 0, '>=', 20, "it was about something: $_"
-    for 'make Build: 201', 'deploy: 201', 'delete Function: 204', 'delete Function: 409', 'delete Build: 204';
+cmp_ok $total{$_} // 0, '>=', $TIMES, "it was about something: $_" for @matters;
 
 # The Service is deleted under their hands.
 {

@@ -35,30 +35,36 @@ sub service {
     return value($owner, 'SELECT (serverless.create_service(?, ?, ?, true, false)).id', $account, $name, $name);
 }
 
-sub function {
-    my ($service, $db) = @_;
-    return value($db || $owner, <<'SQL', $service);
-INSERT INTO serverless.functions SELECT ?, id, 'f', made, made FROM serverless.new_identity() RETURNING id
+# A Function, unless told otherwise.
+sub artifact {
+    my ($service, $kind) = @_;
+    return value($owner, <<'SQL', $service, $kind || 'function');
+INSERT INTO serverless.artifacts SELECT ?, ?, id, 'a', made, made FROM serverless.new_identity() RETURNING id
 SQL
 }
 
 # A Version, and whether its content was new.
 sub version {
-    my ($service, $function, $path, $content, $db) = @_;
-    return ($db || $owner)->selectrow_array(<<'SQL', undef, $content, $service, $function, $path);
+    my ($service, $artifact, $path, $content, $db) = @_;
+    return ($db || $owner)->selectrow_array(<<'SQL', undef, $content, $path, $service, $artifact);
 WITH content AS (SELECT convert_to(?, 'UTF8') AS bytes)
 SELECT (v.version).id, v.fresh
-  FROM content, serverless.create_version(?, ?, ?, 'public', sha256(content.bytes),
+  FROM content, serverless.artifacts AS a,
+       serverless.create_version(a.service_id, a.kind, a.id, ?, 'public', 'text/plain', sha256(content.bytes),
            octet_length(content.bytes), encode(content.bytes, 'base64')) AS v
+ WHERE a.service_id = ? AND a.id = ?
 SQL
 }
 
 sub build {
     my ($service, $versions, $status, $db) = @_;
     $db ||= $owner;
-    my ($outcome, $build) = $db->selectrow_array(
-        q(SELECT outcome, (build).id FROM serverless.create_build(?, ?, ?, 'node22', '[]')),
-        undef, $account, $service, $versions);
+    my ($outcome, $build) = $db->selectrow_array(<<'SQL', undef, $account, $service, ($versions) x 2);
+WITH assets AS (SELECT id FROM serverless.versions WHERE kind = 'asset')
+SELECT outcome, (build).id
+  FROM serverless.create_build(?, ?, ARRAY(SELECT unnest(?::uuid[]) EXCEPT SELECT id FROM assets),
+                               ARRAY(SELECT unnest(?::uuid[]) INTERSECT SELECT id FROM assets), 'node22', '[]')
+SQL
     return $outcome if $outcome ne 'ok';
     $db->do('UPDATE serverless.builds SET status = ?, failure_reason = ? WHERE id = ?', undef,
         $status, $status eq 'failed' ? 'why' : undef, $build) if $status;
@@ -75,28 +81,39 @@ sub deploy {
     return value($db || $owner, 'SELECT outcome FROM serverless.deploy(?, ?, ?)', $service, $environment, $build);
 }
 
+sub add_log {
+    my ($environment, $function) = @_;
+    $owner->do(q(SELECT serverless.add_log(serverless.sid('ZE', ?), serverless.sid('ZH', ?), 'info', 'm')), undef,
+        $environment, $function);
+}
+
 # A Service with something of everything. Names of its rows are those of the
 # statements below, which have them as :name.
 sub scene {
     my $service = service();
     my %is = (service => $service, other_service => service());
     for my $part (qw(deployed building free gone spare)) {
-        $is{"${part}_function"} = function($service);
+        $is{"${part}_function"} = artifact($service);
         ($is{"${part}_version"}) = version($service, $is{"${part}_function"}, "/$part", "// $part\n");
     }
-    $is{deployed_build} = build($service, [$is{deployed_version}], 'completed');
-    $is{building_build} = build($service, [$is{building_version}]);
-    $is{failed_build} = build($service, [$is{free_version}], 'failed');
-    $is{free_build} = build($service, [$is{free_version}], 'completed');
+    for my $part (qw(deployed building free)) { # of the bytes of the Function
+        $is{"${part}_asset"} = artifact($service, 'asset');
+        ($is{"${part}_asset_version"}) = version($service, $is{"${part}_asset"}, "/$part.js", "// $part\n");
+    }
+    $is{deployed_build} = build($service, [@is{qw(deployed_version deployed_asset_version)}], 'completed');
+    $is{building_build} = build($service, [@is{qw(building_version building_asset_version)}]);
+    $is{failed_build} = build($service, [@is{qw(free_version free_asset_version)}], 'failed');
+    $is{free_build} = build($service, [@is{qw(free_version free_asset_version)}], 'completed');
     $is{incomplete_build} = build($service, [@is{qw(free_version gone_version)}], 'completed');
     $is{deployed_environment} = environment($service, 'stage');
     $is{free_environment} = environment($service, 'production');
     deploy($service, $is{deployed_environment}, $is{deployed_build}) eq 'ok' or die "no scene\n";
-    value($owner, 'SELECT outcome FROM serverless.delete_function(?, ?)', $service, $is{gone_function}) eq 'ok'
+    add_log($is{deployed_environment}, $is{deployed_function});
+    value($owner, q(SELECT outcome FROM serverless.delete_artifact(?, 'function', ?, NULL)), $service, $is{gone_function}) eq 'ok'
         or die "no scene\n";
 
     my $there = $is{other_service};
-    $is{other_function} = function($there);
+    $is{other_function} = artifact($there);
     ($is{other_version}) = version($there, $is{other_function}, '/other', "// deployed\n");
     $is{other_build} = build($there, [$is{other_version}], 'completed');
     $is{other_environment} = environment($there, 'stage');
@@ -133,9 +150,13 @@ my @refused = (
     ['a deployed Version',            $KEY, $RIGHTS, 'DELETE FROM serverless.versions WHERE id = :deployed_version'],
     ['a Version that is being built', $KEY, $RIGHTS, 'DELETE FROM serverless.versions WHERE id = :building_version'],
     ['all Versions',                  $KEY, $RIGHTS, 'DELETE FROM serverless.versions'],
-    ['a deployed Function',            $KEY, $KEY, 'DELETE FROM serverless.functions WHERE id = :deployed_function'],
-    ['a Function that is being built', $KEY, $KEY, 'DELETE FROM serverless.functions WHERE id = :building_function'],
-    ['all Functions',                  $KEY, $KEY, 'DELETE FROM serverless.functions'],
+    ['a deployed Function',            $KEY, $KEY, 'DELETE FROM serverless.artifacts WHERE id = :deployed_function'],
+    ['a Function that is being built', $KEY, $KEY, 'DELETE FROM serverless.artifacts WHERE id = :building_function'],
+    ['a deployed Asset',               $KEY, $KEY, 'DELETE FROM serverless.artifacts WHERE id = :deployed_asset'],
+    ['an Asset that is being built',   $KEY, $KEY, 'DELETE FROM serverless.artifacts WHERE id = :building_asset'],
+    ['its Version',                    $KEY, $RIGHTS, 'DELETE FROM serverless.versions WHERE id = :deployed_asset_version'],
+    ['all Functions and Assets',       $KEY, $KEY, 'DELETE FROM serverless.artifacts'],
+    ['all Assets',                     $KEY, $KEY, q(DELETE FROM serverless.artifacts WHERE kind = 'asset')],
     ['a deployed Build',               $KEY, $KEY, 'DELETE FROM serverless.builds WHERE id = :deployed_build'],
     ['all Builds',                     $KEY, $KEY, 'DELETE FROM serverless.builds'],
     ['contents',       $KEY,  $RIGHTS, 'DELETE FROM serverless.contents'],
@@ -143,9 +164,9 @@ my @refused = (
     ['build_versions', $RULE, $RIGHTS, 'DELETE FROM serverless.build_versions WHERE build_id = :deployed_build'],
     ['build_versions of a Build that is not active', $RULE, $RIGHTS,
         'DELETE FROM serverless.build_versions WHERE build_id = :free_build'],
-    ['with USING', $KEY, $KEY, 'DELETE FROM serverless.functions AS f USING serverless.services AS s WHERE s.id = f.service_id'],
+    ['with USING', $KEY, $KEY, 'DELETE FROM serverless.artifacts AS f USING serverless.services AS s WHERE s.id = f.service_id'],
     ['with MERGE', $KEY, $KEY, <<'SQL'],
-MERGE INTO serverless.functions AS f USING (SELECT :deployed_function::uuid AS id) AS this ON f.id = this.id
+MERGE INTO serverless.artifacts AS f USING (SELECT :deployed_function::uuid AS id) AS this ON f.id = this.id
  WHEN MATCHED THEN DELETE
 SQL
 
@@ -153,7 +174,7 @@ SQL
     (map {
         (["$_ alone", $TRUNCATE, $RIGHTS, "TRUNCATE serverless.$_"],
          ["$_ and what refers to it", $RULE, $RIGHTS, "TRUNCATE serverless.$_ CASCADE"])
-    } qw(accounts services functions versions contents builds environments)),
+    } qw(accounts services artifacts versions contents builds environments)),
     (map { [$_, $RULE, $RIGHTS, "TRUNCATE serverless.$_"] } qw(pins build_versions content_chunks)),
     ['several', $RULE, $RIGHTS, 'TRUNCATE serverless.pins, serverless.versions'],
     ['all', $RULE, $RIGHTS, 'TRUNCATE serverless.pins, serverless.versions, serverless.deployments, serverless.build_versions CASCADE'],
@@ -171,13 +192,16 @@ SQL
     ['with a WITH', $RULE, $RIGHTS, 'WITH gone AS (DELETE FROM serverless.pins RETURNING *) SELECT count(*) FROM gone'],
 
     'change what is needed',
-    ['the id of a Function',      $KEY, $KEY, 'UPDATE serverless.functions SET id = gen_random_uuid() WHERE id = :deployed_function'],
-    ['the Service of a Function', $KEY, $KEY, 'UPDATE serverless.functions SET service_id = :other_service WHERE id = :deployed_function'],
+    ['the id of a Function',      $KEY, $KEY, 'UPDATE serverless.artifacts SET id = gen_random_uuid() WHERE id = :deployed_function'],
+    ['the Service of a Function', $KEY, $KEY, 'UPDATE serverless.artifacts SET service_id = :other_service WHERE id = :deployed_function'],
+    ['the kind of a Function',    $KEY, $KEY, q(UPDATE serverless.artifacts SET kind = 'asset' WHERE id = :deployed_function)],
+    ['the kind of an Asset',      $KEY, $KEY, q(UPDATE serverless.artifacts SET kind = 'function' WHERE id = :building_asset)],
     ['the id of a Service',       $KEY, $KEY, 'UPDATE serverless.services SET id = gen_random_uuid() WHERE id = :service'],
     (map { ["a Version: its $_->[0]", $RULE, $RIGHTS,
             "UPDATE serverless.versions SET $_->[1] WHERE id = :deployed_version"] }
         ['id', 'id = gen_random_uuid()'], ['Service', 'service_id = :other_service'],
-        ['Function', 'function_id = :free_function'], ['path', q(path = '/other')],
+        ['Function', 'artifact_id = :free_function'], ['kind', q(kind = 'asset')],
+        ['Function to an Asset', q(kind = 'asset', artifact_id = :deployed_asset)], ['path', q(path = '/other')],
         ['visibility', q(visibility = 'private')], ['content', q(content_sha256 = sha256('other'))],
         ['date', 'date_created = now()']),
     ['a size of content', $RULE, $RULE,   'UPDATE serverless.contents SET size = size + 1'],
@@ -194,7 +218,7 @@ SQL
     'add to a Build later',
     (map { ["one that is $_", $RULE, $RULE, <<"SQL"] }
 INSERT INTO serverless.build_versions
-SELECT service_id, :${_}_build, id, function_id, path, visibility, date_created
+SELECT service_id, :${_}_build, id, kind, artifact_id, path, visibility, date_created
   FROM serverless.versions WHERE id = :spare_version
 SQL
         qw(building deployed free failed)),
@@ -203,18 +227,18 @@ WITH made AS (INSERT INTO serverless.builds
               SELECT :service, id, 'building', 'node22', '[]', NULL, 0, NULL, NULL, made, made
                 FROM serverless.new_identity() RETURNING *)
 INSERT INTO serverless.build_versions
-SELECT v.service_id, made.id, v.id, v.function_id, v.path, v.visibility, v.date_created
+SELECT v.service_id, made.id, v.id, v.kind, v.artifact_id, v.path, v.visibility, v.date_created
   FROM made, serverless.versions AS v WHERE v.id = :spare_version
 SQL
     ['to no Build at all', $KEY, $KEY, <<'SQL'],
 INSERT INTO serverless.build_versions
-SELECT service_id, gen_random_uuid(), id, function_id, path, visibility, date_created
+SELECT service_id, gen_random_uuid(), id, kind, artifact_id, path, visibility, date_created
   FROM serverless.versions WHERE id = :spare_version
 SQL
     ['a Version that is not there', $KEY, $KEY, <<'SQL'],
 WITH new AS MATERIALIZED (SELECT * FROM serverless.new_identity()),
      contained AS (INSERT INTO serverless.build_versions
-                   SELECT :service, id, gen_random_uuid(), :free_function, '/x', 'public', made FROM new RETURNING build_id)
+                   SELECT :service, id, gen_random_uuid(), 'function', :free_function, '/x', 'public', made FROM new RETURNING build_id)
 INSERT INTO serverless.builds
 SELECT :service, contained.build_id, 'building', 'node22', '[]', NULL, 0, NULL, NULL, now(), now() FROM contained
 SQL
@@ -253,7 +277,7 @@ SQL
     ['a Version', $KEY, $RIGHTS, <<'SQL'],
 WITH gone AS (DELETE FROM serverless.versions WHERE id = :deployed_version RETURNING *)
 INSERT INTO serverless.versions
-SELECT service_id, id, :free_function, '/changed', 'private', content_sha256, now() FROM gone
+SELECT service_id, kind, :free_function, id, '/changed', 'private', content_type, content_sha256, now() FROM gone
 SQL
     ['a Version, deleted after', $UNIQUE, $RIGHTS, <<'SQL'],
 WITH new AS (INSERT INTO serverless.versions SELECT * FROM serverless.versions WHERE id = :deployed_version RETURNING *)
@@ -264,8 +288,8 @@ WITH gone AS (DELETE FROM serverless.contents WHERE service_id = :service RETURN
 INSERT INTO serverless.contents SELECT service_id, sha256, size + 1 FROM gone
 SQL
     ['a Function', $KEY, $KEY, <<'SQL'],
-WITH gone AS (DELETE FROM serverless.functions WHERE id = :deployed_function RETURNING *)
-INSERT INTO serverless.functions SELECT * FROM gone
+WITH gone AS (DELETE FROM serverless.artifacts WHERE id = :deployed_function RETURNING *)
+INSERT INTO serverless.artifacts SELECT * FROM gone
 SQL
     ['a Build that contains nothing', $RULE, $RULE, <<'SQL'],
 WITH gone AS (DELETE FROM serverless.builds WHERE id = :deployed_build RETURNING *)
@@ -331,7 +355,7 @@ for my $sql (
 for my $case (
     ['undeploy and delete, in one statement', <<'SQL'],
 WITH undeployed AS (UPDATE serverless.environments SET build_id = NULL WHERE id = :deployed_environment)
-DELETE FROM serverless.functions WHERE id = :deployed_function
+DELETE FROM serverless.artifacts WHERE id = :deployed_function
 SQL
     ['deploy another Build', 'UPDATE serverless.environments SET build_id = :free_build WHERE id = :deployed_environment'],
     ['deploy the same again', 'UPDATE serverless.environments SET build_id = build_id'],
@@ -344,7 +368,8 @@ SQL
     ['delete a Build that is building', 'DELETE FROM serverless.builds WHERE id = :building_build'],
     ['finish Builds', q(UPDATE serverless.builds SET status = 'completed' WHERE status = 'building')],
     ['have Builds fail', q(UPDATE serverless.builds SET status = 'failed', failure_reason = 'x' WHERE status = 'building')],
-    ['delete a Function that no active Build needs', 'DELETE FROM serverless.functions WHERE id = :free_function'],
+    ['delete a Function that no active Build needs', 'DELETE FROM serverless.artifacts WHERE id = :free_function'],
+    ['delete an Asset that no active Build needs', 'DELETE FROM serverless.artifacts WHERE id = :free_asset'],
     ['delete a Service', 'DELETE FROM serverless.services WHERE id = :service'],
     ['delete all Services', 'DELETE FROM serverless.services'],
 ) {
@@ -358,8 +383,8 @@ SQL
     my ($service, $function) = @$scene{qw(service spare_function)};
     my $build = build($service, [$scene->{spare_version}]);
     $owner->do('SAVEPOINT here');
-    for my $sql ("DELETE FROM serverless.functions WHERE id = '$function'",
-        "INSERT INTO serverless.build_versions SELECT service_id, '$build', id, function_id, path, visibility, date_created "
+    for my $sql ("DELETE FROM serverless.artifacts WHERE id = '$function'",
+        "INSERT INTO serverless.build_versions SELECT service_id, '$build', id, kind, artifact_id, path, visibility, date_created "
         . "FROM serverless.versions WHERE id = '$scene->{free_version}'") {
         ok !eval { $owner->do($sql) }, 'nor in the transaction that made the Build';
         $owner->do('ROLLBACK TO here');
@@ -369,17 +394,21 @@ SQL
 }
 
 
-# What a Function's deletion says -------------------------------------------------------------
+# What the deletion of a Function or an Asset says ---------------------------------------------
 
 for my $db ($owner, $httpd) {
-    my ($service, $function) = @$scene{qw(service deployed_function)};
-    is_deeply [$db->selectrow_array('SELECT outcome, details::jsonb FROM serverless.delete_function(?, ?)', undef,
-            $service, $function)],
-        ['active', value($db, <<'SQL', @$scene{qw(deployed_build deployed_environment)})],
+    my $delete = sub {
+        my ($kind, $artifact) = @_;
+        return [$db->selectrow_array('SELECT outcome, details::jsonb FROM serverless.delete_artifact(?, ?, ?, NULL)', undef,
+            $scene->{service}, $kind, $artifact)];
+    };
+    my $kept = ['active', value($db, <<'SQL', @$scene{qw(deployed_build deployed_environment)})];
 SELECT jsonb_build_object('builds', jsonb_build_array(serverless.sid('ZB', ?)),
                           'environments', jsonb_build_array(serverless.sid('ZE', ?)))
 SQL
-        'delete_function says who keeps it';
+    is_deeply $delete->('function', $scene->{deployed_function}), $kept, 'delete_artifact says who keeps a Function';
+    is_deeply $delete->('asset', $scene->{deployed_asset}), $kept, 'and who an Asset';
+    is_deeply $delete->('asset', $scene->{deployed_function}), ['not_found', undef], 'and finds each only as what it is';
 }
 is_deeply inconsistencies($owner), [], 'after all of this, all is as it should be';
 
@@ -415,42 +444,104 @@ sub meets {
 my $first = $database->connect('serverless_httpd');
 my $second = $database->connect('serverless_httpd');
 
-for my $pin (
-    ['deploys', sub { deploy($_[0]{service}, $_[0]{free_environment}, $_[0]{free_build}, $first) }],
-    ['builds',  sub { build($_[0]{service}, [$_[0]{free_version}], undef, $first) }],
-    ['sets build_id', sub { $first->do('UPDATE serverless.environments SET build_id = ? WHERE id = ?', undef,
-        @{ $_[0] }{qw(free_build free_environment)}) }],
-) {
-    my ($pins, $do) = @$pin;
-    for my $delete (
-        ['delete_function', q(SELECT outcome FROM serverless.delete_function(:service, :free_function)), 'active', 'ok'],
-        ['DELETE',  'DELETE FROM serverless.functions WHERE id = :free_function RETURNING \'ok\'', $KEY, 'ok'],
+for my $what (['function', 'a Function'], ['asset', 'an Asset']) {
+    my ($kind, $one) = @$what;
+    my $free = "free_$kind";
+    my $only = $kind eq 'function' ? 'free_version' : 'free_asset_version';
+    for my $pin (
+        ['deploys', sub { deploy($_[0]{service}, $_[0]{free_environment}, $_[0]{free_build}, $first) }],
+        ['builds',  sub { build($_[0]{service}, [$_[0]{$only}], undef, $first) }],
+        ['sets build_id', sub { $first->do('UPDATE serverless.environments SET build_id = ? WHERE id = ?', undef,
+            @{ $_[0] }{qw(free_build free_environment)}) }],
     ) {
-        my ($deletes, $sql, $committed, $rolled_back) = @$delete;
+        my ($pins, $do) = @$pin;
+        for my $delete (
+            ['delete_artifact', "SELECT outcome FROM serverless.delete_artifact(:service, '$kind', :$free, NULL)", 'active', 'ok'],
+            ['DELETE',  "DELETE FROM serverless.artifacts WHERE id = :$free RETURNING 'ok'", $KEY, 'ok'],
+        ) {
+            my ($deletes, $sql, $committed, $rolled_back) = @$delete;
+            for my $end (['commit', $committed], ['rollback', $rolled_back]) {
+                my $scene = scene();
+                $first->begin_work;
+                $do->($scene);
+                is meets($first, $second, filled($sql, $scene), $end->[0]), $end->[1],
+                    "one $pins, the other's $deletes of $one waits, $end->[0]: $end->[1]";
+                is_deeply inconsistencies($owner), [], '- all is as it should be';
+            }
+        }
+    }
+
+    my $arrays = $kind eq 'function' ? "ARRAY[:${only}::uuid], '{}'" : "ARRAY[:spare_version::uuid], ARRAY[:${only}::uuid]";
+    for my $pin (
+        ['deploy', q(SELECT outcome FROM serverless.deploy(:service, :free_environment, :free_build)), 'incomplete', 'ok'],
+        ['create_build', "SELECT outcome FROM serverless.create_build('$account', :service, $arrays, 'node22', '[]')",
+            "unknown_$kind", 'ok'],
+        ['UPDATE', q(UPDATE serverless.environments SET build_id = :free_build WHERE id = :free_environment RETURNING 'ok'), $KEY, 'ok'],
+    ) {
+        my ($pins, $sql, $committed, $rolled_back) = @$pin;
         for my $end (['commit', $committed], ['rollback', $rolled_back]) {
             my $scene = scene();
             $first->begin_work;
-            $do->($scene);
+            $first->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $scene->{$free});
             is meets($first, $second, filled($sql, $scene), $end->[0]), $end->[1],
-                "one $pins, the other's $deletes waits, $end->[0]: $end->[1]";
+                "one deletes $one, the other's $pins waits, $end->[0]: $end->[1]";
             is_deeply inconsistencies($owner), [], '- all is as it should be';
         }
     }
 }
 
-for my $pin (
-    ['deploy', q(SELECT outcome FROM serverless.deploy(:service, :free_environment, :free_build)), 'incomplete', 'ok'],
-    ['create_build', qq(SELECT outcome FROM serverless.create_build('$account', :service, ARRAY[:free_version::uuid], 'node22', '[]')),
-        'unknown_version', 'ok'],
-    ['UPDATE', q(UPDATE serverless.environments SET build_id = :free_build WHERE id = :free_environment RETURNING 'ok'), $KEY, 'ok'],
-) {
-    my ($pins, $sql, $committed, $rolled_back) = @$pin;
-    for my $end (['commit', $committed], ['rollback', $rolled_back]) {
+# A Build is of all that was asked for, also where some of that goes after it has
+# been looked for, and before it is written down. To have time for this, making a
+# key waits for a lock.
+{
+    my ($new_identity) = value($owner, q(SELECT pg_get_functiondef('serverless.new_identity'::regproc)));
+    my $scene = scene();
+    my ($gone, $stays) = map { artifact($scene->{service}, 'asset') } 1, 2;
+    ($scene->{gone_asset_version}) = version($scene->{service}, $gone, '/gone.txt', 'gone');
+    ($scene->{stays_version}) = version($scene->{service}, $stays, '/stays.txt', 'stays');
+    my $slow = $new_identity =~ s/clock_timestamp\(\)/(SELECT clock_timestamp() FROM (SELECT pg_advisory_xact_lock(2)) AS held)/r;
+    for my $case (
+        ['some of its Versions', ':gone_asset_version::uuid, :stays_version::uuid'],
+        ['all of its Versions',  ':gone_asset_version::uuid'],
+    ) {
+        my ($what, $assets) = @$case;
+        $owner->do($slow);
+        $first->begin_work;
+        $first->do('SELECT pg_advisory_xact_lock(2)');
+        my $end = sub {
+            $owner->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $gone);
+            $first->commit;
+        };
+        is meets($first, $second, filled(
+            "SELECT outcome FROM serverless.create_build('$account', :service, '{}', ARRAY[$assets], 'node22', '[]')", $scene), $end),
+            'unknown_asset', "$what go while a Build is made: there is none";
+        $owner->do($new_identity);
+        is_deeply inconsistencies($owner), [], '- all is as it should be';
+        $gone = artifact($scene->{service}, 'asset');
+        ($scene->{gone_asset_version}) = version($scene->{service}, $gone, '/gone.txt', 'gone');
+    }
+}
+
+# An entry of a log, and the deletion of what it belongs to.
+my $executor = $database->connect('postgres');
+my $add = q(SELECT left(serverless.add_log(serverless.sid('ZE', :free_environment), serverless.sid('ZH', :free_function),
+                                           'info', 'm'), 2));
+for my $deletion ('DELETE FROM serverless.environments WHERE id = :free_environment',
+    'DELETE FROM serverless.services WHERE id = :service') {
+    for my $end (['commit', 'P0002'], ['rollback', 'NO']) {
         my $scene = scene();
         $first->begin_work;
-        $first->do('DELETE FROM serverless.functions WHERE id = ?', undef, $scene->{free_function});
-        is meets($first, $second, filled($sql, $scene), $end->[0]), $end->[1],
-            "one deletes, the other's $pins waits, $end->[0]: $end->[1]";
+        $first->do(filled($deletion, $scene));
+        is meets($first, $executor, filled($add, $scene), $end->[0]), $end->[1],
+            "$deletion, the other's add_log waits, $end->[0]: $end->[1]";
+        is_deeply inconsistencies($owner), [], '- all is as it should be';
+    }
+    for my $end ('commit', 'rollback') {
+        my $scene = scene();
+        $executor->begin_work;
+        $executor->do(filled($add, $scene));
+        is meets($executor, $second, filled("$deletion RETURNING 'ok'", $scene), $end), 'ok',
+            "add_log, the other's $deletion waits, $end: ok";
         is_deeply inconsistencies($owner), [], '- all is as it should be';
     }
 }
@@ -472,15 +563,15 @@ for my $level ('REPEATABLE READ', 'SERIALIZABLE') {
     };
     $begin->();
     deploy(@$scene{qw(service free_environment free_build)});
-    $try->('DELETE FROM serverless.functions WHERE id = :free_function', 'a Function deployed meanwhile is deleted');
+    $try->('DELETE FROM serverless.artifacts WHERE id = :free_function', 'a Function deployed meanwhile is deleted');
     $begin->();
     deploy($scene->{service}, $scene->{free_environment}, undef);
-    $owner->do('DELETE FROM serverless.functions WHERE id = ?', undef, $scene->{free_function});
+    $owner->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $scene->{free_function});
     $try->('UPDATE serverless.environments SET build_id = :free_build WHERE id = :free_environment',
         'a Build is deployed whose Function was deleted meanwhile');
     $begin->();
     $scene->{late_build} = build($scene->{service}, [$scene->{spare_version}]);
-    $try->('INSERT INTO serverless.build_versions SELECT service_id, :late_build, id, function_id, path, visibility, '
+    $try->('INSERT INTO serverless.build_versions SELECT service_id, :late_build, id, kind, artifact_id, path, visibility, '
         . 'date_created FROM serverless.versions WHERE id = :building_version', 'a Build made meanwhile gets one more Version');
 }
 
@@ -493,7 +584,7 @@ for my $level ('REPEATABLE READ', 'SERIALIZABLE') {
     $scene->{late_build} = build($scene->{service}, [$scene->{spare_version}], undef, $first);
     my $late = filled(<<'SQL', $scene);
 INSERT INTO serverless.build_versions
-SELECT v.service_id, :late_build, v.id, v.function_id, '/late', v.visibility, v.date_created
+SELECT v.service_id, :late_build, v.id, v.kind, v.artifact_id, '/late', v.visibility, v.date_created
   FROM generate_series(1, 2) AS n, serverless.versions AS v
  WHERE v.id = :free_version AND (n = 1 OR pg_advisory_xact_lock(1)::text = 'has waited')
 SQL
@@ -508,7 +599,7 @@ SQL
 # A Function whose Version alone has this content, and another for its twin.
 sub twins {
     my $service = service();
-    my @functions = map { function($service) } 1 .. 2;
+    my @functions = map { artifact($service) } 1 .. 2;
     version($service, $functions[0], '/a', 'the same');
     return ($service, @functions);
 }
@@ -520,14 +611,14 @@ sub content_is_there {
     is_deeply inconsistencies($owner), [], '- and no Version is without content, no content without a Version';
 }
 
-my $twin = q(SELECT v.fresh FROM serverless.create_version('%s', '%s', '/b', 'public', sha256('the same'), 8,
+my $twin = q(SELECT v.fresh FROM serverless.create_version('%s', 'function', '%s', '/b', 'public', 'text/plain', sha256('the same'), 8,
                                                        encode('the same', 'base64')) AS v);
 
 for my $case (['commit', 1, 1], ['rollback', 0, 1]) {
     my ($end, $fresh, $there) = @$case;
     my ($service, $last, $other) = twins();
     $first->begin_work;
-    $first->do('DELETE FROM serverless.functions WHERE id = ?', undef, $last);
+    $first->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $last);
     is meets($first, $second, sprintf($twin, $service, $other), $end), $fresh,
         "the last Version is deleted, a twin is made, $end: its content is " . ($fresh ? 'new' : 'there');
     content_is_there($service, $there, '- there once');
@@ -538,7 +629,7 @@ for my $case (['commit', 1], ['rollback', 0]) {
     my ($service, $last, $other) = twins();
     $first->begin_work;
     version($service, $other, '/b', 'the same', $first);
-    is meets($first, $second, "DELETE FROM serverless.functions WHERE id = '$last' RETURNING 'ok'", $end), 'ok',
+    is meets($first, $second, "DELETE FROM serverless.artifacts WHERE id = '$last' RETURNING 'ok'", $end), 'ok',
         "a twin is made, the last Version is deleted, $end";
     content_is_there($service, $there, $there ? '- the content stays' : '- the content goes');
 }
@@ -546,7 +637,7 @@ for my $case (['commit', 1], ['rollback', 0]) {
 for my $case (['commit', 0], ['rollback', 1]) {
     my ($end, $fresh) = @$case;
     my $service = service();
-    my @functions = map { function($service) } 1 .. 2;
+    my @functions = map { artifact($service) } 1 .. 2;
     $first->begin_work;
     version($service, $functions[0], '/a', 'the same', $first);
     is meets($first, $second, sprintf($twin, $service, $functions[1]), $end), $fresh,
@@ -559,8 +650,8 @@ for my $case (['commit', 0], ['rollback', 1]) {
     my ($service, @functions) = twins();
     version($service, $functions[1], '/b', 'the same');
     $first->begin_work;
-    $first->do('DELETE FROM serverless.functions WHERE id = ?', undef, $functions[0]);
-    is meets($first, $second, "DELETE FROM serverless.functions WHERE id = '$functions[1]' RETURNING 'ok'", $end), 'ok',
+    $first->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $functions[0]);
+    is meets($first, $second, "DELETE FROM serverless.artifacts WHERE id = '$functions[1]' RETURNING 'ok'", $end), 'ok',
         "the last two Versions are deleted at once, $end";
     content_is_there($service, $there, $there ? '- the content stays' : '- the content goes');
 }
@@ -571,7 +662,7 @@ for my $case (['commit', 0], ['rollback', 1]) {
     $second->do('SET TRANSACTION ISOLATION LEVEL REPEATABLE READ');
     $second->selectall_arrayref('SELECT FROM serverless.versions');
     version($service, $other, '/b', 'the same');
-    ok !eval { $second->do('DELETE FROM serverless.functions WHERE id = ?', undef, $last) },
+    ok !eval { $second->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $last) },
         'who cannot see the twin cannot take its content away';
     $second->rollback;
     content_is_there($service, 1, '- the content stays');
@@ -617,7 +708,7 @@ SQL
 prepare_work($_) for $first, $second;
 $owner->do('DELETE FROM serverless.services');
 my $service = service();
-my $function = function($service);
+my $function = artifact($service);
 my ($version) = version($service, $function, '/a', 'a');
 
 is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
@@ -702,6 +793,6 @@ is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
 }
 
 is_deeply inconsistencies($owner), [], 'in the end all is as it should be';
-$_->disconnect for $first, $second, $httpd, $owner;
+$_->disconnect for $first, $second, $executor, $httpd, $owner;
 
 done_testing;

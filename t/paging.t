@@ -39,8 +39,8 @@ sub insert_many {
     my ($list, $count) = @_;
     my ($service) = $list =~ m{/ZS([0-9a-f]{32})/};
     db()->do(<<'SQL', undef, $service, $count);
-INSERT INTO serverless.functions
-SELECT ?::uuid, (serverless.new_identity()).id, 'f', now(), now() FROM generate_series(1, ?)
+INSERT INTO serverless.artifacts
+SELECT ?::uuid, 'function', (serverless.new_identity()).id, 'f', now(), now() FROM generate_series(1, ?)
 SQL
 }
 

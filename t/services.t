@@ -312,7 +312,7 @@ subtest 'delete' => sub {
         my $count = sub {
             my ($sid) = @_;
             return db()->selectrow_array(
-                'SELECT count(*) FROM serverless.functions WHERE service_id = ?', undef,
+                'SELECT count(*) FROM serverless.artifacts WHERE service_id = ?', undef,
                 substr $sid, 2);
         };
         is $count->($service->{sid}), 3, "a Service with Functions, by $by";

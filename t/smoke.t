@@ -21,5 +21,5 @@ is_reply $fetched, 200, $reply->json, 'it is fetched as it was created';
 
 is_error(Serverless::Test->client->get('/v1/Services'), 401, 20003, qr/Authenticate/,
     'without credentials nothing is shown');
-is $api->on('elsewhere')->get('/v1/Services')->status, 404,
+is $api->on('elsewhere')->undescribed->get('/v1/Services')->status, 404,
     'a host that does not ask for the API does not have it';

@@ -5,12 +5,12 @@
 #include "core/log.h"
 #include "core/sid.h"
 #include "worker/javascript.h"
+#include "worker/watchdog.h"
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
 #include <http_log.h>
-#include <mod_watchdog.h>
 #include <stdlib.h>
 
 APLOG_USE_MODULE(serverless_functions);
@@ -55,22 +55,41 @@ void sf_build_worker_wake(void)
 
 /* What is checked -------------------------------------------------------------------------------- */
 
-/* Every Version is there, and not too large. */
+/* The columns of build_parts. */
+enum { PART_VERSION, PART_PATH, PART_SIZE, PART_KIND, PART_IS_WHOLE };
+
+static int is_function(sf_rows *parts, int part)
+{
+    return strcmp(sf_rows_value(parts, part, PART_KIND), "function") == 0;
+}
+
+/* What is wrong with a part, as far as can be told without its bytes, or NULL. */
+static const char *fault_of(apr_pool_t *pool, sf_rows *parts, int part)
+{
+    const char *size = sf_rows_value(parts, part, PART_SIZE);
+    const apr_off_t limit = is_function(parts, part) ? sf_function_limit() : sf_asset_limit();
+
+    if (!size) {
+        return "the Version is gone";
+    }
+    if (apr_atoi64(size) > limit) {
+        return apr_psprintf(pool, "larger than %" APR_OFF_T_FMT " bytes", limit);
+    }
+    return *sf_rows_value(parts, part, PART_IS_WHOLE) == 't' ? NULL : "the content is damaged";
+}
+
+/* Every Version is there, whole, and not too large. */
 static void check_parts(build *build, sf_rows *parts)
 {
+    apr_pool_t *pool = build->caller.pool;
     int i;
 
     for (i = 0; i < sf_rows_count(parts) && !build->failure; i++) {
-        const char *path = sf_rows_value(parts, i, 1);
-        const char *size = sf_rows_value(parts, i, 2);
+        const char *fault = fault_of(pool, parts, i);
 
-        if (!size) {
-            build->failure = apr_psprintf(build->caller.pool, "%s: the Version is gone", path);
-        }
-        else if (apr_atoi64(size) > sf_function_limit()) {
+        if (fault) {
             build->failure
-                = apr_psprintf(build->caller.pool, "%s: larger than %" APR_OFF_T_FMT " bytes", path,
-                               sf_function_limit());
+                = apr_pstrcat(pool, sf_rows_value(parts, i, PART_PATH), ": ", fault, NULL);
         }
     }
 }
@@ -93,7 +112,8 @@ static outcome read_source(build *build, apr_pool_t *pool, const char *version, 
     return FINISHED;
 }
 
-/* Hands every source to the check, if there is one; without, they are still read and compared. */
+/* Hands every source to the check, if there is one; without, they are still read and compared. Assets
+ * are not read: they may be large, and nothing here depends on what they contain. */
 static outcome check_sources(build *build, sf_rows *parts, sf_javascript *check)
 {
     outcome outcome = FINISHED;
@@ -102,14 +122,17 @@ static outcome check_sources(build *build, sf_rows *parts, sf_javascript *check)
 
     apr_pool_create(&pool, build->caller.pool);
     for (i = 0; i < sf_rows_count(parts) && !build->failure && outcome == FINISHED; i++) {
-        const char *path = sf_rows_value(parts, i, 1);
+        const char *path = sf_rows_value(parts, i, PART_PATH);
         const char *source;
 
+        if (!is_function(parts, i)) {
+            continue;
+        }
         if (apr_time_now() >= build->deadline) {
             build->failure = "The Functions could not be read within this server's limit of time";
             break;
         }
-        outcome = read_source(build, pool, sf_rows_value(parts, i, 0), path, &source);
+        outcome = read_source(build, pool, sf_rows_value(parts, i, PART_VERSION), path, &source);
         if (outcome == FINISHED && source && check && !sf_javascript_add(check, path, source)) {
             break; /* its result tells why */
         }
@@ -299,16 +322,5 @@ static apr_status_t look(int state, void *data, apr_pool_t *pool)
 
 apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
 {
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get
-        = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
-    APR_OPTIONAL_FN_TYPE(ap_watchdog_register_callback) *add
-        = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_register_callback);
-    ap_watchdog_t *watchdog;
-    apr_status_t rv;
-
-    if (!get || !add) {
-        return APR_ENOTIMPL;
-    }
-    rv = get(&watchdog, "serverless-builds", 0, 0, pconf); /* in each child, not in the parent */
-    return rv == APR_SUCCESS ? add(watchdog, AP_WD_TM_SLICE, s, look) : rv;
+    return sf_watchdog_add("serverless-builds", look, s, pconf);
 }

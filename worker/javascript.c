@@ -2,10 +2,10 @@
 
 #include "compile_check.h"
 #include "core/utf8.h"
+#include "worker/watchdog.h"
 
 #include <apr_strings.h>
 #include <apr_file_io.h>
-#include <ap_mpm.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -144,13 +144,11 @@ static int ready(sf_javascript *check, int fd, short events)
 {
     while (!check->stopped && apr_time_now() < check->deadline) {
         struct pollfd pipe = { fd, events, 0 };
-        int state;
 
         if (poll(&pipe, 1, SLICE_MS) > 0) {
             return 1;
         }
-        check->stopped
-            = ap_mpm_query(AP_MPMQ_MPM_STATE, &state) == APR_SUCCESS && state == AP_MPMQ_STOPPING;
+        check->stopped = sf_watchdog_stopping();
     }
     return 0;
 }

@@ -7,7 +7,10 @@ CREATE EXTENSION pg_prewarm;
 -- What the peers and the bench itself call the table.
 CREATE SCHEMA bench;
 CREATE VIEW bench.functions AS
-SELECT service_id, id, friendly_name, date_created, date_updated FROM serverless.functions;
+SELECT service_id, kind, id, friendly_name, date_created, date_updated FROM serverless.artifacts
+ WHERE kind = 'function';
+
+ALTER VIEW bench.functions ALTER COLUMN kind SET DEFAULT 'function';
 
 -- As serverless.new_identity() would have made it at that moment; every `number` has another.
 CREATE FUNCTION bench.identity(made timestamptz, number int) RETURNS uuid

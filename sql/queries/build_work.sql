@@ -6,10 +6,13 @@ PREPARE build_claim (int, int) AS
 SELECT claimed.service_id, claimed.id, claimed.lease_token
   FROM serverless.claim_build($1, $2) AS claimed;
 
--- What the Build $2 of the Service $1 contains, and how large each is; NULL is gone.
+-- What the Build $2 of the Service $1 contains, how large each is (NULL is gone), and whether all its
+-- bytes are there.
 -- kind: read
 PREPARE build_parts (uuid, uuid) AS
-SELECT b.version_id, b.path, c.size
+SELECT b.version_id, b.path, c.size, b.kind,
+       c.size = (SELECT coalesce(sum(octet_length(k.bytes)), 0) FROM serverless.content_chunks AS k
+                  WHERE k.service_id = c.service_id AND k.sha256 = c.sha256) AS is_whole
   FROM serverless.build_versions AS b
   LEFT JOIN serverless.versions AS v ON v.service_id = b.service_id AND v.id = b.version_id
   LEFT JOIN serverless.contents AS c
@@ -32,7 +35,7 @@ SELECT CASE WHEN sha256(bytes) = content_sha256 THEN convert_from(bytes, 'UTF8')
 PREPARE build_finish (uuid, uuid, uuid, text, text) AS
 UPDATE serverless.builds
    SET status = $4, failure_reason = $5, lease_token = NULL, lease_expires = NULL,
-       date_updated = clock_timestamp()
+       date_updated = serverless.next_revision(date_updated)
  WHERE service_id = $1 AND id = $2 AND lease_token = $3 AND status = 'building'
 RETURNING id;
 

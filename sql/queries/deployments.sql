@@ -28,7 +28,7 @@ SELECT serverless.outcome(scope.account_id, d.id) AS outcome, resource.*
                                                    scope.environment_id, d)
          AS resource ON true;
 
--- Pages as in functions.sql: $6 begins, $7 ends, $8 is the size.
+-- Pages as in artifacts.sql: $6 begins, $7 ends, $8 is the size.
 -- kind: read
 PREPARE deployment_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*

@@ -24,7 +24,7 @@ SELECT serverless.outcome(scope.account_id, e.id) AS outcome, resource.*
   LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, e)
          AS resource ON true;
 
--- Pages as in functions.sql: $5 begins, $6 ends, $7 is the size.
+-- Pages as in artifacts.sql: $5 begins, $6 ends, $7 is the size.
 -- kind: read
 PREPARE environment_list (text, int, uuid, text, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
@@ -43,14 +43,18 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
   LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, page.e)
          AS resource ON true;
 
--- kind: write
-PREPARE environment_delete (text, int, uuid, text, uuid) AS
+-- $6 are the revisions that it may be of, or NULL. Logs go along, and there may be many.
+-- kind: long write
+PREPARE environment_delete (text, int, uuid, text, uuid, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      deleted AS (
          DELETE FROM serverless.environments AS e
           USING scope
           WHERE e.service_id = scope.service_id AND e.id = $5
+            AND serverless.is_revision(e.date_updated, $6)
          RETURNING e.id)
-SELECT serverless.outcome(scope.account_id, deleted.id) AS outcome
+SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $6) AS outcome
   FROM scope
+  LEFT JOIN serverless.environments AS there
+         ON there.service_id = scope.service_id AND there.id = $5
   LEFT JOIN deleted ON true;

@@ -45,33 +45,36 @@ SELECT serverless.outcome(scope.account_id, scope.account_id) AS outcome, resour
             LIMIT $5 + 1) AS page ON true
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, page.s) AS resource ON true;
 
+-- $5 are the revisions that it may be of, or NULL.
 -- kind: write
-PREPARE service_update (text, int, uuid, text, text, boolean, boolean) AS
+PREPARE service_update (text, int, uuid, text, bigint[], text, boolean, boolean) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      updated AS (
          UPDATE serverless.services AS s
-            SET friendly_name = coalesce($5, s.friendly_name),
-                include_credentials = coalesce($6, s.include_credentials),
-                ui_editable = coalesce($7, s.ui_editable),
-                date_updated = CASE WHEN num_nonnulls($5, $6, $7) = 0 THEN s.date_updated
-                                    ELSE clock_timestamp() END
+            SET friendly_name = coalesce($6, s.friendly_name),
+                include_credentials = coalesce($7, s.include_credentials),
+                ui_editable = coalesce($8, s.ui_editable),
+                date_updated = CASE WHEN num_nonnulls($6, $7, $8) = 0 THEN s.date_updated
+                                    ELSE serverless.next_revision(s.date_updated) END
            FROM scope
-          WHERE s.id = scope.service_id
+          WHERE s.id = scope.service_id AND serverless.is_revision(s.date_updated, $5)
          RETURNING s AS service)
-SELECT serverless.outcome(scope.account_id, (updated.service).id) AS outcome, resource.*
+SELECT serverless.outcome(scope.account_id, (updated.service).id, scope.service_id, $5) AS outcome,
+       resource.*
   FROM scope
   LEFT JOIN updated ON true
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, updated.service) AS resource
          ON true;
 
+-- $5 are the revisions that it may be of, or NULL.
 -- kind: long write
-PREPARE service_delete (text, int, uuid, text) AS
+PREPARE service_delete (text, int, uuid, text, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      deleted AS (
          DELETE FROM serverless.services AS s
           USING scope
-          WHERE s.id = scope.service_id
+          WHERE s.id = scope.service_id AND serverless.is_revision(s.date_updated, $5)
          RETURNING s.id)
-SELECT serverless.outcome(scope.account_id, deleted.id) AS outcome
+SELECT serverless.outcome(scope.account_id, deleted.id, scope.service_id, $5) AS outcome
   FROM scope
   LEFT JOIN deleted ON true;

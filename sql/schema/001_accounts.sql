@@ -20,14 +20,19 @@ CREATE TABLE serverless.schema_migrations (
 
 -- Keys and dates -----------------------------------------------------------------------------
 
--- A resource's key and its date of creation, from one reading of this server's clock: 56 bits of
--- microseconds since 1970, then 72 random bits. Key order is therefore creation order, whichever
--- httpd node asked.
+-- A key: 56 bits of microseconds since 1970, then 72 others, as hex digits. Key order is therefore the
+-- order of times. What is before or after all that 56 bits can tell has the first or last of them.
+CREATE FUNCTION serverless.key_at(at timestamptz, noise text) RETURNS uuid
+LANGUAGE sql STABLE AS $$
+    SELECT (lpad(to_hex(least(greatest(extract(epoch FROM at) * 1000000, 0),
+                              72057594037927935)::bigint), 14, '0') || noise)::uuid
+$$;
+
+-- A resource's key and its date of creation, from one reading of this server's clock, whichever httpd
+-- node asked.
 CREATE FUNCTION serverless.new_identity(OUT id uuid, OUT made timestamptz)
 LANGUAGE sql VOLATILE AS $$
-    SELECT (lpad(to_hex((extract(epoch FROM now.made) * 1000000)::bigint), 14, '0')
-            || left(noise.hex, 12) || right(noise.hex, 6))::uuid,
-           now.made
+    SELECT serverless.key_at(now.made, left(noise.hex, 12) || right(noise.hex, 6)), now.made
       FROM (SELECT clock_timestamp() AS made) AS now,
            -- a version 4 UUID has six fixed bits, all in the middle
            (SELECT replace(gen_random_uuid()::text, '-', '') AS hex) AS noise
@@ -39,9 +44,11 @@ LANGUAGE sql VOLATILE AS $$
                   || uuid_send(gen_random_uuid()))
 $$;
 
--- Dates leave the database as whole seconds since 1970, whatever the session's DateStyle is.
+-- Dates leave the database as microseconds since 1970, whatever the session's DateStyle is: APR's
+-- apr_time_t. STABLE, because date_part() of a timestamptz is: a function that promises more than what
+-- it calls is not inlined.
 CREATE FUNCTION serverless.epoch(at timestamptz) RETURNS bigint
-LANGUAGE sql IMMUTABLE AS $$ SELECT floor(date_part('epoch', at))::bigint $$;
+LANGUAGE sql STABLE AS $$ SELECT round(date_part('epoch', at) * 1000000)::bigint $$;
 
 CREATE FUNCTION serverless.sid(prefix text, id uuid) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$ SELECT prefix || replace(id::text, '-', '') $$;
@@ -75,17 +82,44 @@ CREATE TABLE serverless.credentials (
     secret_hash   bytea       NOT NULL CHECK (octet_length(secret_hash) = 32),
     generation    int         NOT NULL DEFAULT 1,
     date_created  timestamptz NOT NULL,
-    date_revoked  timestamptz
+    date_revoked  timestamptz,
+    is_suspended  boolean     NOT NULL DEFAULT false -- as its account is
 );
 
 CREATE INDEX credentials_account_id ON serverless.credentials (account_id);
+
+-- Every statement looks at a credential, and shall not have to look at its account besides: whether
+-- that is suspended is written down here, too. A new credential waits for a suspension that is not
+-- committed yet, and a suspension for it.
+CREATE FUNCTION serverless.suspend_with_account() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.is_suspended := (SELECT a.date_suspended IS NOT NULL FROM serverless.accounts AS a
+                          WHERE a.id = NEW.account_id FOR SHARE);
+    RETURN NEW;
+END
+$$;
+
+CREATE FUNCTION serverless.suspend_credentials() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE serverless.credentials AS c SET is_suspended = NEW.date_suspended IS NOT NULL
+     WHERE c.account_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER credentials_follow BEFORE INSERT ON serverless.credentials
+    FOR EACH ROW EXECUTE FUNCTION serverless.suspend_with_account();
+
+CREATE TRIGGER accounts_lead AFTER UPDATE OF date_suspended ON serverless.accounts
+    FOR EACH ROW EXECUTE FUNCTION serverless.suspend_credentials();
 
 -- Who may use the API right now.
 CREATE VIEW serverless.principals AS
 SELECT c.sid, c.generation, c.secret_hash, c.account_id
   FROM serverless.credentials AS c
-  JOIN serverless.accounts    AS a ON a.id = c.account_id
- WHERE c.date_revoked IS NULL AND a.date_suspended IS NULL;
+ WHERE c.date_revoked IS NULL AND NOT c.is_suspended;
 
 
 -- What every statement begins with -----------------------------------------------------------
@@ -108,4 +142,30 @@ LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN account_id IS NULL THEN 'unauthenticated'
                 WHEN found IS NULL THEN 'not_found'
                 ELSE 'ok' END
+$$;
+
+-- The same for a change under a condition: there is NULL where what was to be changed is not there,
+-- changed where it did not meet the condition or went meanwhile.
+CREATE FUNCTION serverless.outcome(account_id uuid, changed uuid, there uuid, expected bigint[])
+RETURNS text
+LANGUAGE sql IMMUTABLE AS $$
+    SELECT CASE WHEN account_id IS NULL THEN 'unauthenticated'
+                WHEN changed IS NOT NULL THEN 'ok'
+                WHEN there IS NULL OR expected IS NULL THEN 'not_found'
+                ELSE 'precondition_failed' END
+$$;
+
+
+-- Concurrent changes ----------------------------------------------------------------------------
+
+-- Whether what was last updated then is one of the revisions that a client expects; NULL is any.
+CREATE FUNCTION serverless.is_revision(updated timestamptz, expected bigint[]) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT expected IS NULL OR serverless.epoch(updated) = ANY (expected)
+$$;
+
+-- When something is updated: now, but never the revision that it had, whatever the clock does.
+CREATE FUNCTION serverless.next_revision(updated timestamptz) RETURNS timestamptz
+LANGUAGE sql VOLATILE AS $$
+    SELECT greatest(clock_timestamp(), updated + interval '1 microsecond')
 $$;

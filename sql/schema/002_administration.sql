@@ -114,14 +114,20 @@ END
 $$;
 
 
--- Access for the role that httpd connects as -------------------------------------------------
+-- Access for other roles: the one that httpd connects as, and others by what they do ----------
 
-CREATE TABLE serverless.grantees (role name PRIMARY KEY);
+CREATE TABLE serverless.grantees (
+    role name,
+    duty text DEFAULT 'httpd',
+    PRIMARY KEY (role, duty)
+);
 
--- What httpd's role may do, table by table; a later migration adds its own rows.
+-- What a duty needs, table by table; a later migration adds its own rows.
 CREATE TABLE serverless.privileges (
-    relation  text PRIMARY KEY,
-    privilege text NOT NULL
+    relation  text,
+    privilege text NOT NULL,
+    duty      text DEFAULT 'httpd',
+    PRIMARY KEY (relation, duty)
 );
 
 INSERT INTO serverless.privileges VALUES
@@ -132,38 +138,44 @@ INSERT INTO serverless.privileges VALUES
     ('principals',        'SELECT');
 
 -- Functions check the rights of whoever calls them, except that PostgreSQL lets anybody execute
--- them: the schema's own are closed first and only what httpd needs is opened.
-CREATE TABLE serverless.executable (function text PRIMARY KEY);
+-- them: the schema's own are closed first and only what a duty needs is opened.
+CREATE TABLE serverless.executable (
+    function text,
+    duty     text DEFAULT 'httpd',
+    PRIMARY KEY (function, duty)
+);
 
 INSERT INTO serverless.executable VALUES
-    ('new_identity'), ('epoch'), ('sid'), ('account_scope'), ('outcome');
+    ('key_at'), ('new_identity'), ('epoch'), ('sid'), ('account_scope'), ('outcome'),
+    ('is_revision'), ('next_revision');
 
 CREATE FUNCTION serverless.refresh_grants() RETURNS void
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    grantee   name;
+    grantee   record;
     privilege record;
     routine   record;
 BEGIN
     REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA serverless FROM PUBLIC;
-    FOR grantee IN SELECT role FROM serverless.grantees LOOP
-        EXECUTE format('GRANT USAGE ON SCHEMA serverless TO %I', grantee);
-        FOR privilege IN SELECT * FROM serverless.privileges LOOP
+    FOR grantee IN SELECT * FROM serverless.grantees LOOP
+        EXECUTE format('GRANT USAGE ON SCHEMA serverless TO %I', grantee.role);
+        FOR privilege IN SELECT * FROM serverless.privileges AS p WHERE p.duty = grantee.duty LOOP
             EXECUTE format('GRANT %s ON serverless.%I TO %I',
-                           privilege.privilege, privilege.relation, grantee);
+                           privilege.privilege, privilege.relation, grantee.role);
         END LOOP;
         FOR routine IN SELECT p.oid::regprocedure AS signature
                          FROM pg_proc AS p
                          JOIN serverless.executable AS e ON e.function = p.proname
-                        WHERE p.pronamespace = 'serverless'::regnamespace LOOP
-            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine.signature, grantee);
+                        WHERE p.pronamespace = 'serverless'::regnamespace
+                          AND e.duty = grantee.duty LOOP
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %I', routine.signature, grantee.role);
         END LOOP;
     END LOOP;
 END
 $$;
 
-CREATE FUNCTION serverless.grant_access(role name) RETURNS void
+CREATE FUNCTION serverless.grant_access(role name, duty text DEFAULT 'httpd') RETURNS void
 LANGUAGE sql VOLATILE AS $$
-    INSERT INTO serverless.grantees VALUES (role) ON CONFLICT DO NOTHING;
+    INSERT INTO serverless.grantees VALUES (role, duty) ON CONFLICT DO NOTHING;
     SELECT serverless.refresh_grants();
 $$;

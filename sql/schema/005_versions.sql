@@ -24,15 +24,17 @@ ALTER TABLE serverless.content_chunks ALTER COLUMN bytes SET COMPRESSION lz4;
 
 CREATE TABLE serverless.versions (
     service_id     uuid        NOT NULL,
+    kind           serverless.artifact_kind NOT NULL,
+    artifact_id    uuid        NOT NULL,
     id             uuid        NOT NULL,
-    function_id    uuid        NOT NULL,
     path           text        NOT NULL CHECK (char_length(path) BETWEEN 1 AND 255),
     visibility     text        NOT NULL CHECK (visibility IN ('public', 'protected', 'private')),
+    content_type   text        NOT NULL CHECK (char_length(content_type) BETWEEN 1 AND 255),
     content_sha256 bytea       NOT NULL,
     date_created   timestamptz NOT NULL,
     PRIMARY KEY (service_id, id),
-    UNIQUE (service_id, function_id, id),
-    FOREIGN KEY (service_id, function_id) REFERENCES serverless.functions ON DELETE CASCADE,
+    UNIQUE (service_id, kind, artifact_id, id),
+    FOREIGN KEY (service_id, kind, artifact_id) REFERENCES serverless.artifacts ON DELETE CASCADE,
     FOREIGN KEY (service_id, content_sha256) REFERENCES serverless.contents ON DELETE RESTRICT
 );
 
@@ -130,27 +132,31 @@ LANGUAGE sql STABLE AS $$
      WHERE c.service_id = service AND c.sha256 = hash
 $$;
 
--- One row always: the account, the Service and a Function of it; what is not there is NULL.
-CREATE FUNCTION serverless.function_scope(credential text, generation int, service_id uuid,
-                                          unique_name text, function_id uuid)
-RETURNS TABLE (account_id uuid, service_id uuid, function_id uuid)
+-- One row always: the account, the Service and an artifact of it; what is not there is NULL.
+CREATE FUNCTION serverless.artifact_scope(credential text, generation int, service_id uuid,
+                                          unique_name text, artifact_id uuid,
+                                          kind serverless.artifact_kind)
+RETURNS TABLE (account_id uuid, service_id uuid, artifact_id uuid)
 LANGUAGE sql STABLE ROWS 1 AS $$
-    SELECT scope.account_id, scope.service_id, f.id
+    SELECT scope.account_id, scope.service_id, a.id
       FROM serverless.service_scope($1, $2, $3, $4) AS scope
-      LEFT JOIN serverless.functions AS f ON f.service_id = scope.service_id AND f.id = $5
+      LEFT JOIN serverless.artifacts AS a
+             ON a.service_id = scope.service_id AND a.kind = $6 AND a.id = $5
 $$;
 
--- Makes a Version of a Function; NULL where the Function went meanwhile. chunk is the first, or the
+-- Makes a Version of an artifact; NULL where the artifact went meanwhile. chunk is the first, or the
 -- only one, of its content, in base64; fresh tells whether the others are wanted.
-CREATE FUNCTION serverless.create_version(service uuid, function uuid, path text, visibility text,
+CREATE FUNCTION serverless.create_version(service uuid, kind serverless.artifact_kind, artifact uuid,
+                                          path text, visibility text, content_type text,
                                           hash bytea, size bigint, chunk text,
                                           OUT version serverless.versions, OUT fresh boolean)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     identity record;
 BEGIN
-    PERFORM FROM serverless.functions AS f
-      WHERE f.service_id = service AND f.id = function FOR KEY SHARE;
+    PERFORM FROM serverless.artifacts AS a
+      WHERE a.service_id = service AND a.kind = create_version.kind AND a.id = artifact
+        FOR KEY SHARE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
@@ -160,18 +166,19 @@ BEGIN
     END IF;
     SELECT * INTO identity FROM serverless.new_identity();
     INSERT INTO serverless.versions AS v
-    VALUES (service, identity.id, function, path, visibility, hash, identity.made)
+    VALUES (service, kind, artifact, identity.id, path, visibility, content_type, hash,
+            identity.made)
     RETURNING v.* INTO version;
 END
 $$;
 
--- A Function Version as the API shows it.
-CREATE FUNCTION serverless.function_version_resource(account_id uuid, service_id uuid,
-                                                     function_id uuid, v serverless.versions)
-RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, function_sid uuid, path text,
+-- A Version as the API shows it.
+CREATE FUNCTION serverless.version_resource(account_id uuid, service_id uuid, artifact_id uuid,
+                                            v serverless.versions)
+RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, artifact_sid uuid, path text,
                visibility text, date_created bigint)
 LANGUAGE sql STABLE ROWS 1 AS $$
-    SELECT v.id, account_id, service_id, function_id, v.path, v.visibility,
+    SELECT v.id, account_id, service_id, artifact_id, v.path, v.visibility,
            serverless.epoch(v.date_created)
 $$;
 
@@ -180,5 +187,4 @@ INSERT INTO serverless.privileges VALUES
     ('content_chunks', 'SELECT, INSERT'),
     ('versions',       'SELECT, INSERT');
 INSERT INTO serverless.executable VALUES
-    ('keep_content'), ('content_of'), ('function_scope'), ('create_version'),
-    ('function_version_resource');
+    ('keep_content'), ('content_of'), ('artifact_scope'), ('create_version'), ('version_resource');

@@ -22,7 +22,8 @@ CREATE TABLE serverless.build_versions (
     service_id   uuid        NOT NULL,
     build_id     uuid        NOT NULL,
     version_id   uuid        NOT NULL,
-    function_id  uuid        NOT NULL,
+    kind         serverless.artifact_kind NOT NULL,
+    artifact_id  uuid        NOT NULL,
     path         text        NOT NULL,
     visibility   text        NOT NULL,
     date_created timestamptz NOT NULL,
@@ -157,8 +158,8 @@ CREATE FUNCTION serverless.missing_versions(service uuid, build uuid) RETURNS js
 LANGUAGE sql STABLE AS $$
     SELECT json_build_object('missing_versions', json_agg(json_build_object(
                'sid', serverless.sid('ZN', b.version_id),
-               'function_sid', serverless.sid('ZH', b.function_id),
-               'path', b.path) ORDER BY b.path))
+               b.kind || '_sid', serverless.sid('ZH', b.artifact_id),
+               'path', b.path) ORDER BY b.path, b.kind))
       FROM serverless.build_versions AS b
      WHERE b.service_id = service AND b.build_id = build
        AND NOT EXISTS (SELECT FROM serverless.versions AS v
@@ -166,80 +167,95 @@ LANGUAGE sql STABLE AS $$
     HAVING count(*) > 0
 $$;
 
--- Upper-case visibility here, lower-case on the Version itself: so the API does it.
-CREATE FUNCTION serverless.build_contents(account uuid, service uuid, build uuid) RETURNS json
+-- The Versions of one kind in a Build. Upper-case visibility here, lower-case on the Version itself:
+-- so the API does it.
+CREATE FUNCTION serverless.build_contents(account uuid, service uuid, build uuid,
+                                          wanted serverless.artifact_kind) RETURNS json
 LANGUAGE sql STABLE AS $$
     SELECT coalesce(json_agg(json_build_object(
                'sid', serverless.sid('ZN', v.version_id),
                'account_sid', serverless.sid('AC', account),
                'service_sid', serverless.sid('ZS', v.service_id),
-               'function_sid', serverless.sid('ZH', v.function_id),
+               v.kind || '_sid', serverless.sid('ZH', v.artifact_id),
                'date_created', to_char(v.date_created AT TIME ZONE 'UTC',
                                        'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
                'path', v.path,
                'visibility', upper(v.visibility)) ORDER BY v.version_id), '[]'::json)
       FROM serverless.build_versions AS v
-     WHERE v.service_id = service AND v.build_id = build
+     WHERE v.service_id = service AND v.build_id = build AND v.kind = wanted
 $$;
 
--- Makes a Build of these Versions. outcome is ok, not_found (the Service went), unknown_version (also
--- where one went meanwhile) or same_path.
-CREATE FUNCTION serverless.create_build(account uuid, service uuid, wanted uuid[],
+-- What a Build cannot be made of: unknown_function, or else unknown_asset, where one of these is no
+-- Version of such a one; NULL where all are.
+CREATE FUNCTION serverless.unknown_version(service uuid, functions uuid[], assets uuid[]) RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT max('unknown_' || w.kind)
+      FROM (SELECT unnest(functions), 'function'::serverless.artifact_kind
+             UNION ALL
+            SELECT unnest(assets), 'asset') AS w (id, kind)
+     WHERE NOT EXISTS (SELECT FROM serverless.versions AS v
+                        WHERE v.service_id = service AND v.id = w.id AND v.kind = w.kind)
+$$;
+
+-- Makes a Build of these Versions. outcome is ok, not_found (the Service went), unknown_function or
+-- unknown_asset (a Version that is none of such a one, also where it went meanwhile), or same_path.
+CREATE FUNCTION serverless.create_build(account uuid, service uuid, functions uuid[], assets uuid[],
                                         runtime text, dependencies text,
                                         OUT outcome text, OUT build serverless.builds,
-                                        OUT contents json)
+                                        OUT asset_versions json, OUT function_versions json)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     identity record;
-    known    int;
-    paths    int;
+    wanted   uuid[] := ARRAY(SELECT unnest(functions) UNION SELECT unnest(assets));
 BEGIN
-    wanted := ARRAY(SELECT DISTINCT w FROM unnest(wanted) AS w);
-    SELECT count(*), count(DISTINCT v.path) INTO known, paths
+    SELECT coalesce(serverless.unknown_version(service, functions, assets),
+                    CASE WHEN count(DISTINCT v.path) < count(*) THEN 'same_path' END)
+      INTO outcome
       FROM serverless.versions AS v
      WHERE v.service_id = service AND v.id = ANY (wanted);
-    IF known < cardinality(wanted) THEN
-        outcome := 'unknown_version';
-        RETURN;
-    ELSIF paths < known THEN
-        outcome := 'same_path';
+    IF outcome IS NOT NULL THEN
         RETURN;
     END IF;
     SELECT * INTO identity FROM serverless.new_identity();
     WITH contained AS (
              INSERT INTO serverless.build_versions
-             SELECT service, identity.id, v.id, v.function_id, v.path, v.visibility, v.date_created
+             SELECT service, identity.id, v.id, v.kind, v.artifact_id, v.path,
+                    v.visibility, v.date_created
                FROM serverless.versions AS v
               WHERE v.service_id = service AND v.id = ANY (wanted)
              RETURNING version_id),
-         made AS ( -- after all of what it contains, which the aggregate waits for
+         made AS ( -- after all of what it contains, which the aggregate waits for, and not without
              INSERT INTO serverless.builds AS b
                     (service_id, id, status, runtime, dependencies, date_created, date_updated)
              SELECT service, identity.id, 'building', create_build.runtime,
                     create_build.dependencies::json, identity.made, identity.made
-               FROM (SELECT count(*) FROM contained) AS done
+               FROM (SELECT count(*) AS parts FROM contained) AS done
+              WHERE done.parts = cardinality(wanted)
              RETURNING b.*)
     SELECT * INTO build FROM made;
-    contents := serverless.build_contents(account, service, build.id);
-    outcome := 'ok';
-EXCEPTION WHEN foreign_key_violation THEN
-    IF NOT EXISTS (SELECT FROM serverless.services AS s WHERE s.id = service) THEN
-        outcome := 'not_found';
-    ELSE
-        outcome := 'unknown_version';
+    IF NOT FOUND THEN
+        RAISE foreign_key_violation; -- so it ends by itself if only some of them went
     END IF;
+    asset_versions := serverless.build_contents(account, service, build.id, 'asset');
+    function_versions := serverless.build_contents(account, service, build.id, 'function');
+    outcome := 'ok';
+EXCEPTION WHEN foreign_key_violation THEN -- one of them went in this moment
+    outcome := CASE WHEN EXISTS (SELECT FROM serverless.services AS s WHERE s.id = service)
+                    THEN serverless.unknown_version(service, functions, assets)
+                    ELSE 'not_found' END;
 END
 $$;
 
 -- A Build as the API shows it, with what it contains; failure_reason is ours.
 CREATE FUNCTION serverless.build_resource(account_id uuid, service_id uuid, b serverless.builds,
-                                          contents json)
+                                          asset_versions json, function_versions json)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, status text, asset_versions json,
                function_versions json, dependencies json, runtime text, failure_reason text,
                date_created bigint, date_updated bigint)
 LANGUAGE sql STABLE ROWS 1 AS $$
-    SELECT b.id, account_id, service_id, b.status, '[]'::json, contents, b.dependencies, b.runtime,
-           b.failure_reason, serverless.epoch(b.date_created), serverless.epoch(b.date_updated)
+    SELECT b.id, account_id, service_id, b.status, asset_versions, function_versions,
+           b.dependencies, b.runtime, b.failure_reason,
+           serverless.epoch(b.date_created), serverless.epoch(b.date_updated)
 $$;
 
 INSERT INTO serverless.privileges VALUES
@@ -247,4 +263,4 @@ INSERT INTO serverless.privileges VALUES
     ('build_versions', 'SELECT, INSERT'),
     ('pins',           'SELECT');
 INSERT INTO serverless.executable VALUES
-    ('missing_versions'), ('create_build'), ('build_contents'), ('build_resource');
+    ('missing_versions'), ('unknown_version'), ('create_build'), ('build_contents'), ('build_resource');

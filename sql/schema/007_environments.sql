@@ -87,7 +87,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
     DELETE FROM serverless.environments AS e WHERE e.service_id = OLD.id;
     DELETE FROM serverless.builds AS b WHERE b.service_id = OLD.id;
-    DELETE FROM serverless.functions AS f WHERE f.service_id = OLD.id;
+    DELETE FROM serverless.artifacts AS a WHERE a.service_id = OLD.id;
     RETURN OLD;
 END
 $$;
@@ -95,15 +95,16 @@ $$;
 CREATE TRIGGER services_empty BEFORE DELETE ON serverless.services
     FOR EACH ROW EXECUTE FUNCTION serverless.empty_service();
 
--- Who keeps the Versions of a Function, as the API's details have it; NULL where nobody does.
-CREATE FUNCTION serverless.holders(service uuid, function uuid) RETURNS json
+-- Who keeps the Versions of an artifact, as the API's details have it; NULL where nobody does.
+CREATE FUNCTION serverless.holders(service uuid, kind serverless.artifact_kind, artifact uuid)
+RETURNS json
 LANGUAGE sql STABLE AS $$
     WITH held AS (
              SELECT p.build_id, p.environment_id
                FROM serverless.pins AS p
                JOIN serverless.versions AS v
                  ON v.service_id = p.service_id AND v.id = p.version_id
-              WHERE p.service_id = service AND v.function_id = function),
+              WHERE p.service_id = service AND v.kind = holders.kind AND v.artifact_id = artifact),
          deployed AS (
              SELECT DISTINCT e.id, e.build_id FROM serverless.environments AS e
                JOIN held ON held.environment_id = e.id
@@ -121,19 +122,29 @@ LANGUAGE sql STABLE AS $$
      WHERE EXISTS (SELECT FROM active)
 $$;
 
--- Deletes a Function. outcome is ok, not_found or active, then with who keeps it. The foreign key
--- decides; who it was is looked up afterwards, and if nobody is left it is tried again.
-CREATE FUNCTION serverless.delete_function(service uuid, function uuid,
-                                           OUT outcome text, OUT details json)
+-- Deletes an artifact that is of one of the expected revisions (NULL: of any). outcome is ok,
+-- not_found, precondition_failed, or active, then with who keeps it. The foreign key decides; who it
+-- was is looked up afterwards, and if nobody is left it is tried again.
+CREATE FUNCTION serverless.delete_artifact(service uuid, kind serverless.artifact_kind, artifact uuid,
+                                           expected bigint[], OUT outcome text, OUT details json)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     FOR attempt IN 1 .. 10 LOOP
         BEGIN
-            DELETE FROM serverless.functions AS f WHERE f.service_id = service AND f.id = function;
-            outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
+            DELETE FROM serverless.artifacts AS a
+             WHERE a.service_id = service AND a.kind = delete_artifact.kind AND a.id = artifact
+               AND serverless.is_revision(a.date_updated, expected);
+            outcome := CASE WHEN FOUND THEN 'ok'
+                            WHEN expected IS NOT NULL
+                                 AND EXISTS (SELECT FROM serverless.artifacts AS a
+                                              WHERE a.service_id = service
+                                                AND a.kind = delete_artifact.kind
+                                                AND a.id = artifact)
+                            THEN 'precondition_failed'
+                            ELSE 'not_found' END;
             RETURN;
         EXCEPTION WHEN foreign_key_violation OR restrict_violation THEN
-            details := serverless.holders(service, function);
+            details := serverless.holders(service, kind, artifact);
         END;
         IF details IS NOT NULL THEN
             outcome := 'active';
@@ -144,15 +155,22 @@ BEGIN
 END
 $$;
 
--- Deletes a Build. outcome is ok, not_found or active, then with where it is deployed.
-CREATE FUNCTION serverless.delete_build(service uuid, build uuid,
+-- Deletes a Build, likewise; details say where it is deployed.
+CREATE FUNCTION serverless.delete_build(service uuid, build uuid, expected bigint[],
                                         OUT outcome text, OUT details json)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     FOR attempt IN 1 .. 10 LOOP
         BEGIN
-            DELETE FROM serverless.builds AS b WHERE b.service_id = service AND b.id = build;
-            outcome := CASE WHEN FOUND THEN 'ok' ELSE 'not_found' END;
+            DELETE FROM serverless.builds AS b
+             WHERE b.service_id = service AND b.id = build
+               AND serverless.is_revision(b.date_updated, expected);
+            outcome := CASE WHEN FOUND THEN 'ok'
+                            WHEN expected IS NOT NULL
+                                 AND EXISTS (SELECT FROM serverless.builds AS b
+                                              WHERE b.service_id = service AND b.id = build)
+                            THEN 'precondition_failed'
+                            ELSE 'not_found' END;
             RETURN;
         EXCEPTION WHEN foreign_key_violation THEN
             SELECT json_build_object('environments',
@@ -226,7 +244,7 @@ BEGIN
 
     SELECT * INTO identity FROM serverless.new_identity();
     UPDATE serverless.environments AS e
-       SET build_id = wanted, date_updated = identity.made
+       SET build_id = wanted, date_updated = serverless.next_revision(e.date_updated)
      WHERE e.service_id = service AND e.id = environment;
     INSERT INTO serverless.deployments AS d
     VALUES (service, identity.id, environment, wanted, identity.made, identity.made)
@@ -273,5 +291,5 @@ INSERT INTO serverless.privileges VALUES
     ('environments', 'SELECT, INSERT, UPDATE, DELETE'),
     ('deployments',  'SELECT, INSERT');
 INSERT INTO serverless.executable VALUES
-    ('holders'), ('delete_function'), ('delete_build'), ('create_environment'), ('deploy'),
+    ('holders'), ('delete_artifact'), ('delete_build'), ('create_environment'), ('deploy'),
     ('environment_resource'), ('environment_scope'), ('deployment_resource');

@@ -12,6 +12,12 @@ function administer(...command) {
   return Object.fromEntries(output.trim().split('\n').map((line) => line.split('=')));
 }
 
+// One value from the database, as its owner has it.
+function sql(statement) {
+  return execFileSync('psql', ['-XAt', '-v', 'ON_ERROR_STOP=1', '-c', statement,
+    `host=${process.env.DATABASE} dbname=serverless user=postgres`], { encoding: 'utf8' }).trim();
+}
+
 // A client with these credentials: an account's, or an API key's and accountSid.
 function client(username, password, options) {
   const made = twilio(username, password, options);
@@ -35,4 +41,4 @@ async function rejection(promise) {
   throw new Error('this should have failed');
 }
 
-module.exports = { account, administer, client, rejection };
+module.exports = { account, administer, client, rejection, sql };

@@ -117,10 +117,11 @@ static int called(outcome *seen)
     return !seen->stopped;
 }
 
-static int begin(void *data, const char *name)
+static int begin(void *data, const char *name, const char *type)
 {
     outcome *seen = data;
 
+    REQUIRE(!type || strlen(type) <= SF_MULTIPART_HEADER_MAX);
     REQUIRE(!seen->inside);
     REQUIRE(strlen(name) <= SF_MULTIPART_NAME_MAX);
     REQUIRE(++seen->parts <= SF_MULTIPART_PARTS_MAX);

@@ -68,12 +68,13 @@ SELECT c.sha256 FROM serverless.contents AS c
     OR octet_length(serverless.content_of(c.service_id, c.sha256)) <> c.size
 SQL
     'a row without the one that it belongs to' => <<'SQL',
-SELECT 'functions', f.id FROM serverless.functions AS f
+SELECT 'artifacts', f.id FROM serverless.artifacts AS f
  WHERE NOT EXISTS (SELECT FROM serverless.services AS s WHERE s.id = f.service_id)
 UNION ALL
 SELECT 'versions', v.id FROM serverless.versions AS v
- WHERE NOT EXISTS (SELECT FROM serverless.functions AS f
-                    WHERE f.service_id = v.service_id AND f.id = v.function_id)
+ WHERE NOT EXISTS (SELECT FROM serverless.artifacts AS f
+                    WHERE f.service_id = v.service_id AND f.kind = v.kind
+                      AND f.id = v.artifact_id)
 UNION ALL
 SELECT 'content_chunks', NULL FROM serverless.content_chunks AS k
  WHERE NOT EXISTS (SELECT FROM serverless.contents AS c
@@ -92,6 +93,14 @@ UNION ALL
 SELECT 'deployments', d.id FROM serverless.deployments AS d
  WHERE NOT EXISTS (SELECT FROM serverless.environments AS e
                     WHERE e.service_id = d.service_id AND e.id = d.environment_id)
+UNION ALL
+SELECT 'logs', l.id FROM serverless.logs AS l
+ WHERE NOT EXISTS (SELECT FROM serverless.environments AS e
+                    WHERE e.service_id = l.service_id AND e.id = l.environment_id)
+UNION ALL
+SELECT 'variables', v.id FROM serverless.variables AS v
+ WHERE NOT EXISTS (SELECT FROM serverless.environments AS e
+                    WHERE e.service_id = v.service_id AND e.id = v.environment_id)
 SQL
 );
 

@@ -9,15 +9,17 @@ use Exporter qw(import);
 use Serverless::Test;
 use Time::HiRes ();
 
-our @EXPORT = qw(add_functions lock_functions slow_deletion hold_builds own_database crash backends waiting
-    kill_backends);
+our @EXPORT = qw(add_functions add_artifacts lock_functions slow_deletion hold_builds own_database crash backends waiting
+    kill_backends damage);
 
-# Gives a Service so many Functions of this name.
-sub add_functions {
-    my ($service_sid, $count, $name) = @_;
-    db()->do(<<'SQL', undef, $name, $count, $service_sid);
-INSERT INTO serverless.functions (service_id, id, friendly_name, date_created, date_updated)
-SELECT s.id, (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
+# Gives a Service so many Functions (or Assets) of this name.
+sub add_functions { add_artifacts('function', @_) }
+
+sub add_artifacts {
+    my ($kind, $service_sid, $count, $name) = @_;
+    db()->do(<<'SQL', undef, $kind, $name, $count, $service_sid);
+INSERT INTO serverless.artifacts (service_id, kind, id, friendly_name, date_created, date_updated)
+SELECT s.id, ?::serverless.artifact_kind, (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
   FROM serverless.services AS s,
        (SELECT serverless.new_identity() AS identity FROM generate_series(1, ?::int) OFFSET 0) AS fresh
  WHERE serverless.sid('ZS', s.id) = ?
@@ -28,7 +30,7 @@ SQL
 sub lock_functions {
     my $holder = Serverless::Test::connect_as('postgres');
     $holder->begin_work;
-    $holder->do('LOCK TABLE serverless.functions IN ACCESS EXCLUSIVE MODE');
+    $holder->do('LOCK TABLE serverless.artifacts IN ACCESS EXCLUSIVE MODE');
     return bless { holder => $holder, process => $$ }, 'Serverless::Database::Lock';
 }
 
@@ -38,7 +40,7 @@ sub slow_deletion {
     my $name = "slow_deletion_$$";
     db()->do("CREATE FUNCTION public.$name() RETURNS trigger LANGUAGE plpgsql AS "
         . "'BEGIN PERFORM pg_sleep($seconds); RETURN OLD; END'");
-    db()->do("CREATE TRIGGER $name BEFORE DELETE ON serverless.functions FOR EACH ROW "
+    db()->do("CREATE TRIGGER $name BEFORE DELETE ON serverless.artifacts FOR EACH ROW "
         . "WHEN (OLD.friendly_name = 'slow') EXECUTE FUNCTION public.$name()");
     return bless { name => $name, process => $$ }, 'Serverless::Database::SlowDeletion';
 }
@@ -68,6 +70,20 @@ sub own_database {
             . '>/dev/null') == 0 or die "serverless-admin $command failed\n";
     }
     return bless { name => $name, process => $$ }, 'Serverless::Database::Own';
+}
+
+# Does to the chunks of a Version's content what they are guarded against, such as
+# 'DELETE FROM %s WHERE number = 1', and dies if there were none of these. The
+# Service is to be deleted before the suite ends.
+sub damage {
+    my ($version, $sql, $db) = @_;
+    $db ||= db();
+    $db->begin_work;
+    $db->do('SET LOCAL session_replication_role = replica'); # no triggers
+    my $rows = $db->do(sprintf("$sql AND (service_id, sha256) = (SELECT service_id, content_sha256 "
+        . 'FROM serverless.versions WHERE id = ?)', 'serverless.content_chunks'), undef, substr $version->{sid}, 2);
+    $db->commit;
+    $rows > 0 or die "nothing was damaged\n";
 }
 
 # PostgreSQL ends at once, without a goodbye: what it had not promised is gone.
@@ -113,7 +129,7 @@ package Serverless::Database::SlowDeletion;
 sub DESTROY {
     my ($self) = @_;
     return if $self->{process} != $$;
-    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.functions");
+    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.artifacts");
     Serverless::Test::db()->do("DROP FUNCTION public.$self->{name}()");
 }
 

@@ -9,8 +9,29 @@ package Serverless::Project;
 use strict;
 use warnings FATAL => 'all';
 
-use Serverless::Test ();
-use Time::HiRes ();
+use Serverless::Test qw(wait_until);
+
+# Functions and Assets are made, listed and named alike; what differs is here.
+my %kinds = (
+    function => {
+        name => 'Function', list => 'Functions', key => 'functions', sid => 'function_sid',
+        versions => 'function_versions', content_link => 'function_version_content',
+        parameter => 'FunctionVersions', other => 'asset',
+    },
+    asset => {
+        name => 'Asset', list => 'Assets', key => 'assets', sid => 'asset_sid',
+        versions => 'asset_versions', parameter => 'AssetVersions', other => 'function',
+    },
+);
+
+sub kind { $kinds{ $_[0] } }
+
+# That of something the API answered: an artifact, or a Version of one.
+sub kind_of {
+    my ($resource) = @_;
+    my ($list) = $resource->{url} =~ m{/Services/\w+/(\w+)/};
+    return (grep { $_->{list} eq $list } values %kinds)[0];
+}
 
 my $made = 0;
 
@@ -35,26 +56,32 @@ sub create {
     return $reply->json;
 }
 
-sub new_function {
-    my ($self, $name) = @_;
-    return $self->create($self->path . '/Functions', FriendlyName => $name // '/f');
+sub new_artifact {
+    my ($self, $kind, $name) = @_;
+    return $self->create($self->path . "/$kinds{$kind}{list}", FriendlyName => $name // "/$kind");
 }
 
-# A Version of a Function of its own or, if given, of that one; each with another path.
+sub new_function { my ($self, $name) = @_; return $self->new_artifact('function', $name) }
+sub new_asset    { my ($self, $name) = @_; return $self->new_artifact('asset', $name) }
+
+# A Version of a Function of its own or, if given, of that `artifact`; each with another path.
 sub new_version {
     my ($self, %with) = @_;
-    my $function = $with{function} || $self->new_function;
-    my $reply = $self->{api}->upload("$function->{url}/Versions",
+    my $artifact = $with{artifact} || $self->new_artifact($with{kind} || 'function');
+    my $reply = $self->{api}->upload("$artifact->{url}/Versions",
         [ Path => undef, undef, $with{path} // '/path-' . ++$made ],
         [ Visibility => undef, undef, $with{visibility} // 'public' ],
-        [ Content => 'f.js', 'application/javascript', $with{content} // 'exports.a = 1;' ]);
+        [ Content => 'f.js', $with{type} // 'application/javascript', $with{content} // 'exports.a = 1;' ]);
     $reply->status == 201 or die 'no Version: ' . $reply->body;
     return $reply->json;
 }
 
+# What a Build is made of.
+sub parameters { map { (kind_of($_)->{parameter} => $_->{sid}) } @_ }
+
 sub new_build {
     my ($self, @versions) = @_;
-    return $self->create($self->path . '/Builds', map { (FunctionVersions => $_->{sid}) } @versions);
+    return $self->create($self->path . '/Builds', parameters(@versions));
 }
 
 sub new_environment {
@@ -72,12 +99,9 @@ sub deploy {
 
 # The Build once it is no longer building.
 sub finished {
-    my ($self, $build, $seconds) = @_;
-    my $end = Time::HiRes::time() + ($seconds // 20);
-    while ($self->{api}->get("$build->{url}/Status")->json->{status} eq 'building') {
-        die "$build->{sid} is not finished\n" if Time::HiRes::time() > $end;
-        Time::HiRes::sleep(0.02);
-    }
+    my ($self, $build) = @_;
+    wait_until { $self->{api}->get("$build->{url}/Status")->json->{status} ne 'building' }
+        or die "$build->{sid} is not finished\n";
     return $self->{api}->get($build->{url})->json;
 }
 

@@ -14,18 +14,21 @@ use warnings FATAL => 'all';
 use Apache::Test ();
 use IO::Socket::INET ();
 use POSIX ();
-use Time::HiRes ();
+use Serverless::Test qw(wait_until);
 
 # Configuration ----------------------------------------------------------------
 
-# What comes before a suite's own lines. Modules named in `without` are not loaded.
+# What comes before a suite's own lines. Modules named in `without` are not loaded; with
+# `keyless`, there is nothing to encrypt Variables with.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
     my $modules = join '', <$in>;
     $modules =~ s/^LoadModule \Q$_\E .*\n//m for @{ $option{without} || [] };
+    my $keys = $option{keyless} ? '' : qq(ServerlessVariableKeys "$ENV{VARIABLE_KEYS}");
     return <<"END";
 $modules
+$keys
 ServerRoot        "$ENV{SOURCE}/t"
 DefaultRuntimeDir "@{[ logs() ]}"
 PidFile           "@{[ logs() ]}/$name.pid"
@@ -111,10 +114,10 @@ sub directives {
 # Life -------------------------------------------------------------------------
 
 sub start {
-    my ($class, $name, $lines) = @_;
+    my ($class, $name, $lines, %option) = @_;
     my $port = free_port();
     my $self = bless { name => $name, address => "127.0.0.1:$port", parent => $$ }, $class;
-    my $file = write_config($name, $class->preamble($name) . "Listen 127.0.0.1:$port\n$lines");
+    my $file = write_config($name, $class->preamble($name, %option) . "Listen 127.0.0.1:$port\n$lines");
     unlink $self->error_log_file;
 
     defined($self->{pid} = fork) or die "fork: $!\n";
@@ -124,11 +127,12 @@ sub start {
             '-f', $file, '-D', 'FOREGROUND';
         die "setpriv: $!\n";
     }
-    for (1 .. 200) {
-        return $self if IO::Socket::INET->new(PeerAddr => $self->{address});
-        last if waitpid $self->{pid}, POSIX::WNOHANG();
-        Time::HiRes::sleep(0.05);
-    }
+    my $ended;
+    my $listens = wait_until {
+        IO::Socket::INET->new(PeerAddr => $self->{address})
+            || ($ended = waitpid $self->{pid}, POSIX::WNOHANG())
+    };
+    return $self if $listens && !$ended;
     die "the httpd '$name' did not start; it said:\n", $self->error_log;
 }
 
@@ -143,9 +147,45 @@ sub stop {
     waitpid $pid, 0;
 }
 
+# Gracefully; returns when the children of before are gone and new ones serve.
+sub restart {
+    my ($self) = @_;
+    my %before = map { $_ => 1 } $self->children;
+    kill USR1 => $self->{pid} or die "kill: $!\n";
+    for (1 .. 400) {
+        my @children = $self->children;
+        return if @children && !grep { $before{$_} } @children;
+        die "the httpd '$self->{name}' ended; it said:\n", $self->error_log if waitpid $self->{pid}, POSIX::WNOHANG();
+        Time::HiRes::sleep(0.05);
+    }
+    die "the httpd '$self->{name}' did not restart\n";
+}
+
 sub DESTROY { $_[0]->stop }
 
 sub address { $_[0]{address} }
+
+# The processes that serve.
+sub children {
+    my ($self) = @_;
+    return grep { (status_of($_)->{PPid} // 0) == $self->{pid} } map { m{^/proc/(\d+)$} } glob '/proc/[0-9]*';
+}
+
+# The most memory that any of them has had, in bytes.
+sub peak_memory {
+    my ($self) = @_;
+    my @peaks = sort { $a <=> $b } map { (status_of($_)->{VmHWM} // 0) * 1024 } $self->children;
+    return $peaks[-1];
+}
+
+# What /proc knows of a process, a number each.
+sub status_of {
+    my ($pid) = @_;
+    open my $in, '<', "/proc/$pid/status" or return {};
+    local $/;
+    my $text = <$in> // '';
+    return { $text =~ /^(\w+):\s+(\d+)/mg };
+}
 
 sub error_log_file { logs() . "/$_[0]{name}_error_log" }
 

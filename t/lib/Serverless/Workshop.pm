@@ -1,20 +1,22 @@
-# A Service as a team has it: Functions with Versions, Builds of them, and
+# A Service as a team has it: Functions and Assets with Versions, Builds of them, and
 # Environments that these are deployed to. Everything goes through the API.
 #
 #   my $shop = Serverless::Workshop->new($api, 'shop');
 #   my $hello = $shop->function('hello');            # with one Version
-#   my $build = $shop->completed($hello);            # a Build of it, finished
+#   my $logo = $shop->asset('logo.png');             # likewise
+#   my $build = $shop->completed($hello, $logo);     # a Build of both, finished
 #   my $stage = $shop->environment('stage');
 #   $shop->deploy($stage, $build);
 #
-# A Function here is what the API answered, and {version} is its newest Version.
+# A Function or Asset here is what the API answered, and {version} is its newest
+# Version.
 package Serverless::Workshop;
 
 use strict;
 use warnings FATAL => 'all';
 
-use Serverless::Test ();
-use Time::HiRes ();
+use Serverless::Project ();
+use Serverless::Test qw(wait_until);
 
 sub new {
     my ($class, $api, $name) = @_;
@@ -47,46 +49,46 @@ sub path_of {
 sub fetch  { my ($self, $resource) = @_; $self->{api}->get($self->path_of($resource)) }
 sub delete { my ($self, $resource) = @_; $self->{api}->delete($self->path_of($resource)) }
 
-# Functions and Versions ---------------------------------------------------------
+# Functions, Assets and Versions ---------------------------------------------------------
 
-sub function {
-    my ($self, $name, $source) = @_;
-    my $function = made($self->{api}->post($self->path('/Functions'), FriendlyName => $name));
-    $function->{version} = made($self->upload($function, $source));
-    return $function;
+sub function { my ($self, @with) = @_; return $self->artifact('Functions', @with) }
+sub asset    { my ($self, @with) = @_; return $self->artifact('Assets', @with) }
+
+sub artifact {
+    my ($self, $list, $name, $content) = @_;
+    my $artifact = made($self->{api}->post($self->path("/$list"), FriendlyName => $name));
+    $artifact->{version} = made($self->upload($artifact, $content));
+    return $artifact;
 }
 
-# One more Version of a Function; its path is the Function's name.
+# One more Version of a Function or an Asset; its path is the name of that.
 sub upload {
-    my ($self, $function, $source) = @_;
-    $source //= "exports.handler = (context, event, done) => done(null, '$function->{friendly_name}');\n";
-    return $self->{api}->upload($self->path_of($function) . '/Versions',
-        [Path => undef, undef, "/$function->{friendly_name}"],
+    my ($self, $artifact, $content) = @_;
+    $content //= "exports.handler = (context, event, done) => done(null, '$artifact->{friendly_name}');\n";
+    return $self->{api}->upload($self->path_of($artifact) . '/Versions',
+        [Path => undef, undef, "/$artifact->{friendly_name}"],
         [Visibility => undef, undef, 'public'],
-        [Content => "$function->{friendly_name}.js", 'application/javascript', $source]);
+        [Content => "$artifact->{friendly_name}.js", 'application/javascript', $content]);
 }
 
 # Builds ---------------------------------------------------------------------------
 
-# Of Functions (their newest Versions) or of SIDs of Versions.
+# Of Functions and Assets (their newest Versions) or of SIDs of Function Versions.
 sub try_build {
     my ($self, @parts) = @_;
-    return $self->{api}->post($self->path('/Builds'),
-        map { (FunctionVersions => ref $_ ? $_->{version}{sid} : $_) } @parts);
+    return $self->{api}->post($self->path('/Builds'), map {
+        ref $_ ? Serverless::Project::parameters($_->{version}) : (FunctionVersions => $_)
+    } @parts);
 }
 
 sub build { my ($self, @parts) = @_; made($self->try_build(@parts)) }
 
-# The Build once it is not `building` any more, within so many seconds.
+# The Build once it is not `building` any more.
 sub finished {
-    my ($self, $build, $seconds) = @_;
-    my $deadline = Time::HiRes::time() + ($seconds || 30);
-    while (1) {
-        my $now = $self->fetch($build)->json;
-        return $now if $now->{status} ne 'building';
-        die "the Build did not finish\n" if Time::HiRes::time() > $deadline;
-        Time::HiRes::sleep(0.05);
-    }
+    my ($self, $build) = @_;
+    my $now;
+    wait_until { ($now = $self->fetch($build)->json)->{status} ne 'building' } or die "the Build did not finish\n";
+    return $now;
 }
 
 sub completed {

@@ -1,0 +1,63 @@
+#include "core/conditional.h"
+
+#include <apr_siphash.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REVISION_DIGITS 15 /* of hex, enough for the year 38000 */
+
+/* Reads the revision of the strong tag at `text`; -1 where it is none of ours. */
+static apr_int64_t revision_of(const char *text)
+{
+    const size_t digits = strspn(text + 1, "0123456789abcdef");
+
+    if (*text != '"' || digits == 0 || digits > REVISION_DIGITS || text[1 + digits] != '-') {
+        return -1;
+    }
+    return (apr_int64_t)strtoll(text + 1, NULL, 16);
+}
+
+const char *sf_conditional_expected(const sf_request *request)
+{
+    apr_pool_t *pool = request->r->pool;
+    const char *header = apr_table_get(request->r->headers_in, "If-Match");
+    apr_array_header_t *revisions = apr_array_make(pool, 1, sizeof(const char *));
+    const char *tag;
+
+    if (!header || strcmp(header, "*") == 0) {
+        return NULL;
+    }
+    while ((tag = ap_get_list_item(pool, &header)) != NULL) {
+        const apr_int64_t revision = revision_of(tag);
+
+        if (revision >= 0) {
+            APR_ARRAY_PUSH(revisions, const char *)
+                = apr_psprintf(pool, "%" APR_INT64_T_FMT, revision);
+        }
+    }
+    return apr_pstrcat(pool, "{", apr_array_pstrcat(pool, revisions, ','), "}", NULL);
+}
+
+void sf_conditional_tag(const sf_request *request, const char *revision, const unsigned char *key,
+                        const char *body, apr_size_t length)
+{
+    request_rec *r = request->r;
+    const apr_time_t updated = revision ? apr_atoi64(revision) : 0;
+
+    apr_table_setn(r->headers_out, "ETag",
+                   apr_psprintf(r->pool,
+                                "\"%" APR_UINT64_T_HEX_FMT "-%016" APR_UINT64_T_HEX_FMT "\"",
+                                (apr_uint64_t)updated, apr_siphash24(body, length, key)));
+    if (revision) {
+        ap_update_mtime(r, updated);
+        ap_set_last_modified(r);
+    }
+}
+
+int sf_conditional_status(const sf_request *request)
+{
+    return sf_request_is_read(request) ? ap_meets_conditions(request->r) : OK;
+}

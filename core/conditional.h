@@ -1,0 +1,23 @@
+/* Conditional requests (RFC 9110, section 13): an entity tag says which revision of a resource an
+ * answer shows, and a client that names one changes or fetches nothing else. */
+#ifndef SF_CONDITIONAL_H
+#define SF_CONDITIONAL_H
+
+#include "core/request.h"
+
+/* The revisions that If-Match allows to be changed, as PostgreSQL's array of microseconds since 1970,
+ * or NULL where any may be. Of a tag only the revision counts: a change made through another address
+ * or form of the resource is a change of the resource. */
+const char *sf_conditional_expected(const sf_request *request);
+
+/* Sets ETag and, where `revision` (microseconds since 1970 as text) is not NULL, Last-Modified. The
+ * tag is "revision-hash", the hash being that of the body under `key`, 16 bytes that clients do not
+ * know. */
+void sf_conditional_tag(const sf_request *request, const char *revision, const unsigned char *key,
+                        const char *body, apr_size_t length);
+
+/* OK, or what the headers set by sf_conditional_tag() make of a GET: HTTP_NOT_MODIFIED or
+ * HTTP_PRECONDITION_FAILED. Other methods are OK: their condition is the statement's. */
+int sf_conditional_status(const sf_request *request);
+
+#endif

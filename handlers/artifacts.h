@@ -1,0 +1,19 @@
+/* What Functions and Assets have in common besides their statements (sql/queries/artifacts.sql). */
+#ifndef SF_ARTIFACTS_H
+#define SF_ARTIFACTS_H
+
+#include "core/params.h"
+
+/* What create and update take. */
+static const sf_param sf_artifact_params[] = {
+    { "FriendlyName", SF_TEXT, .maximum = 255, .required = 1 },
+    { .name = NULL },
+};
+
+/* What a list may be narrowed down by. */
+static const sf_param sf_artifact_filters[] = {
+    { "FriendlyName", SF_TEXT, .maximum = 255 },
+    { .name = NULL },
+};
+
+#endif

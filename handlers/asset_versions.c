@@ -1,0 +1,41 @@
+/* Asset Versions: uploaded once, never changed. */
+#include "core/config.h"
+#include "core/resource.h"
+#include "core/upload.h"
+#include "handlers/routes.h"
+
+static const sf_property properties[] = {
+    { "sid", SF_AS_SID, "ZN" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "asset_sid", SF_AS_SID, "ZH" },
+    { "path", SF_AS_TEXT, NULL },
+    { "visibility", SF_AS_TEXT, NULL },
+    { "date_created", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { .name = NULL },
+};
+
+static const sf_upload_kind upload = {
+    .prepare = SF_STATEMENT_VERSION_PREPARE,
+    .limit = sf_asset_limit,
+    .is_text = 0,
+};
+
+const sf_resource sf_asset_versions = {
+    .key = "asset_versions",
+    .pattern = "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}",
+    .kind = "asset",
+    .properties = properties,
+    .create = { SF_STATEMENT_VERSION_CREATE, NULL },
+    .fetch = { SF_STATEMENT_VERSION_FETCH, NULL },
+    .list = { SF_STATEMENT_VERSION_LIST, NULL },
+    .upload = &upload,
+};
+
+/* The bytes themselves, an addition of ours: see sf_content_send(). */
+const sf_resource sf_asset_version_content = {
+    .pattern = "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}/Content",
+    .kind = "asset",
+    .fetch = { SF_STATEMENT_VERSION_CONTENT_HEAD, NULL },
+};

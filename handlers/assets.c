@@ -1,0 +1,36 @@
+/* Assets: files that are served as they are. */
+#include "core/resource.h"
+#include "handlers/artifacts.h"
+#include "handlers/routes.h"
+
+static const sf_property properties[] = {
+    { "sid", SF_AS_SID, "ZH" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "friendly_name", SF_AS_TEXT, NULL },
+    { "date_created", SF_AS_DATE, NULL },
+    { "date_updated", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { "asset_versions", SF_AS_LINK, "/Versions" },
+    { .name = NULL },
+};
+
+static const sf_outcome outcomes[] = {
+    { "active", HTTP_CONFLICT, "Cannot delete Asset because it's part of an active Build.",
+      .details = 1 },
+    { .name = NULL },
+};
+
+const sf_resource sf_assets = {
+    .key = "assets",
+    .pattern = "/Services/{ZS}/Assets/{ZH}",
+    .kind = "asset",
+    .properties = properties,
+    .outcomes = outcomes,
+    .create = { SF_STATEMENT_ARTIFACT_CREATE, sf_artifact_params },
+    .fetch = { SF_STATEMENT_ARTIFACT_FETCH, NULL },
+    .list = { SF_STATEMENT_ARTIFACT_LIST, NULL },
+    .find = { SF_STATEMENT_ARTIFACT_FIND, sf_artifact_filters },
+    .update = { SF_STATEMENT_ARTIFACT_UPDATE, sf_artifact_params },
+    .remove = { SF_STATEMENT_ARTIFACT_DELETE, NULL },
+};

@@ -1,0 +1,34 @@
+/* Logs: what Functions said while they ran. They are added in the database, by serverless.add_log(). */
+#include "core/resource.h"
+#include "handlers/routes.h"
+
+static const sf_property properties[] = {
+    { "sid", SF_AS_SID, "NO" },
+    { "account_sid", SF_AS_SID, "AC" },
+    { "service_sid", SF_AS_SID, "ZS" },
+    { "environment_sid", SF_AS_SID, "ZE" },
+    { "build_sid", SF_AS_SID, "ZB" },
+    { "deployment_sid", SF_AS_SID, "ZD" },
+    { "function_sid", SF_AS_SID, "ZH" },
+    { "request_sid", SF_AS_SID, "RQ" },
+    { "level", SF_AS_TEXT, NULL },
+    { "message", SF_AS_TEXT, NULL },
+    { "date_created", SF_AS_DATE, NULL },
+    { "url", SF_AS_URL, NULL },
+    { .name = NULL },
+};
+
+static const sf_param filters[] = {
+    { .name = "StartDate", .kind = SF_DATE, .told = 1 }, /* one day ago where absent */
+    { .name = "EndDate", .kind = SF_DATE, .told = 1 },   /* now where absent */
+    { .name = "FunctionSid", .kind = SF_SID, .prefix = "ZH" },
+    { .name = NULL },
+};
+
+const sf_resource sf_logs = {
+    .key = "logs",
+    .pattern = "/Services/{ZS}/Environments/{ZE}/Logs/{NO}",
+    .properties = properties,
+    .fetch = { SF_STATEMENT_LOG_FETCH, NULL },
+    .list = { SF_STATEMENT_LOG_LIST, filters },
+};

@@ -1,0 +1,103 @@
+-- Artifacts: Functions and Assets. Every statement begins with the credential ($1), the generation of
+-- its secret ($2), the Service, named by its SID ($3) or by its UniqueName ($4), the other being NULL,
+-- and the kind of artifact, behind the artifact itself where there is one. The first column says what
+-- happened.
+
+-- kind: write
+PREPARE artifact_create (text, int, uuid, text, serverless.artifact_kind, text) AS
+WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     created AS (
+         INSERT INTO serverless.artifacts AS a
+                (service_id, kind, id, friendly_name, date_created, date_updated)
+         SELECT scope.service_id, $5, identity.id, $6, identity.made, identity.made
+           FROM scope, serverless.new_identity() AS identity
+          WHERE scope.service_id IS NOT NULL
+         RETURNING a AS artifact)
+SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
+  FROM scope
+  LEFT JOIN created ON true
+  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, created.artifact)
+         AS resource ON true;
+
+-- kind: read
+PREPARE artifact_fetch (text, int, uuid, text, uuid, serverless.artifact_kind) AS
+SELECT serverless.outcome(scope.account_id, a.id) AS outcome, resource.*
+  FROM serverless.service_scope($1, $2, $3, $4) AS scope
+  LEFT JOIN serverless.artifacts AS a
+         ON a.service_id = scope.service_id AND a.kind = $6 AND a.id = $5
+  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, a)
+         AS resource ON true;
+
+-- The page of $8 rows that begins at or below $6 or, where $7 is not NULL, the one that ends just
+-- above $7; a page that has become shorter than that is the newest one. One row more tells whether
+-- another page follows. The order is the index's.
+-- kind: read
+PREPARE artifact_list (text, int, uuid, text, serverless.artifact_kind, uuid, uuid, int) AS
+SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
+  FROM serverless.service_scope($1, $2, $3, $4) AS scope
+  LEFT JOIN LATERAL (
+           SELECT a
+             FROM serverless.artifacts AS a
+            WHERE a.service_id = scope.service_id AND a.kind = $5
+              AND a.id <= coalesce(
+                      (SELECT (array_agg(newer.id))[$8]
+                         FROM (SELECT id FROM serverless.artifacts
+                                WHERE service_id = scope.service_id AND kind = $5 AND id > $7
+                                ORDER BY id LIMIT $8) AS newer), $6)
+            ORDER BY a.id DESC
+            LIMIT $8 + 1) AS page ON true
+  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, page.a)
+         AS resource ON true;
+
+-- The same of those that are named $6: a statement of its own, so that it has an index of its own.
+-- kind: read
+PREPARE artifact_find (text, int, uuid, text, serverless.artifact_kind, text, uuid, uuid, int) AS
+SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
+  FROM serverless.service_scope($1, $2, $3, $4) AS scope
+  LEFT JOIN LATERAL (
+           SELECT a
+             FROM serverless.artifacts AS a
+            WHERE a.service_id = scope.service_id AND a.kind = $5 AND a.friendly_name = $6
+              AND a.id <= coalesce(
+                      (SELECT (array_agg(newer.id))[$9]
+                         FROM (SELECT id FROM serverless.artifacts
+                                WHERE service_id = scope.service_id AND kind = $5
+                                  AND friendly_name = $6 AND id > $8
+                                ORDER BY id LIMIT $9) AS newer), $7)
+            ORDER BY a.id DESC
+            LIMIT $9 + 1) AS page ON true
+  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, page.a)
+         AS resource ON true;
+
+-- $7 are the revisions that it may be of, or NULL.
+-- kind: write
+PREPARE artifact_update (text, int, uuid, text, uuid, serverless.artifact_kind, bigint[], text) AS
+WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     updated AS (
+         UPDATE serverless.artifacts AS a
+            SET friendly_name = $8, date_updated = serverless.next_revision(a.date_updated)
+           FROM scope
+          WHERE a.service_id = scope.service_id AND a.kind = $6 AND a.id = $5
+            AND serverless.is_revision(a.date_updated, $7)
+         RETURNING a AS artifact)
+SELECT serverless.outcome(scope.account_id, (updated.artifact).id, there.id, $7) AS outcome,
+       resource.*
+  FROM scope
+  LEFT JOIN serverless.artifacts AS there
+         ON there.service_id = scope.service_id AND there.kind = $6 AND there.id = $5
+  LEFT JOIN updated ON true
+  LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, updated.artifact)
+         AS resource ON true;
+
+-- One that an active Build needs stays: the second column says who keeps it. $7 as above.
+-- kind: write
+PREPARE artifact_delete (text, int, uuid, text, uuid, serverless.artifact_kind, bigint[]) AS
+WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     deleted AS (
+         SELECT d.* FROM scope, serverless.delete_artifact(scope.service_id, $6, $5, $7) AS d
+          WHERE scope.service_id IS NOT NULL)
+SELECT CASE WHEN scope.service_id IS NULL
+            THEN serverless.outcome(scope.account_id, scope.service_id)
+            ELSE deleted.outcome END AS outcome, deleted.details
+  FROM scope
+  LEFT JOIN deleted ON true;

@@ -1,0 +1,113 @@
+-- Variables. Every statement begins with the credential ($1), the generation of its secret ($2), the
+-- Service by SID ($3) or UniqueName ($4) and the Environment ($5). A value goes in and out sealed, as
+-- core/secret.h has it.
+
+-- The identity that a new Variable will have, and its Environment: its value is bound to both.
+-- kind: read
+PREPARE variable_prepare (text, int, uuid, text, uuid) AS
+SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome,
+       identity.id, scope.environment_id
+  FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope,
+       serverless.new_identity() AS identity;
+
+-- $6 the identity, $7 Key, $8 Value.
+-- kind: write
+PREPARE variable_create (text, int, uuid, text, uuid, uuid, text, text) AS
+WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
+     created AS (
+         SELECT c.* FROM scope,
+                serverless.create_variable(scope.service_id, scope.environment_id, $6, $7, $8) AS c
+          WHERE scope.environment_id IS NOT NULL)
+SELECT CASE WHEN scope.environment_id IS NULL
+            THEN serverless.outcome(scope.account_id, scope.environment_id)
+            ELSE created.outcome END AS outcome, resource.*
+  FROM scope
+  LEFT JOIN created ON true
+  LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
+                                                 scope.environment_id, created.variable)
+         AS resource ON true;
+
+-- kind: read
+PREPARE variable_fetch (text, int, uuid, text, uuid, uuid) AS
+SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
+  FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
+  LEFT JOIN serverless.variables AS v
+         ON v.service_id = scope.service_id AND v.environment_id = scope.environment_id
+        AND v.id = $6
+  LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
+                                                 scope.environment_id, v)
+         AS resource ON true;
+
+-- Pages as in artifacts.sql: $6 begins, $7 ends, $8 is the size.
+-- kind: read
+PREPARE variable_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
+SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*
+  FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
+  LEFT JOIN LATERAL (
+           SELECT v
+             FROM serverless.variables AS v
+            WHERE v.service_id = scope.service_id AND v.environment_id = scope.environment_id
+              AND v.id <= coalesce(
+                      (SELECT (array_agg(newer.id))[$8]
+                         FROM (SELECT id FROM serverless.variables
+                                WHERE service_id = scope.service_id
+                                  AND environment_id = scope.environment_id AND id > $7
+                                ORDER BY id LIMIT $8) AS newer), $6)
+            ORDER BY v.id DESC
+            LIMIT $8 + 1) AS page ON true
+  LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
+                                                 scope.environment_id, page.v)
+         AS resource ON true;
+
+-- $7 are the revisions that it may be of, or NULL; $8 Key, $9 Value; what is NULL stays.
+-- kind: write
+PREPARE variable_update (text, int, uuid, text, uuid, uuid, bigint[], text, text) AS
+WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
+     changed AS (
+         SELECT c.* FROM scope,
+                serverless.update_variable(scope.service_id, scope.environment_id, $6, $7, $8, $9) AS c
+          WHERE scope.environment_id IS NOT NULL)
+SELECT CASE WHEN scope.environment_id IS NULL
+            THEN serverless.outcome(scope.account_id, scope.environment_id)
+            ELSE changed.outcome END AS outcome, resource.*
+  FROM scope
+  LEFT JOIN changed ON true
+  LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
+                                                 scope.environment_id, changed.updated)
+         AS resource ON true;
+
+-- $7 as above.
+-- kind: write
+PREPARE variable_delete (text, int, uuid, text, uuid, uuid, bigint[]) AS
+WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
+     deleted AS (
+         DELETE FROM serverless.variables AS v
+          USING scope
+          WHERE v.service_id = scope.service_id AND v.environment_id = scope.environment_id
+            AND v.id = $6 AND serverless.is_revision(v.date_updated, $7)
+         RETURNING v.id)
+SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $7) AS outcome
+  FROM scope
+  LEFT JOIN serverless.variables AS there
+         ON there.service_id = scope.service_id AND there.environment_id = scope.environment_id
+        AND there.id = $6
+  LEFT JOIN deleted ON true;
+
+-- Up to $4 values that are encrypted with the key $1, of Variables behind $3 of the Service $2; and what
+-- each is bound to. For httpd itself.
+-- kind: read
+PREPARE variable_sealed (text, uuid, uuid, int) AS
+SELECT v.service_id, v.id, v.environment_id, serverless.sealed_text(v) AS sealed
+  FROM serverless.variables AS v
+ WHERE v.sealed_with = $1 AND (v.service_id, v.id) > ($2, $3)
+ ORDER BY v.service_id, v.id
+ LIMIT $4;
+
+-- The same value under another key: $4 in place of $3, if that is still what is there. For its owner the
+-- Variable has not changed.
+-- kind: write
+PREPARE variable_reseal (uuid, uuid, text, text) AS
+UPDATE serverless.variables AS v
+   SET sealed_with = serverless.sealed_with($4), sealed = serverless.sealed_bytes($4)
+ WHERE v.service_id = $1 AND v.id = $2 AND serverless.sealed_text(v) = $3
+RETURNING v.id;

@@ -1,0 +1,463 @@
+# Conditional requests: an ETag says which revision of a resource an answer shows;
+# who names it fetches nothing that he has, and changes nothing that others have
+# changed meanwhile.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Project;
+use Serverless::Server;
+use Serverless::Test;
+use Test::More;
+use Time::HiRes ();
+
+my $api = Serverless::Test->account;
+my $project = Serverless::Project->of($api);
+
+my $long_ago = 'Sun, 06 Nov 1994 08:49:37 GMT';
+my $tag_form = qr/^"[0-9a-f]+-[0-9a-f]{16}"$/;
+my $message = 'The resource is not in the state that the request expects';
+
+sub tag_of { $_[0]->header('ETag') }
+
+# The number before one of 64 bits.
+sub before { no warnings 'portable'; return hex($_[0]) - 1 }
+
+# Twelve clients or twenty, at the same moment.
+sub race {
+    my (@requests) = @_;
+    my $start = Time::HiRes::time() + 0.2;
+    return at_once(sub {
+        my ($request) = @_;
+        my $client = $api->afresh;
+        $client->head('/v1/Services'); # have the connection
+        Time::HiRes::sleep($start - Time::HiRes::time()) if Time::HiRes::time() < $start;
+        return $request->($client);
+    }, @requests);
+}
+
+sub tally { my %times; $times{ $_->status }++ for @_; return \%times }
+
+
+# What can be changed or deleted, each: its name, what makes a new one, what
+# changes it (a form), and whether its address may have the Service's UniqueName.
+my $version = $project->new_version;
+my @changeable = (
+    [ 'Service',     sub { Serverless::Project->of($api)->service }, [ FriendlyName => 'changed' ] ],
+    [ 'Function',    sub { $project->new_function }, [ FriendlyName => 'changed' ] ],
+    [ 'Asset',       sub { $project->new_asset },    [ FriendlyName => 'changed' ] ],
+    [ 'Build',       sub { $project->completed($version) } ],
+    [ 'Environment', sub { $project->new_environment } ],
+);
+
+# The request that changes it, or deletes it.
+sub change {
+    my ($client, $resource, $form) = @_;
+    return $form ? $client->post($resource->{url}, @$form) : $client->delete($resource->{url});
+}
+
+# Every change of each: [what, what makes one, what changes it, the status].
+my @changes = map {
+    my ($what, $make, $form) = @$_;
+    ([ "delete a $what", $make, undef, 204 ], $form ? [ "update a $what", $make, $form, 200 ] : ())
+} @changeable;
+
+# Makes its next revision, behind the API's back.
+my %table = (ZS => 'services', ZH => 'artifacts', ZB => 'builds', ZE => 'environments');
+sub touch {
+    my ($resource) = @_;
+    my ($prefix, $id) = $resource->{sid} =~ /^(..)(.*)/;
+    db()->do("UPDATE serverless.$table{$prefix} SET date_updated = serverless.next_revision(date_updated) WHERE id = ?",
+        undef, $id) == 1 or die "nothing to touch\n";
+}
+
+
+# Tags ------------------------------------------------------------------------------
+
+# Everything single, as it was answered when it was made, and its address.
+my $environment_reply = $api->post($project->path . '/Environments', UniqueName => 'tags', DomainSuffix => 'tags');
+my $asset_version = $project->new_version(kind => 'asset');
+my $build = $project->completed($version, $asset_version);
+my @upload = ([ Path => undef, undef, '/tags' ], [ Visibility => undef, undef, 'public' ],
+    [ Content => 'f', 'text/plain', 'a;' ]);
+my %created = (
+    Service      => $api->post('/v1/Services', UniqueName => 'tags', FriendlyName => 'Tags'),
+    Function     => $api->post($project->path . '/Functions', FriendlyName => 'f'),
+    Asset        => $api->post($project->path . '/Assets', FriendlyName => 'a'),
+    'Function Version' => $api->upload($project->path . "/Functions/$version->{function_sid}/Versions", @upload),
+    'Asset Version'    => $api->upload($project->path . "/Assets/$asset_version->{asset_sid}/Versions", @upload),
+    Environment  => $environment_reply,
+    Deployment   => $api->post($environment_reply->json->{links}{deployments}, BuildSid => $build->{sid}),
+);
+my %single = (
+    (map { $_ => $created{$_}->json->{url} } grep { $_ ne 'Environment' } keys %created), # which has a Build by now
+    Environment => $project->new_environment->{url},
+    Build       => $build->{url},
+    'Build Status' => $build->{links}{build_status},
+    'Function Version Content' => "$version->{url}/Content",
+);
+
+for my $what (sort keys %created) {
+    my $reply = $created{$what};
+    is $reply->status, 201, "$what: created";
+    like tag_of($reply), $tag_form, '- with an ETag';
+    next if $what eq 'Environment';
+    my $fetched = $api->get($single{$what});
+    is tag_of($fetched), tag_of($reply), '- the one it is fetched with';
+    is $fetched->header('Last-Modified'), $reply->header('Last-Modified'), '- and so is Last-Modified';
+}
+
+for my $what (sort keys %single) {
+    my $url = $single{$what};
+    my $reply = $api->get($url);
+    my $tag = tag_of($reply);
+    my $modified = $reply->header('Last-Modified');
+    my $has_date = $what !~ /Status|Content/;
+    is $reply->status, 200, "$what: fetched";
+    like $tag, $tag_form, '- with an ETag';
+    if ($has_date) {
+        my $json = $reply->json;
+        my ($difference) = db()->selectrow_array(
+            'SELECT extract(epoch FROM ?::timestamptz) - extract(epoch FROM ?::timestamptz)', undef,
+            $modified =~ s/^\w+, //r, $json->{date_updated} // $json->{date_created});
+        is $difference + 0, 0, '- and its last date as Last-Modified';
+    }
+    else {
+        is $modified, undef, '- and no Last-Modified, where it has no date';
+    }
+    is tag_of($api->get($url)), $tag, '- the same again';
+    is tag_of($api->afresh->get($url)), $tag, '- and from another child';
+
+    my $head = $api->head($url);
+    is_deeply [ $head->status, $head->body, tag_of($head), $head->header('Content-Length') ],
+        [ 200, '', $tag, length $reply->body ], '- HEAD says the same';
+
+    for my $condition (
+        [ 304, 'If-None-Match' => $tag ],
+        [ 304, 'If-None-Match' => "W/$tag" ],
+        [ 304, 'If-None-Match' => qq("a", W/"b", $tag , "c") ],
+        [ 304, 'If-None-Match' => '*' ],
+        [ 200, 'If-None-Match' => '"a"' ],
+        [ 200, 'If-None-Match' => $tag =~ tr/"//dr ],
+        [ 200, 'If-None-Match' => '"a"', 'If-Modified-Since' => $modified // $long_ago ],
+        [ 200, 'If-Match' => $tag ],
+        [ 200, 'If-Match' => qq("a", $tag) ],
+        [ 200, 'If-Match' => '*' ],
+        [ 412, 'If-Match' => '"a"' ],
+        [ 412, 'If-Match' => "W/$tag" ],
+        $has_date ? (
+            [ 304, 'If-Modified-Since' => $modified ],
+            [ 200, 'If-Modified-Since' => $long_ago ],
+            [ 200, 'If-Modified-Since' => 'yesterday' ],
+            [ 200, 'If-Unmodified-Since' => $modified ],
+            [ 412, 'If-Unmodified-Since' => $long_ago ],
+        ) : (),
+    ) {
+        my ($status, %headers) = @$condition;
+        my $name = '- ' . join ', ', map { "$_: $headers{$_}" } sort keys %headers;
+        if ($status == 412) {
+            is_error $api->with(%headers)->get($url), 412, 20412, $message, $name;
+            next;
+        }
+        my $answer = $api->with(%headers)->get($url);
+        is_deeply [ $answer->status, $answer->body ], [ $status, $status == 304 ? '' : $reply->body ], $name;
+        is $api->with(%headers)->head($url)->status, $status, '  and so HEAD';
+    }
+}
+
+{
+    my $url = $single{Function};
+    my $reply = $api->get($url);
+    my $raw = $api->raw_request("GET $project->{service}{url} HTTP/1.1" =~ s{http://[^/]+}{}r,
+        headers => [ 'If-None-Match: ' . tag_of($api->get($project->service->{url})) ]);
+    is $raw->status, 304, '304, byte by byte';
+    is $raw->body, '', '- it has no body';
+    is_deeply [ map { $raw->header($_) } qw(Content-Length Content-Type Transfer-Encoding) ], [ undef, undef, undef ],
+        '- nor says anything of one';
+    like $raw->header($_), $_ eq 'ETag' ? $tag_form : qr/./, "- it has $_"
+        for qw(ETag Last-Modified Date Twilio-Request-Id);
+}
+
+for my $list (map { $project->service->{links}{$_} } qw(environments functions assets builds)) {
+    my $reply = $api->with('If-None-Match' => '*', 'If-Match' => '"a"', 'If-Modified-Since' => 'Fri, 01 Jan 2100 00:00:00 GMT')
+        ->get($list);
+    is_deeply [ $reply->status, tag_of($reply), $reply->header('Last-Modified') ], [ 200, undef, undef ],
+        "lists have no ETag, and no conditions: $list";
+}
+
+
+# Each change is a revision -------------------------------------------------------------
+
+for my $case (grep { $_->[2] } @changeable) {
+    my ($what, $make, $form) = @$case;
+    my $resource = $make->();
+    my %seen = (tag_of($api->get($resource->{url})) => 1);
+    for (1 .. 20) {
+        my $reply = $api->post($resource->{url}, @$form);
+        is tag_of($api->get($resource->{url})), tag_of($reply), "$what: the tag of an update is that of the new revision"
+            if $_ == 1;
+        $seen{ tag_of($reply) }++;
+    }
+    is scalar keys %seen, 21, "$what: twenty updates to the same, within a second or so, are twenty revisions";
+
+    my ($id) = $resource->{sid} =~ /^..(.*)/;
+    db()->do("UPDATE serverless.$table{ substr $resource->{sid}, 0, 2 } SET date_updated = '2100-01-01' WHERE id = ?",
+        undef, $id);
+    my $future = $api->get($resource->{url});
+    like $future->header('Last-Modified'), qr/ (?!2100)\d{4} /, '- Last-Modified is never in the future';
+    my $next = $api->with('If-Match' => tag_of($future))->post($resource->{url}, @$form);
+    is $next->status, 200, '- a date in the future is a revision as well';
+    isnt tag_of($next), tag_of($future), '- and what follows it another, whatever the clock says';
+}
+
+{
+    my $service = Serverless::Project->of($api)->service;
+    my $tag = tag_of($api->get($service->{url}));
+    my $nothing = $api->with('If-Match' => $tag)->post($service->{url});
+    is_deeply [ $nothing->status, tag_of($nothing) ], [ 200, $tag ], 'an update of nothing is no new revision';
+    is_error $api->with('If-Match' => '"1-1"')->post($service->{url}), 412, 20412, $message, 'but it has a condition, too';
+}
+
+{
+    my $hold = hold_builds($project->sid);
+    my $slow = $project->new_build($version);
+    my $building = tag_of($api->get($slow->{url}));
+    my $status = tag_of($api->get($slow->{links}{build_status}));
+    $hold->release($slow->{sid});
+    $project->finished($slow);
+    isnt tag_of($api->get($slow->{url})), $building, 'a Build that is finished is a new revision';
+    isnt tag_of($api->get($slow->{links}{build_status})), $status, 'and its Status';
+    is_error $api->with('If-Match' => $building)->delete($slow->{url}), 412, 20412, $message,
+        'who knows it as building does not delete it';
+
+    my $environment = $project->new_environment;
+    my $before = tag_of($api->get($environment->{url}));
+    $project->deploy($environment, $slow);
+    isnt tag_of($api->get($environment->{url})), $before, 'a Deployment is a new revision of its Environment';
+    is_error $api->with('If-Match' => $before)->delete($environment->{url}), 412, 20412, $message,
+        'who does not know of it does not delete it';
+}
+
+
+# If-Match --------------------------------------------------------------------------------
+
+for my $case (@changes) {
+    my ($what, $make, $form, $status) = @$case;
+    my $resource = $make->();
+    my $url = $resource->{url};
+    my $was = $api->get($url);
+    my $tag = tag_of($was);
+    my $other = tag_of($api->get($make->()->{url}));
+    my ($revision) = $tag =~ /"(\w+)-/;
+
+    for my $match (
+        [ "another's tag",               $other ],
+        [ 'a stale tag',                 sprintf('"%x-0123456789abcdef"', before($revision)) ],
+        [ 'the tag, but weak',           "W/$tag" ],
+        [ 'in small letters',            "w/$tag" ],
+        [ 'no quotes',                   $tag =~ tr/"//dr ],
+        [ 'nothing',                     '' ],
+        [ 'an empty tag',                '""' ],
+        [ 'a revision alone',            qq("$revision") ],
+        [ 'a hash alone',                $tag =~ s/\w+-/-/r ],
+        [ 'a negative one',              qq("-$revision-1") ],
+        [ 'more than any number',        '"' . 'f' x 15 . '-1"' ],
+        [ 'more digits than a number has', '"' . 'f' x 40 . '-1"' ],
+        [ 'what SQL is made of',         q("1-1"'; DROP TABLE serverless.artifacts; --, {}, NULL) ],
+        [ 'an asterisk as a tag',        '"*"' ],
+        [ 'commas',                      ', ,,' ],
+        [ 'half a tag',                  '"' ],
+        [ 'several that are not it',     qq($other, "a", W/$tag) ],
+    ) {
+        my ($how, $value) = @$match;
+        is_error change($api->with('If-Match' => $value), $resource, $form), 412, 20412, $message, "$what: $how";
+    }
+    my $is = $api->get($url);
+    is_deeply [ $is->body, tag_of($is) ], [ $was->body, $tag ], '- nothing is changed';
+
+    my ($method, $body) = $form ? (POST => Serverless::Test::form(@$form)) : ('DELETE');
+    my $nobody = Serverless::Test->client($api->user, 'wrong');
+    my $stranger = Serverless::Test->account;
+    is_error change($nobody->with('If-Match' => $_), $resource, $form), 401, 20003, 'Authenticate',
+        "- nobody learns whether $_ is it" for '"a"', $tag;
+    my $path = $url =~ s{^http://[^/]+/v1}{}r;
+    for my $missing ([ $stranger, $url, 'to another account' ],
+        [ $api, $url =~ s/(..)[0-9a-f]{32}$/$1 . '0' x 32/er, 'which there never was' ]) {
+        my ($client, $at, $why) = @$missing;
+        my $shown = $at =~ s{^http://[^/]+/v1}{}r;
+        is_error change($client->with('If-Match' => $_), { url => $at }, $form), 404, 20404,
+            "The requested resource $shown was not found", "- $why, it is not there: $_" for '"a"', '*', $tag;
+    }
+    if ($form) {
+        is_error $api->with('If-Match' => '"a"')->post($url, FriendlyName => 'x' x 256), 400, 20001,
+            'FriendlyName must not be longer than 255 characters', '- what is wrong with parameters is told first';
+        is tag_of($api->get($url)), $tag, '- still nothing is changed';
+    }
+
+    is change($api->with('If-Match' => $tag), $resource, $form)->status, $status, '- with its tag, it is done';
+    for my $match (
+        [ 'any',                       sub { '*' } ],
+        [ 'a list that has it',        sub { qq("a", W/"b",$_[0] , $other) } ],
+        [ 'twice',                     sub { "$_[0], $_[0]" } ],
+        [ 'as mod_deflate has it',     sub { $_[0] =~ s/"$/-gzip"/r } ],
+    ) {
+        my ($how, $value) = @$match;
+        my $again = $make->();
+        my $now = tag_of($api->get($again->{url}));
+        is change($api->with('If-Match' => $value->($now)), $again, $form)->status, $status, "- $how";
+    }
+    my $third = $make->();
+    my $now = tag_of($api->get($third->{url}));
+    touch($third);
+    is_error change($api->with('If-Match' => $now), $third, $form), 412, 20412, $message, '- not when it has changed';
+    is change($api->with('If-Unmodified-Since' => $long_ago, 'If-None-Match' => '*'), $third, $form)->status, $status,
+        '- other conditions are those of reading';
+}
+
+# A revision is one of the resource, whatever address or form shows it.
+for my $case (grep { $_->[0] !~ /^Service/ } @changeable) {
+    my ($what, $make, $form) = @$case;
+    my $resource = $make->();
+    (my $by_name = $resource->{url}) =~ s/\Q@{[ $project->sid ]}/$project->service->{unique_name}/e;
+    my $tag = tag_of($api->get($by_name));
+    is $tag, tag_of($api->get($resource->{url})), "$what: it has one tag, by SID and by UniqueName of the Service";
+    my $elsewhere = tag_of($api->on('fixed_url')->get($resource->{url} =~ s{^http://[^/]+}{}r));
+    isnt $elsewhere, $tag, '- where its addresses look different, it has another';
+    is change($api->with('If-Match' => $elsewhere), { url => $by_name }, $form)->status, $form ? 200 : 204,
+        '- but it is the same revision';
+}
+{
+    my $service = Serverless::Project->of($api)->service;
+    my $tag = tag_of($api->get("/v1/Services/$service->{unique_name}"));
+    is $api->with('If-Match' => $tag)->post($service->{url}, FriendlyName => 'a')->status, 200, 'a Service, by UniqueName';
+    is_error $api->with('If-Match' => $tag)->delete("/v1/Services/$service->{unique_name}"), 412, 20412, $message,
+        'and by its SID';
+}
+
+{
+    my $environment = $project->new_environment;
+    my $kept = $project->new_version(kind => 'asset');
+    my $asset = $project->path . "/Assets/$kept->{asset_sid}";
+    my $active = $project->completed($kept);
+    $project->deploy($environment, $active);
+    for my $url ($asset, $active->{url}) {
+        my $tag = tag_of($api->get($url));
+        is $api->with('If-Match' => $tag)->delete($url)->status, 409, 'the guard is the same with the right tag';
+        is $api->with('If-Match' => '"a"')->delete($url)->status, 412, 'with a wrong one, that is told';
+    }
+}
+
+# A creation has none.
+for my $case (
+    [ '/v1/Services', UniqueName => 'unconditional', FriendlyName => 'U' ],
+    [ $project->path . '/Assets', FriendlyName => 'a' ],
+    [ $project->path . '/Builds', FunctionVersions => $version->{sid} ],
+) {
+    my ($path, @form) = @$case;
+    is $api->with('If-Match' => '"a"', 'If-None-Match' => '*')->post($path, @form)->status, 201,
+        "what is created has no revision yet: $path";
+}
+
+
+# At once -------------------------------------------------------------------------------------
+
+for my $case (grep { $_->[2] } @changeable) {
+    my ($what, $make) = @$case;
+    my $resource = $make->();
+    my $tag = tag_of($api->get($resource->{url}));
+    my @names = map { "client $_" } 1 .. 20;
+    my @replies = race(map { my $name = $_;
+        sub { $_[0]->with('If-Match' => $tag)->post($resource->{url}, FriendlyName => $name) } } @names);
+    is_deeply tally(@replies), { 200 => 1, 412 => 19 }, "$what: of twenty updates of one revision, one is done";
+    my ($winner) = grep { $_->status == 200 } @replies;
+    my $left = $api->get($resource->{url});
+    is_deeply [ $left->body, tag_of($left) ], [ $winner->body, tag_of($winner) ], '- the one that is left';
+    is $winner->json->{friendly_name}, $names[ (grep { $replies[$_]->status == 200 } 0 .. 19)[0] ], '- as it was told';
+    is_error $_, 412, 20412, $message, '- the others are told' for (grep { $_->status == 412 } @replies)[0];
+}
+
+for my $case (@changeable) {
+    my ($what, $make, $form) = @$case;
+    my $resource = $make->();
+    my $tag = tag_of($api->get($resource->{url}));
+    my @replies = race((sub { $_[0]->with('If-Match' => $tag)->delete($resource->{url}) }) x 8);
+    my $times = tally(@replies);
+    is delete $times->{204}, 1, "$what: of eight deletions of one revision, one is done";
+    is_deeply [ grep { !/^(404|412)$/ } keys %$times ], [], '- the others come too late';
+    next if !$form;
+
+    for my $round (1 .. 3) {
+        my $contended = $make->();
+        my $known = tag_of($api->get($contended->{url}));
+        my ($deleted, @updated) = race(
+            sub { $_[0]->with('If-Match' => $known)->delete($contended->{url}) },
+            (sub { $_[0]->with('If-Match' => $known)->post($contended->{url}, @$form) }) x 5);
+        my $done = grep { $_->status =~ /^20[04]$/ } $deleted, @updated;
+        is $done, 1, "$what: a deletion and five updates of one revision, round $round: one is done";
+        is_deeply [ grep { !/^(200|204|404|412)$/ } map { $_->status } $deleted, @updated ], [], '- the others are told';
+        is $api->get($contended->{url})->status, $deleted->status == 204 ? 404 : 200, '- and it is as that left it';
+    }
+}
+
+# Whoever meets a revision that is not committed yet waits for it, and goes by what
+# became of it.
+for my $case (@changes) {
+    my ($what, $make, $form, $status) = @$case;
+    for my $end ([ 'commit', 412 ], [ 'rollback', $status ]) {
+        my ($finish, $expected) = @$end;
+        my $resource = $make->();
+        my $below = $what =~ /Service/ ? $project->create("$resource->{url}/Functions", FriendlyName => 'below') : undef;
+        my $tag = tag_of($api->get($resource->{url}));
+        my ($prefix, $id) = $resource->{sid} =~ /^(..)(.*)/;
+        my $session = Serverless::Test::connect_as('postgres');
+        $session->begin_work;
+        $session->do("UPDATE serverless.$table{$prefix} SET date_updated = serverless.next_revision(date_updated) WHERE id = ?",
+            undef, $id);
+        my $reply = begin_at_once(sub { change($api->afresh->with('If-Match' => $tag), $resource, $form) }, 1);
+        ok wait_until { waiting() }, "$what while another changes it: it waits";
+        $session->$finish;
+        is +($reply->())[0]->status, $expected, "- $finish: $expected";
+        is $api->get($below->{url})->status, $expected == 204 ? 404 : 200, '- and so what is in it' if $below;
+    }
+}
+
+
+# As much as a header may have, and other modules --------------------------------------------------------------------
+
+{
+    my $server = Serverless::Server->start('conditional', Serverless::Server->database . Serverless::Server->api(undef, 'SetOutputFilter DEFLATE'));
+    my $there = $api->at($server->address);
+    my $asset = $project->new_asset;
+    my $path = $asset->{url} =~ s{^http://[^/]+}{}r;
+    my $tag = tag_of($there->get($path));
+
+    my $reply = $there->with('If-Match' => ('"1-",' x 1600) . $tag)->post($path, FriendlyName => 'many');
+    is $reply->status, 200, 'the last of many tags is the one';
+
+    my $packed = $there->with('Accept-Encoding' => 'gzip')->get($path);
+    gunzip(\$packed->body => \my $body) or die "gunzip: $GunzipError\n";
+    is $body, $there->get($path)->body, 'what mod_deflate compresses';
+    like tag_of($packed), qr/-gzip"$/, 'has a tag of its own';
+    is $there->with('If-Match' => tag_of($packed))->post($path, FriendlyName => 'gzip')->status, 200,
+        'which names the same revision';
+    is_error $there->with('If-Match' => tag_of($packed))->post($path, FriendlyName => 'again'), 412, 20412, $message,
+        'once';
+    is $there->with('Accept-Encoding' => 'gzip', 'If-None-Match' => tag_of($there->get($path)))->get($path)->status, 304,
+        'the plain tag is known';
+    $server->stop;
+
+    my $unaltered = Serverless::Server->start('unaltered', "DeflateAlterETag NoChange\n" . Serverless::Server->database
+        . Serverless::Server->api(undef, 'SetOutputFilter DEFLATE'));
+    my $client = $api->at($unaltered->address)->with('Accept-Encoding' => 'gzip');
+    my $same = $client->get($path);
+    is $same->header('Content-Encoding'), 'gzip', 'with DeflateAlterETag NoChange';
+    is $client->with('If-None-Match' => tag_of($same))->get($path)->status, 304, 'there is one tag';
+    $unaltered->stop;
+}
+
+unlike error_log(), qr/SF0003/, 'PostgreSQL had nothing to complain about';
+
+done_testing;

@@ -1,0 +1,212 @@
+# Idempotency-Key: a create that is sent again creates nothing again.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use Serverless::Parallel;
+use Serverless::Project;
+use Serverless::Test;
+use Test::More;
+
+my $api = Serverless::Test->account;
+my $project = Serverless::Project->of($api);
+my $functions = $project->path . '/Functions';
+my $reused = 'Idempotency-Key was already used for another request';
+
+my $keys = 0;
+sub new_key { return sprintf 'key-%d-%d', $$, ++$keys }
+sub with_key { my ($key, $client) = @_; return ($client || $api)->with('Idempotency-Key' => $key) }
+
+sub count_of {
+    my ($table, $of) = @_;
+    return db()->selectrow_array("SELECT count(*) FROM serverless.$table WHERE service_id = ?", undef,
+        substr $of // $project->sid, 2);
+}
+
+# With a header that the tests' HTTP client would not send.
+sub raw_create {
+    my ($key) = @_;
+    return $api->raw_request("POST $functions HTTP/1.1", body => 'FriendlyName=x', headers => [
+        "Idempotency-Key: $key", 'Content-Type: application/x-www-form-urlencoded', 'Content-Length: 14' ]);
+}
+
+# The second answer is the first one again.
+sub is_replay {
+    my ($second, $first, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is $first->header('Idempotent-Replayed'), undef, "$name: the first is none";
+    is_reply $second, 201, $first->json, "$name: the same answer";
+    is $second->header('Idempotent-Replayed'), 'true', 'which says so';
+    is $second->header('Location'), $first->header('Location'), 'and where it is';
+}
+
+subtest 'every create' => sub {
+    my $service = $project->path;
+    my $environment = $project->new_environment;
+    my $version = $project->new_version;
+    my $build = $project->completed($version);
+    my $function = $project->new_function;
+    my @upload = ([ Path => undef, undef, '/a' ], [ Visibility => undef, undef, 'public' ],
+        [ Content => 'a.js', 'application/javascript', 'exports.a = 1;' ]);
+    for my $create (
+        [ 'a Service',  sub { $_[0]->post('/v1/Services', UniqueName => 'once', FriendlyName => 'Once') } ],
+        [ 'a Function', sub { $_[0]->post($functions, FriendlyName => 'once') } ],
+        [ 'an Asset',   sub { $_[0]->post("$service/Assets", FriendlyName => 'once') } ],
+        [ 'a Version',  sub { $_[0]->upload("$functions/$function->{sid}/Versions", @upload) } ],
+        [ 'an Environment', sub {
+            $_[0]->post("$service/Environments", UniqueName => 'once', DomainSuffix => 'once') } ],
+        [ 'a Deployment', sub {
+            $_[0]->post("$service/Environments/$environment->{sid}/Deployments", BuildSid => $build->{sid}) } ],
+    ) {
+        my ($name, $once) = @$create;
+        my $client = with_key(new_key());
+        my ($first, $second) = map { $once->($client) } 1, 2;
+        is_replay $second, $first, $name;
+    }
+    my $client = with_key(new_key());
+    my @build = ("$service/Builds", FunctionVersions => $version->{sid});
+    my $first = $client->post(@build);
+    my $second = $client->post(@build);
+    is $second->status, 201, 'a Build';
+    is $second->json->{sid}, $first->json->{sid}, 'is the same, perhaps completed meanwhile';
+};
+
+subtest 'the resource as it is now' => sub {
+    my $client = with_key(new_key());
+    my $function = $client->post($functions, FriendlyName => 'before')->json;
+    my $changed = $api->post("$functions/$function->{sid}", FriendlyName => 'after')->json;
+    is_reply $client->post($functions, FriendlyName => 'before'), 201, $changed, 'updated meanwhile';
+
+    is $api->delete("$functions/$function->{sid}")->status, 204, 'deleted meanwhile';
+    my $anew = $client->post($functions, FriendlyName => 'before');
+    isnt $anew->json->{sid}, $function->{sid}, 'it is created anew';
+    is $anew->header('Idempotent-Replayed'), undef, 'which is no replay';
+    is_replay $client->post($functions, FriendlyName => 'before'), $anew, 'and from then on that';
+};
+
+subtest 'a key belongs to one request' => sub {
+    my $key = new_key();
+    my $client = with_key($key);
+    my $first = $client->post($functions, FriendlyName => 'one');
+    my $before = count_of('artifacts');
+    is_error $client->post($functions, FriendlyName => 'two'), 409, 20409, $reused, 'another FriendlyName';
+    is_error $client->post($project->path . '/Assets', FriendlyName => 'one'), 409, 20409, $reused, 'another path';
+    is_error $client->post('/v1/Services', UniqueName => 'one', FriendlyName => 'one'), 409, 20409, $reused,
+        'another resource';
+    is count_of('artifacts'), $before, 'nothing was created';
+    is_replay $client->post($functions, FriendlyName => 'one'), $first, 'the request itself';
+    is_replay $client->post($functions, FriendlyName => 'one', Unknown => 'x'), $first, 'what is ignored is ignored';
+
+    my ($function, $same) = map { $project->new_function } 1, 2;
+    my @parts = ([ Path => undef, undef, '/a' ], [ Visibility => undef, undef, 'public' ]);
+    $client = with_key(new_key());
+    my $versions = "$functions/$function->{sid}/Versions";
+    $client->upload($versions, @parts, [ Content => 'a.js', undef, 'exports.a = 1;' ]);
+    is_error $client->upload($versions, @parts, [ Content => 'a.js', undef, 'exports.a = 2;' ]),
+        409, 20409, $reused, 'another content';
+    is_error $client->upload("$functions/$same->{sid}/Versions", @parts, [ Content => 'a.js', undef, 'exports.a = 1;' ]),
+        409, 20409, $reused, 'another Function';
+};
+
+subtest 'a key belongs to one account' => sub {
+    my $key = new_key();
+    my $other = Serverless::Test->account;
+    my $theirs = Serverless::Project->of($other);
+    with_key($key)->post($functions, FriendlyName => 'mine');
+    my $reply = with_key($key, $other)->post($theirs->path . '/Functions', FriendlyName => 'theirs');
+    is $reply->status, 201, 'another account has the same key';
+    is $reply->header('Idempotent-Replayed'), undef, 'for itself';
+    is_error with_key($key, $other)->post($functions, FriendlyName => 'mine'), 409, 20409, $reused,
+        'and learns nothing of ours';
+    my $stranger = with_key($key, Serverless::Test->account)->post($functions, FriendlyName => 'mine');
+    is $stranger->status, 404, 'nor does a third';
+    my $nobody = with_key($key, Serverless::Test->client($api->user, 'wrong'));
+    is_error $nobody->post($functions, FriendlyName => 'mine'), 401, 20003, 'Authenticate', 'nor do wrong credentials';
+};
+
+subtest 'what fails leaves nothing behind' => sub {
+    my $client = with_key(new_key());
+    is_error $client->post($functions), 400, 20001, 'Missing required parameter FriendlyName in the post body',
+        'a malformed request';
+    is $client->post($functions, FriendlyName => 'now')->status, 201, 'corrected, under the same key';
+
+    $client = with_key(new_key());
+    my @environment = ($project->path . '/Environments', UniqueName => 'taken', DomainSuffix => 'taken');
+    my $there = $api->post(@environment)->json;
+    is $client->post(@environment)->status, 409, 'a conflict';
+    is $api->delete($there->{url})->status, 204, 'which goes';
+    my $reply = $client->post(@environment);
+    is $reply->status, 201, 'the same request again';
+    is $reply->header('Idempotent-Replayed'), undef, 'is the first to succeed';
+
+    $client = with_key(new_key());
+    is $client->post("/v1/Services/ZS${\ ('0' x 32)}/Functions", FriendlyName => 'x')->status, 404, 'no such Service';
+    is $client->post($functions, FriendlyName => 'x')->status, 201, 'leaves the key free';
+};
+
+subtest 'keys' => sub {
+    for my $key ('k', 'k' x 255, '"8e03978e-40d5-43e8-bc93-6894a57f9324"', '~!*\'();:@&=+$,/?#[] {}|\\^`<>') {
+        my $client = with_key($key);
+        my $first = $client->post($functions, FriendlyName => 'key');
+        is_replay $client->post($functions, FriendlyName => 'key'), $first, "'" . substr($key, 0, 40) . "'";
+    }
+    my $before = count_of('artifacts');
+    for my $key ('', 'k' x 256, "caf\xc3\xa9", "tab\tin it") {
+        is_error raw_create($key), 400, 20001,
+            'Idempotency-Key must be of 1 to 255 printable ASCII characters', quoted($key);
+    }
+    is count_of('artifacts'), $before, 'nothing was created';
+
+    my $function = $project->new_function;
+    my $client = with_key('k' x 256);
+    is $client->get($function->{url})->status, 200, 'a GET ignores the header';
+    is $client->post($function->{url}, FriendlyName => 'x')->status, 200, 'an update, too';
+    is $client->delete($function->{url})->status, 204, 'and a deletion';
+};
+
+subtest 'a key lives for a day, and is not kept in clear' => sub {
+    my $key = new_key();
+    my $client = with_key($key);
+    my $first = $client->post($functions, FriendlyName => 'yesterday');
+    is scalar db()->selectrow_array(q(SELECT count(*) FROM serverless.idempotency_keys AS k WHERE k::text LIKE '%' || ? || '%'),
+        undef, $key), 0, 'the table does not have it';
+    my $age = sub {
+        db()->do(q(UPDATE serverless.idempotency_keys SET date_created = now() - ?::interval WHERE resource_id = ?),
+            undef, $_[0], substr $first->json->{sid}, 2);
+    };
+    $age->('23 hours 59 minutes');
+    is_replay $client->post($functions, FriendlyName => 'yesterday'), $first, 'after almost a day';
+    $age->('24 hours 1 second');
+    my $second = $client->post($functions, FriendlyName => 'yesterday');
+    isnt $second->json->{sid}, $first->json->{sid}, 'after a day it is another';
+    $age = undef;
+    is $client->post($functions, FriendlyName => 'today')->status, 409, 'which has the key now';
+};
+
+subtest 'it goes with its Service' => sub {
+    my $other = Serverless::Project->of($api);
+    my $client = with_key(new_key());
+    $client->post($other->path . '/Functions', FriendlyName => 'x');
+    is count_of('idempotency_keys', $other->sid), 1, 'a key is kept';
+    is $api->delete($other->path)->status, 204, 'the Service is deleted';
+    is count_of('idempotency_keys', $other->sid), 0, 'and the key with it';
+    is $client->post($functions, FriendlyName => 'y')->status, 201, 'so that it is free';
+};
+
+for my $round (1 .. 3) {
+    my $client = with_key(new_key());
+    my $name = "at once $round";
+    my @replies = at_once(sub {
+        my $reply = $client->afresh->post($functions, FriendlyName => $name);
+        return [ $reply->status, $reply->json->{sid}, $reply->header('Idempotent-Replayed') // '' ];
+    }, 1 .. 10);
+    my %seen;
+    $seen{ $_->[1] }++ for @replies;
+    is_deeply [ map { $_->[0] } @replies ], [ (201) x 10 ], 'ten at once are all told 201';
+    is scalar keys %seen, 1, 'of one Function';
+    is scalar(grep { $_->[2] eq '' } @replies), 1, 'which one of them has created';
+    is scalar db()->selectrow_array('SELECT count(*) FROM serverless.artifacts WHERE friendly_name = ?', undef, $name),
+        1, 'once';
+}
+
+done_testing;

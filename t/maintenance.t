@@ -1,0 +1,201 @@
+# What httpd's children keep in order in the background: entries of logs go when
+# they are old.
+#
+# The httpds here have a database of their own, so that no other does their work.
+# A child looks for what is due when it starts, and every five seconds.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use JSON::PP ();
+use Serverless::Database;
+use Serverless::Server;
+use Serverless::Test;
+use Test::More;
+
+# Whatever happens here, the suites after this one need the database.
+END { local $?; database('start') }
+
+my $database = own_database('maintenance');
+
+# One value, and a statement without any, as the owner, on a connection that outlives nothing.
+sub sql { my (@statement) = @_; return as_owner(sub { scalar $_[0]->selectrow_array(shift @statement, undef, @statement) }) }
+sub run { my ($sql) = @_; as_owner(sub { $_[0]->do($sql) }) }
+
+sub as_owner {
+    my ($act) = @_;
+    my $db = $database->connect('postgres');
+    my $result = $act->($db);
+    $db->disconnect;
+    return $result;
+}
+
+# An Environment and a Function, as SIDs.
+my $account = sql(q(SELECT substr(account_sid, 3) FROM serverless.create_account('maintenance')));
+my $service = sql(q(SELECT (serverless.create_service(?, 's', 's', true, false)).id), $account);
+my $environment = sql(q(SELECT serverless.sid('ZE', (environment).id) FROM serverless.create_environment(?, 'e', 'e')), $service);
+my $function = sql(<<'SQL', $service);
+INSERT INTO serverless.artifacts SELECT ?, 'function', id, 'f', made, made FROM serverless.new_identity()
+RETURNING serverless.sid('ZH', id)
+SQL
+
+# Adds so many entries of this age, which is their message, too.
+sub add {
+    my ($count, $age) = @_;
+    sql(<<'SQL', $environment, $function, $age, $age, $count);
+SELECT count(serverless.add_log(?, ?, 'info', ?, at => now() - ?::interval)) FROM generate_series(1, ?::int)
+SQL
+}
+
+# How many entries there are of each age.
+sub ages {
+    return JSON::PP::decode_json(sql(<<'SQL'));
+SELECT coalesce(json_object_agg(message, count), '{}')
+  FROM (SELECT message, count(*) FROM serverless.logs GROUP BY message) AS counted
+SQL
+}
+
+# From now on everything is due.
+sub due { run(q(UPDATE serverless.upkeep SET date_begun = '-infinity')) }
+sub begun { sql(q(SELECT count(*) FROM serverless.upkeep WHERE date_begun > '-infinity')) }
+
+my $limits = <<'END';
+StartServers        2
+ServerLimit         2
+MinSpareThreads     32
+MaxSpareThreads     64
+MaxRequestWorkers   64
+END
+
+sub server {
+    my ($name, $lines) = @_;
+    return Serverless::Server->start($name, $limits . Serverless::Server->database(database => $database->name)
+        . Serverless::Server->api . ($lines // ''));
+}
+
+# The numbers in its log of entries removed.
+sub removed { return $_[0]->error_log =~ /SF0014: (\d+) old log entries removed/g }
+
+
+# Ages -----------------------------------------------------------------------------------
+
+{
+    add(2500, '31 days');
+    add(10, '29 days');
+    add(10, '0 days');
+    my $server = server('retention');
+    ok wait_until { !ages()->{'31 days'} }, 'entries of 31 days are removed, however many there are';
+    is_deeply ages(), { '29 days' => 10, '0 days' => 10 }, 'younger ones stay';
+    my @removed;
+    ok wait_until { push @removed, removed($server); @removed }, 'the log says so';
+    is_deeply \@removed, [2500], 'by one child, in one line';
+}
+
+{
+    add(10, '2 hours');
+    add(10, '30 minutes');
+    due();
+    my $server = server('short_retention', "ServerlessLogRetention 1h\n");
+    ok wait_until { !ages()->{'2 hours'} }, 'ServerlessLogRetention 1h';
+    is_deeply ages(), { '30 minutes' => 10, '0 days' => 10 }, 'leaves what is younger';
+    run('DELETE FROM serverless.logs');
+}
+
+{
+    for my $age ('23 hours', '25 hours') {
+        sql(<<'SQL', $account, $age, $age);
+INSERT INTO serverless.idempotency_keys (account_id, key_hash, fingerprint, date_created)
+SELECT ?, sha256(convert_to(? || n, 'UTF8')), sha256('request'), now() - ?::interval FROM generate_series(1, 1500) AS n
+RETURNING 1
+SQL
+    }
+    due();
+    my $server = server('keys');
+    my $old = q(SELECT count(*) FROM serverless.idempotency_keys WHERE date_created < now() - interval '24 hours');
+    ok wait_until { !sql($old) }, 'idempotency keys are removed after 24 hours';
+    is sql('SELECT count(*) FROM serverless.idempotency_keys'), 1500, 'and not before';
+    my $log = '';
+    ok wait_until { ($log .= $server->error_log) =~ /SF0014: 1500 idempotency keys of yesterday removed/ },
+        'the log says so';
+}
+
+{
+    add(10, '4000 days');
+    due();
+    my $server = server('no_retention', "ServerlessLogRetention Off\n");
+    ok wait_until { begun() }, 'with ServerlessLogRetention Off';
+    $server->stop;
+    is_deeply ages(), { '4000 days' => 10 }, 'all of them stay';
+    unlike $server->error_log, qr/SF0014|SF0015/, 'and nothing is said';
+    run('DELETE FROM serverless.logs');
+}
+
+
+# More than one httpd ----------------------------------------------------------------------
+
+{
+    add(5500, '31 days');
+    due();
+    my @servers = map { server($_) } 'upkeep_left', 'upkeep_right';
+    ok wait_until { !ages()->{'31 days'} }, 'two httpds at once remove what is old';
+    my @removed;
+    wait_until { push @removed, map { removed($_) } @servers; @removed };
+    is_deeply \@removed, [5500], 'but one child of one of them does all of it';
+}
+
+# Whoever deletes an Environment holds its entries; nobody waits for the other.
+{
+    add(1500, '31 days');
+    my $holder = $database->connect('postgres');
+    $holder->begin_work;
+    $holder->do(q(DELETE FROM serverless.logs WHERE ctid IN (SELECT ctid FROM serverless.logs LIMIT 7)));
+    due();
+    my $server = server('upkeep_beside');
+    my @removed;
+    ok wait_until { push @removed, removed($server); @removed }, 'entries that somebody else is removing';
+    is_deeply \@removed, [1493], 'are left to him';
+    $holder->rollback;
+    is_deeply ages(), { '31 days' => 7 }, 'and if he does not';
+    due();
+    ok wait_until { !%{ ages() } }, 'removed when it is due again';
+    $holder->disconnect;
+}
+
+
+# Trouble ----------------------------------------------------------------------------------
+
+# Without the right to delete; due at each look.
+{
+    add(10, '31 days');
+    due();
+    run('REVOKE DELETE ON serverless.logs FROM serverless_httpd');
+    run(q(UPDATE serverless.upkeep SET period = '0'));
+    my $server = server('upkeep_fails', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n");
+    my $log = '';
+    my $failures = sub { $log .= $server->error_log; scalar(() = $log =~ /SF0003: \w+ serverless_log_expire failed/g) };
+    wait_until { $failures->() > 1 };
+    cmp_ok $failures->(), '>=', 2, 'a task that fails is tried again when it is due';
+    is scalar(() = $log =~ /SF0015: expire_logs fails, and is tried again when it is due/g), 1,
+        'but what that means is said once';
+    is_deeply ages(), { '31 days' => 10 }, 'nothing is lost';
+    run('GRANT DELETE ON serverless.logs TO serverless_httpd');
+    ok wait_until { !%{ ages() } }, 'and it is done once it can be';
+    run(q(UPDATE serverless.upkeep SET period = '1 minute'));
+}
+
+{
+    add(10, '31 days');
+    due();
+    database('stop');
+    my $server = server('upkeep_without_database');
+    my $client = Serverless::Test->client('AC' . '0' x 32, 'x')->at($server->address);
+    is $client->get('/v1/Services')->status, 503, 'without a database httpd runs';
+    database('start');
+    is_deeply ages(), { '31 days' => 10 }, 'nothing is done';
+    ok wait_until { $client->get('/v1/Services')->status == 401 }, 'it answers when the database is back';
+    kill USR1 => $server->{pid};
+    ok wait_until { !%{ ages() } }, 'and its next children do what is due';
+}
+
+undef $database;
+done_testing;
