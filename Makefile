@@ -10,6 +10,8 @@ APXS    ?= apxs
 BUILD   := build$(if $(SANITIZE),/sanitize)
 MODULE  := $(BUILD)/mod_serverless_functions.so
 SDK     := build/sdk/node_modules/.package-lock.json
+PEERS   := build/bench/peers/node_modules/.package-lock.json
+LIMIT   := build/bench/mod_bench_limit.so
 DATADIR := $(PREFIX)/share/mod_serverless_functions
 
 SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c worker/*.c)
@@ -37,8 +39,8 @@ endif
 
 export PORT RUN_DIR SANITIZE
 
-.PHONY: all run start stop admin test lint format install clean help \
-	packages-build packages-run packages-test packages-lint
+.PHONY: all run start stop admin test bench lint format install clean help \
+	packages-build packages-run packages-test packages-bench packages-lint
 .DELETE_ON_ERROR:
 
 all: $(MODULE) ## build the module (SANITIZE=1: with address and undefined behaviour checks)
@@ -57,6 +59,9 @@ admin: ## administer the running server's accounts, e.g. make admin CMD="account
 
 test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory
 	@tools/run-tests $(MODULE) $(TESTS)
+
+bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers; ROUNDS=, SECONDS= and ONLY=get,list50 shorten it
+	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
 lint: $(MADE) packages-lint ## check the C code's format and look for likely mistakes
 	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
@@ -90,6 +95,8 @@ packages-run:
 	@tools/packages build run
 packages-test:
 	@tools/packages build run test
+packages-bench:
+	@tools/packages build run bench
 packages-lint:
 	@tools/packages build lint
 
@@ -120,12 +127,19 @@ build/openapi_text.h: tools/embed docs/openapi.yaml
 	@mkdir -p build
 	tools/embed sf_openapi_text docs/openapi.yaml > $@
 
-# npm writes this file last. No package of these runs a script of its own.
+$(LIMIT): bench/mod_bench_limit.c | packages-bench
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) -shared $(OURS) $(INCLUDES) $(CFLAGS) -o $@ $<
+
+# npm writes these files last. No package of these runs a script of its own.
 $(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-test
-	@echo "  NPM build/sdk"
-	@mkdir -p build/sdk
-	@cp t/sdk/package.json t/sdk/package-lock.json build/sdk
-	@cd build/sdk && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+$(PEERS): bench/peers/package.json bench/peers/package-lock.json | packages-bench
+$(SDK) $(PEERS):
+	@echo "  NPM $(@:/node_modules/.package-lock.json=)"
+	@mkdir -p $(@:/node_modules/.package-lock.json=)
+	@cp $^ $(@:/node_modules/.package-lock.json=)
+	@cd $(@:/node_modules/.package-lock.json=) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 -include $(OBJECTS:.o=.d)

@@ -1,0 +1,115 @@
+"""What a load costs: processor time and memory of a server and of PostgreSQL, and whether anything
+else was running meanwhile."""
+
+import os
+import pathlib
+import time
+
+TICK = 1 / os.sysconf("SC_CLK_TCK")
+PROCESSORS = os.cpu_count()
+
+# A round is disturbed when others had more than this share of the machine's processor time, or the
+# hypervisor kept more than this share back.
+FOREIGN_MAX = 0.05
+STEAL_MAX = 0.05
+
+
+# Processes ---------------------------------------------------------------------------------------
+
+
+def stat_of(pid):
+    """The fields of /proc/PID/stat from the third (state) on."""
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def tree(root):
+    """The process and all below it."""
+    parents = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                parents[int(entry)] = int(stat_of(entry)[1])
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found
+
+
+def running_seconds(pid):
+    """Of all its threads, in nanoseconds' resolution, and of the children that it has reaped."""
+    total = 0.0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        total += int(pathlib.Path(f"/proc/{pid}/task/{task}/schedstat").read_text().split()[0]) / 1e9
+    reaped = stat_of(pid)[13:15]
+    return total + sum(map(int, reaped)) * TICK
+
+
+def cpu_seconds(root):
+    """Of a process and of all below it, those that have ended among them."""
+    total = 0.0
+    for pid in tree(root):
+        try:
+            total += running_seconds(pid)
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # has ended meanwhile: its parent has its time
+    return total
+
+
+def status_kib(pid, field):
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1])
+    return 0
+
+
+def memory_kib(root, field="VmHWM"):
+    """Resident memory of the tree, at its peak or (VmRSS) now; what is shared counts for each."""
+    return sum(status_kib(pid, field) for pid in tree(root))
+
+
+def forget_peak(root):
+    for pid in tree(root):
+        pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+# The machine -------------------------------------------------------------------------------------
+
+
+def machine():
+    """Seconds since it started that processors were busy, and that the hypervisor kept back."""
+    user, nice, system, _, _, irq, softirq, steal = map(
+        int, pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + irq + softirq) * TICK, steal * TICK
+
+
+class Round:
+    """From its making to stop(): what the server, PostgreSQL and the rest of the machine did."""
+
+    def __init__(self, server, postmaster):
+        self.roots = (server, postmaster)
+        forget_peak(server)
+        self.begin = self.read()
+
+    def read(self):
+        own = time.process_time()
+        return [time.monotonic(), own, *machine(), *map(cpu_seconds, self.roots)]
+
+    def stop(self, load_seconds):
+        """load_seconds: processor time of the load generator, which is not foreign either."""
+        elapsed, own, busy, steal, server, postgres = (
+            after - before for before, after in zip(self.begin, self.read()))
+        capacity = elapsed * PROCESSORS
+        ours = own + server + postgres + load_seconds
+        return {
+            "server": server,
+            "postgres": postgres,
+            "memory": memory_kib(self.roots[0]),
+            "foreign": max(0.0, busy - ours) / capacity,
+            "steal": steal / capacity,
+        }
+
+
+def is_disturbed(measured):
+    return measured["foreign"] > FOREIGN_MAX or measured["steal"] > STEAL_MAX

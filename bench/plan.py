@@ -1,0 +1,89 @@
+"""What is measured, row by row."""
+
+import dataclasses
+
+import data
+
+MODULE = "module"
+UNPIPELINED = "module, pipelining off"
+LIMIT = "httpd alone"
+PG = "Fastify + pg"
+POSTGRES = "Fastify + postgres.js"
+OPEN = "module, nobody authenticated"
+DEEP = ", page at 75 %"
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """One row of a cell: a server and what it is asked for."""
+
+    label: str
+    host: str  # which of the servers, by its name in bench/run
+    requests: str  # the file
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """Rows that are measured in turn, A B C A B C. The first is what the others are compared with."""
+
+    name: str
+    title: str
+    connections: int
+    targets: tuple
+    order: str = "random"
+    writes: bool = False  # what was written has to be undone after each round
+    deletes: bool = False  # Functions have to be there first
+
+
+def everybody(requests, writing=False):
+    """The module and its peers, asked the same. Each peer has the pool that suits it best."""
+    suffix = "_writing" if writing else ""
+    return (Target(MODULE, "module", requests), Target(PG, "pg" + suffix, requests),
+            Target(POSTGRES, "postgres" + suffix, requests))
+
+
+MAIN_GET = f"get_{data.MAIN}"
+MAIN_LIST = f"list50_{data.MAIN}"
+MAIN_CREATE = f"create_{data.MAIN}"
+
+
+def lists(first, deep):
+    return (Target(MODULE, "module", first), Target(PG, "pg", first),
+            Target(POSTGRES, "postgres", first), Target(MODULE + DEEP, "module", deep),
+            Target(PG + DEEP, "pg", deep), Target(POSTGRES + DEEP, "postgres", deep))
+
+
+def size_label(functions):
+    return f"{functions:,} Functions".replace(",", " ")
+
+
+def growth(name, title, connections, requests, writes=False):
+    """The same at each size, the largest first."""
+    targets = tuple(Target(size_label(functions), data.name_of(functions),
+                           f"{requests}_{functions}")
+                    for functions in sorted(data.SIZES, reverse=True))
+    return Cell(name, title, connections, targets, writes=writes)
+
+
+CELLS = (
+    Cell("get", "GET by SID, 32 connections", 32,
+         (*everybody(MAIN_GET), Target(LIMIT, "limit", "limit_get"),
+          Target(UNPIPELINED, "unpipelined", MAIN_GET), Target(OPEN, "open", MAIN_GET))),
+    Cell("get-1", "GET by SID, 1 connection", 1,
+         (*everybody(MAIN_GET), Target(LIMIT, "limit", "limit_get"))),
+    Cell("list50", "list of 50, 8 connections", 8,
+         (*lists(MAIN_LIST, "list50_deep"), Target(LIMIT, "limit", "limit_list50"))),
+    Cell("list1000", "list of 1000, 8 connections", 8,
+         (*lists("list1000", "list1000_deep"), Target(LIMIT, "limit", "limit_list1000"))),
+    Cell("create", "create, 32 connections", 32, everybody(MAIN_CREATE, True), writes=True),
+    Cell("update", "update, 32 connections", 32, everybody("update", True), writes=True),
+    Cell("delete", "delete, 32 connections", 32, everybody("delete", True), order="once",
+         writes=True, deletes=True),
+    Cell("mixed-32", "80 % GET, 15 % list of 50, 5 % create; 32 connections", 32,
+         everybody("mixed"), writes=True),
+    Cell("mixed-64", "80 % GET, 15 % list of 50, 5 % create; 64 connections", 64,
+         everybody("mixed"), writes=True),
+    growth("growth-get", "GET by SID as the table grows, 32 connections", 32, "get"),
+    growth("growth-list50", "list of 50 as the table grows, 8 connections", 8, "list50"),
+    growth("growth-create", "create as the table grows, 32 connections", 32, "create", writes=True),
+)

@@ -1,0 +1,102 @@
+"""The servers that are measured: httpd with the module, and the peers."""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+import data
+
+THREADS = 128  # of the httpd child: at least twice the connections of any load
+WORKERS = 2  # of each peer, as many as this is meant to have processors
+
+
+class Server:
+    """A process, what it started, and the ports that it answers on."""
+
+    def __init__(self, process, log):
+        self.process = process
+        self.log = log
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def wait_for(self, port):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise SystemExit(f"a server did not start; its log is {self.log}")
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.wait(30)
+
+
+def free_ports(count):
+    """Ports that nobody listens on."""
+    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [probe.getsockname()[1] for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+# httpd -------------------------------------------------------------------------------------------
+
+
+def apxs(name):
+    return subprocess.run([os.environ.get("APXS", "apxs"), "-q", name], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
+
+
+def start_httpd(name, module, hosts, settings=()):
+    """hosts: lines for httpd.conf that use its macros; settings: other lines for the whole server."""
+    run_dir = data.HOME / name
+    run_dir.mkdir(exist_ok=True)
+    (run_dir / "error_log").unlink(missing_ok=True)
+    definitions = {
+        "MODULES": apxs("LIBEXECDIR"),
+        "MODULE": pathlib.Path(module).resolve(),
+        "LIMIT": data.HOME / "mod_bench_limit.so",
+        "RUN_DIR": run_dir,
+        "DATABASE": data.socket(),
+        "THREADS": THREADS,
+    }
+    lines = [f'Define {key} "{value}"' for key, value in definitions.items()]
+    lines.append(f'Include "{data.SOURCE / "bench" / "httpd.conf"}"')
+    (run_dir / "httpd.conf").write_text("\n".join([*lines, *settings, *hosts]) + "\n")
+    program = f"{apxs('SBINDIR')}/{apxs('PROGNAME')}"
+    process = subprocess.Popen([program, "-DFOREGROUND", "-f", str(run_dir / "httpd.conf")])
+    return Server(process, run_dir / "error_log")
+
+
+# Peers -------------------------------------------------------------------------------------------
+
+
+def node():
+    """The one that the peers bring along, or the machine's own."""
+    found = list((data.HOME / "peers" / "node_modules").glob("node-linux-*/bin/node"))
+    return str(found[0]) if found else "node"
+
+
+def start_peer(kind, port, pool):
+    """kind: pg or postgres; pool: connections of each worker."""
+    log = data.HOME / f"peer_{kind}_{pool}.log"
+    (key,), = data.psql(data.name_of(data.MAIN),
+                        "SELECT encode(page_token_key, 'hex') FROM serverless.settings")
+    database = f"postgres://serverless_httpd@peer/{data.name_of(data.MAIN)}?host={data.socket()}"
+    environment = dict(os.environ, NODE_ENV="production", PORT=str(port), POOL=str(pool),
+                       WORKERS=str(WORKERS), DATABASE=database,
+                       ACCOUNT_SID=data.credentials()[0], PAGE_TOKEN_KEY=key,
+                       NODE_PATH=str(data.HOME / "peers" / "node_modules"))
+    with open(log, "w", encoding="utf-8") as out:
+        process = subprocess.Popen([node(), data.SOURCE / "bench" / "peers" / "main.js", kind],
+                                   env=environment, stdout=out, stderr=out)
+    return Server(process, log)
