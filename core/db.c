@@ -2,6 +2,7 @@
 
 #include "core/config.h"
 #include "core/db_error.h"
+#include "core/db_pipeline.h"
 #include "core/db_session.h"
 #include "core/gate.h"
 #include "core/log.h"
@@ -67,14 +68,14 @@ static int may_repeat(sf_db_result result, sf_statement_kind kind, int attempt)
     }
 }
 
-/* Through the gate, and as often as may be. */
+/* Through the gate, and as often as may be. How much of ServerlessDBTimeout is left, and how many
+ * attempts there were, somebody else may have begun. */
 static sf_db_result take_turns(const sf_caller *caller, sf_statement_kind kind, turn *act,
-                               void *work)
+                               void *work, apr_interval_time_t timeout, int attempt)
 {
     sf_db_result result;
-    int attempt = 0;
 
-    if (sf_gate_enter(sf_db_timeout(), kind == SF_LONG_WRITE) != APR_SUCCESS) {
+    if (sf_gate_enter(timeout, kind == SF_LONG_WRITE) != APR_SUCCESS) {
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
         return SF_DB_UNAVAILABLE;
     }
@@ -102,13 +103,32 @@ static sf_db_result run_single(sf_transaction *on, void *work)
                           statement->rows);
 }
 
+/* Reads go together with others' where that is possible. What was not answered there goes alone. */
+static sf_db_result run_read(const sf_caller *caller, single *statement)
+{
+    const apr_time_t begun = apr_time_now();
+    const sf_db_result result
+        = sf_pipeline_run(caller, statement->id, statement->values, statement->rows);
+    apr_interval_time_t left;
+
+    if (!may_repeat(result, SF_READ, 1)) {
+        return result;
+    }
+    left = begun + sf_db_timeout() - apr_time_now();
+    return take_turns(caller, SF_READ, run_single, statement, left > 0 ? left : 0,
+                      result == SF_DB_CONNECTION_LOST);
+}
+
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                           sf_rows **rows)
 {
+    const sf_statement_kind kind = sf_statements[id].kind;
     single statement = { id, values, rows };
 
     *rows = NULL;
-    return error_of(caller, take_turns(caller, sf_statements[id].kind, run_single, &statement));
+    return error_of(caller, kind == SF_READ ? run_read(caller, &statement)
+                                            : take_turns(caller, kind, run_single, &statement,
+                                                         sf_db_timeout(), 0));
 }
 
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
@@ -153,7 +173,8 @@ static sf_db_result run_several(sf_transaction *on, void *work)
 const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void *data)
 {
     several transaction = { steps, data, NULL };
-    const sf_db_result result = take_turns(caller, SF_WRITE, run_several, &transaction);
+    const sf_db_result result
+        = take_turns(caller, SF_WRITE, run_several, &transaction, sf_db_timeout(), 0);
 
     return result == SF_DB_OK ? transaction.error : error_of(caller, result);
 }
@@ -171,7 +192,12 @@ int sf_db_post_config(void)
     return sf_session_post_config();
 }
 
-void sf_db_child_init(apr_pool_t *pool, server_rec *s)
+apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
+{
+    return sf_process.pipelining ? sf_pipeline_init(pool, s) : APR_SUCCESS;
+}
+
+void sf_db_look(apr_pool_t *pool, server_rec *s)
 {
     for (s = sf_next_database(s); s; s = sf_next_database(s->next)) {
         static const char *const none[] = { NULL };

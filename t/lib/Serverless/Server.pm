@@ -18,12 +18,16 @@ use Time::HiRes ();
 
 # Configuration ----------------------------------------------------------------
 
-# What comes before a suite's own lines. Modules named in `without` are not loaded.
+# What comes before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
+# event unless another is named.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
     my $modules = join '', <$in>;
     $modules =~ s/^LoadModule \Q$_\E .*\n//m for @{ $option{without} || [] };
+    $modules =~ s/mpm_event/mpm_$option{mpm}/g if $option{mpm};
+    my $pipelining = $ENV{PIPELINING} || 'On';
+    $modules .= "ServerlessPipelining Off\n" if $pipelining ne 'On';
     return <<"END";
 $modules
 ServerRoot        "$ENV{SOURCE}/t"
@@ -34,10 +38,17 @@ ErrorLogFormat    "[%{cu}t] [%m:%l] [pid %P:tid %T] [%L] %M"
 LogLevel          info
 TypesConfig       conf/mime.types
 ServerName        127.0.0.1
-StartServers      1
-ServerLimit       1
-ThreadsPerChild   32
-MaxRequestWorkers 32
+<IfModule mpm_prefork_module>
+    StartServers      4
+    ServerLimit       4
+    MaxRequestWorkers 4
+</IfModule>
+<IfModule !mpm_prefork_module>
+    StartServers      1
+    ServerLimit       1
+    ThreadsPerChild   32
+    MaxRequestWorkers 32
+</IfModule>
 END
 }
 
@@ -111,10 +122,10 @@ sub directives {
 # Life -------------------------------------------------------------------------
 
 sub start {
-    my ($class, $name, $lines) = @_;
+    my ($class, $name, $lines, %option) = @_;
     my $port = free_port();
     my $self = bless { name => $name, address => "127.0.0.1:$port", parent => $$ }, $class;
-    my $file = write_config($name, $class->preamble($name) . "Listen 127.0.0.1:$port\n$lines");
+    my $file = write_config($name, $class->preamble($name, %option) . "Listen 127.0.0.1:$port\n$lines");
     unlink $self->error_log_file;
 
     defined($self->{pid} = fork) or die "fork: $!\n";
