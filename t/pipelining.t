@@ -117,7 +117,8 @@ my %expected;
 }
 
 # Sends a GET for each path at the same time, after one of 8 ms; what comes in
-# meanwhile is sent together. Returns the replies to all but that one.
+# meanwhile is sent together. Returns the replies to all but that one; {took} says
+# after how many seconds each was there.
 sub together {
     my ($server, @paths) = @_;
     my @sockets = map {
@@ -127,7 +128,13 @@ sub together {
     syswrite $_->[0], $_->[1] for @sockets;
     local $SIG{ALRM} = sub { die "a request is not answered\n" };
     alarm 30;
-    my @replies = map { read_reply($_->[0]) } @sockets;
+    # who waits comes last, so that it can be seen who else does
+    my $begin = time;
+    my @replies;
+    for my $i (sort { ($sockets[$a][1] =~ $strange{wait}) <=> ($sockets[$b][1] =~ $strange{wait}) } 0 .. $#sockets) {
+        $replies[$i] = read_reply($sockets[$i][0]);
+        $replies[$i]{took} = time - $begin;
+    }
     alarm 0;
     shift @replies;
     return @replies;
@@ -167,6 +174,14 @@ sub waits {
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())));
 }
 
+# Whether two dozen reads at once are fewer transactions than that, over one connection.
+sub go_together {
+    my ($server) = @_;
+    again()->do('DELETE FROM public.seen');
+    together($server, ($strange{seen}) x 24);
+    return sql('SELECT count(*) = 24 AND count(DISTINCT xid) <= 12 AND count(DISTINCT pid) = 1 FROM public.seen');
+}
+
 sub timed {
     my ($run) = @_;
     my $begin = time;
@@ -179,19 +194,8 @@ sub timed {
 
 {
     my ($server, $client) = server('together');
-    my @paths = ($strange{seen}) x 24;
-    my ($statements, $transactions, $sessions) = (0, 0, 0);
-    for (1 .. 20) { # requests that come too late, on a busy machine, are no batch
-        again()->do('DELETE FROM public.seen');
-        is_deeply [judge(\@paths, together($server, @paths))], [should(200, \@paths)], 'two dozen reads at once';
-        ($statements, $transactions, $sessions)
-            = sql('SELECT count(*), count(DISTINCT xid), count(DISTINCT pid) FROM public.seen');
-        last if $transactions <= 12;
-    }
-    is $statements, 24, 'each statement ran once';
-    cmp_ok $transactions, '<=', 12, 'and many went together';
-    is $sessions, 1, 'over one connection';
-
+    # requests that come too late, on a busy machine, are no batch
+    ok wait_until { go_together($server) }, 'of two dozen reads at once, many go together, over one connection';
     my @mixed = map { ($ordinary[$_], "/v1/Services/$service/Functions?PageSize=$_", $strange{seen}) } 1, 7;
     is_deeply [judge(\@mixed, together($server, @mixed))], [should(200, \@mixed)], 'reads of different kinds';
 }
@@ -212,7 +216,7 @@ sub timed {
     my @ids = $log =~ /SF0003: (RQ[0-9a-f]{32}): executing serverless_function_fetch failed: SQLSTATE P0001: /g;
     my %distinct = map { $_ => 1 } @ids;
     is_deeply [scalar @ids, scalar keys %distinct], [$failures, $failures], 'each has its line in the log';
-    unlike $log, qr/SF0030/, 'and nothing was lost';
+    is scalar(() = $log =~ /SF\d{4}: /g), $failures, 'and nobody else has';
 
     my @paths = ($strange{fail}) x 24;
     is_deeply [judge(\@paths, together($server, @paths))], [(500) x 24], 'all fail: each by itself';
@@ -286,24 +290,27 @@ sub timed {
     is_deeply [$slow->()], [200], 'it has its answer in the end';
 
     # in the middle of others
-    $hold = hold();
     my @paths = (@ordinary[0 .. 9], $strange{wait}, @ordinary[10 .. 19]);
-    my $batch = begin_at_once(sub { [map { [$_->status, $_->body] } together($server, @paths)] }, 1);
-    ok wait_until { waits() > 0 }, 'another, with others before and behind it';
-    ($seconds, @replies) = timed(sub { together($server, @ordinary[20 .. 39]) });
-    is_deeply [judge([@ordinary[20 .. 39]], @replies)], [('right') x 20], 'what comes now is answered';
-    cmp_ok $seconds, '<', 1, 'soon';
-    $hold->release;
-    my @got = map { my ($status, $body) = @$_; bless { status => $status, content => $body }, 'Serverless::Test::Reply' }
-        map { @$_ } $batch->();
-    is_deeply [judge(\@paths, @got)], [should(200, \@paths)], 'and so were all of them';
+    for my $round (1 .. 10) { # until it was sent together with others, which a busy machine may not do
+        together($server, @ordinary) for 1 .. 3;
+        $server->error_log;
+        $hold = hold();
+        my $batch = begin_at_once(sub { [map { +{ %$_ } } together($server, @paths)] }, 1);
+        ok wait_until { waits() > 0 }, "round $round: it waits, with others before and behind it";
+        ($seconds, @replies) = timed(sub { together($server, @ordinary[20 .. 39]) });
+        is_deeply [judge([@ordinary[20 .. 39]], @replies)], [('right') x 20], 'what comes now is answered';
+        cmp_ok $seconds, '<', 1, 'soon';
+        select undef, undef, undef, 1.5;
+        $hold->release;
+        my @got = map { bless $_, 'Serverless::Test::Reply' } map { @$_ } $batch->();
+        is_deeply [judge(\@paths, @got)], [should(200, \@paths)], 'and so were all of them';
+        is_deeply [map { $got[$_]{took} < 1.5 || $_ } 0 .. 9, 11 .. 20], [(1) x 20], 'before there was an end to the waiting';
+        last if $server->error_log =~ /SF0031: RQ[0-9a-f]{32}: no answer for 50 ms to \d+ statements sent together: /;
+        fail 'it was never sent together with others' if $round == 10;
+    }
 
     # once it is over, reads go together again
-    ok wait_until {
-        again()->do('DELETE FROM public.seen');
-        together($server, ($strange{seen}) x 24);
-        12 >= sql('SELECT count(DISTINCT xid) FROM public.seen');
-    }, 'then reads go together again';
+    ok wait_until { go_together($server) }, 'then reads go together again';
 }
 
 # All places are taken: the time that a request waits has its limit.
@@ -364,23 +371,26 @@ sub threads_of {
 # Without a word, in the middle of others; and PostgreSQL begins anew.
 {
     my ($server, $client) = server('silent');
-    $owner->disconnect;
     my @paths = (@ordinary[0 .. 9], $strange{crash}, @ordinary[10 .. 19]);
-    my @got = judge(\@paths, together($server, @paths));
-    is $got[10], 503, 'a session crashes: who made it crash has no answer';
-    is_deeply [grep { $_ ne 'right' && !/^503 / } @got[0 .. 9, 11 .. 20]], [], 'all others have the right one, or 503';
-    like $server->error_log, qr/SF0030: RQ[0-9a-f]{32}: the connection was lost on which \d+ statements were under way together/,
-        'the log says how many it met';
-    ok wait_until { $client->get($ordinary[0])->status == 200 }, 'PostgreSQL is there again';
-    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'and all is as before';
+    for my $round (1 .. 10) { # until it was sent together with others
+        together($server, @ordinary) for 1 .. 3;
+        $owner->disconnect;
+        my @got = judge(\@paths, together($server, @paths));
+        like $got[10], qr/^503/, "round $round: a session crashes: who made it crash has no answer";
+        is_deeply [grep { $_ ne 'right' && !/^503 / } @got[0 .. 9, 11 .. 20]], [], 'all others have the right one, or 503';
+        ok wait_until { $client->get($ordinary[0])->status == 200 }, 'PostgreSQL is there again';
+        is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'and all is as before';
+        last if $server->error_log =~ /SF0030: RQ[0-9a-f]{32}: the connection was lost on which \d+ statements were under way together/;
+        fail 'it was never sent together with others' if $round == 10;
+    }
 }
 
 # PostgreSQL is restarted, or crashes, under load.
 for my $case (
-    ['restart', sub { database('restart') }, qr/SQLSTATE 57P01: /],
-    ['crash',   sub { crash(); database('start') }, qr/SQLSTATE none: server closed the connection unexpectedly/],
+    ['restart', sub { database('restart') }],
+    ['crash',   sub { crash(); database('start') }],
 ) {
-    my ($name, $happen, $said) = @$case;
+    my ($name, $happen) = @$case;
     my ($server, $client) = server($name);
     my $before = threads_of($server);
     my $latest = time + 30;
@@ -418,7 +428,7 @@ for my $case (
     cmp_ok $longest, '<', 10, 'nobody waits for ever';
     is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'then all is as before';
     is threads_of($server), $before, 'in the same child with as many threads';
-    like $server->error_log, $said, 'the log says what happened';
+    like $server->error_log, qr/SF000[123]: /, 'the log says what happened';
 }
 
 
@@ -433,6 +443,8 @@ for my $case (
             "round $round: DEALLOCATE ALL: the statements are prepared again";
     }
     like $server->error_log, qr/SQLSTATE 26000/, 'the log says which were not known';
+    is_deeply [judge(\@many, together($server, @many))], [('right') x 10], 'once';
+    unlike $server->error_log, qr/SF0003/, 'and then they are';
 
     # "cached plan must not change result type"
     my ($definition, $signature) = sql(q(SELECT pg_get_functiondef(oid), oid::regprocedure FROM pg_proc
@@ -452,8 +464,13 @@ for my $case (
     is_deeply [map { $_->status } together($server, @many)], [(503) x 10], 'but no new one begins';
     my @complaints = $server->error_log =~ /SF0004/g;
     is scalar @complaints, 1, 'which is in the log once';
+    $server->error_log;
     again()->do('UPDATE serverless.schema_migrations SET version = ? WHERE version = ? + 1', undef, $version, $version);
     is_deeply [judge(\@many, together($server, @many))], [('right') x 10], 'until it fits';
+
+    # what the other connections have prepared meanwhile is known on the next one
+    ok wait_until { go_together($server) }, 'reads go together again';
+    unlike $server->error_log, qr/SF0003/, 'and prepare nothing twice';
 
     # another key
     my $list = "/v1/Services/$service/Functions?PageSize=7";
