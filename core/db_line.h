@@ -27,8 +27,8 @@ typedef struct {
     sf_session *session; /* NULL: there is no connection */
     int stale;           /* the session has forgotten statements: a new one after this batch */
     int broken;          /* lost, or nobody knows where in the protocol it is */
-    char known[SF_STATEMENT_COUNT];
-    int count; /* statements in the batch; 0 where none is under way */
+    int known[SF_STATEMENT_COUNT]; /* prepared on it */
+    int count;                     /* statements in the batch; 0 where none is under way */
     int answered;
     sf_line_statement batch[SF_LINE_MOST];
 } sf_line;

@@ -66,7 +66,7 @@ typedef struct {
     int complained;
 } pipeline;
 
-static pipeline **pipelines; /* by the number of the database */
+static pipeline *pipelines; /* by the number of the database, of which 0 is none */
 
 static apr_interval_time_t patience(void)
 {
@@ -342,7 +342,9 @@ static void lead(pipeline *p, const sf_caller *caller, const seat *me)
  * large: that goes the other way. */
 static pipeline *pipeline_of(const sf_caller *caller)
 {
-    return pipelines && caller->r ? pipelines[sf_server_config_of(caller->server)->database] : NULL;
+    const int database = sf_server_config_of(caller->server)->database;
+
+    return pipelines && caller->r && database > 0 ? &pipelines[database] : NULL;
 }
 
 static int is_open(const pipeline *p)
@@ -476,9 +478,8 @@ static apr_status_t close_pipeline(void *data)
     return APR_SUCCESS;
 }
 
-static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline **made)
+static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline *p)
 {
-    pipeline *p = apr_pcalloc(pool, sizeof(*p));
     apr_status_t rv = apr_thread_mutex_create(&p->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
 
     if (rv == APR_SUCCESS) {
@@ -489,7 +490,6 @@ static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline **ma
     p->limit = SF_LINE_MOST;
     if (rv == APR_SUCCESS) {
         apr_pool_pre_cleanup_register(pool, p, close_pipeline);
-        *made = p;
     }
     return rv;
 }
@@ -497,16 +497,20 @@ static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline **ma
 apr_status_t sf_pipeline_init(apr_pool_t *pool, server_rec *s)
 {
     apr_status_t rv = APR_SUCCESS;
+    pipeline *made;
     server_rec *each;
     int last = 0;
 
     for (each = sf_next_database(s); each; each = sf_next_database(each->next)) {
         last = sf_server_config_of(each)->database;
     }
-    pipelines = apr_pcalloc(pool, sizeof(*pipelines) * (last + 1));
+    made = apr_pcalloc(pool, sizeof(*made) * (last + 1));
     for (each = sf_next_database(s); each && rv == APR_SUCCESS;
          each = sf_next_database(each->next)) {
-        rv = make_pipeline(pool, each, &pipelines[sf_server_config_of(each)->database]);
+        rv = make_pipeline(pool, each, &made[sf_server_config_of(each)->database]);
+    }
+    if (rv == APR_SUCCESS) {
+        pipelines = made;
     }
     return rv;
 }
