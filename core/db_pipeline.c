@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/db_line.h"
 #include "core/db_rows.h"
+#include "core/gate.h"
 #include "core/log.h"
 
 #include <apr_strings.h>
@@ -19,6 +20,9 @@ APLOG_USE_MODULE(serverless_functions);
 
 /* How long what is sent together should take. */
 #define BATCH_TIME apr_time_from_msec(10)
+
+/* Fewer than these gain nothing by going together: it is quicker to go side by side. */
+#define FEW 4
 
 /* How long no connection is tried where there was none. */
 #define REST apr_time_from_sec(1)
@@ -57,6 +61,7 @@ typedef struct {
     apr_time_t heard;      /* the last sign of life, or when there began something to wait for */
     int sent; /* how many statements are under way, and whose; NULL: nobody's any more */
     seat *batch[SF_LINE_MOST];
+    int last; /* how many there were in the last batch */
 
     /* the leader's */
     sf_line line;
@@ -245,6 +250,7 @@ static void end_batch(pipeline *p)
     else if (p->sent == p->limit) {
         p->limit = p->limit * 2 < SF_LINE_MOST ? p->limit * 2 : SF_LINE_MOST;
     }
+    p->last = p->sent;
     p->sent = 0;
     sf_line_end(&p->line, p->settled);
 }
@@ -347,9 +353,13 @@ static pipeline *pipeline_of(const sf_caller *caller)
     return pipelines && caller->r && database > 0 ? &pipelines[database] : NULL;
 }
 
-static int is_open(const pipeline *p)
+/* Whether to go this way, or the other one at once. */
+static int is_worthwhile(const pipeline *p)
 {
-    return !p->closed && !(p->led && is_silent(p)) && apr_time_now() >= p->away_until;
+    if (p->closed || apr_time_now() < p->away_until) {
+        return 0;
+    }
+    return !p->led || (!is_silent(p) && (p->last >= FEW || !sf_gate_has_place()));
 }
 
 static seat *sit_down(pipeline *p, sf_statement_id id, const char *const *values)
@@ -436,7 +446,7 @@ sf_db_result sf_pipeline_run(const sf_caller *caller, sf_statement_id id, const 
         return SF_DB_NOT_RUN;
     }
     apr_thread_mutex_lock(p->mutex);
-    me = is_open(p) ? sit_down(p, id, values) : NULL;
+    me = is_worthwhile(p) ? sit_down(p, id, values) : NULL;
     if (!me) {
         apr_thread_mutex_unlock(p->mutex);
         return SF_DB_NOT_RUN;

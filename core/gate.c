@@ -54,6 +54,16 @@ apr_status_t sf_gate_enter(apr_interval_time_t timeout, int for_long)
     return rv;
 }
 
+int sf_gate_has_place(void)
+{
+    int has_place;
+
+    apr_thread_mutex_lock(gate.mutex);
+    has_place = is_open(0);
+    apr_thread_mutex_unlock(gate.mutex);
+    return has_place;
+}
+
 void sf_gate_leave(int for_long)
 {
     apr_thread_mutex_lock(gate.mutex);

@@ -91,7 +91,7 @@ SQL
 
 my @ordinary = map { function($service, "Function $_") } 1 .. 60;
 my %strange = map { ($_ => function($strange, $_)) }
-    'sleep 0.008', 'sleep 0.1', 'sleep 0.5', qw(fail wait die crash forget seen);
+    'sleep 0.008', 'sleep 0.02', 'sleep 0.1', 'sleep 0.5', qw(fail wait die crash forget seen);
 again()->do('ALTER TABLE serverless.functions ENABLE ROW LEVEL SECURITY');
 
 # What the ordinary ones look like, as a server without pipelining has it.
@@ -313,6 +313,18 @@ sub timed {
     ok wait_until { go_together($server) }, 'then reads go together again';
 }
 
+# Where all take their time, there is nothing to be gained by going together.
+{
+    my ($server, $client) = server('heavy');
+    my @rounds = map {
+        my @took = sort { $b <=> $a } map { $_->{took} } together($server, ($strange{'sleep 0.02'}) x 3);
+        $took[0];
+    } 1 .. 30;
+    my ($best) = sort { $a <=> $b } @rounds;
+    cmp_ok $best, '<', 0.045, 'four reads of 20 ms and less, and four connections: none waits for another';
+    ok wait_until { go_together($server) }, 'short ones go together at once';
+}
+
 # All places are taken: the time that a request waits has its limit.
 {
     my ($server, $client) = server('full', lines => "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n");
@@ -459,7 +471,7 @@ for my $case (
     # another schema
     my ($version) = sql('SELECT max(version) FROM serverless.schema_migrations');
     again()->do('UPDATE serverless.schema_migrations SET version = version + 1 WHERE version = ?', undef, $version);
-    is_deeply [judge(\@many, together($server, @many))], [('right') x 10], 'a schema is put aside: sessions go on';
+    is_deeply [judge(\@many, map { $client->get($_) } @many)], [('right') x 10], 'a schema is put aside: a session goes on';
     kill_backends(backends());
     is_deeply [map { $_->status } together($server, @many)], [(503) x 10], 'but no new one begins';
     my @complaints = $server->error_log =~ /SF0004/g;
