@@ -37,7 +37,7 @@ ifdef SANITIZE
 OURS     += -fsanitize=address,undefined -fno-omit-frame-pointer
 endif
 
-export PORT RUN_DIR SANITIZE
+export PORT RUN_DIR SANITIZE PIPELINING
 
 .PHONY: all run start stop admin test bench lint format install clean help \
 	packages-build packages-run packages-test packages-bench packages-lint
@@ -57,7 +57,7 @@ stop: ## stop what "make start" started
 admin: ## administer the running server's accounts, e.g. make admin CMD="account list"
 	@tools/dev-server admin $(CMD)
 
-test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory
+test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off goes the other way
 	@tools/run-tests $(MODULE) $(TESTS)
 
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers; ROUNDS=, SECONDS= and ONLY=get,list50 shorten it

@@ -25,6 +25,7 @@
 #include <http_log.h>
 #include <http_protocol.h>
 #include <http_request.h>
+#include <ap_mpm.h>
 #include <mpm_common.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,14 @@ int sf_db_connections(int maximum)
         return sf_process.db_connections;
     }
     return maximum < DEFAULT_DB_CONNECTIONS ? maximum : DEFAULT_DB_CONNECTIONS;
+}
+
+int sf_pipelining(int connections)
+{
+    int threaded = 0;
+
+    return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded
+           && (sf_process.pipelining != SF_UNSET ? sf_process.pipelining : connections > 1);
 }
 
 apr_interval_time_t sf_db_timeout(void)
@@ -497,6 +506,15 @@ static const char *set_db_timeout(cmd_parms *cmd, void *dir, const char *time)
     return misplaced ? misplaced : read_time(cmd, time, &sf_process.db_timeout);
 }
 
+static const char *set_pipelining(cmd_parms *cmd, void *dir, int on)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+
+    (void)dir;
+    sf_process.pipelining = on;
+    return misplaced;
+}
+
 static const command_rec directives[] = {
     AP_INIT_FLAG("ServerlessFunctions", set_enabled, NULL, ACCESS_CONF,
                  "On to serve the Functions API in this Location"),
@@ -528,6 +546,8 @@ static const command_rec directives[] = {
                   "how many of mod_dbd's connections a child uses at once"),
     AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
                   "how long a request waits for a connection"),
+    AP_INIT_FLAG("ServerlessPipelining", set_pipelining, NULL, RSRC_CONF,
+                 "On to send the reads of several requests together"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
 };
 
@@ -541,6 +561,7 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     (void)ptemp;
     sf_process.db_connections = SF_UNSET;
     sf_process.db_timeout = SF_UNSET;
+    sf_process.pipelining = SF_UNSET;
     sf_process.function_limit = SF_UNSET;
     sf_process.asset_limit = SF_UNSET;
     sf_process.node = NULL;
@@ -594,7 +615,10 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         rv = sf_credential_cache_init(pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = sf_gate_init(pool, sf_process.db_connections);
+        rv = sf_gate_init(pool, sf_process.db_connections - sf_process.pipelining);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = sf_db_child_init(pool, s);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_build_worker_child_init(pool);
@@ -603,7 +627,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make what a child needs");
         return;
     }
-    sf_db_child_init(pool, s);
+    sf_db_look(pool, s);
 }
 
 /* The id that ErrorLogFormat's %L shows is the one the client gets. */

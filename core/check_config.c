@@ -143,9 +143,25 @@ static void number_database(sf_server_config *config, apr_array_header_t *databa
     }
 }
 
+/* What the process does by default depends on the smallest pool of mod_dbd's. */
+static int settle_process(int least, server_rec *s)
+{
+    sf_process.db_connections = sf_db_connections(least);
+    sf_process.pipelining = sf_pipelining(sf_process.db_connections);
+    if (sf_process.pipelining && sf_process.db_connections < 2) {
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
+                     "ServerlessPipelining takes one of the ServerlessDBConnections (%d): there "
+                     "must be 2 or more",
+                     sf_process.db_connections);
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    return OK;
+}
+
 int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     apr_array_header_t *databases = apr_array_make(ptemp, 2, sizeof(const char *));
+    server_rec *main_server = s;
     int least = 0;
 
     (void)plog;
@@ -168,6 +184,5 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         number_database(config, databases, dbd.params);
         least = least == 0 || dbd.max < least ? dbd.max : least;
     }
-    sf_process.db_connections = sf_db_connections(least);
-    return OK;
+    return least > 0 ? settle_process(least, main_server) : OK;
 }

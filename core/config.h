@@ -30,6 +30,7 @@ typedef struct {
 typedef struct {
     int db_connections;                /* ServerlessDBConnections */
     apr_interval_time_t db_timeout;    /* ServerlessDBTimeout */
+    int pipelining;                    /* ServerlessPipelining */
     apr_off_t function_limit;          /* ServerlessFunctionLimit, bytes */
     apr_off_t asset_limit;             /* ServerlessAssetLimit, bytes */
     const char *node;                  /* ServerlessNode, or NULL */
@@ -58,6 +59,9 @@ apr_interval_time_t sf_delete_limit(const request_rec *r);
 /* How many connections to the database a child uses at once, at most `maximum` of them where the
  * administrator did not say. */
 int sf_db_connections(int maximum);
+
+/* Whether one of so many connections is for reads that go together. */
+int sf_pipelining(int connections);
 
 /* How long a request waits for one of them. */
 apr_interval_time_t sf_db_timeout(void);

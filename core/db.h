@@ -54,7 +54,10 @@ int sf_db_post_config(void);
 /* Asks mod_dbd to have this module see each new connection. Called when hooks are registered. */
 void sf_db_register_hooks(void);
 
+/* Makes what a child needs. Called from child_init. */
+apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s);
+
 /* Looks at each database as a child starts, and says in the error log if its schema does not fit. */
-void sf_db_child_init(apr_pool_t *pool, server_rec *s);
+void sf_db_look(apr_pool_t *pool, server_rec *s);
 
 #endif

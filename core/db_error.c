@@ -1,7 +1,13 @@
 #include "core/db_error.h"
 
+#include "core/log.h"
+
 #include <ctype.h>
+#include <http_config.h>
+#include <http_log.h>
 #include <string.h>
+
+APLOG_USE_MODULE(serverless_functions);
 
 static int is_sqlstate(const char *word)
 {
@@ -70,6 +76,14 @@ sf_db_result sf_db_result_of(const char *sqlstate)
     return SF_DB_FAILED;
 }
 
+sf_db_result sf_db_meaning(const char *text)
+{
+    char sqlstate[SF_SQLSTATE_LENGTH + 1];
+
+    sf_db_sqlstate(text, sqlstate);
+    return sf_db_result_of(sqlstate);
+}
+
 const char *sf_db_loggable(char *text, const char *sqlstate)
 {
     if (!text || strncmp(sqlstate, "22", 2) == 0) {
@@ -77,4 +91,14 @@ const char *sf_db_loggable(char *text, const char *sqlstate)
     }
     text[strcspn(text, "\r\n")] = '\0';
     return text;
+}
+
+void sf_db_log_failure(const sf_caller *caller, const char *doing, const char *statement,
+                       char *text)
+{
+    char sqlstate[SF_SQLSTATE_LENGTH + 1];
+
+    sf_db_sqlstate(text, sqlstate);
+    sf_log(caller, APLOG_ERR, "SF0003", "%s %s failed: SQLSTATE %s: %s", doing, statement,
+           *sqlstate ? sqlstate : "none", sf_db_loggable(text, sqlstate));
 }

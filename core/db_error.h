@@ -3,6 +3,8 @@
 #ifndef SF_DB_ERROR_H
 #define SF_DB_ERROR_H
 
+#include "core/caller.h"
+
 #define SF_SQLSTATE_LENGTH 5
 
 typedef enum {
@@ -23,8 +25,16 @@ void sf_db_sqlstate(const char *text, char sqlstate[SF_SQLSTATE_LENGTH + 1]);
 /* What a SQLSTATE means for a request ("" is a connection that broke). */
 sf_db_result sf_db_result_of(const char *sqlstate);
 
+/* The same, straight from the text. */
+sf_db_result sf_db_meaning(const char *text);
+
 /* The part of the error text that may be logged: its first line, which names constraints, tables and
  * functions but no values; nothing for data exceptions (class 22), which quote the value. */
 const char *sf_db_loggable(char *text, const char *sqlstate);
+
+/* Logs that doing something to a statement failed, with what may be logged of the text, which is
+ * changed. */
+void sf_db_log_failure(const sf_caller *caller, const char *doing, const char *statement,
+                       char *text);
 
 #endif

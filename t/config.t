@@ -58,6 +58,8 @@ for my $case (
     ['Location', 'ServerlessFunctions', 'ServerlessFunctions must be On or Off',
         '', '""', 'Yes', '1', '"On Off"'],
 
+    ['server', 'ServerlessPipelining', 'ServerlessPipelining must be On or Off', '', '""', 'Yes', '1', '"On Off"'],
+
     ['Location', 'ServerlessBaseURL', $url,
         'serverless.example.com', '//serverless.example.com', '/v1', 'https://', 'https:///v1',
         'ftp://serverless.example.com', 'https://serverless.example.com/',
@@ -189,6 +191,7 @@ for my $case (
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
+    ['server', 'ServerlessPipelining On', 'ServerlessPipelining Off', 'ServerlessPipelining oN'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],
 ) {
     my ($where, @lines) = @$case;
@@ -299,6 +302,7 @@ is_deeply \%directives, {
     ServerlessVariableKeys  => $outside,
     ServerlessDBConnections => $outside,
     ServerlessDBTimeout     => $outside,
+    ServerlessPipelining    => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
 
 refused "${database}ServerlessFunctions On\n", 'ServerlessFunctions not allowed here',
@@ -331,7 +335,7 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
     'ServerlessAssetLimit 100000', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
-    'ServerlessLogRetention 30d', "ServerlessVariableKeys $ENV{VARIABLE_KEYS}") {
+    'ServerlessLogRetention 30d', 'ServerlessPipelining On', "ServerlessVariableKeys $ENV{VARIABLE_KEYS}") {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",
         "$name cannot occur within <VirtualHost> section",
@@ -391,6 +395,17 @@ refused "${database}ServerlessDBConnections 9\n$api",
     'ServerlessDBConnections 9 must not be above DBDMax 8', 'more connections than the pool has';
 refused "DBDriver pgsql\nServerlessDBConnections 11\n$api",
     'ServerlessDBConnections 11 must not be above DBDMax 10', 'or than mod_dbd has by default';
+
+# Pipelining takes one of the connections; where it is not asked for, it goes without.
+my $one_is_too_few = 'ServerlessPipelining takes one of the ServerlessDBConnections (1): there must be 2 or more';
+refused "${database}ServerlessDBConnections 1\nServerlessPipelining On\n$api", $one_is_too_few,
+    'pipelining, and one connection';
+refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 1\nServerlessPipelining On\n$api", $one_is_too_few,
+    'or one because there are no more in the pool';
+accepted "${database}ServerlessDBConnections $_->[0]\nServerlessPipelining $_->[1]\n$api",
+    "ServerlessDBConnections $_->[0], ServerlessPipelining $_->[1]" for [1, 'Off'], [2, 'On'], [8, 'On'];
+accepted "${database}ServerlessDBConnections 1\n$api", 'one connection, and nothing said of pipelining';
+accepted "ServerlessDBConnections 1\nServerlessPipelining On\n", 'nor does it matter where the API is not enabled';
 
 # A virtual host may have a database of its own, which is what counts there.
 sub virtual_host {

@@ -21,7 +21,7 @@ SELECT b.version_id, b.path, c.size, b.kind,
  ORDER BY b.version_id;
 
 -- The source of the Version $2, or NULL where its bytes are not those of its hash.
--- kind: read
+-- kind: large read
 PREPARE build_source (uuid, uuid) AS
 WITH stored AS MATERIALIZED ( -- read once, compared and returned
          SELECT v.content_sha256, serverless.content_of(v.service_id, v.content_sha256) AS bytes

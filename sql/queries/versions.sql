@@ -35,7 +35,7 @@ VALUES ($1, decode($2, 'hex'), $3, decode($4, 'base64'))
 RETURNING number;
 
 -- Chunk $3 of the content with the hash $2 in the Service $1, in hex: PostgreSQL breaks base64 into lines.
--- kind: read
+-- kind: large read
 PREPARE content_chunk_fetch (uuid, text, int) AS
 SELECT encode(k.bytes, 'hex') AS chunk
   FROM serverless.content_chunks AS k
@@ -53,7 +53,7 @@ SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
          AS resource ON true;
 
 -- With the content as text.
--- kind: read
+-- kind: large read
 PREPARE version_content (text, int, uuid, text, uuid, uuid, serverless.artifact_kind) AS
 SELECT serverless.outcome(scope.account_id, v.id) AS outcome,
        v.id AS sid, scope.account_id AS account_sid, scope.service_id AS service_sid,

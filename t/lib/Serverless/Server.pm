@@ -18,14 +18,17 @@ use Serverless::Test qw(wait_until);
 
 # Configuration ----------------------------------------------------------------
 
-# What comes before a suite's own lines. Modules named in `without` are not loaded; with
-# `keyless`, there is nothing to encrypt Variables with.
+# What comes before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
+# event unless another is named; with `keyless`, there is nothing to encrypt Variables with.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
     my $modules = join '', <$in>;
     $modules =~ s/^LoadModule \Q$_\E .*\n//m for @{ $option{without} || [] };
     my $keys = $option{keyless} ? '' : qq(ServerlessVariableKeys "$ENV{VARIABLE_KEYS}");
+    $modules =~ s/mpm_event/mpm_$option{mpm}/g if $option{mpm};
+    my $pipelining = $ENV{PIPELINING} || 'On';
+    $modules .= "ServerlessPipelining Off\n" if $pipelining ne 'On';
     return <<"END";
 $modules
 $keys
@@ -37,10 +40,17 @@ ErrorLogFormat    "[%{cu}t] [%m:%l] [pid %P:tid %T] [%L] %M"
 LogLevel          info
 TypesConfig       conf/mime.types
 ServerName        127.0.0.1
-StartServers      1
-ServerLimit       1
-ThreadsPerChild   32
-MaxRequestWorkers 32
+<IfModule mpm_prefork_module>
+    StartServers      4
+    ServerLimit       4
+    MaxRequestWorkers 4
+</IfModule>
+<IfModule !mpm_prefork_module>
+    StartServers      1
+    ServerLimit       1
+    ThreadsPerChild   32
+    MaxRequestWorkers 32
+</IfModule>
 END
 }
 

@@ -1,0 +1,171 @@
+#include "core/db_line.h"
+
+#include <poll.h>
+#include <string.h>
+
+void sf_line_close(sf_line *line)
+{
+    PGconn *native = line->session ? line->session->native : NULL;
+
+    if (!native) {
+        return;
+    }
+    if (PQstatus(native) == CONNECTION_OK
+        && (line->stale || line->broken || !PQexitPipelineMode(native))) {
+        sf_session_reset(line->session);
+    }
+    PQsetnonblocking(native, 0);
+    sf_session_close(line->server, line->session);
+    line->session = NULL;
+}
+
+/* What apr_dbd has prepared on this connection goes by the same name. */
+static void learn_statements(sf_line *line)
+{
+    int i;
+
+    for (i = 0; i < SF_STATEMENT_COUNT; i++) {
+        line->known[i] = line->session->prepared[i] != NULL;
+    }
+}
+
+static int open_line(sf_line *line, const sf_caller *caller)
+{
+    sf_line_close(line);
+    if (sf_session_open(caller, line->server, &line->session) != SF_DB_OK) {
+        line->session = NULL;
+        return 0;
+    }
+    line->stale = line->broken = 0;
+    learn_statements(line);
+    return PQsetnonblocking(line->session->native, 1) == 0
+           && PQenterPipelineMode(line->session->native);
+}
+
+int sf_line_ready(sf_line *line, const sf_caller *caller)
+{
+    return (line->session && !line->stale && !line->broken && sf_session_is_alive(line->session))
+           || open_line(line, caller);
+}
+
+void sf_line_add(sf_line *line, sf_statement_id id, const char *const *values)
+{
+    line->batch[line->count++] = (sf_line_statement){ .id = id, .values = values };
+}
+
+/* PostgreSQL finds out the types, but for a parameter that is not used: that is said to be text. */
+static int write_preparation(PGconn *native, const sf_statement *statement)
+{
+    static const Oid text = 25; /* TEXTOID, which libpq does not export */
+    Oid types[SF_STATEMENT_MAX_PARAMETERS] = { 0 };
+
+    if (statement->unused) {
+        types[statement->unused - 1] = text;
+    }
+    return PQsendPrepare(native, statement->name, statement->sql, statement->parameters, types);
+}
+
+/* Writes one statement, and its preparation where the session does not know it. */
+static int write_statement(sf_line *line, sf_line_statement *one)
+{
+    const sf_statement *statement = &sf_statements[one->id];
+    PGconn *native = line->session->native;
+
+    if (!line->known[one->id]) {
+        line->known[one->id] = one->prepares = 1;
+        if (!write_preparation(native, statement)) {
+            return 0;
+        }
+    }
+    return PQsendQueryPrepared(native, statement->name, statement->parameters, one->values, NULL,
+                               NULL, 0);
+}
+
+void sf_line_send(sf_line *line)
+{
+    int i;
+
+    for (i = 0; i < line->count && !line->broken; i++) {
+        line->broken = !write_statement(line, &line->batch[i]);
+    }
+    line->broken = line->broken || !PQpipelineSync(line->session->native);
+}
+
+/* Takes the result of preparing a statement, or of the statement. */
+static void take_result(sf_line *line, PGresult *result)
+{
+    sf_line_statement *one = &line->batch[line->answered];
+
+    if (one->prepares) {
+        one->prepares = 0;
+        if (PQresultStatus(result) != PGRES_COMMAND_OK) {
+            line->known[one->id] = 0;
+            one->unprepared = 1;
+            one->result = result; /* the statement itself will have been skipped */
+            return;
+        }
+    }
+    else {
+        if (!one->unprepared) {
+            one->result = result;
+            result = NULL;
+        }
+        line->answered++;
+    }
+    PQclear(result);
+}
+
+/* Takes the results that are there. libpq has a NULL at the end of each statement's: two in a row, and
+ * it expects no more. */
+static sf_line_news take_results(sf_line *line)
+{
+    PGconn *native = line->session->native;
+    int ends = 0;
+
+    while (!PQisBusy(native) && ends < 2) {
+        PGresult *result = PQgetResult(native);
+
+        ends = result ? 0 : ends + 1;
+        if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+            PQclear(result);
+            return SF_LINE_ALL;
+        }
+        if (result && line->answered < line->count) {
+            take_result(line, result);
+        }
+        else {
+            PQclear(result);
+        }
+    }
+    line->broken = line->broken || ends == 2;
+    return SF_LINE_SOME;
+}
+
+sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout)
+{
+    PGconn *native = line->session->native;
+    struct pollfd socket = { PQsocket(native), POLLIN, 0 };
+    sf_line_news news;
+
+    if (line->broken) {
+        return SF_LINE_SOME;
+    }
+    if (PQflush(native) == 1) {
+        socket.events |= POLLOUT;
+    }
+    if (poll(&socket, 1, (int)((timeout + 999) / 1000)) <= 0 || !(socket.revents & ~POLLOUT)) {
+        return SF_LINE_NOTHING;
+    }
+    line->broken = !PQconsumeInput(native);
+    news = take_results(line);
+    line->broken = line->broken || PQstatus(native) == CONNECTION_BAD;
+    return news;
+}
+
+void sf_line_end(sf_line *line, int first)
+{
+    for (; first < line->count; first++) {
+        PQclear(line->batch[first].result);
+    }
+    line->count = line->answered = 0;
+}

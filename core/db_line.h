@@ -1,0 +1,59 @@
+/* A connection on which several statements are under way at once, in libpq's pipeline mode. It is used
+ * by one thread at a time, and never waits longer than it is told to. For core/db*.c only.
+ *
+ * A batch is sent with one Sync at its end. After an error PostgreSQL skips what comes before the next
+ * Sync: so what follows a statement that failed has not run, and is to be sent once more. A Sync for
+ * each would make PostgreSQL send each answer by itself, which costs both sides more than a short
+ * statement does. statement_timeout is for each statement either way. */
+#ifndef SF_DB_LINE_H
+#define SF_DB_LINE_H
+
+#include "core/db_session.h"
+
+/* The most statements of a batch. */
+#define SF_LINE_MOST 64
+
+/* One statement of a batch, and what became of it. */
+typedef struct {
+    sf_statement_id id;
+    const char *const *values; /* read until it has been sent */
+    PGresult *result;          /* rows, an error, or PGRES_PIPELINE_ABORTED: it was skipped */
+    int unprepared;            /* the error is of preparing it */
+    int prepares;              /* it is prepared first, and that has not been answered yet */
+} sf_line_statement;
+
+typedef struct {
+    server_rec *server;
+    sf_session *session; /* NULL: there is no connection */
+    int stale;           /* the session has forgotten statements: a new one after this batch */
+    int broken;          /* lost, or nobody knows where in the protocol it is */
+    int known[SF_STATEMENT_COUNT]; /* prepared on it */
+    int count;                     /* statements in the batch; 0 where none is under way */
+    int answered;
+    sf_line_statement batch[SF_LINE_MOST];
+} sf_line;
+
+/* What has come from PostgreSQL: nothing in time, something, or the last of the batch. */
+typedef enum { SF_LINE_NOTHING, SF_LINE_SOME, SF_LINE_ALL } sf_line_news;
+
+/* Has a connection with a session ready, between two batches. Waits for a new one as long as DBDParams
+ * says; 0 where it is not to be had, which has been logged. */
+int sf_line_ready(sf_line *line, const sf_caller *caller);
+
+/* Puts a statement into the batch that is sent next. */
+void sf_line_add(sf_line *line, sf_statement_id id, const char *const *values);
+
+/* Sends the batch. Does not wait: what the socket does not take, sf_line_read() sends. */
+void sf_line_send(sf_line *line);
+
+/* Waits for answers; those of the first `answered` statements are there then. Where `broken` is set
+ * after that, no others will come. */
+sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout);
+
+/* Ends the batch, so that another can begin. Frees the results from `first` on. */
+void sf_line_end(sf_line *line, int first);
+
+/* Gives the connection back to mod_dbd, if there is one. */
+void sf_line_close(sf_line *line);
+
+#endif

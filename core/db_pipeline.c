@@ -1,0 +1,526 @@
+#include "core/db_pipeline.h"
+
+#include "core/config.h"
+#include "core/db_line.h"
+#include "core/db_rows.h"
+#include "core/gate.h"
+#include "core/log.h"
+
+#include <apr_strings.h>
+#include <apr_thread_cond.h>
+#include <apr_thread_mutex.h>
+#include <http_config.h>
+#include <http_log.h>
+#include <string.h>
+
+APLOG_USE_MODULE(serverless_functions);
+
+/* How long a request waits until its statement is sent, and from then on for any sign of life. */
+#define PATIENCE apr_time_from_msec(50)
+
+/* How long what is sent together should take. */
+#define BATCH_TIME apr_time_from_msec(10)
+
+/* Fewer than these gain nothing by going together: it is quicker to go side by side. */
+#define FEW 4
+
+/* How long no connection is tried where there was none. */
+#define REST apr_time_from_sec(1)
+
+typedef enum { QUEUED, SENDING, SENT, SETTLED } seat_state;
+
+/* Where a request waits. There are as many as were ever needed at once. */
+typedef struct seat {
+    struct seat *next; /* in the queue, or of those that are free */
+    apr_thread_cond_t *wake;
+    seat_state state;
+    apr_time_t since;
+    sf_statement_id id;
+    const char *const *values;
+    sf_db_result outcome;
+    PGresult *result; /* where that is SF_DB_OK: what PostgreSQL said, rows or an error */
+    int unprepared;   /* the error is of preparing it */
+    unsigned char page_token_key[SF_DB_KEY_BYTES];
+} seat;
+
+/* One of the requests that wait leads: it alone uses the line, and what else is called the leader's.
+ * Everything else is guarded by the mutex, which nobody holds while waiting for the database; what
+ * only the leader writes (sent, heard, its own seat) it reads without. While a seat is SENDING the
+ * leader reads what the seat points to, and the request must stay; at any other time it may leave.
+ *
+ * Who finds nobody leading leads. Who ends leading, or leaves where nobody leads, wakes another. */
+typedef struct {
+    apr_pool_t *pool;
+    apr_thread_mutex_t *mutex;
+    int led;
+    int closed;
+    seat *free;
+    seat *first; /* the queue */
+    seat **end;
+    apr_time_t away_until; /* no connection was to be had */
+    apr_time_t heard;      /* the last sign of life, or when there began something to wait for */
+    int sent; /* how many statements are under way, and whose; NULL: nobody's any more */
+    seat *batch[SF_LINE_MOST];
+    int last; /* how many there were in the last batch */
+
+    /* the leader's */
+    sf_line line;
+    apr_time_t begun;
+    int settled; /* so many of the batch have been told */
+    int limit;   /* how many the next batch may have */
+    int complained;
+} pipeline;
+
+static pipeline *pipelines; /* by the number of the database, of which 0 is none */
+
+static apr_interval_time_t patience(void)
+{
+    return sf_db_timeout() < PATIENCE ? sf_db_timeout() : PATIENCE;
+}
+
+/* How much of it is left. */
+static apr_interval_time_t left_since(apr_time_t begun)
+{
+    const apr_interval_time_t left = begun + patience() - apr_time_now();
+
+    return left <= 0 ? 0 : left < patience() ? left : patience();
+}
+
+
+/* Seats and batches, with the mutex held --------------------------------------------------------- */
+
+static void enqueue(pipeline *p, seat *seat)
+{
+    seat->state = QUEUED;
+    seat->next = NULL;
+    *p->end = seat;
+    p->end = &seat->next;
+}
+
+/* The first in the queue leaves it. */
+static seat *dequeue(pipeline *p)
+{
+    seat *seat = p->first;
+
+    p->first = seat->next;
+    if (!p->first) {
+        p->end = &p->first;
+    }
+    return seat;
+}
+
+static void unqueue(pipeline *p, const seat *seat)
+{
+    struct seat **at = &p->first;
+
+    while (*at != seat) {
+        at = &(*at)->next;
+    }
+    *at = seat->next;
+    if (!*at) {
+        p->end = at;
+    }
+}
+
+static void settle(seat *seat, sf_db_result outcome)
+{
+    seat->state = SETTLED;
+    seat->outcome = outcome;
+}
+
+static void fill_batch(pipeline *p)
+{
+    while (p->first && p->sent < p->limit) {
+        seat *seat = dequeue(p);
+
+        seat->state = SENDING;
+        sf_line_add(&p->line, seat->id, seat->values);
+        p->batch[p->sent++] = seat;
+    }
+    p->settled = p->complained = 0;
+    p->begun = p->heard = apr_time_now();
+}
+
+static void mark_sent(pipeline *p)
+{
+    int i;
+
+    for (i = 0; i < p->sent; i++) {
+        p->batch[i]->state = SENT;
+    }
+}
+
+/* Hands over the answer to a statement. What PostgreSQL skipped has not run: it waits to be sent
+ * again. Returns whom to wake, or NULL. */
+static seat *hand_over(pipeline *p, seat *seat, const sf_line_statement *answered)
+{
+    const ExecStatusType status = PQresultStatus(answered->result);
+
+    if (status != PGRES_TUPLES_OK && status != PGRES_PIPELINE_ABORTED
+        && sf_db_meaning(PQresultErrorMessage(answered->result)) == SF_DB_FORGOTTEN) {
+        p->line.stale = 1;
+    }
+    if (!seat || status == PGRES_PIPELINE_ABORTED) {
+        PQclear(answered->result);
+        if (seat) {
+            enqueue(p, seat);
+        }
+        return NULL;
+    }
+    seat->result = answered->result;
+    seat->unprepared = answered->unprepared;
+    memcpy(seat->page_token_key, p->line.session->page_token_key, SF_DB_KEY_BYTES);
+    settle(seat, SF_DB_OK);
+    return seat;
+}
+
+/* Wakes one who waits, who then leads. */
+static void call_next(const pipeline *p)
+{
+    int i;
+
+    for (i = p->settled; i < p->sent; i++) {
+        if (p->batch[i]) {
+            apr_thread_cond_signal(p->batch[i]->wake);
+            return;
+        }
+    }
+    if (p->first) {
+        apr_thread_cond_signal(p->first->wake);
+    }
+}
+
+/* Whether there has been nothing to hear for too long. */
+static int is_silent(const pipeline *p)
+{
+    return (p->led || p->sent > 0) && left_since(p->heard) == 0;
+}
+
+/* Whether this request should rather go the other way. What was sent by itself is waited for: it is
+ * the statement that takes its time, and would do so anywhere. */
+static int is_impatient(const pipeline *p, const seat *me)
+{
+    switch (me->state) {
+    case QUEUED:
+        return left_since(me->since) == 0 || (p->sent > 0 && is_silent(p));
+    case SENT:
+        return p->sent > 1 && (is_silent(p) || apr_time_now() - me->since > sf_db_timeout());
+    default:
+        return 0;
+    }
+}
+
+
+/* Leading --------------------------------------------------------------------------------------- */
+
+/* No connection: all go the other way, and later ones do not even try for a while. */
+static void turn_away(pipeline *p)
+{
+    apr_thread_mutex_lock(p->mutex);
+    p->away_until = apr_time_now() + REST;
+    while (p->first) {
+        seat *seat = dequeue(p);
+
+        settle(seat, SF_DB_NOT_RUN);
+        apr_thread_cond_signal(seat->wake);
+    }
+    apr_thread_mutex_unlock(p->mutex);
+}
+
+static void send_batch(pipeline *p)
+{
+    apr_thread_mutex_lock(p->mutex);
+    fill_batch(p);
+    apr_thread_mutex_unlock(p->mutex);
+    sf_line_send(&p->line);
+    apr_thread_mutex_lock(p->mutex);
+    mark_sent(p);
+    apr_thread_mutex_unlock(p->mutex);
+}
+
+/* The batch is answered as a whole. The next is as large as could be answered in BATCH_TIME. */
+static void end_batch(pipeline *p)
+{
+    const apr_interval_time_t took = p->heard - p->begun;
+
+    if (took > BATCH_TIME) {
+        p->limit = (int)(p->sent * BATCH_TIME / took);
+        p->limit = p->limit > 0 ? p->limit : 1;
+    }
+    else if (p->sent == p->limit) {
+        p->limit = p->limit * 2 < SF_LINE_MOST ? p->limit * 2 : SF_LINE_MOST;
+    }
+    p->last = p->sent;
+    p->sent = 0;
+    sf_line_end(&p->line, p->settled);
+}
+
+/* The connection is lost, and with it what has no answer. Returns how many requests `told` names. */
+static int lose_batch(pipeline *p, seat **told)
+{
+    int count = 0;
+
+    sf_line_end(&p->line, p->settled);
+    for (; p->settled < p->sent; p->settled++) {
+        if (p->batch[p->settled]) {
+            told[count] = p->batch[p->settled];
+            settle(told[count++], SF_DB_CONNECTION_LOST);
+        }
+    }
+    p->sent = 0;
+    return count;
+}
+
+/* Tells requests what has come for them. They are woken without the mutex, which they would only
+ * have to wait for; a seat is there for ever, so that nothing is lost if one of them has gone. */
+static void tell(pipeline *p, const sf_caller *caller, sf_line_news news)
+{
+    seat *told[SF_LINE_MOST];
+    int count = 0;
+    int lost = 0;
+
+    apr_thread_mutex_lock(p->mutex);
+    p->heard = apr_time_now();
+    for (; p->settled < p->line.answered; p->settled++) {
+        told[count] = hand_over(p, p->batch[p->settled], &p->line.batch[p->settled]);
+        count += told[count] != NULL;
+    }
+    if (news == SF_LINE_ALL && p->settled == p->sent) {
+        end_batch(p);
+    }
+    else if (news == SF_LINE_ALL || p->line.broken) {
+        lost = lose_batch(p, told + count);
+    }
+    apr_thread_mutex_unlock(p->mutex);
+    for (count += lost; count > 0; count--) {
+        apr_thread_cond_signal(told[count - 1]->wake);
+    }
+    if (lost > 0) {
+        sf_log(caller, APLOG_ERR, "SF0030",
+               "the connection was lost on which %d statements were under way together", lost);
+    }
+}
+
+static void work(pipeline *p, const sf_caller *caller)
+{
+    sf_line_news news;
+
+    if (p->sent == 0) {
+        if (!sf_line_ready(&p->line, caller)) {
+            turn_away(p);
+            return;
+        }
+        send_batch(p);
+    }
+    news = sf_line_read(&p->line, left_since(p->heard));
+    if (news != SF_LINE_NOTHING) {
+        tell(p, caller, news);
+    }
+}
+
+/* Uses the connection for all until the own request has its answer. Takes the mutex as it is held,
+ * and returns so. */
+static void lead(pipeline *p, const sf_caller *caller, const seat *me)
+{
+    p->led = 1;
+    if (p->sent == 0) {
+        p->heard = apr_time_now();
+    }
+    apr_thread_mutex_unlock(p->mutex);
+    do {
+        work(p, caller);
+    } while (me->state != SETTLED && !is_impatient(p, me));
+    if (p->sent > 1 && is_silent(p) && !p->complained) {
+        p->complained = 1;
+        sf_log(caller, APLOG_INFO, "SF0031",
+               "no answer for %d ms to %d statements sent together: others take another connection",
+               (int)apr_time_as_msec(patience()), p->sent - p->settled);
+    }
+    apr_thread_mutex_lock(p->mutex);
+    p->led = 0;
+    call_next(p);
+}
+
+
+/* A request ------------------------------------------------------------------------------------- */
+
+/* The pipeline to its database. What httpd does for itself, such as Builds, has time, and may be
+ * large: that goes the other way. */
+static pipeline *pipeline_of(const sf_caller *caller)
+{
+    const int database = sf_server_config_of(caller->server)->database;
+
+    return pipelines && caller->r && database > 0 ? &pipelines[database] : NULL;
+}
+
+/* Whether to go this way, or the other one at once. */
+static int is_worthwhile(const pipeline *p)
+{
+    if (p->closed || apr_time_now() < p->away_until) {
+        return 0;
+    }
+    return !p->led || (!is_silent(p) && (p->last >= FEW || !sf_gate_has_place()));
+}
+
+static seat *sit_down(pipeline *p, sf_statement_id id, const char *const *values)
+{
+    seat *me = p->free;
+
+    if (me) {
+        p->free = me->next;
+    }
+    else {
+        me = apr_pcalloc(p->pool, sizeof(*me));
+        if (apr_thread_cond_create(&me->wake, p->pool) != APR_SUCCESS) {
+            return NULL;
+        }
+    }
+    me->since = apr_time_now();
+    me->id = id;
+    me->values = values;
+    enqueue(p, me);
+    return me;
+}
+
+static void wait_in(pipeline *p, seat *me)
+{
+    const apr_interval_time_t left = left_since(me->state == QUEUED ? me->since : p->heard);
+
+    apr_thread_cond_timedwait(me->wake, p->mutex, left > 0 ? left : patience());
+}
+
+/* Leaves the seat, with the answer or without. Returns what was in it. */
+static seat get_up(pipeline *p, seat *me)
+{
+    seat left;
+    int i;
+
+    if (me->state == QUEUED) {
+        unqueue(p, me);
+    }
+    for (i = p->settled; me->state == SENT && i < p->sent; i++) {
+        if (p->batch[i] == me) {
+            p->batch[i] = NULL;
+        }
+    }
+    if (me->state != SETTLED) {
+        settle(me, SF_DB_NOT_RUN);
+        if (!p->led) {
+            call_next(p); /* it might have been this one who was to lead */
+        }
+    }
+    left = *me;
+    me->next = p->free;
+    p->free = me;
+    return left;
+}
+
+static sf_db_result outcome_of(const sf_caller *caller, const seat *me, sf_rows **rows)
+{
+    sf_db_result result;
+    char *text;
+
+    if (me->outcome != SF_DB_OK) {
+        return me->outcome;
+    }
+    if (PQresultStatus(me->result) == PGRES_TUPLES_OK) {
+        *rows = sf_rows_of_libpq(caller->pool, me->result, me->page_token_key);
+        return SF_DB_OK;
+    }
+    text = apr_pstrdup(caller->pool, PQresultErrorMessage(me->result));
+    PQclear(me->result);
+    result = sf_db_meaning(text);
+    sf_db_log_failure(caller, me->unprepared ? "preparing" : "executing",
+                      sf_statements[me->id].name, text);
+    return result;
+}
+
+sf_db_result sf_pipeline_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                             sf_rows **rows)
+{
+    pipeline *p = pipeline_of(caller);
+    seat *me;
+    seat left;
+
+    if (!p) {
+        return SF_DB_NOT_RUN;
+    }
+    apr_thread_mutex_lock(p->mutex);
+    me = is_worthwhile(p) ? sit_down(p, id, values) : NULL;
+    if (!me) {
+        apr_thread_mutex_unlock(p->mutex);
+        return SF_DB_NOT_RUN;
+    }
+    do {
+        if (p->led) {
+            wait_in(p, me);
+        }
+        else {
+            lead(p, caller, me);
+        }
+    } while (me->state != SETTLED && !is_impatient(p, me));
+    left = get_up(p, me);
+    apr_thread_mutex_unlock(p->mutex);
+    return outcome_of(caller, &left, rows);
+}
+
+
+/* A child's life -------------------------------------------------------------------------------- */
+
+/* Before mod_dbd destroys its pool, which insists on having all connections back. The threads that
+ * serve requests have ended by then; should one be left, it is given the time of a request. */
+static apr_status_t close_pipeline(void *data)
+{
+    const apr_time_t latest = apr_time_now() + sf_db_timeout();
+    pipeline *p = data;
+
+    apr_thread_mutex_lock(p->mutex);
+    p->closed = 1;
+    while (p->led && apr_time_now() < latest) {
+        apr_thread_mutex_unlock(p->mutex);
+        apr_sleep(apr_time_from_msec(10));
+        apr_thread_mutex_lock(p->mutex);
+    }
+    if (!p->led) {
+        sf_line_close(&p->line);
+    }
+    apr_thread_mutex_unlock(p->mutex);
+    return APR_SUCCESS;
+}
+
+static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline *p)
+{
+    apr_status_t rv = apr_thread_mutex_create(&p->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+
+    if (rv == APR_SUCCESS) {
+        rv = apr_pool_create(&p->pool, pool);
+    }
+    p->line.server = s;
+    p->end = &p->first;
+    p->limit = SF_LINE_MOST;
+    if (rv == APR_SUCCESS) {
+        apr_pool_pre_cleanup_register(pool, p, close_pipeline);
+    }
+    return rv;
+}
+
+apr_status_t sf_pipeline_init(apr_pool_t *pool, server_rec *s)
+{
+    apr_status_t rv = APR_SUCCESS;
+    pipeline *made;
+    server_rec *each;
+    int last = 0;
+
+    for (each = sf_next_database(s); each; each = sf_next_database(each->next)) {
+        last = sf_server_config_of(each)->database;
+    }
+    made = apr_pcalloc(pool, sizeof(*made) * (last + 1));
+    for (each = sf_next_database(s); each && rv == APR_SUCCESS;
+         each = sf_next_database(each->next)) {
+        rv = make_pipeline(pool, each, &made[sf_server_config_of(each)->database]);
+    }
+    if (rv == APR_SUCCESS) {
+        pipelines = made;
+    }
+    return rv;
+}

@@ -1,0 +1,17 @@
+/* What a statement returned, whichever way it went. For core/db*.c; everybody else has db.h. */
+#ifndef SF_DB_ROWS_H
+#define SF_DB_ROWS_H
+
+#include "core/db.h"
+
+#include <apr_dbd.h>
+#include <libpq-fe.h>
+
+/* Of a statement that went through apr_dbd. */
+sf_rows *sf_rows_of_apr_dbd(apr_pool_t *pool, const apr_dbd_driver_t *driver,
+                            apr_dbd_results_t *results, const unsigned char *page_token_key);
+
+/* Of one that went through libpq; frees the result with the pool. */
+sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const unsigned char *page_token_key);
+
+#endif

@@ -1,0 +1,598 @@
+# Reads that go together over one connection: each has its own answer, whatever
+# becomes of the others, of the connection, or of httpd.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use IO::Socket::INET ();
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Server;
+use Serverless::Test;
+use Test::More;
+use Time::HiRes qw(time);
+
+# Whatever happens here, the suites after this one need the database.
+END { local $?; database('start') }
+
+# What there is to work with -----------------------------------------------------
+
+# A database in which a Function's name says what reading it is like.
+my $base = own_database('pipelining');
+my $owner = $base->connect('postgres');
+
+sub again { $owner = $base->connect('postgres') if !$owner->ping; return $owner }
+sub sql { return again()->selectrow_array(shift, undef, @_) }
+
+again()->do($_) for <<'SQL', <<'SQL', <<'SQL', <<'SQL', <<'SQL';
+CREATE TABLE public.seen (pid int, xid xid8, name text)
+SQL
+GRANT INSERT ON public.seen TO serverless_httpd
+SQL
+CREATE FUNCTION public.kill_backend() RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    COPY (SELECT 1) TO PROGRAM 'kill -KILL $PPID';
+END
+$$
+SQL
+CREATE FUNCTION public.behave(name text) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF name LIKE 'sleep %' THEN
+        PERFORM pg_sleep(substr(name, 7)::float8);
+    ELSIF name = 'fail' THEN
+        RAISE EXCEPTION 'as it was told';
+    ELSIF name = 'wait' THEN
+        PERFORM pg_advisory_xact_lock_shared(1);
+    ELSIF name = 'die' THEN
+        PERFORM pg_terminate_backend(pg_backend_pid());
+    ELSIF name = 'crash' THEN
+        PERFORM public.kill_backend();
+    ELSIF name = 'forget' THEN
+        DEALLOCATE ALL;
+    ELSIF name = 'seen' THEN
+        INSERT INTO public.seen VALUES (pg_backend_pid(), pg_current_xact_id(), name);
+    END IF;
+    RETURN true;
+END
+$$
+SQL
+CREATE POLICY behaviour ON serverless.artifacts USING (public.behave(friendly_name)) WITH CHECK (true)
+SQL
+
+my $api = Serverless::Test->client(sql(q(SELECT * FROM serverless.create_account('pipelining'))));
+
+# An httpd with one child over that database, and a client of it.
+sub server {
+    my ($name, %option) = @_;
+    my $server = Serverless::Server->start($name, ($option{lines} // '') . "ServerlessPipelining On\n"
+        . "ServerlessBaseURL https://serverless.example.com\n"
+        . Serverless::Server->database(database => $base->name, %option) . Serverless::Server->api, %option);
+    my $client = $api->at($server->address);
+    is $client->get('/v1/Services')->status, 200, "an httpd: $name";
+    return ($server, $client);
+}
+
+my ($first) = server('first');
+my ($service, $strange) = map {
+    $api->at($first->address)->post('/v1/Services', UniqueName => $_, FriendlyName => $_)->json->{sid}
+} qw(ordinary strange);
+
+# A Function, made past the API; its path.
+sub function {
+    my ($service, $name) = @_;
+    return "/v1/Services/$service/Functions/" . sql(<<'SQL', $name, $service);
+INSERT INTO serverless.artifacts (service_id, kind, id, friendly_name, date_created, date_updated)
+SELECT s.id, 'function', (fresh.identity).id, ?, (fresh.identity).made, (fresh.identity).made
+  FROM serverless.services AS s, (SELECT serverless.new_identity() AS identity OFFSET 0) AS fresh
+ WHERE serverless.sid('ZS', s.id) = ?
+RETURNING serverless.sid('ZH', id)
+SQL
+}
+
+my @ordinary = map { function($service, "Function $_") } 1 .. 60;
+my %strange = map { ($_ => function($strange, $_)) }
+    'sleep 0.008', 'sleep 0.02', 'sleep 0.1', 'sleep 0.5', qw(fail wait die crash forget seen);
+again()->do('ALTER TABLE serverless.artifacts ENABLE ROW LEVEL SECURITY');
+
+# What the ordinary ones look like, as a server without pipelining has it.
+my %expected;
+{
+    my $plain = Serverless::Server->start('plain', "ServerlessPipelining Off\n"
+        . "ServerlessBaseURL https://serverless.example.com\n"
+        . Serverless::Server->database(database => $base->name) . Serverless::Server->api);
+    my $client = $api->at($plain->address);
+    my $functions = "/v1/Services/$service/Functions";
+    for my $path (@ordinary, '/v1/Services', "/v1/Services/$service", $functions,
+        (map { "$functions?PageSize=$_" } 1, 7, 60, 1000), "$functions/ZH" . '0' x 32, '/v1/Services/ZS' . '0' x 32) {
+        my $reply = $client->get($path);
+        $expected{$path} = [$reply->status, $reply->body];
+        my $next = $reply->status == 200 && $path =~ /PageSize=7$/ ? $reply->json->{meta}{next_page_url} : undef;
+        next if !$next;
+        $next =~ s{^https://[^/]+}{};
+        my $page = $client->get($next);
+        $expected{$next} = [$page->status, $page->body];
+    }
+    is_deeply [sort map { $_->[0] } values %expected], [(200) x (keys(%expected) - 2), (404) x 2],
+        'what there is to read, without pipelining';
+}
+
+# Sends a GET for each path at the same time, after one of 8 ms; what comes in
+# meanwhile is sent together. Returns the replies to all but that one; {took} says
+# after how many seconds each was there.
+sub together {
+    my ($server, @paths) = @_;
+    my @sockets = map {
+        my $socket = IO::Socket::INET->new(PeerAddr => $server->address) or die "$@\n";
+        [$socket, join "\r\n", "GET $_ HTTP/1.0", 'Host: ' . $server->address, $api->authorization, '', '']
+    } $strange{'sleep 0.008'}, @paths;
+    syswrite $_->[0], $_->[1] for @sockets;
+    local $SIG{ALRM} = sub { die "a request is not answered\n" };
+    alarm 30;
+    # who waits comes last, so that it can be seen who else does
+    my $begin = time;
+    my @replies;
+    for my $i (sort { ($sockets[$a][1] =~ $strange{wait}) <=> ($sockets[$b][1] =~ $strange{wait}) } 0 .. $#sockets) {
+        $replies[$i] = read_reply($sockets[$i][0]);
+        $replies[$i]{took} = time - $begin;
+    }
+    alarm 0;
+    shift @replies;
+    return @replies;
+}
+
+sub read_reply {
+    my ($socket) = @_;
+    my $answer = '';
+    1 while sysread $socket, $answer, 65536, length $answer;
+    return Serverless::Test::Reply->parse($answer);
+}
+
+# The statuses; of ordinary ones, whether they are what they should be instead.
+sub judge {
+    my ($paths, @replies) = @_;
+    return map {
+        my ($reply, $expected) = ($replies[$_], $expected{ $paths->[$_] });
+        !$expected ? $reply->status
+            : $reply->status eq $expected->[0] && $reply->body eq $expected->[1] ? 'right'
+            : $reply->status . ' ' . $reply->body
+    } 0 .. $#replies;
+}
+
+sub should { map { $expected{$_} ? 'right' : $_[0] } @{ $_[1] } }
+
+# Nobody gets past "wait" until the lock's release().
+sub hold {
+    my $holder = $base->connect('postgres');
+    $holder->do('SELECT pg_advisory_lock(1)');
+    return bless { holder => $holder, process => $$ }, 'Hold';
+}
+sub Hold::release { local $@; eval { (delete $_[0]{holder} // return)->disconnect } }
+sub Hold::DESTROY { $_[0]->release if $_[0]{process} == $$ }
+
+sub waits {
+    return sql(q(SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())));
+}
+
+# Whether two dozen reads at once are few transactions, most of them over one connection.
+sub go_together {
+    my ($server) = @_;
+    again()->do('DELETE FROM public.seen');
+    together($server, ($strange{seen}) x 24);
+    return sql('SELECT sum(n) = 24 AND sum(transactions) <= 12 AND max(n) >= 16
+        FROM (SELECT count(*) AS n, count(DISTINCT xid) AS transactions FROM public.seen GROUP BY pid) AS sessions');
+}
+
+sub timed {
+    my ($run) = @_;
+    my $begin = time;
+    my @result = $run->();
+    return (time - $begin, @result);
+}
+
+
+# Together ---------------------------------------------------------------------------
+
+{
+    my ($server, $client) = server('together');
+    # requests that come too late, on a busy machine, are no batch
+    ok wait_until { go_together($server) }, 'of two dozen reads at once, most go together over one connection';
+    my @mixed = map { ($ordinary[$_], "/v1/Services/$service/Functions?PageSize=$_", $strange{seen}) } 1, 7;
+    is_deeply [judge(\@mixed, together($server, @mixed))], [should(200, \@mixed)], 'reads of different kinds';
+}
+
+
+# Errors stay apart -------------------------------------------------------------------
+
+{
+    my ($server, $client) = server('apart');
+    my $failures = 0;
+    for my $round (1 .. 15) {
+        my @paths = map { rand() < 0.3 ? $strange{fail} : $ordinary[rand @ordinary] } 1 .. 24;
+        $failures += grep { $_ eq $strange{fail} } @paths;
+        is_deeply [judge(\@paths, together($server, @paths))], [should(500, \@paths)],
+            "round $round: those that fail fail, and no others";
+    }
+    my $log = $server->error_log;
+    my @ids = $log =~ /SF0003: (RQ[0-9a-f]{32}): executing serverless_artifact_fetch failed: SQLSTATE P0001: /g;
+    my %distinct = map { $_ => 1 } @ids;
+    is_deeply [scalar @ids, scalar keys %distinct], [$failures, $failures], 'each has its line in the log';
+    is scalar(() = $log =~ /SF\d{4}: /g), $failures, 'and nobody else has';
+
+    my @paths = ($strange{fail}) x 24;
+    is_deeply [judge(\@paths, together($server, @paths))], [(500) x 24], 'all fail: each by itself';
+    is_error +(together($server, $strange{fail}))[0], 500, 20500, 'An internal error occurred', 'as it should';
+}
+
+# A statement is prepared on its first use, perhaps in the middle of others; it may
+# fail there as well.
+{
+    my ($server, $client) = server('unprepared');
+    my @paths = ($ordinary[0], $strange{fail}, "/v1/Services/$service", $ordinary[1],
+        "/v1/Services/$service/Functions", "/v1/Services/$service/Functions", $ordinary[2]);
+    is_deeply [judge(\@paths, together($server, @paths))], [should(500, \@paths)],
+        'first uses, and a failure before them';
+
+    again()->do('REVOKE SELECT ON serverless.versions FROM serverless_httpd');
+    my $versions = "$ordinary[0]/Versions";
+    @paths = ($ordinary[0], ($versions) x 3, $ordinary[1], $versions, @ordinary[2 .. 5]);
+    is_deeply [judge(\@paths, together($server, @paths))], [should(503, \@paths)], 'one that may not be used';
+    again()->do('GRANT SELECT ON serverless.versions TO serverless_httpd');
+    is $client->get($versions)->status, 200, 'and then may';
+}
+
+
+# Time limits --------------------------------------------------------------------------
+
+# PostgreSQL's own word: the limit is for each statement of a pipeline.
+{
+    my $pipeline = sub {
+        my (@seconds) = @_;
+        my $script = Apache::Test::vars('t_logs') . '/pipeline.sql';
+        open my $out, '>', $script or die "$script: $!\n";
+        print $out join "\n", '\startpipeline', (map { "SELECT pg_sleep($_);" } @seconds), '\endpipeline', '';
+        close $out or die "$script: $!\n";
+        my ($pgbench) = sort { $b cmp $a } glob '/usr/lib/postgresql/*/bin/pgbench';
+        return system("PGOPTIONS='-c statement_timeout=300' $pgbench -h $ENV{DATABASE} -U serverless_httpd "
+            . "-n -t 1 -M extended -f $script @{[ $base->name ]} >/dev/null 2>&1") >> 8;
+    };
+    is $pipeline->(0.2, 0.2, 0.2), 0, 'three statements of 200 ms before one Sync, and a limit of 300 ms: none is ended';
+    isnt $pipeline->(0.2, 0.4, 0.2), 0, 'one of 400 ms is';
+}
+
+{
+    my ($server, $client) = server('hasty', statement_timeout => 300);
+    my @paths = (($strange{'sleep 0.1'}) x 6, @ordinary[0 .. 9]);
+    my ($seconds, @replies) = timed(sub { together($server, @paths) });
+    is_deeply [judge(\@paths, @replies)], [should(200, \@paths)], 'together they take longer than statement_timeout';
+
+    @paths = (@ordinary[0 .. 4], $strange{'sleep 0.5'}, @ordinary[5 .. 9], $strange{fail});
+    ($seconds, @replies) = timed(sub { together($server, @paths) });
+    is_deeply [map { $_->status } @replies], [(200) x 5, 503, (200) x 5, 500], 'who takes longer alone has 503, and only he';
+    is_deeply [(judge(\@paths, @replies))[0 .. 4, 6 .. 10]], [('right') x 10], 'the others what they asked for';
+    like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57014: /, 'the log says which';
+}
+
+
+# One that takes its time ----------------------------------------------------------------
+
+{
+    my ($server, $client) = server('patient');
+    my $hold = hold();
+    my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1);
+    ok wait_until { waits() == 1 }, 'a read waits for something';
+    my ($seconds, @replies) = timed(sub { together($server, @ordinary[0 .. 19]) });
+    is_deeply [judge(\@ordinary, @replies)], [('right') x 20], 'others behind it are answered over other connections';
+    cmp_ok $seconds, '<', 1, 'and have not waited for long';
+    my @seconds = sort { $a <=> $b } map { (timed(sub { $client->get($ordinary[$_]) }))[0] } 1 .. 20;
+    cmp_ok $seconds[10], '<', 0.03, 'later ones need not wait at all';
+    is waits(), 1, 'it was not asked twice';
+    $hold->release;
+    is_deeply [$slow->()], [200], 'it has its answer in the end';
+
+    # in the middle of others
+    my @paths = (@ordinary[0 .. 9], $strange{wait}, @ordinary[10 .. 19]);
+    for my $round (1 .. 10) { # until it was sent together with others, which a busy machine may not do
+        together($server, @ordinary) for 1 .. 3;
+        $server->error_log;
+        $hold = hold();
+        my $batch = begin_at_once(sub { [map { +{ %$_ } } together($server, @paths)] }, 1);
+        ok wait_until { waits() > 0 }, "round $round: it waits, with others before and behind it";
+        ($seconds, @replies) = timed(sub { together($server, @ordinary[20 .. 39]) });
+        is_deeply [judge([@ordinary[20 .. 39]], @replies)], [('right') x 20], 'what comes now is answered';
+        cmp_ok $seconds, '<', 1, 'soon';
+        select undef, undef, undef, 1.5;
+        $hold->release;
+        my @got = map { bless $_, 'Serverless::Test::Reply' } map { @$_ } $batch->();
+        is_deeply [judge(\@paths, @got)], [should(200, \@paths)], 'and so were all of them';
+        is_deeply [map { $got[$_]{took} < 1.5 || $_ } 0 .. 9, 11 .. 20], [(1) x 20], 'before there was an end to the waiting';
+        last if $server->error_log =~ /SF0031: RQ[0-9a-f]{32}: no answer for 50 ms to \d+ statements sent together: /;
+        fail 'it was never sent together with others' if $round == 10;
+    }
+
+    # once it is over, reads go together again
+    ok wait_until { go_together($server) }, 'then reads go together again';
+}
+
+# Few go side by side.
+{
+    my ($server, $client) = server('few');
+    my @rounds = map {
+        my @took = sort { $b <=> $a } map { $_->{took} } together($server, ($strange{'sleep 0.02'}) x 3);
+        $took[0];
+    } 1 .. 30;
+    my ($best) = sort { $a <=> $b } @rounds;
+    cmp_ok $best, '<', 0.045, 'four reads, one of 8 ms and three of 20, and four connections: none waits for another';
+    ok wait_until { go_together($server) }, 'many go together all the same';
+}
+
+# All places are taken: the time that a request waits has its limit.
+{
+    my ($server, $client) = server('full', lines => "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n");
+    is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404, 'with two connections';
+    my $hold = hold();
+    my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1, 2);
+    ok wait_until { waits() == 2 }, 'one read waits in the pipeline, another on the last connection';
+    my @answers = at_once(sub { [timed(sub { $client->afresh->get($ordinary[0])->status })] }, 1 .. 6);
+    is_deeply [map { $_->[1] } @answers], [(503) x 6], 'no connection is left';
+    my @seconds = sort { $a <=> $b } map { $_->[0] } @answers;
+    cmp_ok $seconds[0], '>=', 0.3, 'each has waited for ServerlessDBTimeout';
+    cmp_ok $seconds[-1], '<', 1, 'and not much longer';
+    is waits(), 2, 'and used no other connection';
+    $hold->release;
+    is_deeply [$slow->()], [200, 200], 'the two are answered';
+    is_deeply [judge([@ordinary], together($server, @ordinary[0 .. 9]))], [('right') x 10], 'and everybody after them';
+}
+
+
+# The connection is lost --------------------------------------------------------------------
+
+sub threads_of {
+    my ($server) = @_;
+    my ($child) = split ' ', `pgrep -P $server->{pid}`;
+    open my $in, '<', "/proc/$child/status" or die "child $child: $!\n";
+    my ($threads) = join('', <$in>) =~ /^Threads:\s+(\d+)/m;
+    return "$child has $threads threads";
+}
+
+{
+    my ($server, $client) = server('lost');
+    my $before = threads_of($server);
+    for my $round (1 .. 5) {
+        my @paths = map { rand() < 0.1 ? $strange{die} : $ordinary[rand @ordinary] } 1 .. 23;
+        splice @paths, rand(@paths), 0, $strange{die};
+        is_deeply [judge(\@paths, together($server, @paths))], [should(503, \@paths)],
+            "round $round: a session ends with others' statements in it; only who ends every session has no answer";
+        is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10], 'then all is as before';
+    }
+    like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57P01: /, 'the log says so';
+
+    kill_backends(backends());
+    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'all sessions are killed between two requests';
+
+    # while they wait
+    my $hold = hold();
+    my $waiting = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1 .. 3);
+    ok wait_until { waits() == 3 }, 'three reads wait, the first in the pipeline';
+    kill_backends(waiting());
+    ok wait_until { waits() == 3 }, 'their sessions are killed: each is asked once more';
+    $hold->release;
+    is_deeply [$waiting->()], [(200) x 3], 'and answered';
+    is threads_of($server), $before, 'it is the same child, and it has no thread more or less';
+}
+
+# Without a word, in the middle of others; and PostgreSQL begins anew.
+{
+    my ($server, $client) = server('silent');
+    my @paths = (@ordinary[0 .. 9], $strange{crash}, @ordinary[10 .. 19]);
+    for my $round (1 .. 10) { # until it was sent together with others
+        together($server, @ordinary) for 1 .. 3;
+        $owner->disconnect;
+        my @got = judge(\@paths, together($server, @paths));
+        like $got[10], qr/^503/, "round $round: a session crashes: who made it crash has no answer";
+        is_deeply [grep { $_ ne 'right' && !/^503 / } @got[0 .. 9, 11 .. 20]], [], 'all others have the right one, or 503';
+        ok wait_until { $client->get($ordinary[0])->status == 200 }, 'PostgreSQL is there again';
+        is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'and all is as before';
+        last if $server->error_log =~ /SF0030: RQ[0-9a-f]{32}: the connection was lost on which \d+ statements were under way together/;
+        fail 'it was never sent together with others' if $round == 10;
+    }
+}
+
+# PostgreSQL is restarted, or crashes, under load.
+for my $case (
+    ['restart', sub { database('restart') }],
+    ['crash',   sub { crash(); database('start') }],
+) {
+    my ($name, $happen) = @$case;
+    my ($server, $client) = server($name);
+    my $before = threads_of($server);
+    my $latest = time + 30;
+    my $until = Apache::Test::vars('t_logs') . "/until-$$";
+    my $readers = begin_at_once(sub {
+        my ($seed) = @_;
+        srand $seed;
+        my $mine = $client->afresh;
+        my %count = (longest => 0);
+        while (time < $latest && !-e $until) {
+            my $path = $ordinary[rand @ordinary];
+            my ($seconds, $reply) = timed(sub { $mine->get($path) });
+            my ($verdict) = judge([$path], $reply);
+            $count{$verdict =~ /^503 / ? 503 : $verdict}++;
+            $count{longest} = $seconds if $seconds > $count{longest};
+        }
+        return \%count;
+    }, 1 .. 8);
+    my $hold = hold();
+    my $waiting = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1);
+    ok wait_until { waits() == 1 }, "$name: reads from eight clients, and one waits";
+    $owner->disconnect;
+    $happen->();
+    like +($waiting->())[0], qr/^(?:200|503)$/, 'it ends';
+    undef $hold;
+    select undef, undef, undef, 0.5;
+    open my $out, '>', $until or die "$until: $!\n";
+    my @counts = $readers->();
+    unlink $until;
+    my %all;
+    for my $count (@counts) { $all{$_} += $count->{$_} for grep { $_ ne 'longest' } keys %$count }
+    is_deeply [grep { $_ ne 'right' && $_ ne '503' } keys %all], [], "$name: each answer is right, or 503";
+    cmp_ok $all{right}, '>', 100, 'most are right';
+    my ($longest) = sort { $b <=> $a } map { $_->{longest} } @counts;
+    cmp_ok $longest, '<', 10, 'nobody waits for ever';
+    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'then all is as before';
+    is threads_of($server), $before, 'in the same child with as many threads';
+    like $server->error_log, qr/SF000[123]: /, 'the log says what happened';
+}
+
+
+# The session ----------------------------------------------------------------------------------
+
+{
+    my ($server, $client) = server('session');
+    my @many = @ordinary[0 .. 9];
+    for my $round (1 .. 3) {
+        my @paths = (@many, $strange{forget}, @many);
+        is_deeply [judge(\@paths, together($server, @paths))], [should(200, \@paths)],
+            "round $round: DEALLOCATE ALL: the statements are prepared again";
+    }
+    like $server->error_log, qr/SQLSTATE 26000/, 'the log says which were not known';
+    is_deeply [judge(\@many, together($server, @many))], [('right') x 10], 'once';
+    unlike $server->error_log, qr/SF0003/, 'and then they are';
+
+    # "cached plan must not change result type"
+    my ($definition, $signature) = sql(q(SELECT pg_get_functiondef(oid), oid::regprocedure FROM pg_proc
+        WHERE oid = 'serverless.artifact_resource'::regproc));
+    for my $type ('character varying', 'text') {
+        $definition =~ s/friendly_name (?:text|character varying)/friendly_name $type/ or die "no friendly_name\n";
+        again()->do("DROP FUNCTION $signature; $definition; GRANT EXECUTE ON FUNCTION $signature TO serverless_httpd");
+        is_deeply [judge(\@many, together($server, @many))], [('right') x 10], "a column becomes $type: the same";
+    }
+    like $server->error_log, qr/SQLSTATE 0A000/, 'the log says that plans did not fit';
+
+    # another schema
+    my ($version) = sql('SELECT max(version) FROM serverless.schema_migrations');
+    again()->do('UPDATE serverless.schema_migrations SET version = version + 1 WHERE version = ?', undef, $version);
+    is_deeply [judge(\@many, map { $client->get($_) } @many)], [('right') x 10], 'a schema is put aside: a session goes on';
+    kill_backends(backends());
+    is_deeply [map { $_->status } together($server, @many)], [(503) x 10], 'but no new one begins';
+    my @complaints = $server->error_log =~ /SF0004/g;
+    is scalar @complaints, 1, 'which is in the log once';
+    $server->error_log;
+    again()->do('UPDATE serverless.schema_migrations SET version = ? WHERE version = ? + 1', undef, $version, $version);
+    is_deeply [judge(\@many, together($server, @many))], [('right') x 10], 'until it fits';
+
+    # what the other connections have prepared meanwhile is known on the next one
+    ok wait_until { go_together($server) }, 'reads go together again';
+    unlike $server->error_log, qr/SF0003/, 'and prepare nothing twice';
+
+    # another key
+    my $list = "/v1/Services/$service/Functions?PageSize=7";
+    my $page = sub { $client->get($list)->json->{meta}{next_page_url} =~ s{^https://[^/]+}{}r };
+    my $token = $page->();
+    is $client->get($token)->status, 200, 'a page token';
+    my ($key) = sql(q(SELECT encode(page_token_key, 'hex') FROM serverless.settings));
+    again()->do('UPDATE serverless.settings SET page_token_key = serverless.random_bytes()');
+    kill_backends(backends());
+    is $client->get($token)->status, 400, 'is no good under another key';
+    is $client->get($page->())->status, 200, 'a new one is';
+    again()->do(q(UPDATE serverless.settings SET page_token_key = decode(?, 'hex')), undef, $key);
+}
+
+
+# httpd ends --------------------------------------------------------------------------------------
+
+# What a server logs as it ends badly.
+my $badly = qr/exit signal|Assertion|assert|core dump/;
+
+for my $case (['restarted', 'USR1'], ['stopped', 'WINCH']) {
+    my ($name, $signal) = @$case;
+    my ($server, $client) = server($name);
+    my ($child) = split ' ', `pgrep -P $server->{pid}`;
+    my $hold = hold();
+    my $waiting = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1 .. 4);
+    ok wait_until { waits() == 4 }, "httpd is $name gracefully, while four reads wait";
+    kill $signal => $server->{pid};
+    select undef, undef, undef, 0.3;
+    $hold->release;
+    is_deeply [$waiting->()], [(200) x 4], 'they are answered';
+    ok wait_until { !-e "/proc/$child" }, 'then the child ends';
+    unlike $server->error_log, $badly, 'in peace';
+    next if $signal ne 'USR1';
+    is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10], 'and its successor goes on';
+}
+
+
+# Where it may not be -----------------------------------------------------------------------------
+
+SKIP: {
+    my $modules = `apxs -q LIBEXECDIR`;
+    chomp $modules;
+    skip 'the prefork MPM is not there', 3 if !-e "$modules/mod_mpm_prefork.so";
+    my ($server, $client) = server('prefork', mpm => 'prefork');
+    my @paths = @ordinary[0 .. 19];
+    is_deeply [judge(\@paths, together($server, @paths))], [('right') x 20], 'an MPM without threads: each alone';
+    is_deeply [map { @$_ } at_once(sub { [judge(\@paths, map { $client->get($_) } @paths)] }, 1 .. 3)], [('right') x 60],
+        'from several clients';
+}
+
+
+# Two databases -----------------------------------------------------------------------------------
+
+# Two virtual hosts with the same rows but for their names.
+{
+    my $copy = own_database('pipelining_copy');
+    my ($from, $to) = map { "psql -X -q -h $ENV{DATABASE} -U postgres -d " . $_->name . ' -c' } $base, $copy;
+    for my $table (qw(accounts credentials services artifacts)) {
+        system("$from 'COPY serverless.$table TO STDOUT' | $to 'COPY serverless.$table FROM STDIN'") == 0
+            or die "$table is not copied\n";
+    }
+    my $there = $copy->connect('postgres');
+    $there->do(q(UPDATE serverless.artifacts SET friendly_name = 'Copy of ' || friendly_name));
+    $there->disconnect;
+
+    my ($here, $elsewhere) = map { '127.0.0.1:' . Serverless::Server->free_port } 1 .. 2;
+    my $server = Serverless::Server->start('two', "ServerlessPipelining On\n"
+        . "ServerlessBaseURL https://serverless.example.com\n"
+        . "Listen $here\n<VirtualHost $here>\n" . Serverless::Server->database(database => $base->name)
+        . Serverless::Server->api . "</VirtualHost>\n"
+        . "Listen $elsewhere\n<VirtualHost $elsewhere>\n" . Serverless::Server->database(database => $copy->name)
+        . Serverless::Server->api . "</VirtualHost>\n");
+    my @wrong = map { @$_ } at_once(sub {
+        my ($seed) = @_;
+        srand $seed;
+        my ($original, $copied) = map { $api->at($_) } $here, $elsewhere;
+        my @wrong;
+        for (1 .. 40) {
+            my $path = $ordinary[rand @ordinary];
+            push @wrong, grep { $_ ne 'right' } judge([$path], $original->get($path));
+            my $body = $copied->get($path)->body =~ s/"Copy of /"/r;
+            push @wrong, $body if $body ne $expected{$path}[1];
+        }
+        return \@wrong;
+    }, 1 .. 8);
+    is_deeply \@wrong, [], 'two virtual hosts, each with its database: nobody gets the other one\'s';
+    undef $server;
+}
+
+
+# Thousands ---------------------------------------------------------------------------------------
+
+{
+    my ($server, $client) = server('thousands');
+    my @all = sort keys %expected;
+    my @wrong = map { @$_ } at_once(sub {
+        my ($seed) = @_;
+        srand $seed;
+        my @wrong;
+        for (1 .. 12) {
+            my @paths = map { $all[rand @all] } 1 .. 28;
+            push @wrong, grep { $_ ne 'right' } judge(\@paths, together($server, @paths));
+        }
+        return \@wrong;
+    }, 1 .. 12);
+    is_deeply \@wrong, [], '4,000 fetches and lists, as many at once as there are threads: each byte is right';
+}
+
+$owner->disconnect;
+undef $_ for $first, $base; # not when all of perl goes
+done_testing;
