@@ -201,7 +201,8 @@ int sf_pipelining(int connections)
     int threaded = 0;
 
     return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded
-           && (sf_process.pipelining != SF_UNSET ? sf_process.pipelining : connections > 1);
+           && (sf_process.pipelining != SF_UNSET ? sf_process.pipelining
+                                                 : connections >= SF_LEAST_FOR_PIPELINING);
 }
 
 apr_interval_time_t sf_db_timeout(void)

@@ -148,11 +148,11 @@ static int settle_process(int least, server_rec *s)
 {
     sf_process.db_connections = sf_db_connections(least);
     sf_process.pipelining = sf_pipelining(sf_process.db_connections);
-    if (sf_process.pipelining && sf_process.db_connections < 2) {
+    if (sf_process.pipelining && sf_process.db_connections < SF_LEAST_FOR_PIPELINING) {
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
                      "ServerlessPipelining takes one of the ServerlessDBConnections (%d): there "
-                     "must be 2 or more",
-                     sf_process.db_connections);
+                     "must be %d or more",
+                     sf_process.db_connections, SF_LEAST_FOR_PIPELINING);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;

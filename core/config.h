@@ -60,6 +60,10 @@ apr_interval_time_t sf_delete_limit(const request_rec *r);
  * administrator did not say. */
 int sf_db_connections(int maximum);
 
+/* With fewer connections there is no pipelining: one for reads that go together, one for a long
+ * statement, and one for all others. */
+#define SF_LEAST_FOR_PIPELINING 3
+
 /* Whether one of so many connections is for reads that go together. */
 int sf_pipelining(int connections);
 

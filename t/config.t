@@ -397,14 +397,14 @@ refused "DBDriver pgsql\nServerlessDBConnections 11\n$api",
     'ServerlessDBConnections 11 must not be above DBDMax 10', 'or than mod_dbd has by default';
 
 # Pipelining takes one of the connections; where it is not asked for, it goes without.
-my $one_is_too_few = 'ServerlessPipelining takes one of the ServerlessDBConnections (1): there must be 2 or more';
-refused "${database}ServerlessDBConnections 1\nServerlessPipelining On\n$api", $one_is_too_few,
-    'pipelining, and one connection';
-refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 1\nServerlessPipelining On\n$api", $one_is_too_few,
-    'or one because there are no more in the pool';
+my $too_few = 'ServerlessPipelining takes one of the ServerlessDBConnections (2): there must be 3 or more';
+refused "${database}ServerlessDBConnections 2\nServerlessPipelining On\n$api", $too_few,
+    'pipelining, and two connections';
+refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 2\nServerlessPipelining On\n$api", $too_few,
+    'or two because there are no more in the pool';
 accepted "${database}ServerlessDBConnections $_->[0]\nServerlessPipelining $_->[1]\n$api",
-    "ServerlessDBConnections $_->[0], ServerlessPipelining $_->[1]" for [1, 'Off'], [2, 'On'], [8, 'On'];
-accepted "${database}ServerlessDBConnections 1\n$api", 'one connection, and nothing said of pipelining';
+    "ServerlessDBConnections $_->[0], ServerlessPipelining $_->[1]" for [1, 'Off'], [2, 'Off'], [3, 'On'], [8, 'On'];
+accepted "${database}ServerlessDBConnections 2\n$api", 'two connections, and nothing said of pipelining';
 accepted "ServerlessDBConnections 1\nServerlessPipelining On\n", 'nor does it matter where the API is not enabled';
 
 # A virtual host may have a database of its own, which is what counts there.

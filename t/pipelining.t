@@ -328,19 +328,19 @@ sub timed {
 
 # All places are taken: the time that a request waits has its limit.
 {
-    my ($server, $client) = server('full', lines => "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n");
-    is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404, 'with two connections';
+    my ($server, $client) = server('full', lines => "ServerlessDBConnections 3\nServerlessDBTimeout 300ms\n");
+    is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404, 'with three connections';
     my $hold = hold();
-    my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1, 2);
-    ok wait_until { waits() == 2 }, 'one read waits in the pipeline, another on the last connection';
+    my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1 .. 3);
+    ok wait_until { waits() == 3 }, 'one read waits in the pipeline, others on the other connections';
     my @answers = at_once(sub { [timed(sub { $client->afresh->get($ordinary[0])->status })] }, 1 .. 6);
     is_deeply [map { $_->[1] } @answers], [(503) x 6], 'no connection is left';
     my @seconds = sort { $a <=> $b } map { $_->[0] } @answers;
     cmp_ok $seconds[0], '>=', 0.3, 'each has waited for ServerlessDBTimeout';
     cmp_ok $seconds[-1], '<', 1, 'and not much longer';
-    is waits(), 2, 'and used no other connection';
+    is waits(), 3, 'and used no other connection';
     $hold->release;
-    is_deeply [$slow->()], [200, 200], 'the two are answered';
+    is_deeply [$slow->()], [200, 200, 200], 'the three are answered';
     is_deeply [judge([@ordinary], together($server, @ordinary[0 .. 9]))], [('right') x 10], 'and everybody after them';
 }
 
