@@ -71,18 +71,24 @@ static const char *make_tag(apr_pool_t *pool, apr_uint64_t revision, apr_uint64_
     return tag;
 }
 
+void sf_conditional_headers(request_rec *r, const char *tag, apr_time_t updated)
+{
+    apr_table_setn(r->headers_out, "ETag", tag);
+    apr_table_setn(r->headers_out, "Cache-Control", "no-cache");
+    if (updated) {
+        ap_update_mtime(r, updated);
+        ap_set_last_modified(r);
+    }
+}
+
 void sf_conditional_tag(const sf_request *request, const char *revision, const unsigned char *key,
                         const char *body, apr_size_t length)
 {
     request_rec *r = request->r;
     const apr_time_t updated = revision ? apr_atoi64(revision) : 0;
 
-    apr_table_setn(r->headers_out, "ETag",
-                   make_tag(r->pool, (apr_uint64_t)updated, apr_siphash24(body, length, key)));
-    if (revision) {
-        ap_update_mtime(r, updated);
-        ap_set_last_modified(r);
-    }
+    sf_conditional_headers(
+        r, make_tag(r->pool, (apr_uint64_t)updated, apr_siphash24(body, length, key)), updated);
 }
 
 int sf_conditional_status(const sf_request *request)

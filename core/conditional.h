@@ -10,9 +10,12 @@
  * or form of the resource is a change of the resource. */
 const char *sf_conditional_expected(const sf_request *request);
 
-/* Sets ETag and, where `revision` (microseconds since 1970 as text) is not NULL, Last-Modified. The
- * tag is "revision-hash", the hash being that of the body under `key`, 16 bytes that clients do not
- * know. */
+/* Sets ETag and, where `updated` is not 0, Last-Modified; and Cache-Control, without which a browser may
+ * take what has such a date for fresh for as long as it pleases (RFC 9111, section 4.2.2). */
+void sf_conditional_headers(request_rec *r, const char *tag, apr_time_t updated);
+
+/* Sets these for a body. The tag is "revision-hash": `revision` in microseconds since 1970, as text, or
+ * NULL where there is none; and the hash of the body under `key`, 16 bytes that clients do not know. */
 void sf_conditional_tag(const sf_request *request, const char *revision, const unsigned char *key,
                         const char *body, apr_size_t length);
 

@@ -1,5 +1,6 @@
 #include "core/content.h"
 
+#include "core/conditional.h"
 #include "core/log.h"
 #include "core/operation.h"
 #include "core/reply.h"
@@ -127,10 +128,9 @@ static void set_headers(request_rec *r, sf_rows *head)
 {
     ap_set_content_type(r, sf_rows_value(head, 0, HEAD_TYPE));
     ap_set_content_length(r, apr_atoi64(sf_rows_value(head, 0, HEAD_SIZE)));
-    apr_table_setn(r->headers_out, "ETag",
-                   apr_pstrcat(r->pool, "\"", sf_rows_value(head, 0, HEAD_SHA256), "\"", NULL));
-    ap_update_mtime(r, apr_atoi64(sf_rows_value(head, 0, HEAD_DATE)));
-    ap_set_last_modified(r);
+    sf_conditional_headers(
+        r, apr_pstrcat(r->pool, "\"", sf_rows_value(head, 0, HEAD_SHA256), "\"", NULL),
+        apr_atoi64(sf_rows_value(head, 0, HEAD_DATE)));
     ap_set_accept_ranges(r);
     apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     apr_table_setn(r->headers_out, "Content-Security-Policy", "sandbox; default-src 'none'");

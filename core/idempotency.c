@@ -24,6 +24,7 @@ typedef struct {
     sf_steps *create;
     void *data;
     sf_rows **rows;
+    int replayed; /* what was created before has been fetched */
 } creation;
 
 int sf_idempotency_wanted(const sf_request *request)
@@ -138,14 +139,15 @@ static const sf_error *create_once(sf_transaction *transaction, void *data)
     const sf_error *error
         = step(transaction, creation, SF_STATEMENT_IDEMPOTENCY_KEY_CLAIM, 2, values, &rows);
 
+    creation->replayed = 0; /* what an attempt before this one has found does not count */
     if (error) {
         return error;
     }
     before = sf_rows_value(rows, 0, 1);
     if (before) {
         error = fetch(transaction, creation, before, creation->rows);
+        creation->replayed = !error;
         if (!error || error->status != HTTP_NOT_FOUND) {
-            apr_table_setn(creation->request->r->headers_out, "Idempotent-Replayed", "true");
             return error;
         }
     }
@@ -168,5 +170,9 @@ const sf_error *sf_idempotency_create(sf_request *request, int count, const char
         return error;
     }
     recognize(&creation, count, contents);
-    return sf_db_transaction(&caller, create_once, &creation);
+    error = sf_db_transaction(&caller, create_once, &creation);
+    if (!error && creation.replayed) {
+        apr_table_setn(request->r->headers_out, "Idempotent-Replayed", "true");
+    }
+    return error;
 }

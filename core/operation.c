@@ -93,7 +93,6 @@ const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int co
 {
     const sf_caller caller = { request->r->pool, request->r->server, request->r };
     const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
-
     const sf_error *error;
 
     parameters(request, count, values, all);
@@ -106,7 +105,6 @@ const sf_error *sf_operation_step(sf_request *request, sf_transaction *transacti
                                   const sf_outcome *outcomes, sf_rows **rows)
 {
     const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
-
     const sf_error *error;
 
     parameters(request, count, values, all);

@@ -5,8 +5,8 @@
 #include "core/db.h"
 #include "core/request.h"
 
-/* What a statement of this resource may report besides ok, unauthenticated and not_found; a list of
- * them ends with a NULL name. */
+/* What a statement of this resource may report besides ok, unauthenticated, not_found and
+ * precondition_failed; a list of them ends with a NULL name. */
 typedef struct {
     const char *name;
     int status;
@@ -16,8 +16,9 @@ typedef struct {
 
 /* Runs a statement for a request. Its parameters are the credential, the generation of its secret,
  * the SIDs of the path in order (a Service takes two: SID and UniqueName, one of them NULL), the kind
- * of artifact where the resource has one, then `values`. Returns NULL and the rows, or an error: 401 where the credential no longer holds, 404,
- * one of `outcomes` (may be NULL), or what sf_db_run returns. */
+ * of artifact where the resource has one, then `values`. Returns NULL and the rows, or an error: 401
+ * where the credential no longer holds, 404, 412, one of `outcomes` (may be NULL), or what sf_db_run
+ * returns. */
 const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
                                  const char *const *values, const sf_outcome *outcomes,
                                  sf_rows **rows);

@@ -17,9 +17,9 @@
 
 _Static_assert(OWN_TEXT_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
 
-/* A property and its value in json-c's object. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET
- * is a string of json-c's, which knows what is to be escaped in it. Any other is made of parts that need nothing of
- * the kind. */
+/* A property and its value in json-c's object. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET is a
+ * string of json-c's, which knows what is to be escaped in it. Any other is made of parts that need
+ * nothing of the kind. */
 typedef struct {
     const sf_property *property;
     json_object *value;

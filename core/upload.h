@@ -5,7 +5,8 @@
 #include "core/resource.h"
 
 /* What differs between what is uploaded. The resource's `create` takes Path, Visibility, the type of
- * Content, its SHA-256, its size and its first chunk; behind the resource's columns it says whether the other chunks are wanted. */
+ * Content, its SHA-256, its size and its first chunk; behind the resource's columns it says whether
+ * the other chunks are wanted. */
 typedef struct sf_upload_kind {
     sf_statement_id prepare;  /* whether what it is a Version of is there */
     apr_off_t (*limit)(void); /* bytes of Content */

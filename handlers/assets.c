@@ -1,4 +1,4 @@
-/* Assets: files that are served as they are. */
+/* Assets: files that are deployed beside Functions. */
 #include "core/resource.h"
 #include "handlers/artifacts.h"
 #include "handlers/routes.h"

@@ -71,6 +71,13 @@ const sf_resource sf_build_status = {
 
 /* Dependencies ----------------------------------------------------------------------------------- */
 
+/* A string without NUL: nothing that clients say has one, and what is behind it would be lost here. */
+static int is_text(json_object *value)
+{
+    return json_object_is_type(value, json_type_string)
+           && strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
+}
+
 /* Adds {"name", "version"}; 0 where `from` is not such an object. No version is any version. */
 static int add_dependency(json_object *list, json_object *from)
 {
@@ -80,12 +87,11 @@ static int add_dependency(json_object *list, json_object *from)
     const char *text;
 
     if (!json_object_is_type(from, json_type_object)
-        || !json_object_object_get_ex(from, "name", &name)
-        || !json_object_is_type(name, json_type_string) || json_object_get_string_len(name) == 0) {
+        || !json_object_object_get_ex(from, "name", &name) || !is_text(name)
+        || json_object_get_string_len(name) == 0) {
         return 0;
     }
-    if (json_object_object_get_ex(from, "version", &version)
-        && !json_object_is_type(version, json_type_string)) {
+    if (json_object_object_get_ex(from, "version", &version) && !is_text(version)) {
         return 0;
     }
     text = version && json_object_get_string_len(version) > 0 ? json_object_get_string(version)

@@ -215,10 +215,11 @@ sub has_headers {
     my ($reply, $length, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_deeply {
-        map { $_ => $reply->header($_) } qw(ETag Last-Modified Accept-Ranges Content-Type Content-Length
-            X-Content-Type-Options Transfer-Encoding)
+        map { $_ => $reply->header($_) } qw(ETag Cache-Control Last-Modified Accept-Ranges Content-Type
+            Content-Length X-Content-Type-Options Transfer-Encoding)
     }, {
-        ETag => $tag, 'Last-Modified' => $made, 'Accept-Ranges' => 'bytes', 'Content-Type' => 'application/x-noise',
+        ETag => $tag, 'Cache-Control' => 'no-cache', 'Last-Modified' => $made, 'Accept-Ranges' => 'bytes',
+        'Content-Type' => 'application/x-noise',
         'Content-Length' => $length, 'X-Content-Type-Options' => 'nosniff', 'Transfer-Encoding' => undef,
     }, $name;
 }

@@ -304,7 +304,8 @@ subtest 'Dependencies' => sub {
             '[{"Name":"a","version":"1"}]', '[{"name":"a","version":"1"}', '[{"name":"a","version":"1"}]]',
             '[] garbage', '[{"name":"a","version":"1"}]garbage', '[{"name":"a","version":"1"},]',
             "[{'name':'a','version':'1'}]", '[{"name":"a","version":"1"},{"name":"b","version":{}}]',
-            '""[]""', '"[]', '[]"', '[' x 100 . ']' x 100, '[NaN]'),
+            '[{"name":"a\u0000b","version":"1"}]', '[{"name":"a","version":"1\u0000"}]',
+            '[{"name":"a","version":"\u0000"}]', '""[]""', '"[]', '[]"', '[' x 100 . ']' x 100, '[NaN]'),
         [ '',           'Dependencies must not be empty' ],
         [ 'x' x 32_001, 'Dependencies must not be longer than 32000 characters' ],
     ) {

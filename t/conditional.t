@@ -118,6 +118,7 @@ for my $what (sort keys %single) {
     my $has_date = $what !~ /Status|Content/;
     is $reply->status, 200, "$what: fetched";
     like $tag, $tag_form, '- with an ETag';
+    is $reply->header('Cache-Control'), 'no-cache', '- and nobody takes it for fresh without asking';
     if ($has_date) {
         my $json = $reply->json;
         my ($difference) = db()->selectrow_array(
@@ -178,7 +179,7 @@ for my $what (sort keys %single) {
     is_deeply [ map { $raw->header($_) } qw(Content-Length Content-Type Transfer-Encoding) ], [ undef, undef, undef ],
         '- nor says anything of one';
     like $raw->header($_), $_ eq 'ETag' ? $tag_form : qr/./, "- it has $_"
-        for qw(ETag Last-Modified Date Twilio-Request-Id);
+        for qw(ETag Cache-Control Last-Modified Date Twilio-Request-Id);
 }
 
 for my $list (map { $project->service->{links}{$_} } qw(environments functions assets builds)) {

@@ -3,6 +3,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use Serverless::Project;
 use Serverless::Server;
 use Serverless::Test;
 use Test::More;
@@ -77,6 +78,8 @@ subtest 'every answer says whose pages may read it' => sub {
     my $made = $api->post($functions, FriendlyName => 'f');
     my $modified = $account->undescribed->get("$services/alias")->header('Last-Modified');
     my $form = 'application/x-www-form-urlencoded';
+    my $content = Serverless::Project->of($api)->new_version(kind => 'asset', content => 'abc')->{url} . '/Content';
+    my $tag = $account->get($content)->header('ETag');
     my $absent = Serverless::Server->start('absent', "ServerlessCORSOrigins $origin\n"
         . Serverless::Server->database(database => 'absent') . Serverless::Server->api);
 
@@ -90,6 +93,9 @@ subtest 'every answer says whose pages may read it' => sub {
         [ 200, 'a file',                           $api->undescribed->get("$services/alias") ],
         [ 304, 'what has not changed',
             $api->undescribed->with('If-Modified-Since' => $modified)->get("$services/alias") ],
+        [ 200, 'the content of an Asset',          $api->get($content) ],
+        [ 206, 'a part of it',                     $api->with(Range => 'bytes=0-0')->get($content) ],
+        [ 304, 'which the page has',               $api->with('If-None-Match' => $tag)->get($content) ],
         [ 400, 'a parameter',                      $api->get($services, PageSize => 'a') ],
         [ 400, 'a body that is no HTTP',           $api->raw_request("POST $services HTTP/1.1", body => "nonsense\r\n",
             headers => [ "Origin: $origin", 'Transfer-Encoding: chunked', "Content-Type: $form" ]) ],
@@ -102,9 +108,13 @@ subtest 'every answer says whose pages may read it' => sub {
         [ 404, 'an encoded slash',                 $api->get("$services/a%2Fb") ],
         [ 405, 'no such method',                   $api->request(PUT => $services) ],
         [ 409, 'a conflict',                       $api->post($services, UniqueName => 'cors', FriendlyName => 'C') ],
+        [ 412, 'a Service that is another by now',
+            $api->with('If-Match' => '"another"')->post("$services/cors", FriendlyName => 'D') ],
+        [ 412, 'and such a content',               $api->with('If-Match' => '"another"')->get($content) ],
         [ 413, 'a large form',                     $api->request(POST => $services, 'a' x 501, $form) ],
         [ 413, 'a body that is too large for httpd', $api->request(POST => $services, 'a' x 1001, $form) ],
         [ 415, 'another type',                     $api->request(POST => $services, '{}', 'application/json') ],
+        [ 416, 'a part that is not there',         $api->with(Range => 'bytes=9-')->get($content) ],
         [ 503, 'no database',                      $api->at($absent->address)->get($services) ],
     ) {
         my ($status, $name, $reply) = @$case;

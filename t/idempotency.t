@@ -5,6 +5,7 @@ use warnings FATAL => 'all';
 use Apache::Test qw(-withtestmore);
 use Serverless::Parallel;
 use Serverless::Project;
+use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
@@ -142,6 +143,22 @@ subtest 'what fails leaves nothing behind' => sub {
     $client = with_key(new_key());
     is $client->post("/v1/Services/ZS${\ ('0' x 32)}/Functions", FriendlyName => 'x')->status, 404, 'no such Service';
     is $client->post($functions, FriendlyName => 'x')->status, 201, 'leaves the key free';
+};
+
+subtest 'a replay that fails is none' => sub {
+    my $server = Serverless::Server->start('locked',
+        Serverless::Server->database(statement_timeout => 200) . Serverless::Server->api);
+    my $client = with_key(new_key(), $api->at($server->address));
+    my $function = $client->post($functions, FriendlyName => 'locked')->json;
+    my $other = Serverless::Test::connect_as('postgres');
+    $other->begin_work;
+    $other->do('LOCK TABLE serverless.artifacts');
+    my $reply = $client->post($functions, FriendlyName => 'locked');
+    $other->rollback;
+    is_error $reply, 503, 20503, 'The service is temporarily unavailable', 'what was created cannot be read';
+    is $reply->header('Idempotent-Replayed'), undef, 'so that nothing is said of it';
+    is $client->post($functions, FriendlyName => 'locked')->json->{sid}, $function->{sid}, 'until it can';
+    $server->stop;
 };
 
 subtest 'keys' => sub {

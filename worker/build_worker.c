@@ -228,9 +228,8 @@ static void finish(const build *build)
                              build->failure ? "failed" : "completed", build->failure };
     sf_rows *rows;
 
-    if (build->failure) {
-        sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed: %s", build->sid,
-               build->failure);
+    if (build->failure) { /* which may quote sources, and is its owner's to read */
+        sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed", build->sid);
     }
     if (!sf_db_run(&build->caller, SF_STATEMENT_BUILD_FINISH, values, &rows)
         && sf_rows_count(rows) == 0) {

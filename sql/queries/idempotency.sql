@@ -1,5 +1,5 @@
--- Idempotency keys. Each statement but the last begins with the credential ($1), the generation of its secret ($2),
--- and the SHA-256 of the key, in hex ($3).
+-- Idempotency keys. Each statement but the last begins with the credential ($1), the generation of its
+-- secret ($2), and the SHA-256 of the key, in hex ($3).
 
 -- $4 is the request's fingerprint in hex. After the outcome: what the request has created before.
 -- kind: write

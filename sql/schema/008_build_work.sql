@@ -10,7 +10,8 @@ DECLARE
 BEGIN
     UPDATE serverless.builds AS b
        SET status = 'failed', failure_reason = 'The Build could not be checked',
-           lease_token = NULL, lease_expires = NULL, date_updated = serverless.next_revision(b.date_updated)
+           lease_token = NULL, lease_expires = NULL,
+           date_updated = serverless.next_revision(b.date_updated)
       FROM (SELECT w.service_id, w.id FROM serverless.builds AS w
              WHERE w.status = 'building' AND w.attempts >= most_attempts
                AND w.lease_expires < clock_timestamp()
