@@ -1,10 +1,13 @@
 -- Credentials and what a fresh connection needs to know.
 
--- What every connection asks first: does the schema fit, and with what are page tokens signed.
+-- What every connection asks first: does the schema fit, and with what are page tokens signed. And what
+-- it says: a statement is planned once in its session, not for each request's values. They make no
+-- difference to these plans, while planning costs as much as running one.
 -- kind: read
 PREPARE session_begin AS
 SELECT (SELECT max(version) FROM serverless.schema_migrations) AS version,
-       encode(page_token_key, 'hex') AS page_token_key
+       encode(page_token_key, 'hex') AS page_token_key,
+       set_config('plan_cache_mode', 'force_generic_plan', false)
   FROM serverless.settings;
 
 -- kind: read

@@ -22,7 +22,7 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
   FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
  CROSS JOIN serverless.log_window($6, $7) AS time
   LEFT JOIN LATERAL (
-           (SELECT l
+           (SELECT l.*
               FROM serverless.logs AS l
              WHERE $8 IS NULL
                AND l.service_id = scope.service_id AND l.environment_id = scope.environment_id
@@ -37,7 +37,7 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
              ORDER BY l.id DESC
              LIMIT $11 + 1)
            UNION ALL
-           (SELECT l
+           (SELECT l.*
               FROM serverless.logs AS l
              WHERE $8 IS NOT NULL
                AND l.service_id = scope.service_id AND l.environment_id = scope.environment_id
@@ -54,5 +54,6 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
              ORDER BY l.id DESC
              LIMIT $11 + 1)) AS page ON true
   LEFT JOIN LATERAL serverless.log_resource(scope.account_id, scope.service_id,
-                                            scope.environment_id, page.l)
+                                            scope.environment_id,
+                                            ROW(page.*)::serverless.logs)
          AS resource ON true;

@@ -44,7 +44,7 @@ PREPARE variable_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*
   FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
   LEFT JOIN LATERAL (
-           SELECT v
+           SELECT v.*
              FROM serverless.variables AS v
             WHERE v.service_id = scope.service_id AND v.environment_id = scope.environment_id
               AND v.id <= coalesce(
@@ -56,7 +56,8 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
             ORDER BY v.id DESC
             LIMIT $8 + 1) AS page ON true
   LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
-                                                 scope.environment_id, page.v)
+                                                 scope.environment_id,
+                                                 ROW(page.*)::serverless.variables)
          AS resource ON true;
 
 -- $7 are the revisions that it may be of, or NULL; $8 Key, $9 Value; what is NULL stays.
