@@ -575,8 +575,8 @@ subtest 'list' => sub {
 };
 
 subtest 'a Build and a page of Builds have their bounds' => sub {
-    is $api->get($project->path . '/Builds', PageSize => 1000)->json->{meta}{page_size}, 100,
-        'no more than 100 Builds to a page';
+    is $api->get($project->path . '/Builds', PageSize => 1000)->json->{meta}{page_size}, 50,
+        'no more than 50 Builds to a page';
     my $version = $project->new_version;
     my @many = map { (FunctionVersions => $version->{sid}) } 1 .. 1000;
     my $reply = create(@many);
