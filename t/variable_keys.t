@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use Digest::SHA qw(hmac_sha256 hmac_sha256_hex sha256_hex);
 use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Project;
@@ -174,6 +175,20 @@ END
     $api = client($server);
     is_reply $api->get(path_of($one)), 200, { %$one, url => $api->base . path_of($one) }, 'once it is there again, they are back';
     ok wait_until { !keys_in_use()->{$old_id} }, 'and get the new key';
+    $owner->do('DELETE FROM serverless.variables');
+}
+
+# What an idempotency key remembers of a value is made with a key of its own, which is derived from the
+# first: the one that encrypts does nothing else.
+{
+    write_keys($new, $old);
+    my $server = server('fingerprints');
+    my $variable = client($server)->with('Idempotency-Key' => 'k')->post($variables, Key => 'K', Value => 'value')->json;
+    my $derived = hmac_sha256('fingerprints of values', pack 'H*', (split ' ', $new)[1]);
+    my $path = $variables =~ s{^/v1}{}r;
+    is $owner->selectrow_array(q(SELECT encode(fingerprint, 'hex') FROM serverless.idempotency_keys)),
+        sha256_hex(join '', map { "+$_\0" } $path, 'K', hmac_sha256_hex('value', $derived)),
+        'a request is recognized by an HMAC of the value, under a key for that alone';
     $owner->do('DELETE FROM serverless.variables');
 }
 
