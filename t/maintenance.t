@@ -187,14 +187,17 @@ SQL
     add(10, '31 days');
     due();
     database('stop');
-    my $server = server('upkeep_without_database');
+    my $server = server('upkeep_without_database', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n");
     my $client = Serverless::Test->client('AC' . '0' x 32, 'x')->at($server->address);
     is $client->get('/v1/Services')->status, 503, 'without a database httpd runs';
+    my %threads;
+    ok wait_until { $threads{$_} = 1 for $server->error_log =~ /\[pid (\d+:tid \d+)\] SF0001: no connection/g; keys %threads == 3 },
+        'its child has looked for one when it started, and so have both of its threads';
     database('start');
     is_deeply ages(), { '31 days' => 10 }, 'nothing is done';
     ok wait_until { $client->get('/v1/Services')->status == 401 }, 'it answers when the database is back';
     kill USR1 => $server->{pid};
-    ok wait_until { !%{ ages() } }, 'and its next children do what is due';
+    ok wait_until { !%{ ages() } }, 'and its next child does what is due';
 }
 
 undef $database;
