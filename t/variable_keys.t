@@ -210,6 +210,39 @@ END
     $owner->do('DELETE FROM serverless.variables');
 }
 
+# Nor does it keep httpd from ending, however much of it there is.
+{
+    write_keys($old);
+    my $server = server('much');
+    my $made = client($server)->post($variables, Key => 'KEY', Value => 'value')->json;
+    $owner->do(<<'SQL');
+INSERT INTO serverless.variables
+SELECT v.service_id, gen_random_uuid(), v.environment_id, 'KEY_' || n, v.sealed_with, v.sealed, v.date_created, v.date_updated
+  FROM serverless.variables AS v, generate_series(1, 1999) AS n
+SQL
+    my ($definition) = $owner->selectrow_array(q(SELECT pg_get_functiondef('serverless.sealed_text'::regproc)));
+    $owner->do($_) for 'CREATE SEQUENCE public.looked_at', 'GRANT USAGE ON public.looked_at TO serverless_httpd', <<'SQL';
+CREATE OR REPLACE FUNCTION serverless.sealed_text(v serverless.variables) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM nextval('public.looked_at'), pg_sleep(0.005);
+    RETURN v.sealed_with || ':' || encode(v.sealed, 'hex');
+END
+$$
+SQL
+    my $looked_at = sub { $owner->selectrow_array('SELECT last_value FROM public.looked_at') };
+    undef $server;
+    write_keys($new, $old);
+    $server = server('in_the_middle');
+    ok wait_until { $looked_at->() > 100 }, 'a walk through values copied from one, and so damaged';
+    $server->restart;
+    cmp_ok $looked_at->(), '<', 1000, 'comes to an end with the child, far from through';
+    due();
+    ok wait_until { $looked_at->() > 2000 }, 'whose successor begins again';
+    ok wait_until { $server->error_log =~ /SF0019: 1999 values keep the key "$old_id"/ }, 'and comes to the end';
+    undef $server;
+    $owner->do($_) for $definition, 'DROP SEQUENCE public.looked_at', 'DELETE FROM serverless.variables';
+}
+
 # Whoever sets a value meanwhile wins.
 {
     write_keys($new, $old);
