@@ -16,6 +16,7 @@
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
 #include "worker/maintenance.h"
+#include "worker/watchdog.h"
 
 #include <apr_fnmatch.h>
 #include <apr_strings.h>
@@ -621,9 +622,6 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     if (rv == APR_SUCCESS) {
         rv = sf_db_child_init(pool, s);
     }
-    if (rv == APR_SUCCESS) {
-        rv = sf_build_worker_child_init(pool);
-    }
     if (rv != APR_SUCCESS) { /* every request will be answered with 503 */
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make what a child needs");
         return;
@@ -703,7 +701,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
-    ap_hook_child_stopping(sf_build_worker_stop, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(sf_watchdog_stop, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);

@@ -59,11 +59,23 @@ static const sf_error *receive(stream *body, apr_bucket_brigade *received)
     return error;
 }
 
+/* Refuses what is said to be too large before it comes; a client that asks first (100-continue) keeps
+ * it then. What Content-Length is worth where it is malformed, httpd tells. */
+static const sf_error *check_length(const request_rec *r, apr_off_t limit)
+{
+    const char *header = apr_table_get(r->headers_in, "Content-Length");
+    apr_off_t length;
+
+    return header && ap_parse_strict_length(&length, header) && length > limit
+               ? sf_error_of_status(r->pool, HTTP_REQUEST_ENTITY_TOO_LARGE)
+               : NULL;
+}
+
 const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *sink, void *data)
 {
     apr_bucket_brigade *received = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream body = { r, limit, sink, data, 0 };
-    const sf_error *error = NULL;
+    const sf_error *error = check_length(r, limit);
 
     while (!body.ended && !error) {
         error = receive(&body, received);

@@ -5,7 +5,8 @@
 #include "core/error.h"
 
 /* Reads the body of at most `limit` bytes; NULs may be in it, and one more follows it. Returns NULL,
- * or 413 over the limit, 408 if it came too slowly, 400 if it broke off, as httpd tells. */
+ * or 413 over the limit (before a byte is read where Content-Length says so), 408 if it came too
+ * slowly, 400 if it broke off, as httpd tells. */
 const sf_error *sf_body_read(request_rec *r, apr_off_t limit, char **bytes, apr_size_t *length);
 
 /* Takes a piece of a body; an error it returns ends the reading. */

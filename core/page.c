@@ -31,8 +31,9 @@ static const sf_error *bad(const sf_request *request, const char *why)
 
 /* Tokens ----------------------------------------------------------------------------------------- */
 
-static void sign(apr_pool_t *pool, const token *token, const sf_page_scope *scope,
-                 unsigned char signature[SIGNATURE_BYTES])
+/* 0 where OpenSSL fails: then there is no signature. */
+static int sign(apr_pool_t *pool, const token *token, const sf_page_scope *scope,
+                unsigned char signature[SIGNATURE_BYTES])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length;
@@ -41,9 +42,12 @@ static void sign(apr_pool_t *pool, const token *token, const sf_page_scope *scop
 
     ap_bin2hex(token->bytes, 1 + ROW_BYTES, row);
     text = apr_pstrcat(pool, scope->account, " ", scope->list, "?", scope->filters, " ", row, NULL);
-    HMAC(EVP_sha256(), scope->key, SF_DB_KEY_BYTES, (const unsigned char *)text, strlen(text),
-         digest, &length);
+    if (!HMAC(EVP_sha256(), scope->key, SF_DB_KEY_BYTES, (const unsigned char *)text, strlen(text),
+              digest, &length)) {
+        return 0;
+    }
     memcpy(signature, digest, SIGNATURE_BYTES);
+    return 1;
 }
 
 /* Undoes the encoding; 0 where the token cannot be one of ours. */
@@ -63,14 +67,14 @@ static int decode(const char *text, token *token)
 const char *sf_page_token(apr_pool_t *pool, char direction, const char *row,
                           const sf_page_scope *scope)
 {
-    token token;
+    token token = { { 0 } };
     char sid[SF_SID_LENGTH + 1];
 
     token.bytes[0] = (unsigned char)direction;
     sf_sid_write(sid, "  ", row);
     apr_decode_base16_binary(token.bytes + 1, sid + SF_SID_PREFIX, APR_ENCODE_STRING,
                              APR_ENCODE_NONE, NULL);
-    sign(pool, &token, scope, token.bytes + 1 + ROW_BYTES);
+    (void)sign(pool, &token, scope, token.bytes + 1 + ROW_BYTES); /* without, it will be refused */
     return apr_pstrcat(pool, TOKEN_PREFIX,
                        apr_pencode_base64_binary(pool, token.bytes, TOKEN_BYTES,
                                                  APR_ENCODE_URL | APR_ENCODE_NOPADDING, NULL),
@@ -85,8 +89,8 @@ int sf_page_token_is_ours(apr_pool_t *pool, const sf_page *page, const sf_page_s
     if (!decode(page->token, &token)) {
         return 0;
     }
-    sign(pool, &token, scope, signature);
-    return CRYPTO_memcmp(signature, token.bytes + 1 + ROW_BYTES, SIGNATURE_BYTES) == 0;
+    return sign(pool, &token, scope, signature)
+           && CRYPTO_memcmp(signature, token.bytes + 1 + ROW_BYTES, SIGNATURE_BYTES) == 0;
 }
 
 

@@ -84,6 +84,13 @@ static int decrypt(const sf_secret_key *key, const char *context, unsigned char 
 
 /* As text ---------------------------------------------------------------------------------------- */
 
+static const sf_error *failed(const sf_caller *caller, const char *to)
+{
+    ERR_clear_error();
+    sf_log(caller, APLOG_ERR, "SF0020", "OpenSSL cannot %s the value of a Variable", to);
+    return sf_error_of_status(caller->pool, HTTP_INTERNAL_SERVER_ERROR);
+}
+
 const sf_error *sf_secret_available(const sf_caller *caller)
 {
     return sf_variable_keys() ? NULL
@@ -102,8 +109,7 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
         return sf_secret_available(caller);
     }
     if (length > SF_SECRET_MAX || !encrypt(&keys->key[0], context, text, length, bytes)) {
-        sf_log(caller, APLOG_ERR, "SF0020", "OpenSSL cannot encrypt the value of a Variable");
-        return sf_error_of_status(caller->pool, HTTP_INTERNAL_SERVER_ERROR);
+        return failed(caller, "encrypt");
     }
     *sealed = apr_pstrcat(
         caller->pool, keys->key[0].id, ":",
@@ -115,15 +121,16 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
 const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text, const char **hash)
 {
     const sf_secret_keys *keys = sf_variable_keys();
-    const char *message = apr_pstrcat(caller->pool, "fingerprint ", text, NULL);
     unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int length = 0;
+    unsigned int length;
 
     if (!keys) {
         return sf_secret_available(caller);
     }
-    HMAC(EVP_sha256(), keys->key[0].bytes, SF_SECRET_KEY_BYTES, (const unsigned char *)message,
-         strlen(message), digest, &length);
+    if (!HMAC(EVP_sha256(), keys->key[0].fingerprint, SF_SECRET_KEY_BYTES,
+              (const unsigned char *)text, strlen(text), digest, &length)) {
+        return failed(caller, "hash");
+    }
     *hash = apr_pencode_base16_binary(caller->pool, digest, length, APR_ENCODE_LOWER, NULL);
     return NULL;
 }

@@ -32,13 +32,14 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
 const sf_error *sf_secret_open(const sf_caller *caller, const char *context, const char *sealed,
                                char text[SF_SECRET_MAX + 1]);
 
-/* Returns NULL and a hash of `text` in hex that only the holder of the first key can make, or try texts
- * against; or 503 where the server has no keys. */
-const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text, const char **hash);
-
 /* The same for those who find out for themselves what a failure means: NULL or what is wrong, nothing
  * is logged. */
 const char *sf_secret_try(const sf_secret_keys *keys, const char *context, const char *sealed,
                           char text[SF_SECRET_MAX + 1]);
+
+/* Returns NULL and a hash of `text` in hex that only the holder of the first key can make, or try texts
+ * against; or an error: 503 where the server has no keys, 500 where OpenSSL fails, which has been
+ * logged. */
+const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text, const char **hash);
 
 #endif

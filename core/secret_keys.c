@@ -6,6 +6,8 @@
 #include <apr_strings.h>
 #include <apr_user.h>
 #include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <string.h>
 
 /* What the file may have, comments and all. */
@@ -96,6 +98,15 @@ static const char *after_space(const char *text)
     return text;
 }
 
+/* Makes of the key one for another purpose: what it says there tells nothing of the key itself. */
+static int derive(const unsigned char key[SF_SECRET_KEY_BYTES], const char *purpose,
+                  unsigned char derived[SF_SECRET_KEY_BYTES])
+{
+    return HMAC(EVP_sha256(), key, SF_SECRET_KEY_BYTES, (const unsigned char *)purpose,
+                strlen(purpose), derived, NULL)
+           != NULL;
+}
+
 /* Adds the key that the line at `id` is. Returns NULL or what is wrong with it. */
 static const char *add_key(sf_secret_keys *keys, const char *id)
 {
@@ -116,6 +127,9 @@ static const char *add_key(sf_secret_keys *keys, const char *id)
     }
     apr_cpystrn(key->id, id, length + 1);
     apr_decode_base16_binary(key->bytes, digits, KEY_DIGITS, APR_ENCODE_NONE, NULL);
+    if (!derive(key->bytes, "fingerprints of values", key->fingerprint)) {
+        return "is a key that OpenSSL derives no other from";
+    }
     keys->count++;
     return NULL;
 }

@@ -10,7 +10,8 @@
 
 typedef struct {
     char id[SF_SECRET_KEY_ID + 1];
-    unsigned char bytes[SF_SECRET_KEY_BYTES];
+    unsigned char bytes[SF_SECRET_KEY_BYTES];       /* encrypt and decrypt, and nothing else */
+    unsigned char fingerprint[SF_SECRET_KEY_BYTES]; /* derived from them: for HMACs of values */
 } sf_secret_key;
 
 /* In the file's order: the first one encrypts, all of them decrypt. At least one. */

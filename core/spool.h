@@ -7,7 +7,7 @@
 #include <apr_pools.h>
 #include <openssl/evp.h>
 
-#define SF_CHUNK_BYTES (256 * 1024)
+#define SF_CHUNK_BYTES (256 * 1024) /* the database takes no others */
 #define SF_SHA256_HEX 64
 
 typedef struct {

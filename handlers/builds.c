@@ -37,9 +37,10 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-/* A Build names all it contains, so that a page of them is held within bounds. */
+/* A Build names all it contains, so that a page of them is held within bounds: with so many Versions of
+ * each kind, it names 100,000 at most. */
 #define VERSIONS_MAX 1000
-#define PAGE_MAX 100
+#define PAGE_MAX 50
 
 const sf_resource sf_builds = {
     .key = "builds",

@@ -8,6 +8,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use IO::Socket::INET ();
 use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Server;
@@ -52,6 +53,7 @@ MaxSpareThreads $threads
 MaxRequestWorkers $threads
 ServerlessNode $option{node}
 ServerlessBuildTimeout @{[ $option{timeout} || $TIMEOUT ]}s
+@{[ $option{lines} // '' ]}
 END
 }
 
@@ -126,13 +128,13 @@ sub running_node {
     return @$node[0, 1];
 }
 
-# What httpd's children have left as zombies.
+# What httpd and its children have left as zombies. httpd looks for its own every second.
 sub zombies {
     my (@servers) = @_;
     my %httpd = map { $_->{pid} => 1 } @servers;
     my @all = processes();
     $httpd{ $_->[0] } = 1 for grep { $httpd{ $_->[1] } } @all;
-    return [map { "$_->[0] of $_->[1]" } grep { $httpd{ $_->[1] } && $_->[2] eq 'Z' } @all];
+    return grep { $httpd{ $_->[1] } && $_->[2] eq 'Z' } @all;
 }
 
 sub scratch_directories { return [glob "$temporary/*"] }
@@ -212,7 +214,7 @@ PERL
         is $build->{failure_reason}, $reason, '- and says so';
         ok wait_until { !nodes() }, '- nothing of it still runs';
     }
-    is_deeply zombies($caged), [], 'nor is a zombie left';
+    ok wait_until { !zombies($caged) }, 'nor is a zombie left';
     is_deeply scratch_directories(), [], 'nor a directory';
 
     node_does($valid);
@@ -364,8 +366,51 @@ undef $patient;
     is $ended->{status}, 'completed', 'its successor completes the Build';
     cmp_ok $seconds, '<', $PATIENCE / 3, 'without waiting for the lease, which was given back';
     is row_of($build)->[1], 1, 'and that was no attempt';
-    is_deeply zombies($server), [], 'no zombie is left';
+    ok wait_until { !zombies($server) }, 'no zombie is left';
     is_deeply scratch_directories(), [], 'nor a directory';
+}
+
+
+# A child ends while its worker is in the middle of a statement: it waits for that, or else
+# the connection in use would have it crash.
+{
+    my $server = server('in_a_statement', node => $fake);
+    my ($child) = $server->children;
+    my $holder = $database->connect('postgres');
+    $holder->begin_work;
+    $holder->do('LOCK TABLE serverless.builds IN ACCESS EXCLUSIVE MODE');
+    ok wait_until { waiting() }, 'a worker waits for a lock';
+    kill USR1 => $server->{pid};
+    my $log = '';
+    ok wait_until { ($log .= $server->error_log) =~ /Doing graceful restart/ }, 'httpd is restarted gracefully';
+    sleep 0.5;
+    ok -e "/proc/$child", 'the child is there as long';
+    $holder->rollback;
+    $holder->disconnect;
+    ok wait_until { !-e "/proc/$child" }, 'and no longer';
+    unlike $log . $server->error_log, qr/exit signal|Assertion/, 'it ends in peace';
+}
+
+
+# Two databases, of which one does not answer --------------------------------------------------
+
+# What listens there takes connections, and says nothing: each costs a worker connect_timeout, two
+# seconds in which it does nothing else.
+{
+    my $silent = IO::Socket::INET->new(Listen => 128, LocalAddr => '127.0.0.1', LocalPort => 0, Blocking => 0) or die "$@\n";
+    my $address = '127.0.0.1:' . Serverless::Server->free_port;
+    my $server = server('beside', node => $fake, lines => "Listen $address\n<VirtualHost $address>\n"
+        . Serverless::Server->database(host => '127.0.0.1 port=' . $silent->sockport) . Serverless::Server->api . "</VirtualHost>\n");
+    my $tries = sub { my $count = 0; $count++ while $silent->accept; return $count };
+    node_does($valid);
+    my $shop = workshop($server);
+    my $function = $shop->function('beside');
+    ok wait_until { $tries->() }, 'a database does not answer';
+    my $begin = time;
+    is_deeply [map { $shop->finished($shop->build($function))->{status} } 1 .. 10], [('completed') x 10],
+        'the Builds of another complete';
+    # one more by the upkeep, and one that had begun
+    cmp_ok $tries->(), '<=', 2 + (time - $begin) / 5, 'and the first is tried every five seconds, not after each of them';
 }
 
 
@@ -391,7 +436,7 @@ undef $patient;
     my $reason = "/long line 2: SyntaxError: Identifier '";
     is $build->{failure_reason}, $reason . "\x{e9}" x int((1000 - length $reason) / 2),
         'a message too long is cut between characters';
-    is_deeply zombies(@servers), [], 'no zombie is left';
+    ok wait_until { !zombies(@servers) }, 'no zombie is left';
 }
 
 done_testing;

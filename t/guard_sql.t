@@ -210,6 +210,12 @@ SQL
     ['more content', $RULE, $RULE, <<'SQL'],
 INSERT INTO serverless.content_chunks SELECT service_id, sha256, 1, 'more' FROM serverless.content_chunks
 SQL
+    (map { my ($what, $number, $bytes) = @$_; ["content in other chunks: $what", $RULE, $RULE, <<"SQL"] }
+WITH new AS (INSERT INTO serverless.contents VALUES (:service, sha256('another'), 300000) RETURNING *)
+INSERT INTO serverless.content_chunks SELECT service_id, sha256, $number, repeat('x', $bytes)::bytea FROM new
+SQL
+        ['one too short', 0, 262143], ['one too long', 0, 262145], ['too much at the end', 1, 37857],
+        ['one that there is not', 2, 1], ['an empty one', 2, 0]),
     ['what a Build contains: another Version', $RULE, $RIGHTS,
         'UPDATE serverless.build_versions SET version_id = :spare_version WHERE build_id = :deployed_build'],
     ['what a Build contains: of another Build', $RULE, $RIGHTS,

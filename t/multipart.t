@@ -273,6 +273,24 @@ subtest 'what is malformed' => sub {
     }
 };
 
+# Nothing of the body is sent; who waits for it has no answer.
+subtest 'a Content-Length above the limits is enough' => sub {
+    my $before = rows();
+    my $too_large = 'The request body is too large';
+    for my $length ($limit + 1, '1' . '0' x 9) {
+        is_within { is_refused post('', length => $length), $before, 413, $too_large, "$length bytes" } 2, 'at once';
+    }
+    my $reply = $api->raw(join $crlf, "POST $list HTTP/1.1", 'Host: ' . $api->base =~ s{^http://}{}r, $api->authorization,
+        'Content-Type: multipart/form-data; boundary=b', 'Content-Length: ' . ($limit + 1), 'Expect: 100-continue', '', '');
+    is_refused $reply, $before, 413, $too_large, 'who asks first is not told to go on';
+    is $reply->header('Connection'), 'close', 'and that is the end of the connection';
+    $reply = $api->raw_request("POST @{[ $project->path ]}/Functions HTTP/1.1",
+        headers => [ 'Content-Type: application/x-www-form-urlencoded', 'Content-Length: ' . (256 * 1024 + 1) ]);
+    is_refused $reply, $before, 413, $too_large, 'a form likewise';
+    $reply = post('', length => $limit + 1, client => Serverless::Test->client('AC' . '0' x 32, 'x'));
+    is $reply->status, 401, 'but who must not upload is told that';
+};
+
 subtest 'who goes away in the middle' => sub {
     my $before = rows();
     my $large = body($path, $visibility, part('Content', 'a' x 600_000));

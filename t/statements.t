@@ -250,7 +250,7 @@ my $lease = '01234567-89ab-cdef-0123-456789abcdef';
 $owner->do('UPDATE serverless.builds SET lease_token = ?, lease_expires = now() + interval \'1 hour\', attempts = 1 '
     . 'WHERE id = ?', undef, $lease, $building);
 my ($hash, $known_hash, $unfinished) = map { unpack 'H*', sha256($_) } 'new', '// 10001', 'unfinished';
-$owner->do(q(INSERT INTO serverless.contents VALUES (?, decode(?, 'hex'), 1000)), undef, $service, $unfinished);
+$owner->do(q(INSERT INTO serverless.contents VALUES (?, decode(?, 'hex'), 262144 + 3)), undef, $service, $unfinished);
 my $nobody = '00000000-0000-0000-0000-000000000000';
 my %examples = (
     session_begin     => [[]],

@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use Digest::SHA qw(hmac_sha256 hmac_sha256_hex sha256_hex);
 use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Project;
@@ -177,6 +178,20 @@ END
     $owner->do('DELETE FROM serverless.variables');
 }
 
+# What an idempotency key remembers of a value is made with a key of its own, which is derived from the
+# first: the one that encrypts does nothing else.
+{
+    write_keys($new, $old);
+    my $server = server('fingerprints');
+    my $variable = client($server)->with('Idempotency-Key' => 'k')->post($variables, Key => 'K', Value => 'value')->json;
+    my $derived = hmac_sha256('fingerprints of values', pack 'H*', (split ' ', $new)[1]);
+    my $path = $variables =~ s{^/v1}{}r;
+    is $owner->selectrow_array(q(SELECT encode(fingerprint, 'hex') FROM serverless.idempotency_keys)),
+        sha256_hex(join '', map { "+$_\0" } $path, 'K', hmac_sha256_hex('value', $derived)),
+        'a request is recognized by an HMAC of the value, under a key for that alone';
+    $owner->do('DELETE FROM serverless.variables');
+}
+
 # What cannot be decrypted does not keep the others from it.
 {
     write_keys($old);
@@ -193,6 +208,39 @@ END
         'how many, and one of them';
     is_deeply keys_in_use(), { $new_id => 10, $old_id => 120 }, 'they are as they were';
     $owner->do('DELETE FROM serverless.variables');
+}
+
+# Nor does it keep httpd from ending, however much of it there is.
+{
+    write_keys($old);
+    my $server = server('much');
+    my $made = client($server)->post($variables, Key => 'KEY', Value => 'value')->json;
+    $owner->do(<<'SQL');
+INSERT INTO serverless.variables
+SELECT v.service_id, gen_random_uuid(), v.environment_id, 'KEY_' || n, v.sealed_with, v.sealed, v.date_created, v.date_updated
+  FROM serverless.variables AS v, generate_series(1, 1999) AS n
+SQL
+    my ($definition) = $owner->selectrow_array(q(SELECT pg_get_functiondef('serverless.sealed_text'::regproc)));
+    $owner->do($_) for 'CREATE SEQUENCE public.looked_at', 'GRANT USAGE ON public.looked_at TO serverless_httpd', <<'SQL';
+CREATE OR REPLACE FUNCTION serverless.sealed_text(v serverless.variables) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM nextval('public.looked_at'), pg_sleep(0.005);
+    RETURN v.sealed_with || ':' || encode(v.sealed, 'hex');
+END
+$$
+SQL
+    my $looked_at = sub { $owner->selectrow_array('SELECT last_value FROM public.looked_at') };
+    undef $server;
+    write_keys($new, $old);
+    $server = server('in_the_middle');
+    ok wait_until { $looked_at->() > 100 }, 'a walk through values copied from one, and so damaged';
+    $server->restart;
+    cmp_ok $looked_at->(), '<', 1000, 'comes to an end with the child, far from through';
+    due();
+    ok wait_until { $looked_at->() > 2000 }, 'whose successor begins again';
+    ok wait_until { $server->error_log =~ /SF0019: 1999 values keep the key "$old_id"/ }, 'and comes to the end';
+    undef $server;
+    $owner->do($_) for $definition, 'DROP SEQUENCE public.looked_at', 'DELETE FROM serverless.variables';
 }
 
 # Whoever sets a value meanwhile wins.

@@ -9,7 +9,6 @@
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
-#include <apr_thread_mutex.h>
 #include <http_log.h>
 #include <stdlib.h>
 
@@ -18,7 +17,8 @@ APLOG_USE_MODULE(serverless_functions);
 /* How often a child looks for Builds of others. */
 #define LOOK_EVERY apr_time_from_sec(1)
 
-/* And how long it leaves a database alone that did not answer. */
+/* And how long it leaves a database alone that did not answer: each try may take connect_timeout, and
+ * the Builds of others wait as long. */
 #define REST apr_time_from_sec(5)
 
 /* A Build that has outlived so many workers fails. */
@@ -39,17 +39,18 @@ typedef struct {
     const char *failure; /* why it failed, for its owner */
 } build;
 
-static volatile apr_uint32_t woken;
+/* A database, to this child's worker. */
+typedef struct {
+    sf_watched watched;
+    int rests;          /* it did not answer */
+    apr_uint32_t wakes; /* how many there had been at the last look */
+} queue;
 
-/* The Build that this child's worker has in hand; its thread works on it, another may give it back. */
-static struct {
-    apr_thread_mutex_t *mutex;
-    const build *build; /* or NULL */
-} in_hand;
+static volatile apr_uint32_t wakes;
 
 void sf_build_worker_wake(void)
 {
-    apr_atomic_set32(&woken, 1);
+    apr_atomic_inc32(&wakes);
 }
 
 
@@ -238,36 +239,29 @@ static void finish(const build *build)
     }
 }
 
-static void take_in_hand(const build *build)
+/* Whoever comes next can take it at once, and it was no attempt. */
+static void give_back(const build *build)
 {
-    apr_thread_mutex_lock(in_hand.mutex);
-    in_hand.build = build;
-    apr_thread_mutex_unlock(in_hand.mutex);
+    const char *values[] = { build->service, build->id, build->lease };
+    sf_rows *rows;
+
+    sf_db_run(&build->caller, SF_STATEMENT_BUILD_RELEASE, values, &rows);
+    sf_log(&build->caller, APLOG_NOTICE, "SF0013", "Build %s is given back, because httpd stops",
+           build->sid);
 }
 
-apr_status_t sf_build_worker_child_init(apr_pool_t *pool)
+static void work_on(build *build)
 {
-    return apr_thread_mutex_create(&in_hand.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
-}
-
-void sf_build_worker_stop(apr_pool_t *pool, int graceful)
-{
-    (void)graceful;
-    if (!in_hand.mutex) {
-        return;
+    if (check_build(build) == FINISHED) {
+        finish(build);
     }
-    apr_thread_mutex_lock(in_hand.mutex);
-    if (in_hand.build) {
-        const build *build = in_hand.build;
-        const sf_caller caller = { pool, build->caller.server, NULL };
-        const char *values[] = { build->service, build->id, build->lease };
-        sf_rows *rows;
-
-        sf_db_run(&caller, SF_STATEMENT_BUILD_RELEASE, values, &rows);
-        sf_log(&caller, APLOG_NOTICE, "SF0013", "Build %s is given back, because httpd stops",
+    else if (sf_watchdog_stopping()) {
+        give_back(build);
+    }
+    else {
+        sf_log(&build->caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
                build->sid);
     }
-    apr_thread_mutex_unlock(in_hand.mutex);
 }
 
 /* One Build from claim to finish, if there is one. */
@@ -279,47 +273,41 @@ static look_result do_one(server_rec *s, apr_pool_t *parent)
     apr_pool_create(&build.caller.pool, parent);
     result = claim(&build);
     if (result == DONE_ONE) {
-        take_in_hand(&build);
-        if (check_build(&build) == FINISHED) {
-            finish(&build);
-        }
-        else {
-            sf_log(&build.caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
-                   build.sid);
-        }
-        take_in_hand(NULL);
+        work_on(&build);
     }
     apr_pool_destroy(build.caller.pool);
     return result;
 }
 
-/* mod_watchdog calls this every slice, in a thread of its own in each child. */
-static apr_status_t look(int state, void *data, apr_pool_t *pool)
+/* Whether it is time to look; who has to rest is not woken. */
+static int is_due(queue *queue)
 {
-    static apr_time_t next_look;
-    server_rec *s;
+    const apr_uint32_t known = queue->wakes;
 
-    if (state != AP_WATCHDOG_STATE_RUNNING
-        || (apr_atomic_xchg32(&woken, 0) == 0 && apr_time_now() < next_look)) {
-        return APR_SUCCESS;
+    queue->wakes = apr_atomic_read32(&wakes);
+    return apr_time_now() >= queue->watched.next_look || (!queue->rests && queue->wakes != known);
+}
+
+static void look(sf_watched *watched, apr_pool_t *pool)
+{
+    queue *own = (queue *)watched;
+    look_result result;
+
+    if (!is_due(own)) {
+        return;
     }
-    next_look = apr_time_now() + LOOK_EVERY;
-    for (s = sf_next_database(data); s; s = sf_next_database(s->next)) {
-        switch (do_one(s, pool)) {
-        case DONE_ONE:
-            sf_build_worker_wake(); /* perhaps there are more */
-            break;
-        case NO_ANSWER:
-            next_look = apr_time_now() + REST;
-            break;
-        default:
-            break;
-        }
+    watched->next_look = apr_time_now() + LOOK_EVERY;
+    result = do_one(watched->server, pool);
+    own->rests = result == NO_ANSWER;
+    if (result == DONE_ONE) { /* perhaps there are more */
+        watched->next_look = 0;
     }
-    return APR_SUCCESS;
+    else if (result == NO_ANSWER) {
+        watched->next_look = apr_time_now() + REST;
+    }
 }
 
 apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_watchdog_add("serverless-builds", look, s, pconf);
+    return sf_watchdog_add("serverless-builds", look, sizeof(queue), s, pconf);
 }

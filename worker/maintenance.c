@@ -22,9 +22,19 @@ APLOG_USE_MODULE(serverless_functions);
 /* The most rows that one statement takes care of, so that none is long. */
 #define BATCH "1000"
 
-/* One statement's worth of a task. Returns how many rows that was (0: nothing is left), or -1 where it
- * failed, and the log has said why. Two may be at it at once, if one takes very long. */
-typedef int step(const sf_caller *caller);
+#define TASKS 3
+
+/* A database, to this child. */
+typedef struct {
+    sf_watched watched;
+    int failing[TASKS]; /* which the log knows of */
+    sf_rekey_walk rekey;
+} household;
+
+/* One statement's worth of a task, or a hundred rows': adds to `rows` how many it took care of. Returns
+ * 1, 0 where nothing is left, or -1 where it failed, and the log has said why. Two may be at it at once,
+ * if one takes very long. */
+typedef int step(household *household, const sf_caller *caller, int *rows);
 
 typedef struct {
     const char *name; /* in serverless.upkeep */
@@ -36,44 +46,56 @@ typedef struct {
 /* Tasks ------------------------------------------------------------------------------------------ */
 
 /* A step that is a statement: it says in its first column how many rows it was. */
-static int run_statement(const sf_caller *caller, sf_statement_id id, const char *const *values)
+static int run_statement(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                         int *rows)
 {
-    sf_rows *rows;
+    sf_rows *answer;
+    int count;
 
-    return sf_db_run(caller, id, values, &rows) ? -1 : atoi(sf_rows_value(rows, 0, 0));
+    if (sf_db_run(caller, id, values, &answer)) {
+        return -1;
+    }
+    count = atoi(sf_rows_value(answer, 0, 0));
+    *rows += count;
+    return count > 0;
 }
 
-static int expire_logs(const sf_caller *caller)
+static int expire_logs(household *household, const sf_caller *caller, int *rows)
 {
     const apr_time_t retention = apr_time_sec(sf_log_retention());
     const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH };
 
-    return retention ? run_statement(caller, SF_STATEMENT_LOG_EXPIRE, values) : 0;
+    (void)household;
+    return retention ? run_statement(caller, SF_STATEMENT_LOG_EXPIRE, values, rows) : 0;
 }
 
-static int expire_idempotency_keys(const sf_caller *caller)
+static int expire_idempotency_keys(household *household, const sf_caller *caller, int *rows)
 {
     static const char *const values[] = { BATCH };
 
-    return run_statement(caller, SF_STATEMENT_IDEMPOTENCY_KEY_EXPIRE, values);
+    (void)household;
+    return run_statement(caller, SF_STATEMENT_IDEMPOTENCY_KEY_EXPIRE, values, rows);
 }
 
-static const task tasks[] = {
+static int rekey_variables(household *household, const sf_caller *caller, int *rows)
+{
+    return sf_variables_rekey(caller, &household->rekey, rows);
+}
+
+static const task tasks[TASKS] = {
     { "expire_logs", expire_logs, "old log entries removed" },
     { "expire_idempotency_keys", expire_idempotency_keys, "idempotency keys of yesterday removed" },
-    { "rekey_variables", sf_variables_rekey, "Variables encrypted with the first key" },
+    { "rekey_variables", rekey_variables, "Variables encrypted with the first key" },
 };
-
-#define TASKS (sizeof(tasks) / sizeof(*tasks))
 
 
 /* Turns ------------------------------------------------------------------------------------------ */
 
 /* Says what became of a turn; of failures in a row, only that it has come to them. */
-static void report(const sf_caller *caller, const task *task, int rows, int failed)
+static void report(household *household, const sf_caller *caller, const task *task, int rows,
+                   int failed)
 {
-    static int failing[TASKS];
-    int *known = &failing[task - tasks];
+    int *known = &household->failing[task - tasks];
 
     if (rows > 0) {
         sf_log(caller, APLOG_INFO, "SF0014", "%d %s", rows, task->did);
@@ -86,30 +108,30 @@ static void report(const sf_caller *caller, const task *task, int rows, int fail
 }
 
 /* Step after step until nothing is left, or until it is due again and may be somebody else's. */
-static void take_turn(const sf_caller *caller, const task *task, apr_time_t until)
+static void take_turn(household *household, const sf_caller *caller, const task *task,
+                      apr_time_t until)
 {
     sf_caller own = *caller;
     int rows = 0;
-    int count;
+    int result;
 
     apr_pool_create(&own.pool, caller->pool);
     do {
         apr_pool_clear(own.pool);
-        count = task->step(&own);
-        rows += count > 0 ? count : 0;
-    } while (count > 0 && apr_time_now() < until && !sf_watchdog_stopping());
-    report(caller, task, rows, count < 0);
+        result = task->step(household, &own, &rows);
+    } while (result > 0 && apr_time_now() < until && !sf_watchdog_stopping());
+    report(household, caller, task, rows, result < 0);
     apr_pool_destroy(own.pool);
 }
 
 /* Does what is due in a database; 0 where it does not answer. */
-static int keep(const sf_caller *caller)
+static int keep(household *household, const sf_caller *caller)
 {
     static const char *const none[] = { NULL };
     const apr_time_t begun = apr_time_now();
     sf_rows *due;
     int i;
-    apr_size_t k;
+    int k;
 
     if (sf_db_run(caller, SF_STATEMENT_UPKEEP_BEGIN, none, &due)) {
         return 0;
@@ -120,35 +142,29 @@ static int keep(const sf_caller *caller)
 
         for (k = 0; k < TASKS; k++) {
             if (strcmp(tasks[k].name, name) == 0) {
-                take_turn(caller, &tasks[k], begun + apr_time_from_sec(period));
+                take_turn(household, caller, &tasks[k], begun + apr_time_from_sec(period));
             }
         }
     }
     return 1;
 }
 
-/* mod_watchdog calls this every slice, in a thread of its own in each child. */
-static apr_status_t look(int state, void *data, apr_pool_t *parent)
+static void look(sf_watched *watched, apr_pool_t *parent)
 {
-    static apr_time_t next_look;
-    sf_caller caller = { NULL, NULL, NULL };
+    sf_caller caller = { NULL, watched->server, NULL };
 
-    if (state != AP_WATCHDOG_STATE_RUNNING || apr_time_now() < next_look) {
-        return APR_SUCCESS;
+    if (apr_time_now() < watched->next_look) {
+        return;
     }
-    next_look = apr_time_now() + LOOK_EVERY;
+    watched->next_look = apr_time_now() + LOOK_EVERY;
     apr_pool_create(&caller.pool, parent);
-    for (caller.server = sf_next_database(data); caller.server;
-         caller.server = sf_next_database(caller.server->next)) {
-        if (!keep(&caller)) {
-            next_look = apr_time_now() + REST;
-        }
+    if (!keep((household *)watched, &caller)) {
+        watched->next_look = apr_time_now() + REST;
     }
     apr_pool_destroy(caller.pool);
-    return APR_SUCCESS;
 }
 
 apr_status_t sf_maintenance_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_watchdog_add("serverless-maintenance", look, s, pconf);
+    return sf_watchdog_add("serverless-maintenance", look, sizeof(household), s, pconf);
 }

@@ -59,17 +59,18 @@ CREATE TRIGGER content_chunks_are_final BEFORE UPDATE ON serverless.content_chun
 CREATE TRIGGER content_chunks_stay BEFORE TRUNCATE ON serverless.content_chunks
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
 
--- Chunks come until the content has its size, and go with all of it.
+-- All chunks have 256 KiB (SF_CHUNK_BYTES in httpd), but for the last, which has the rest. So a new one
+-- need not be compared with the others: there cannot be more of them than the content has. They go with
+-- all of it.
 CREATE FUNCTION serverless.refuse_other_chunks() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'INSERT' THEN
-        IF octet_length(NEW.bytes)
-           + (SELECT coalesce(sum(octet_length(k.bytes)), 0) FROM serverless.content_chunks AS k
-               WHERE k.service_id = NEW.service_id AND k.sha256 = NEW.sha256)
-           > (SELECT c.size FROM serverless.contents AS c
-               WHERE c.service_id = NEW.service_id AND c.sha256 = NEW.sha256) THEN
-            RAISE EXCEPTION 'the content is complete' USING ERRCODE = 'restrict_violation';
+        IF octet_length(NEW.bytes) = 0
+           OR octet_length(NEW.bytes) IS DISTINCT FROM
+              (SELECT least(262144, c.size - 262144::bigint * NEW.number) FROM serverless.contents AS c
+                WHERE c.service_id = NEW.service_id AND c.sha256 = NEW.sha256) THEN
+            RAISE EXCEPTION 'the content has no such chunk' USING ERRCODE = 'restrict_violation';
         END IF;
         RETURN NEW;
     END IF;

@@ -57,11 +57,12 @@ END
 # mod_dbd's directives.
 sub database {
     my ($class, %option) = @_;
+    my $host = $option{host} || $ENV{DATABASE};
     my $database = $option{database} || 'serverless';
     my $timeout = $option{statement_timeout} || 5000;
     return <<"END";
 DBDriver  pgsql
-DBDParams "host=$ENV{DATABASE} dbname=$database user=serverless_httpd connect_timeout=2 options='-c statement_timeout=$timeout'"
+DBDParams "host=$host dbname=$database user=serverless_httpd connect_timeout=2 options='-c statement_timeout=$timeout'"
 DBDMin    1
 DBDKeep   4
 DBDMax    8
