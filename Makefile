@@ -61,7 +61,7 @@ admin: ## administer the running server's accounts, e.g. make admin CMD="account
 test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off goes the other way
 	@tools/run-tests $(MODULE) $(TESTS)
 
-bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers; ROUNDS=, SECONDS= and ONLY=get,list50 shorten it
+bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers, in about 10 minutes; ROUNDS=3, SECONDS=1 and ONLY=get,list50 make it shorter or longer
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
 lint: $(MADE) packages-lint ## check the C code's format, and look for likely mistakes in it and in bench's Python

@@ -87,6 +87,8 @@ def cell(one, results):
 
 
 def goals(results):
+    if not any(figures.look(results)):
+        return
     print(f"\n{'Figures to reach':60} {'this run':>20} {'reach':>9} {'stretch':>8}")
     for found in figures.look(results):
         figure = found.figure
