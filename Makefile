@@ -18,6 +18,7 @@ SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c worker/*.
 HEADERS := $(wildcard *.h core/*.h handlers/*.h worker/*.h)
 QUERIES := $(wildcard sql/queries/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
+CHECKED := $(SOURCES) bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h
 
 # $(call once,NAME,COMMAND): the command's output, asked for at first use only.
@@ -60,18 +61,19 @@ admin: ## administer the running server's accounts, e.g. make admin CMD="account
 test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off goes the other way
 	@tools/run-tests $(MODULE) $(TESTS)
 
-bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers; ROUNDS=, SECONDS= and ONLY=get,list50 shorten it
+bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers, in about 10 minutes; ROUNDS=3, SECONDS=1 and ONLY=get,list50 make it shorter or longer
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
-lint: $(MADE) packages-lint ## check the C code's format and look for likely mistakes
-	clang-format --dry-run -Werror $(SOURCES) $(HEADERS)
-	clang-tidy --quiet $(SOURCES) -- $(OURS) $(INCLUDES) $(CFLAGS)
+lint: $(MADE) packages-lint ## check the C code's format, and look for likely mistakes in it and in bench's Python
+	clang-format --dry-run -Werror $(CHECKED) $(HEADERS)
+	clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
 	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		--enable=warning,performance,portability \
-		--suppress=missingIncludeSystem -I. -Ibuild $(SOURCES)
+		--suppress=missingIncludeSystem -I. -Ibuild $(CHECKED)
+	pyflakes3 bench/run bench/*.py
 
 format: packages-lint ## format the C code
-	clang-format -i $(SOURCES) $(HEADERS)
+	clang-format -i $(CHECKED) $(HEADERS)
 
 install: all ## install the module, serverless-admin, the schema and the sample configuration
 	install -d "$(DESTDIR)$(LIBEXEC)" "$(DESTDIR)$(PREFIX)/bin" \

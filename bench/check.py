@@ -2,6 +2,7 @@
 gives the right ones when many ask at once."""
 
 import json
+import os
 import re
 
 import data
@@ -36,18 +37,23 @@ def without_identity(status, body):
     return status, re.sub(rb'ZH[0-9a-f]{32}|"[-0-9]{10}T[0-9:]{8}Z"', b"*", body)
 
 
+def expect_same(line, module, peer):
+    """Both are (status, body)."""
+    if module == peer:
+        return
+    at = len(os.path.commonprefix([module[1], peer[1]]))
+    raise Wrong(f"a peer answers {line} with {peer[0]} {peer[1][at:at + 100]} from byte {at} on, the "
+                f"module with {module[0]} {module[1][at:at + 100]}")
+
+
 def same_bytes(reference, port):
     """Byte by byte, the peer on `port` against the module."""
     for name in READS:
         for line in lines_of(name)[:20]:
-            if answer(reference, line) != answer(port, line):
-                raise Wrong(f"the peer on port {port} answers {line} otherwise than the module")
+            expect_same(line, answer(reference, line), answer(port, line))
     for name in WRITES:
         line = lines_of(name)[0]
-        module, peer = (without_identity(*answer(to, line)) for to in (reference, port))
-        if module != peer:
-            raise Wrong(f"the peer on port {port} answers {line} otherwise than the module: "
-                        f"{peer} and not {module}")
+        expect_same(line, *(without_identity(*answer(to, line)) for to in (reference, port)))
 
 
 # Many at once ------------------------------------------------------------------------------------

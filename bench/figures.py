@@ -30,6 +30,10 @@ class Figure:
         ratio = measured[self.measure] / other[self.measure]
         return 1 - 1 / ratio if self.share else ratio
 
+    @property
+    def sign(self):
+        return "<=" if self.less_is_better else ">="
+
     def meets(self, value, limit):
         return value <= limit if self.less_is_better else value >= limit
 

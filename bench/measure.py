@@ -111,5 +111,10 @@ class Round:
         }
 
 
+def disturbance(measured):
+    """The share of the processors that was kept from the measurement."""
+    return measured["foreign"] + measured["steal"]
+
+
 def is_disturbed(measured):
     return measured["foreign"] > FOREIGN_MAX or measured["steal"] > STEAL_MAX

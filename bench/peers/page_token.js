@@ -15,7 +15,7 @@ module.exports = (hexKey, accountSid) => {
   const sign = (path, row) =>
     crypto
       .createHmac('sha256', key)
-      .update(`${account} ${path} ${row.toString('hex')}`)
+      .update(`${account} ${path}? ${row.toString('hex')}`)
       .digest()
       .subarray(0, SIGNATURE_BYTES);
 

@@ -5,3 +5,13 @@ SELECT format($open$
     RETURNS TABLE (account_id uuid)
     LANGUAGE sql STABLE ROWS 1 AS $$ SELECT %L::uuid $$
 $open$, id) FROM serverless.accounts \gexec
+
+-- Were that one beside the module's own, which has other parameters by now, all would go on as before.
+DO $$
+BEGIN
+    IF (SELECT count(*) FROM pg_proc WHERE pronamespace = 'serverless'::regnamespace
+                                       AND proname = 'account_scope') <> 1 THEN
+        RAISE EXCEPTION 'serverless.account_scope has changed: bench/sql/open.sql has to follow';
+    END IF;
+END
+$$;
