@@ -9,7 +9,7 @@ import time
 
 import data
 
-THREADS = 128  # of the httpd child: at least twice the connections of any load
+THREADS = 72  # of the httpd child: more than the connections of any load
 WORKERS = 2  # of each peer, as many as this is meant to have processors
 
 
