@@ -29,13 +29,17 @@ LANGUAGE sql STABLE AS $$
 $$;
 
 -- A resource's key and its date of creation, from one reading of this server's clock, whichever httpd
--- node asked.
+-- node asked. In PL/pgSQL, which keeps its plans for the session: a function in SQL that cannot be
+-- inlined is parsed and planned in each statement.
 CREATE FUNCTION serverless.new_identity(OUT id uuid, OUT made timestamptz)
-LANGUAGE sql VOLATILE AS $$
-    SELECT serverless.key_at(now.made, left(noise.hex, 12) || right(noise.hex, 6)), now.made
-      FROM (SELECT clock_timestamp() AS made) AS now,
-           -- a version 4 UUID has six fixed bits, all in the middle
-           (SELECT replace(gen_random_uuid()::text, '-', '') AS hex) AS noise
+LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    -- a version 4 UUID has six fixed bits, all in the middle
+    noise text := replace(gen_random_uuid()::text, '-', '');
+BEGIN
+    made := clock_timestamp();
+    id := serverless.key_at(made, left(noise, 12) || right(noise, 6));
+END
 $$;
 
 CREATE FUNCTION serverless.random_bytes() RETURNS bytea
