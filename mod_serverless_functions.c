@@ -10,6 +10,7 @@
 #include "core/db.h"
 #include "core/gate.h"
 #include "core/http_errors.h"
+#include "core/record.h"
 #include "core/request_id.h"
 #include "core/secret_keys.h"
 #include "handlers/openapi.h"
@@ -611,10 +612,10 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     }
     rv = sf_request_id_init();
     if (rv == APR_SUCCESS) {
-        rv = sf_auth_child_init();
+        rv = sf_credential_cache_init(pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = sf_credential_cache_init(pool);
+        rv = sf_record_init(pool);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_gate_init(pool, sf_process.db_connections - sf_process.pipelining);

@@ -14,12 +14,10 @@
 #include <mod_auth.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <string.h>
 
 APLOG_USE_MODULE(serverless_functions);
-
-/* OpenSSL takes as long to look SHA-256 up as to hash a secret with it: a child does so once. */
-static EVP_MD *sha256;
 
 /* The SID of an account or key in lower case, or NULL. */
 static const char *credential_of(apr_pool_t *pool, const char *user)
@@ -36,17 +34,21 @@ static const char *credential_of(apr_pool_t *pool, const char *user)
 
 /* Secrets are long and random, so SHA-256 is enough and costs next to nothing; it is compared in
  * constant time. */
-static int matches(const unsigned char digest[SF_SHA256_BYTES], const char *hash)
+static int matches(const char *password, const char *hash)
 {
-    char hex[2 * SF_SHA256_BYTES + 1];
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    char hex[2 * SHA256_DIGEST_LENGTH + 1];
 
-    ap_bin2hex(digest, SF_SHA256_BYTES, hex);
+    if (EVP_Digest(password, strlen(password), digest, NULL, EVP_sha256(), NULL) != 1) {
+        return 0;
+    }
+    ap_bin2hex(digest, SHA256_DIGEST_LENGTH, hex);
     return strlen(hash) == sizeof(hex) - 1 && CRYPTO_memcmp(hex, hash, sizeof(hex) - 1) == 0;
 }
 
 /* Asks the database. What it grants is remembered, so that the next request need not ask. */
 static authn_status ask(sf_request *request, const char *credential,
-                        const unsigned char digest[SF_SHA256_BYTES])
+                        const char *password)
 {
     request_rec *r = request->r;
     const sf_caller caller = { r->pool, r->server, r };
@@ -59,12 +61,12 @@ static authn_status ask(sf_request *request, const char *credential,
     if (sf_rows_count(rows) == 0) {
         return AUTH_USER_NOT_FOUND;
     }
-    if (!matches(digest, sf_rows_value(rows, 0, 0))) {
+    if (!matches(password, sf_rows_value(rows, 0, 0))) {
         return AUTH_DENIED;
     }
     request->generation = sf_rows_value(rows, 0, 1);
     request->credential_checked = 1;
-    sf_credential_cache_keep(sf_server_config_of(r->server)->database, credential, digest,
+    sf_credential_cache_keep(sf_server_config_of(r->server)->database, credential, password,
                              request->generation);
     return AUTH_GRANTED;
 }
@@ -72,12 +74,12 @@ static authn_status ask(sf_request *request, const char *credential,
 /* What was checked before may be taken for granted where a statement of ours follows that says
  * whether it still holds: in the API, not in whatever else has this provider. */
 static const char *remembered(const sf_request *request, const char *credential,
-                              const unsigned char digest[SF_SHA256_BYTES])
+                              const char *password)
 {
     const int database = sf_server_config_of(request->r->server)->database;
 
     return request->claimed && database > 0
-               ? sf_credential_cache_find(request->r->pool, database, credential, digest)
+               ? sf_credential_cache_find(request->r->pool, database, credential, password)
                : NULL;
 }
 
@@ -85,16 +87,12 @@ static authn_status check_password(request_rec *r, const char *user, const char 
 {
     sf_request *request = sf_request_of(r);
     const char *credential = credential_of(r->pool, user);
-    unsigned char digest[SF_SHA256_BYTES];
 
     if (!credential) {
         return AUTH_USER_NOT_FOUND;
     }
-    if (EVP_Digest(password, strlen(password), digest, NULL, sha256, NULL) != 1) {
-        return AUTH_GENERAL_ERROR;
-    }
-    request->generation = remembered(request, credential, digest);
-    return request->generation ? AUTH_GRANTED : ask(request, credential, digest);
+    request->generation = remembered(request, credential, password);
+    return request->generation ? AUTH_GRANTED : ask(request, credential, password);
 }
 
 void sf_auth_register(apr_pool_t *pool)
@@ -103,12 +101,6 @@ void sf_auth_register(apr_pool_t *pool)
 
     ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "serverless", AUTHN_PROVIDER_VERSION,
                               &provider, AP_AUTH_INTERNAL_PER_CONF);
-}
-
-apr_status_t sf_auth_child_init(void)
-{
-    sha256 = EVP_MD_fetch(NULL, "SHA2-256", NULL);
-    return sha256 ? APR_SUCCESS : APR_EGENERAL;
 }
 
 /* httpd does not authenticate again where it redirects a request internally or makes one on behalf

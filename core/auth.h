@@ -10,9 +10,6 @@
 /* Registers the provider "serverless" (AuthBasicProvider). */
 void sf_auth_register(apr_pool_t *pool);
 
-/* Makes what a child checks passwords with. Called from child_init. */
-apr_status_t sf_auth_child_init(void);
-
 /* Takes the user that Apache has authenticated for the request's credential. Returns NULL, 403 where
  * there is no user (the Location asks for no authentication, so it serves nothing), or 401 where it
  * is no SID of an account or key. Whether it is active, the request's statement tells. */

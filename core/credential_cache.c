@@ -1,106 +1,81 @@
 #include "core/credential_cache.h"
 
-#include "core/sid.h"
+#include "core/cache.h"
+#include "core/request.h"
 
-#include <apr_hash.h>
+#include <apr_siphash.h>
 #include <apr_strings.h>
-#include <apr_thread_mutex.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <string.h>
 
-/* More credentials than a child is likely to meet; once there are as many, it begins anew. */
+/* More credentials than a child is likely to meet. */
 #define ENTRIES_MAX 1024
-
-#define GENERATION_LENGTH 11 /* an int as text */
 
 /* The same SID in two databases is not the same credential: one may be a copy of the other. */
 typedef struct {
     int database;
     char credential[SF_SID_LENGTH];
-} key;
+} cache_key;
+
+/* What is kept of a password: hashed under two keys that only this child has. It is as good as SHA-256
+ * for comparing with what a client sends, and each request has to be compared. */
+typedef struct {
+    apr_uint64_t halves[2];
+} fingerprint;
 
 typedef struct {
-    key key;
-    char generation[GENERATION_LENGTH + 1];
-    unsigned char digest[SF_SHA256_BYTES];
+    fingerprint fingerprint;
+    char generation[SF_GENERATION_LENGTH + 1];
 } entry;
 
-static struct {
-    apr_thread_mutex_t *mutex;
-    apr_pool_t *pool; /* of the entries */
-    apr_hash_t *entries;
-} cache;
+static sf_cache *cache;
+static unsigned char keys[2][APR_SIPHASH_KSIZE];
 
 apr_status_t sf_credential_cache_init(apr_pool_t *pool)
 {
-    apr_status_t rv = apr_pool_create(&cache.pool, pool);
-
-    if (rv == APR_SUCCESS) {
-        cache.entries = apr_hash_make(cache.pool);
-        rv = apr_thread_mutex_create(&cache.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
-    }
-    return rv;
+    return RAND_bytes(keys[0], sizeof(keys)) == 1
+               ? sf_cache_make(pool, sizeof(cache_key), sizeof(entry), ENTRIES_MAX, &cache)
+               : APR_EGENERAL;
 }
 
-static key key_of(int database, const char *credential)
+static cache_key key_of(int database, const char *credential)
 {
-    key key;
+    cache_key key;
 
-    memset(&key, 0, sizeof(key)); /* its padding, too: it is hashed whole */
+    memset(&key, 0, sizeof(key));
     key.database = database;
     memcpy(key.credential, credential, SF_SID_LENGTH);
     return key;
 }
 
+static fingerprint fingerprint_of(const char *password)
+{
+    const apr_size_t length = strlen(password);
+
+    return (fingerprint){ { apr_siphash24(password, length, keys[0]),
+                            apr_siphash24(password, length, keys[1]) } };
+}
+
 const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char *credential,
-                                     const unsigned char digest[SF_SHA256_BYTES])
+                                     const char *password)
 {
-    const key wanted = key_of(database, credential);
-    const char *generation = NULL;
-    const entry *found;
+    const cache_key key = key_of(database, credential);
+    const fingerprint given = fingerprint_of(password);
+    entry found;
 
-    if (!cache.mutex) {
-        return NULL; /* the error log has said why */
-    }
-    apr_thread_mutex_lock(cache.mutex);
-    found = apr_hash_get(cache.entries, &wanted, sizeof(wanted));
-    if (found && CRYPTO_memcmp(found->digest, digest, SF_SHA256_BYTES) == 0) {
-        generation = apr_pstrdup(pool, found->generation);
-    }
-    apr_thread_mutex_unlock(cache.mutex);
-    return generation;
+    return sf_cache_find(cache, &key, &found)
+                   && CRYPTO_memcmp(&found.fingerprint, &given, sizeof(given)) == 0
+               ? apr_pstrdup(pool, found.generation)
+               : NULL;
 }
 
-/* The entry to be written, a new one where the credential has none. */
-static entry *entry_for(const key *wanted)
+void sf_credential_cache_keep(int database, const char *credential, const char *password,
+                              const char *generation)
 {
-    entry *kept = apr_hash_get(cache.entries, wanted, sizeof(*wanted));
+    const cache_key key = key_of(database, credential);
+    entry entry = { .fingerprint = fingerprint_of(password) };
 
-    if (kept) {
-        return kept;
-    }
-    if (apr_hash_count(cache.entries) >= ENTRIES_MAX) {
-        apr_pool_clear(cache.pool);
-        cache.entries = apr_hash_make(cache.pool);
-    }
-    kept = apr_pcalloc(cache.pool, sizeof(*kept));
-    kept->key = *wanted;
-    apr_hash_set(cache.entries, &kept->key, sizeof(kept->key), kept);
-    return kept;
-}
-
-void sf_credential_cache_keep(int database, const char *credential,
-                              const unsigned char digest[SF_SHA256_BYTES], const char *generation)
-{
-    const key wanted = key_of(database, credential);
-    entry *kept;
-
-    if (!cache.mutex) {
-        return;
-    }
-    apr_thread_mutex_lock(cache.mutex);
-    kept = entry_for(&wanted);
-    memcpy(kept->digest, digest, SF_SHA256_BYTES);
-    apr_cpystrn(kept->generation, generation, sizeof(kept->generation));
-    apr_thread_mutex_unlock(cache.mutex);
+    apr_cpystrn(entry.generation, generation, sizeof(entry.generation));
+    sf_cache_keep(cache, &key, &entry);
 }

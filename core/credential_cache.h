@@ -7,18 +7,16 @@
 #include <apr_errno.h>
 #include <apr_pools.h>
 
-#define SF_SHA256_BYTES 32
-
 /* Makes the child's cache. Called from child_init. */
 apr_status_t sf_credential_cache_init(apr_pool_t *pool);
 
-/* The generation of the secret that was found right for this credential of this database, whose
- * SHA-256 is `digest`; NULL where none was. Compares in constant time. */
+/* The generation of the secret that was found right for this credential of this database, if that is
+ * the password; else NULL. Compares in constant time. */
 const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char *credential,
-                                     const unsigned char digest[SF_SHA256_BYTES]);
+                                     const char *password);
 
 /* Remembers that it is right. */
-void sf_credential_cache_keep(int database, const char *credential,
-                              const unsigned char digest[SF_SHA256_BYTES], const char *generation);
+void sf_credential_cache_keep(int database, const char *credential, const char *password,
+                              const char *generation);
 
 #endif

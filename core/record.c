@@ -7,6 +7,7 @@
 #include "core/sid.h"
 
 #include <apr_strings.h>
+#include <apr_thread_mutex.h>
 #include <openssl/crypto.h>
 #include <string.h>
 
@@ -16,6 +17,10 @@
 #define OWN_TEXT_ROOM (SF_SID_LENGTH + 3)
 
 _Static_assert(OWN_TEXT_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
+
+/* What stays on the shelf: so many records, of so many bytes of text. */
+#define SHELF_ROOM 64
+#define SHELF_TEXT_MAX 4096
 
 /* A property and its value in json-c's object. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET is a
  * string of json-c's, which knows what is to be escaped in it. Any other is made of parts that need
@@ -35,7 +40,10 @@ typedef struct {
 } placeholder;
 
 struct sf_record {
-    const sf_request *request;
+    sf_record *next;  /* on the shelf */
+    apr_pool_t *pool; /* its own */
+    const sf_resource *resource;
+    const sf_request *request; /* that has it now */
     json_object *object;
     json_object *links;                         /* a member of it, or NULL */
     field *fields;                              /* ends with one that has no property */
@@ -43,7 +51,17 @@ struct sf_record {
     const char *base_url;
     sf_json_part address; /* as JSON, the closing quote aside */
     const char *path;     /* where the row's own path stands in there */
+    int must_go;          /* what it has shown is secret, or large */
 };
+
+/* Records that nobody has: making one costs more than filling it. The one that was used last is the
+ * first, since its memory is still in the processor's caches. */
+static struct {
+    apr_thread_mutex_t *mutex;
+    apr_pool_t *pool;
+    sf_record *first;
+    int count;
+} shelf;
 
 
 /* Paths ------------------------------------------------------------------------------------------ */
@@ -215,15 +233,15 @@ const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
 }
 
 /* The address as far as all rows have it in common, with room for their SIDs. */
-static void lay_out_address(sf_record *record, const sf_resource *resource)
+static void lay_out_address(sf_record *record)
 {
     placeholder *next = record->placeholders;
+    const sf_resource *resource = record->resource;
     const char *pattern = resource->pattern;
     json_object *base = json_object_new_string(record->base_url);
     apr_size_t length;
     const char *text = sf_json_text(base, &length);
-    char *address
-        = apr_palloc(record->request->r->pool, length + sf_record_path_room(resource->pattern));
+    char *address = apr_palloc(record->pool, length + sf_record_path_room(resource->pattern));
     char *at = address + length - 1; /* without the closing quote */
 
     memcpy(address, text, length);
@@ -273,24 +291,23 @@ static void add_field(sf_record *record, field *field)
         set_address(record, field, "\"");
     }
     else if (property->kind == SF_AS_LINK) {
-        set_address(record, field,
-                    apr_pstrcat(record->request->r->pool, property->detail, "\"", NULL));
+        set_address(record, field, apr_pstrcat(record->pool, property->detail, "\"", NULL));
     }
+    record->must_go |= property->kind == SF_AS_SECRET;
     sf_json_add(parent, property->name, field->value);
 }
 
-sf_record *sf_record_make(const sf_request *request)
+static sf_record *make(apr_pool_t *pool, const sf_resource *resource, const char *base_url)
 {
-    const sf_resource *resource = request->resource;
-    apr_pool_t *pool = request->r->pool;
     sf_record *record = apr_pcalloc(pool, sizeof(*record));
     int i;
 
-    record->request = request;
+    record->pool = pool;
+    record->resource = resource;
+    record->base_url = apr_pstrdup(pool, base_url);
     record->object = sf_json_object(pool);
-    record->base_url = sf_request_base_url(request);
     record->fields = apr_pcalloc(pool, sizeof(field) * (SF_PROPERTIES_MAX + 1));
-    lay_out_address(record, resource);
+    lay_out_address(record);
     for (i = 0; resource->properties[i].name; i++) {
         record->fields[i].property = &resource->properties[i];
         add_field(record, &record->fields[i]);
@@ -301,6 +318,7 @@ sf_record *sf_record_make(const sf_request *request)
 const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length)
 {
     const placeholder *placeholder;
+    const char *text;
     int i;
 
     for (i = 0; record->fields[i].property; i++) {
@@ -313,10 +331,88 @@ const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t
     for (placeholder = record->placeholders; placeholder->sid; placeholder++) {
         memcpy(placeholder->at, placeholder->sid->own + 1, SF_SID_LENGTH);
     }
-    return sf_json_text(record->object, length);
+    text = sf_json_text(record->object, length);
+    record->must_go |= *length > SHELF_TEXT_MAX;
+    return text;
 }
 
 const char *sf_record_url(const sf_record *record)
 {
     return apr_pstrcat(record->request->r->pool, record->base_url, record->path, NULL);
+}
+
+
+/* The shelf -------------------------------------------------------------------------------------- */
+
+apr_status_t sf_record_init(apr_pool_t *pool)
+{
+    apr_status_t rv = apr_pool_create(&shelf.pool, pool);
+
+    return rv == APR_SUCCESS
+               ? apr_thread_mutex_create(&shelf.mutex, APR_THREAD_MUTEX_DEFAULT, pool)
+               : rv;
+}
+
+/* Takes the one at `link` from the shelf. */
+static sf_record *take_at(sf_record **link)
+{
+    sf_record *record = *link;
+
+    *link = record->next;
+    shelf.count--;
+    return record;
+}
+
+static sf_record *find(const sf_resource *resource, const char *base_url)
+{
+    sf_record **link = &shelf.first;
+
+    while (*link
+           && ((*link)->resource != resource || strcmp((*link)->base_url, base_url) != 0)) {
+        link = &(*link)->next;
+    }
+    return *link ? take_at(link) : NULL;
+}
+
+static void remove_oldest(void)
+{
+    sf_record **link = &shelf.first;
+
+    while ((*link)->next) {
+        link = &(*link)->next;
+    }
+    apr_pool_destroy(take_at(link)->pool);
+}
+
+sf_record *sf_record_take(const sf_request *request)
+{
+    const char *base_url = sf_request_base_url(request);
+    sf_record *record;
+    apr_pool_t *pool = NULL;
+
+    apr_thread_mutex_lock(shelf.mutex);
+    record = find(request->resource, base_url);
+    if (!record) {
+        apr_pool_create(&pool, shelf.pool);
+    }
+    apr_thread_mutex_unlock(shelf.mutex);
+    record = record ? record : make(pool, request->resource, base_url);
+    record->request = request;
+    return record;
+}
+
+void sf_record_give_back(sf_record *record)
+{
+    apr_thread_mutex_lock(shelf.mutex);
+    if (record->must_go) {
+        apr_pool_destroy(record->pool);
+    }
+    else {
+        record->next = shelf.first;
+        shelf.first = record;
+        if (++shelf.count > SHELF_ROOM) {
+            remove_oldest();
+        }
+    }
+    apr_thread_mutex_unlock(shelf.mutex);
 }

@@ -12,10 +12,16 @@ typedef struct sf_record sf_record;
  * Returns NULL, or what sf_secret_open() returns of a secret among them. */
 const sf_error *sf_record_check(const sf_request *request, sf_rows *rows);
 
-/* A record for rows of the request's resource, which have been checked. */
-sf_record *sf_record_make(const sf_request *request);
+/* Makes the child's shelf of records. Called from child_init. */
+apr_status_t sf_record_init(apr_pool_t *pool);
 
-/* Row `row` as JSON text, valid until the next call; its length in bytes goes to `length`. */
+/* A record for rows of the request's resource, which have been checked: one that an earlier request
+ * has left, or a new one. It is to be given back before the rows end. */
+sf_record *sf_record_take(const sf_request *request);
+void sf_record_give_back(sf_record *record);
+
+/* Row `row` as JSON text, valid until the next call or until the record is given back; its length in
+ * bytes goes to `length`. */
 const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length);
 
 /* The address of the row that was last made text. */

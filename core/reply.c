@@ -31,7 +31,7 @@ void sf_reply_status(const sf_request *request, int status)
 void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
 {
     request_rec *r = request->r;
-    sf_record *record = sf_record_make(request);
+    sf_record *record = sf_record_take(request);
     const int revision = sf_resource_revision_column(request->resource);
     apr_size_t length;
     const char *body = sf_record_text(record, rows, 0, &length);
@@ -42,12 +42,14 @@ void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
     condition = sf_conditional_status(request);
     if (condition != OK) {
         sf_reply_status(request, condition);
-        return;
     }
-    if (status == HTTP_CREATED) {
-        apr_table_set(r->headers_out, "Location", sf_record_url(record));
+    else {
+        if (status == HTTP_CREATED) {
+            apr_table_setn(r->headers_out, "Location", sf_record_url(record));
+        }
+        send_whole(r, status, body, length);
     }
-    send_whole(r, status, body, length);
+    sf_record_give_back(record);
 }
 
 void sf_reply_nothing(const sf_request *request)
@@ -157,7 +159,7 @@ static const char *meta_text(const listing *list, apr_size_t *length)
 static void send_rows(const listing *list)
 {
     request_rec *r = list->request->r;
-    sf_record *record = sf_record_make(list->request);
+    sf_record *record = sf_record_take(list->request);
     int i;
 
     for (i = 0; i < list->count; i++) {
@@ -169,6 +171,7 @@ static void send_rows(const listing *list)
         }
         ap_rwrite(text, (int)length, r);
     }
+    sf_record_give_back(record);
 }
 
 void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,

@@ -8,6 +8,7 @@
 #include <httpd.h>
 
 #define SF_PATH_SIDS 3
+#define SF_GENERATION_LENGTH 11 /* an int as text */
 
 struct sf_resource;
 
