@@ -13,6 +13,7 @@
 #include "core/record.h"
 #include "core/request_id.h"
 #include "core/secret_keys.h"
+#include "core/standing.h"
 #include "handlers/openapi.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
@@ -613,6 +614,9 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     rv = sf_request_id_init();
     if (rv == APR_SUCCESS) {
         rv = sf_credential_cache_init(pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = sf_standing_init(pool);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_record_init(pool);

@@ -131,6 +131,16 @@ const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const cha
                                                          sf_db_timeout(), 0));
 }
 
+const sf_error *sf_db_run_together(const sf_caller *caller, sf_statement_id id,
+                                   const char *const *values, sf_rows **rows)
+{
+    sf_db_result result;
+
+    *rows = NULL;
+    result = sf_pipeline_run(caller, id, values, rows);
+    return may_repeat(result, SF_READ, 1) ? NULL : error_of(caller, result);
+}
+
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
                            const char *const *values, sf_rows **rows)
 {

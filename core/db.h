@@ -24,6 +24,11 @@ typedef struct sf_rows sf_rows;
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                           sf_rows **rows);
 
+/* Runs a statement that reads, if that can be done soon together with those of other requests. Returns
+ * NULL and the rows, or an error, as sf_db_run(); or NULL and no rows where it did not run. */
+const sf_error *sf_db_run_together(const sf_caller *caller, sf_statement_id id,
+                                   const char *const *values, sf_rows **rows);
+
 /* Several statements that count together or not at all. */
 typedef struct sf_transaction sf_transaction;
 
@@ -45,8 +50,16 @@ int sf_rows_count(const sf_rows *rows);
 /* The text of a column, both counted from 0, or NULL for SQL's NULL. Valid as long as the rows. */
 const char *sf_rows_value(sf_rows *rows, int row, int column);
 
+/* What NULL in this column stands for from now on; `text` lives as long as the rows. Of two columns at
+ * most, and of rows that came together with others' (sf_db_run_together). */
+void sf_rows_know(sf_rows *rows, int column, const char *text);
+
 /* The key with which page tokens are signed in the database that the rows came from. */
 const unsigned char *sf_rows_page_token_key(const sf_rows *rows);
+
+/* The database's credentials_tag just before the statement ran that they are of: 36 characters. "" where
+ * it did not run together with others. */
+const char *sf_rows_credentials_tag(const sf_rows *rows);
 
 /* Fetches what mod_dbd exports. Called from post_config; returns 0 where mod_dbd is not loaded. */
 int sf_db_post_config(void);

@@ -1,5 +1,6 @@
 #include "core/db_line.h"
 
+#include <apr_strings.h>
 #include <poll.h>
 #include <string.h>
 
@@ -58,9 +59,10 @@ static int write_preparation(PGconn *native, const sf_statement *statement)
 {
     static const Oid text = 25; /* TEXTOID, which libpq does not export */
     Oid types[SF_STATEMENT_MAX_PARAMETERS] = { 0 };
+    int i;
 
-    if (statement->unused) {
-        types[statement->unused - 1] = text;
+    for (i = 0; i < SF_STATEMENT_MAX_UNUSED && statement->unused[i]; i++) {
+        types[statement->unused[i] - 1] = text;
     }
     return PQsendPrepare(native, statement->name, statement->sql, statement->parameters, types);
 }
@@ -85,16 +87,40 @@ void sf_line_send(sf_line *line)
 {
     int i;
 
+    line->opening = (sf_line_statement){ .id = SF_STATEMENT_CREDENTIALS_TAG };
+    line->opened = 0;
+    line->broken = !write_statement(line, &line->opening);
     for (i = 0; i < line->count && !line->broken; i++) {
         line->broken = !write_statement(line, &line->batch[i]);
     }
     line->broken = line->broken || !PQpipelineSync(line->session->native);
 }
 
+/* The batch has been opened: what follows ran under this tag. */
+static void open_batch(sf_line *line)
+{
+    char *tag = line->session->state.credentials_tag;
+    PGresult *result = line->opening.result;
+
+    line->opened = 1;
+    *tag = '\0';
+    if (PQresultStatus(result) == PGRES_TUPLES_OK) {
+        apr_cpystrn(tag, PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "",
+                    SF_UUID_LENGTH + 1);
+        PQclear(result);
+        line->opening.result = NULL;
+    }
+}
+
+const PGresult *sf_line_opening_error(const sf_line *line)
+{
+    return line->opening.result;
+}
+
 /* Takes the result of preparing a statement, or of the statement. */
 static void take_result(sf_line *line, PGresult *result)
 {
-    sf_line_statement *one = &line->batch[line->answered];
+    sf_line_statement *one = line->opened ? &line->batch[line->answered] : &line->opening;
 
     if (one->prepares) {
         one->prepares = 0;
@@ -110,7 +136,12 @@ static void take_result(sf_line *line, PGresult *result)
             one->result = result;
             result = NULL;
         }
-        line->answered++;
+        if (line->opened) {
+            line->answered++;
+        }
+        else {
+            open_batch(line);
+        }
     }
     PQclear(result);
 }
@@ -130,7 +161,7 @@ static sf_line_news take_results(sf_line *line)
             PQclear(result);
             return SF_LINE_ALL;
         }
-        if (result && line->answered < line->count) {
+        if (result && (!line->opened || line->answered < line->count)) {
             take_result(line, result);
         }
         else {
@@ -164,6 +195,8 @@ sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout)
 
 void sf_line_end(sf_line *line, int first)
 {
+    PQclear(line->opening.result);
+    line->opening.result = NULL;
     for (; first < line->count; first++) {
         PQclear(line->batch[first].result);
     }

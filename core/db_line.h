@@ -4,7 +4,10 @@
  * A batch is sent with one Sync at its end. After an error PostgreSQL skips what comes before the next
  * Sync: so what follows a statement that failed has not run, and is to be sent once more. A Sync for
  * each would make PostgreSQL send each answer by itself, which costs both sides more than a short
- * statement does. statement_timeout is for each statement either way. */
+ * statement does. statement_timeout is for each statement either way.
+ *
+ * Each batch begins with credentials_tag, so that what it says was so after every statement of the batch
+ * was wanted, and before any of them ran. */
 #ifndef SF_DB_LINE_H
 #define SF_DB_LINE_H
 
@@ -28,6 +31,8 @@ typedef struct {
     int stale;           /* the session has forgotten statements: a new one after this batch */
     int broken;          /* lost, or nobody knows where in the protocol it is */
     int known[SF_STATEMENT_COUNT]; /* prepared on it */
+    sf_line_statement opening;     /* credentials_tag, before the batch's own statements */
+    int opened;                    /* it has been answered: session->state has the tag */
     int count;                     /* statements in the batch; 0 where none is under way */
     int answered;
     sf_line_statement batch[SF_LINE_MOST];
@@ -45,6 +50,9 @@ void sf_line_add(sf_line *line, sf_statement_id id, const char *const *values);
 
 /* Sends the batch. Does not wait: what the socket does not take, sf_line_read() sends. */
 void sf_line_send(sf_line *line);
+
+/* The error of a batch's opening, after which none of its statements has run, or NULL. */
+const PGresult *sf_line_opening_error(const sf_line *line);
 
 /* Waits for answers; those of the first `answered` statements are there then. Where `broken` is set
  * after that, no others will come. */

@@ -40,7 +40,7 @@ typedef struct seat {
     sf_db_result outcome;
     PGresult *result; /* where that is SF_DB_OK: what PostgreSQL said, rows or an error */
     int unprepared;   /* the error is of preparing it */
-    unsigned char page_token_key[SF_DB_KEY_BYTES];
+    sf_db_state database;
 } seat;
 
 /* One of the requests that wait leads: it alone uses the line, and what else is called the leader's.
@@ -66,6 +66,7 @@ typedef struct {
     /* the leader's */
     sf_line line;
     apr_time_t begun;
+    int filled;  /* the batch has not been sent yet */
     int settled; /* so many of the batch have been told */
     int limit;   /* how many the next batch may have */
     int complained;
@@ -137,6 +138,7 @@ static void fill_batch(pipeline *p)
         sf_line_add(&p->line, seat->id, seat->values);
         p->batch[p->sent++] = seat;
     }
+    p->filled = p->sent > 0;
     p->settled = p->complained = 0;
     p->begun = p->heard = apr_time_now();
 }
@@ -150,8 +152,19 @@ static void mark_sent(pipeline *p)
     }
 }
 
-/* Hands over the answer to a statement. What PostgreSQL skipped has not run: it waits to be sent
- * again. Returns whom to wake, or NULL. */
+/* What PostgreSQL skipped has not run: it waits to be sent again, unless it was the batch's opening that
+ * failed, which it might again. Returns whom to wake, or NULL. */
+static seat *put_off(pipeline *p, seat *seat)
+{
+    if (!sf_line_opening_error(&p->line)) {
+        enqueue(p, seat);
+        return NULL;
+    }
+    settle(seat, SF_DB_NOT_RUN);
+    return seat;
+}
+
+/* Hands over the answer to a statement. Returns whom to wake, or NULL. */
 static seat *hand_over(pipeline *p, seat *seat, const sf_line_statement *answered)
 {
     const ExecStatusType status = PQresultStatus(answered->result);
@@ -162,14 +175,11 @@ static seat *hand_over(pipeline *p, seat *seat, const sf_line_statement *answere
     }
     if (!seat || status == PGRES_PIPELINE_ABORTED) {
         PQclear(answered->result);
-        if (seat) {
-            enqueue(p, seat);
-        }
-        return NULL;
+        return seat ? put_off(p, seat) : NULL;
     }
     seat->result = answered->result;
     seat->unprepared = answered->unprepared;
-    memcpy(seat->page_token_key, p->line.session->page_token_key, SF_DB_KEY_BYTES);
+    seat->database = p->line.session->state;
     settle(seat, SF_DB_OK);
     return seat;
 }
@@ -227,12 +237,11 @@ static void turn_away(pipeline *p)
     apr_thread_mutex_unlock(p->mutex);
 }
 
+/* Sends what has been filled in. */
 static void send_batch(pipeline *p)
 {
-    apr_thread_mutex_lock(p->mutex);
-    fill_batch(p);
-    apr_thread_mutex_unlock(p->mutex);
     sf_line_send(&p->line);
+    p->filled = 0;
     apr_thread_mutex_lock(p->mutex);
     mark_sent(p);
     apr_thread_mutex_unlock(p->mutex);
@@ -271,15 +280,25 @@ static int lose_batch(pipeline *p, seat **told)
     return count;
 }
 
-/* Tells requests what has come for them. They are woken without the mutex, which they would only
- * have to wait for; a seat is there for ever, so that nothing is lost if one of them has gone. */
-static void tell(pipeline *p, const sf_caller *caller, sf_line_news news)
+/* None of the batch has run, and none would in the next one on this session. */
+static void notice_opening_error(pipeline *p, const sf_caller *caller)
 {
-    seat *told[SF_LINE_MOST];
-    int count = 0;
-    int lost = 0;
+    const PGresult *error = sf_line_opening_error(&p->line);
 
-    apr_thread_mutex_lock(p->mutex);
+    if (error && !p->line.stale) {
+        p->line.stale = 1;
+        sf_db_log_failure(caller, "executing", sf_statements[SF_STATEMENT_CREDENTIALS_TAG].name,
+                          apr_pstrdup(caller->pool, PQresultErrorMessage(error)));
+    }
+}
+
+/* Takes what has come for requests, and what waits for its turn if that has come. Returns how many
+ * requests `told` names, and in `lost`, how many of them have lost their connection. */
+static int take_news(pipeline *p, sf_line_news news, seat **told, int *lost)
+{
+    int count = 0;
+
+    *lost = 0;
     p->heard = apr_time_now();
     for (; p->settled < p->line.answered; p->settled++) {
         told[count] = hand_over(p, p->batch[p->settled], &p->line.batch[p->settled]);
@@ -287,13 +306,34 @@ static void tell(pipeline *p, const sf_caller *caller, sf_line_news news)
     }
     if (news == SF_LINE_ALL && p->settled == p->sent) {
         end_batch(p);
+        if (!p->line.stale && !p->line.broken) {
+            fill_batch(p);
+        }
     }
     else if (news == SF_LINE_ALL || p->line.broken) {
-        lost = lose_batch(p, told + count);
+        *lost = lose_batch(p, told + count);
     }
+    return count + *lost;
+}
+
+/* Tells requests what has come for them. The next batch goes first: PostgreSQL works on it meanwhile.
+ * They are woken without the mutex, which they would only have to wait for; a seat is there for ever,
+ * so that nothing is lost if one of them has gone. */
+static void tell(pipeline *p, const sf_caller *caller, sf_line_news news)
+{
+    seat *told[SF_LINE_MOST];
+    int count;
+    int lost;
+
+    notice_opening_error(p, caller);
+    apr_thread_mutex_lock(p->mutex);
+    count = take_news(p, news, told, &lost);
     apr_thread_mutex_unlock(p->mutex);
-    for (count += lost; count > 0; count--) {
-        apr_thread_cond_signal(told[count - 1]->wake);
+    if (p->filled) {
+        send_batch(p);
+    }
+    while (count > 0) {
+        apr_thread_cond_signal(told[--count]->wake);
     }
     if (lost > 0) {
         sf_log(caller, APLOG_ERR, "SF0030",
@@ -310,6 +350,9 @@ static void work(pipeline *p, const sf_caller *caller)
             turn_away(p);
             return;
         }
+        apr_thread_mutex_lock(p->mutex);
+        fill_batch(p);
+        apr_thread_mutex_unlock(p->mutex);
         send_batch(p);
     }
     news = sf_line_read(&p->line, left_since(p->heard));
@@ -424,7 +467,7 @@ static sf_db_result outcome_of(const sf_caller *caller, const seat *me, sf_rows 
         return me->outcome;
     }
     if (PQresultStatus(me->result) == PGRES_TUPLES_OK) {
-        *rows = sf_rows_of_libpq(caller->pool, me->result, me->page_token_key);
+        *rows = sf_rows_of_libpq(caller->pool, me->result, &me->database);
         return SF_DB_OK;
     }
     text = apr_pstrdup(caller->pool, PQresultErrorMessage(me->result));

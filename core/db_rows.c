@@ -1,6 +1,7 @@
 #include "core/db_rows.h"
 
-#include <string.h>
+/* A Service and its account. */
+#define KNOWN_MAX 2
 
 struct sf_rows {
     PGresult *native; /* or, where this is NULL, through apr_dbd: */
@@ -10,23 +11,28 @@ struct sf_rows {
     apr_dbd_row_t *row;
     int at; /* which row that is, or -1 */
     int count;
-    unsigned char page_token_key[SF_DB_KEY_BYTES];
+    sf_db_state state;
+    struct {
+        int column;
+        const char *text;
+    } known[KNOWN_MAX];
+    int known_count;
 };
 
-static sf_rows *new_rows(apr_pool_t *pool, const unsigned char *page_token_key)
+static sf_rows *new_rows(apr_pool_t *pool, const sf_db_state *state)
 {
     sf_rows *rows = apr_pcalloc(pool, sizeof(*rows));
 
     rows->pool = pool;
     rows->at = -1;
-    memcpy(rows->page_token_key, page_token_key, SF_DB_KEY_BYTES);
+    rows->state = *state;
     return rows;
 }
 
 sf_rows *sf_rows_of_apr_dbd(apr_pool_t *pool, const apr_dbd_driver_t *driver,
-                            apr_dbd_results_t *results, const unsigned char *page_token_key)
+                            apr_dbd_results_t *results, const sf_db_state *state)
 {
-    sf_rows *rows = new_rows(pool, page_token_key);
+    sf_rows *rows = new_rows(pool, state);
 
     rows->driver = driver;
     rows->results = results;
@@ -40,9 +46,9 @@ static apr_status_t clear(void *result)
     return APR_SUCCESS;
 }
 
-sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const unsigned char *page_token_key)
+sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const sf_db_state *state)
 {
-    sf_rows *rows = new_rows(pool, page_token_key);
+    sf_rows *rows = new_rows(pool, state);
 
     apr_pool_cleanup_register(pool, result, clear, apr_pool_cleanup_null);
     rows->native = result;
@@ -55,14 +61,33 @@ int sf_rows_count(const sf_rows *rows)
     return rows->count;
 }
 
+void sf_rows_know(sf_rows *rows, int column, const char *text)
+{
+    rows->known[rows->known_count].column = column;
+    rows->known[rows->known_count++].text = text;
+}
+
+/* What stands for NULL in this column, which is NULL for most. */
+static const char *known(const sf_rows *rows, int column)
+{
+    int i;
+
+    for (i = 0; i < rows->known_count; i++) {
+        if (rows->known[i].column == column) {
+            return rows->known[i].text;
+        }
+    }
+    return NULL;
+}
+
 /* libpq would write a complaint to stderr of what is out of range. */
 static const char *native_value(const sf_rows *rows, int row, int column)
 {
-    if (row < 0 || row >= rows->count || column < 0 || column >= PQnfields(rows->native)
-        || PQgetisnull(rows->native, row, column)) {
+    if (row < 0 || row >= rows->count || column < 0 || column >= PQnfields(rows->native)) {
         return NULL;
     }
-    return PQgetvalue(rows->native, row, column);
+    return PQgetisnull(rows->native, row, column) ? known(rows, column)
+                                                  : PQgetvalue(rows->native, row, column);
 }
 
 const char *sf_rows_value(sf_rows *rows, int row, int column)
@@ -88,5 +113,10 @@ const char *sf_rows_value(sf_rows *rows, int row, int column)
 
 const unsigned char *sf_rows_page_token_key(const sf_rows *rows)
 {
-    return rows->page_token_key;
+    return rows->state.page_token_key;
+}
+
+const char *sf_rows_credentials_tag(const sf_rows *rows)
+{
+    return rows->state.credentials_tag;
 }

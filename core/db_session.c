@@ -190,7 +190,7 @@ static sf_db_result execute(call *c)
         != 0) {
         return failed(c, "executing");
     }
-    c->rows = sf_rows_of_apr_dbd(c->caller->pool, dbd->driver, results, c->session->page_token_key);
+    c->rows = sf_rows_of_apr_dbd(c->caller->pool, dbd->driver, results, &c->session->state);
     return SF_DB_OK;
 }
 
@@ -272,7 +272,7 @@ static int learn(const sf_caller *caller, sf_session *session, sf_rows *rows)
     for (i = 0; i < SF_DB_KEY_BYTES; i++) {
         const char digits[] = { key[2 * i], key[2 * i + 1], '\0' };
 
-        session->page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
+        session->state.page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
     }
     apr_atomic_set32(&schema_complained, 0);
     return 1;

@@ -8,6 +8,7 @@
 
 #include "core/db.h"
 #include "core/db_error.h"
+#include "core/db_rows.h"
 
 #include <apr_dbd.h>
 #include <libpq-fe.h>
@@ -18,7 +19,7 @@ typedef struct {
     PGconn *native; /* the same connection, as libpq has it */
     int backend_pid;
     int schema_fits;
-    unsigned char page_token_key[SF_DB_KEY_BYTES];
+    sf_db_state state;
     apr_pool_t *pool; /* cleared when another begins */
     apr_dbd_prepared_t *prepared[SF_STATEMENT_COUNT];
 } sf_session;

@@ -1,7 +1,9 @@
 #include "core/operation.h"
 
 #include "core/resource.h"
+#include "core/standing.h"
 
+#include <apr_strings.h>
 #include <string.h>
 
 static int path_parameters(const sf_request *request, const char **to)
@@ -87,6 +89,55 @@ static const sf_error *conclude(sf_request *request, const sf_error *error, sf_r
     return error_of(request, rows, outcomes);
 }
 
+/* Whether the rows are those of something that is there, read while all was as it is remembered. */
+static int are_found(const sf_standing *known, sf_rows *rows)
+{
+    return rows && sf_rows_count(rows) > 0
+           && strcmp(sf_rows_credentials_tag(rows), known->credentials_tag) == 0;
+}
+
+/* Tries the short way, for a Service that is known to be the credential's. It can only find something:
+ * whatever else may be the case, the whole statement tells. */
+static const sf_error *run_known(sf_request *request, sf_statement_id id, const char **all,
+                                 sf_rows **rows)
+{
+    const sf_caller caller = { request->r->pool, request->r->server, request->r };
+    const char *const credential[] = { all[0], all[1] };
+    const sf_error *error;
+    sf_standing known;
+
+    *rows = NULL;
+    if (sf_statement_known[id] == id || !sf_standing_find(request, &known)) {
+        return NULL;
+    }
+    all[0] = known.account;
+    all[1] = NULL;
+    error = sf_db_run_together(&caller, sf_statement_known[id], all, rows);
+    memcpy(all, credential, sizeof(credential));
+    if (!are_found(&known, *rows)) {
+        *rows = NULL;
+        return error;
+    }
+    sf_rows_know(*rows, sf_resource_column(request->resource, "AC"),
+                 apr_pstrdup(request->r->pool, known.account));
+    sf_rows_know(*rows, sf_resource_column(request->resource, "ZS"), request->sid[0]);
+    return NULL;
+}
+
+/* Remembers whose the Service is, where that is known together with the tag. */
+static void learn(const sf_request *request, sf_rows *rows)
+{
+    const char *account = sf_rows_value(rows, 0, sf_resource_column(request->resource, "AC"));
+    const char *tag = sf_rows_credentials_tag(rows);
+    sf_standing standing;
+
+    if (account && *tag) {
+        apr_cpystrn(standing.account, account, sizeof(standing.account));
+        apr_cpystrn(standing.credentials_tag, tag, sizeof(standing.credentials_tag));
+        sf_standing_keep(request, &standing);
+    }
+}
+
 const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
                                  const char *const *values, const sf_outcome *outcomes,
                                  sf_rows **rows)
@@ -96,8 +147,17 @@ const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int co
     const sf_error *error;
 
     parameters(request, count, values, all);
-    error = sf_db_run(&caller, variant(request, id), all, rows);
-    return conclude(request, error, *rows, outcomes);
+    id = variant(request, id);
+    error = run_known(request, id, all, rows);
+    if (error || *rows) {
+        return conclude(request, error, *rows, outcomes);
+    }
+    error = sf_db_run(&caller, id, all, rows);
+    error = conclude(request, error, *rows, outcomes);
+    if (!error && sf_statement_known[id] != id) {
+        learn(request, *rows);
+    }
+    return error;
 }
 
 const sf_error *sf_operation_step(sf_request *request, sf_transaction *transaction,

@@ -3,8 +3,6 @@
 #include <apr_lib.h>
 #include <string.h>
 
-#define UUID_LENGTH (SF_SID_DIGITS + 4)
-
 int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS + 1])
 {
     int i;
@@ -36,7 +34,7 @@ char *sf_sid_write(char *to, const char *prefix, const char *uuid)
 
     memcpy(to, prefix, SF_SID_PREFIX);
     to += SF_SID_PREFIX;
-    if (length == UUID_LENGTH) { /* 8-4-4-4-12; done for every SID of every row */
+    if (length == SF_UUID_LENGTH) { /* 8-4-4-4-12; done for every SID of every row */
         memcpy(to, uuid, 8);
         memcpy(to + 8, uuid + 9, 4);
         memcpy(to + 12, uuid + 14, 4);

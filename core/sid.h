@@ -8,6 +8,9 @@
 #define SF_SID_DIGITS 32
 #define SF_SID_LENGTH (SF_SID_PREFIX + SF_SID_DIGITS)
 
+/* A uuid as PostgreSQL prints it: the same digits, with hyphens. */
+#define SF_UUID_LENGTH (SF_SID_DIGITS + 4)
+
 /* Reads the SID `text` of the kind `prefix` ("ZH"). Returns 1 and its digits in lower case, which
  * PostgreSQL takes for a uuid, or 0 where it is not one; upper-case digits are accepted. */
 int sf_sid_parse(const char *text, const char *prefix, char digits[SF_SID_DIGITS + 1]);

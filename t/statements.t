@@ -254,6 +254,7 @@ $owner->do(q(INSERT INTO serverless.contents VALUES (?, decode(?, 'hex'), 262144
 my $nobody = '00000000-0000-0000-0000-000000000000';
 my %examples = (
     session_begin     => [[]],
+    credentials_tag   => [[]],
     credential_secret => [[$account]],
     credential_check  => [[$account, 1], [$account, undef]],
     service_create    => [[$account, 1, 'new', 'New', undef, 'f'], [$account, 1, 'service-1', 'Taken', undef, undef]],
@@ -366,7 +367,7 @@ my %examples = (
 # One row, and a handful: nothing is gained by an index.
 my %small = map { $_ => 1 } qw(settings schema_migrations upkeep);
 
-# As the module has them: what names a Service is there twice.
+# As the module has them: what names a Service is there twice, and what reads it a third time.
 my $prepare = qx('$ENV{SOURCE}/tools/compile-queries' --prepare '$ENV{SOURCE}'/sql/queries/*.sql);
 my @prepared = $prepare =~ /^(PREPARE .*?;)$/msg;
 my @statements = map { /^PREPARE (\w+)/ } @prepared;
@@ -381,6 +382,11 @@ for my $by_name (grep { /_by_name$/ } @statements) {
     my @both = @{ $examples{$by_sid} };
     $examples{$by_sid} = [grep { defined $_->[2] } @both];
     $examples{$by_name} = [grep { !defined $_->[2] } @both];
+}
+my $account_uuid = $account =~ s/^AC//r;
+for my $known (grep { /_known$/ } @statements) {
+    my $whole = $known =~ s/_known$//r;
+    $examples{$known} = [map { [$account_uuid, undef, @$_[2 .. $#$_]] } @{ $examples{$whole} }];
 }
 is_deeply [sort @statements], [sort keys %examples], 'every statement has its examples here';
 is_deeply [grep { !@{ $examples{$_} } } sort keys %examples], [], 'one at least';
@@ -402,6 +408,27 @@ sub plan_of {
         push @nodes, @{ $nodes[$i]{Plans} || [] };
     }
     return @nodes;
+}
+
+
+# A Service that is known to be the credential's ------------------------------------
+
+sub is_scope { return defined $_[0] && grep { $_[0] eq $_ } $account_uuid =~ s/^(.{8})(.{4})(.{4})(.{4})/$1-$2-$3-$4-/r, $service }
+sub rows_of { return $httpd->selectall_arrayref(execute(@_), { pg_direct => 1 }) }
+
+for my $known (grep { /_known$/ } @statements) {
+    my $whole = $known =~ s/_known$//r;
+    for my $i (0 .. $#{ $examples{$whole} }) {
+        my $call = execute($known, $examples{$known}[$i]);
+        my ($short, $long) = map { rows_of($_, $examples{$_}[$i]) } $known, $whole;
+        for my $row (0 .. $#$long) {
+            # what httpd knows, it does not ask for
+            $long->[$row][$_] = undef for grep { !defined $short->[$row][$_] && is_scope($long->[$row][$_]) } 0 .. $#{ $long->[$row] };
+        }
+        is_deeply $short, $long, "$call finds what $whole finds";
+    }
+    my ($account, undef, undef, @others) = @{ $examples{$known}[0] };
+    is_deeply rows_of($known, [$account, undef, $nobody, @others]), [], "$known has no row of what is not there";
 }
 
 

@@ -16,6 +16,11 @@ SELECT encode(secret_hash, 'hex') AS secret_hash, generation
   FROM serverless.principals
  WHERE sid = $1;
 
+-- What a batch of reads begins with: as long as it is the same, credentials are what they were.
+-- kind: read
+PREPARE credentials_tag AS
+SELECT credentials_tag FROM serverless.settings;
+
 -- Answers that need no other statement still ask whether the credential holds.
 -- kind: read
 PREPARE credential_check (text, int) AS

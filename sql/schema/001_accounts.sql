@@ -38,7 +38,7 @@ DECLARE
     noise text := replace(gen_random_uuid()::text, '-', '');
 BEGIN
     made := clock_timestamp();
-    id := serverless.key_at(made, left(noise, 12) || right(noise, 6));
+    id := lpad(to_hex(serverless.epoch(made)), 14, '0') || left(noise, 12) || right(noise, 6);
 END
 $$;
 
