@@ -551,7 +551,7 @@ static const command_rec directives[] = {
     AP_INIT_TAKE1("ServerlessDBTimeout", set_db_timeout, NULL, RSRC_CONF,
                   "how long a request waits for a connection"),
     AP_INIT_FLAG("ServerlessPipelining", set_pipelining, NULL, RSRC_CONF,
-                 "On to send the reads of several requests together"),
+                 "On to send short statements of several requests together"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL },
 };
 
@@ -622,7 +622,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         rv = sf_record_init(pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = sf_gate_init(pool, sf_process.db_connections - sf_process.pipelining);
+        rv = sf_gate_init(pool, sf_process.db_connections - SF_PIPELINES * sf_process.pipelining);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_db_child_init(pool, s);

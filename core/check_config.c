@@ -150,9 +150,9 @@ static int settle_process(int least, server_rec *s)
     sf_process.pipelining = sf_pipelining(sf_process.db_connections);
     if (sf_process.pipelining && sf_process.db_connections < SF_LEAST_FOR_PIPELINING) {
         ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
-                     "ServerlessPipelining takes one of the ServerlessDBConnections (%d): there "
+                     "ServerlessPipelining takes %d of the ServerlessDBConnections (%d): there "
                      "must be %d or more",
-                     sf_process.db_connections, SF_LEAST_FOR_PIPELINING);
+                     SF_PIPELINES, sf_process.db_connections, SF_LEAST_FOR_PIPELINING);
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;

@@ -60,11 +60,12 @@ apr_interval_time_t sf_delete_limit(const request_rec *r);
  * administrator did not say. */
 int sf_db_connections(int maximum);
 
-/* With fewer connections there is no pipelining: one for reads that go together, one for a long
- * statement, and one for all others. */
-#define SF_LEAST_FOR_PIPELINING 3
+/* With fewer connections there is no pipelining: one for reads that go together, one for writes, one for
+ * a long statement, and one for all others. */
+#define SF_PIPELINES 2
+#define SF_LEAST_FOR_PIPELINING (SF_PIPELINES + 2)
 
-/* Whether one of so many connections is for reads that go together. */
+/* Whether some of so many connections are for what goes together. */
 int sf_pipelining(int connections);
 
 /* How long a request waits for one of them. */

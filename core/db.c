@@ -59,7 +59,7 @@ static int may_repeat(sf_db_result result, sf_statement_kind kind, int attempt)
 {
     switch (result) {
     case SF_DB_CONNECTION_LOST:
-        return kind < SF_WRITE && attempt == 1;
+        return kind <= SF_LARGE_READ && attempt == 1;
     case SF_DB_FORGOTTEN:
     case SF_DB_NOT_RUN:
         return attempt < MAX_ATTEMPTS;
@@ -103,19 +103,20 @@ static sf_db_result run_single(sf_transaction *on, void *work)
                           statement->rows);
 }
 
-/* Reads go together with others' where that is possible. What was not answered there goes alone. */
-static sf_db_result run_read(const sf_caller *caller, single *statement)
+/* Short statements go together with others' where that is possible. What was not done there goes
+ * alone. */
+static sf_db_result run_short(const sf_caller *caller, sf_statement_kind kind, single *statement)
 {
     const apr_time_t begun = apr_time_now();
     const sf_db_result result
         = sf_pipeline_run(caller, statement->id, statement->values, statement->rows);
     apr_interval_time_t left;
 
-    if (!may_repeat(result, SF_READ, 1)) {
+    if (!may_repeat(result, kind, 1)) {
         return result;
     }
     left = begun + sf_db_timeout() - apr_time_now();
-    return take_turns(caller, SF_READ, run_single, statement, left > 0 ? left : 0,
+    return take_turns(caller, kind, run_single, statement, left > 0 ? left : 0,
                       result == SF_DB_CONNECTION_LOST);
 }
 
@@ -126,9 +127,10 @@ const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const cha
     single statement = { id, values, rows };
 
     *rows = NULL;
-    return error_of(caller, kind == SF_READ ? run_read(caller, &statement)
-                                            : take_turns(caller, kind, run_single, &statement,
-                                                         sf_db_timeout(), 0));
+    return error_of(caller, kind == SF_READ || kind == SF_SHORT_WRITE
+                                ? run_short(caller, kind, &statement)
+                                : take_turns(caller, kind, run_single, &statement,
+                                             sf_db_timeout(), 0));
 }
 
 const sf_error *sf_db_run_together(const sf_caller *caller, sf_statement_id id,

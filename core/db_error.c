@@ -46,6 +46,7 @@ static const struct {
     { "42P05", SF_DB_FORGOTTEN },       /* duplicate_prepared_statement */
     { "40001", SF_DB_NOT_RUN },         /* serialization_failure */
     { "40P01", SF_DB_NOT_RUN },         /* deadlock_detected */
+    { "55P03", SF_DB_NOT_RUN },         /* lock_not_available: lock_timeout */
     { "23503", SF_DB_PARENT_MISSING },  /* foreign_key_violation */
     { "3F000", SF_DB_NO_SCHEMA },       /* invalid_schema_name */
     { "42P01", SF_DB_NO_SCHEMA },       /* undefined_table */
@@ -55,7 +56,6 @@ static const struct {
     { "25006", SF_DB_UNAVAILABLE },     /* read_only_sql_transaction: a standby */
     { "25P03", SF_DB_CONNECTION_LOST }, /* idle_in_transaction_session_timeout */
     { "57014", SF_DB_UNAVAILABLE },     /* query_canceled: statement_timeout */
-    { "55P03", SF_DB_UNAVAILABLE },     /* lock_not_available */
     { "08", SF_DB_CONNECTION_LOST },    /* connection exceptions */
     { "57P", SF_DB_CONNECTION_LOST },   /* shutdown, crash, not yet started */
     { "53", SF_DB_UNAVAILABLE },        /* disk full, out of memory, too many connections */

@@ -12,7 +12,7 @@ void sf_line_close(sf_line *line)
         return;
     }
     if (PQstatus(native) == CONNECTION_OK
-        && (line->stale || line->broken || !PQexitPipelineMode(native))) {
+        && (line->writes || line->stale || line->broken || !PQexitPipelineMode(native))) {
         sf_session_reset(line->session);
     }
     PQsetnonblocking(native, 0);
@@ -30,6 +30,13 @@ static void learn_statements(sf_line *line)
     }
 }
 
+/* Whoever must wait for a lock would have all others wait. */
+static int limit_locks(sf_line *line, const sf_caller *caller)
+{
+    return !line->writes
+           || sf_session_control(caller, line->session, "SET lock_timeout = '20ms'") == SF_DB_OK;
+}
+
 static int open_line(sf_line *line, const sf_caller *caller)
 {
     sf_line_close(line);
@@ -39,7 +46,7 @@ static int open_line(sf_line *line, const sf_caller *caller)
     }
     line->stale = line->broken = 0;
     learn_statements(line);
-    return PQsetnonblocking(line->session->native, 1) == 0
+    return limit_locks(line, caller) && PQsetnonblocking(line->session->native, 1) == 0
            && PQenterPipelineMode(line->session->native);
 }
 
@@ -88,8 +95,11 @@ void sf_line_send(sf_line *line)
     int i;
 
     line->opening = (sf_line_statement){ .id = SF_STATEMENT_CREDENTIALS_TAG };
-    line->opened = 0;
-    line->broken = !write_statement(line, &line->opening);
+    line->opened = line->writes;
+    line->uncommitted = 0;
+    if (!line->opened) {
+        line->broken = !write_statement(line, &line->opening);
+    }
     for (i = 0; i < line->count && !line->broken; i++) {
         line->broken = !write_statement(line, &line->batch[i]);
     }
@@ -110,6 +120,18 @@ static void open_batch(sf_line *line)
         PQclear(result);
         line->opening.result = NULL;
     }
+}
+
+int sf_line_is_done(const sf_line *line)
+{
+    int i;
+
+    for (i = 0; i < line->answered; i++) {
+        if (PQresultStatus(line->batch[i].result) != PGRES_TUPLES_OK) {
+            return 0;
+        }
+    }
+    return !line->uncommitted && line->answered == line->count;
 }
 
 const PGresult *sf_line_opening_error(const sf_line *line)
@@ -165,6 +187,7 @@ static sf_line_news take_results(sf_line *line)
             take_result(line, result);
         }
         else {
+            line->uncommitted |= result != NULL;
             PQclear(result);
         }
     }

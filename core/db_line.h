@@ -6,8 +6,9 @@
  * each would make PostgreSQL send each answer by itself, which costs both sides more than a short
  * statement does. statement_timeout is for each statement either way.
  *
- * Each batch begins with credentials_tag, so that what it says was so after every statement of the batch
- * was wanted, and before any of them ran. */
+ * A batch of reads begins with credentials_tag, so that what it says was so after every statement of the
+ * batch was wanted, and before any of them ran. A batch of writes is committed by its Sync: nothing of
+ * it has happened before that is answered. Whoever holds a lock that one of them needs makes it fail. */
 #ifndef SF_DB_LINE_H
 #define SF_DB_LINE_H
 
@@ -27,12 +28,14 @@ typedef struct {
 
 typedef struct {
     server_rec *server;
+    int writes;          /* its statements write: a batch counts as a whole, or not at all */
     sf_session *session; /* NULL: there is no connection */
     int stale;           /* the session has forgotten statements: a new one after this batch */
     int broken;          /* lost, or nobody knows where in the protocol it is */
     int known[SF_STATEMENT_COUNT]; /* prepared on it */
     sf_line_statement opening;     /* credentials_tag, before the batch's own statements */
     int opened;                    /* it has been answered: session->state has the tag */
+    int uncommitted;               /* the end of the batch failed */
     int count;                     /* statements in the batch; 0 where none is under way */
     int answered;
     sf_line_statement batch[SF_LINE_MOST];
@@ -50,6 +53,9 @@ void sf_line_add(sf_line *line, sf_statement_id id, const char *const *values);
 
 /* Sends the batch. Does not wait: what the socket does not take, sf_line_read() sends. */
 void sf_line_send(sf_line *line);
+
+/* Whether all of a batch has been done, now that its last answer is there. */
+int sf_line_is_done(const sf_line *line);
 
 /* The error of a batch's opening, after which none of its statements has run, or NULL. */
 const PGresult *sf_line_opening_error(const sf_line *line);

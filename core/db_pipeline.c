@@ -72,7 +72,8 @@ typedef struct {
     int complained;
 } pipeline;
 
-static pipeline *pipelines; /* by the number of the database, of which 0 is none */
+/* For reads and for writes, by the number of the database, of which 0 is none. */
+static pipeline *pipelines[2];
 
 static apr_interval_time_t patience(void)
 {
@@ -152,11 +153,11 @@ static void mark_sent(pipeline *p)
     }
 }
 
-/* What PostgreSQL skipped has not run: it waits to be sent again, unless it was the batch's opening that
- * failed, which it might again. Returns whom to wake, or NULL. */
+/* What has not run, or was undone, waits to be sent again, unless it was the batch's opening or its end
+ * that failed, which they might again. Returns whom to wake, or NULL. */
 static seat *put_off(pipeline *p, seat *seat)
 {
-    if (!sf_line_opening_error(&p->line)) {
+    if (!sf_line_opening_error(&p->line) && !p->line.uncommitted) {
         enqueue(p, seat);
         return NULL;
     }
@@ -164,18 +165,43 @@ static seat *put_off(pipeline *p, seat *seat)
     return seat;
 }
 
-/* Hands over the answer to a statement. Returns whom to wake, or NULL. */
-static seat *hand_over(pipeline *p, seat *seat, const sf_line_statement *answered)
+/* What a statement's own answer says of it. */
+static sf_db_result meaning_of(const PGresult *result)
+{
+    switch (PQresultStatus(result)) {
+    case PGRES_TUPLES_OK:
+        return SF_DB_OK;
+    case PGRES_PIPELINE_ABORTED:
+        return SF_DB_NOT_RUN;
+    default:
+        return sf_db_meaning(PQresultErrorMessage(result));
+    }
+}
+
+/* Whether a statement goes into another batch: PostgreSQL has skipped it, or has undone it with those
+ * that failed. */
+static int is_undone(const pipeline *p, const sf_line_statement *answered)
 {
     const ExecStatusType status = PQresultStatus(answered->result);
 
-    if (status != PGRES_TUPLES_OK && status != PGRES_PIPELINE_ABORTED
-        && sf_db_meaning(PQresultErrorMessage(answered->result)) == SF_DB_FORGOTTEN) {
-        p->line.stale = 1;
-    }
-    if (!seat || status == PGRES_PIPELINE_ABORTED) {
+    return status == PGRES_PIPELINE_ABORTED
+           || (p->line.writes && status == PGRES_TUPLES_OK && !sf_line_is_done(&p->line));
+}
+
+/* Hands over the answer to a statement. Returns whom to wake, or NULL. */
+static seat *hand_over(pipeline *p, seat *seat, const sf_line_statement *answered)
+{
+    const sf_db_result meaning = meaning_of(answered->result);
+
+    p->line.stale |= meaning == SF_DB_FORGOTTEN;
+    if (!seat || is_undone(p, answered)) {
         PQclear(answered->result);
         return seat ? put_off(p, seat) : NULL;
+    }
+    if (p->line.writes && meaning == SF_DB_NOT_RUN) { /* a lock was held: it has the time to wait */
+        PQclear(answered->result);
+        settle(seat, SF_DB_NOT_RUN);
+        return seat;
     }
     seat->result = answered->result;
     seat->unprepared = answered->unprepared;
@@ -206,15 +232,28 @@ static int is_silent(const pipeline *p)
     return (p->led || p->sent > 0) && left_since(p->heard) == 0;
 }
 
-/* Whether this request should rather go the other way. What was sent by itself is waited for: it is
- * the statement that takes its time, and would do so anywhere. */
+/* Whether this request has to wait for its answer. What was sent by itself takes its time, and would do
+ * so anywhere. Of what writes, nobody knows whether it will be done. */
+static int must_stay(const pipeline *p, const seat *me)
+{
+    return me->state == SENT && (p->sent == 1 || p->line.writes);
+}
+
+/* Whether the other way is open, or has been waited for as long as anything is. */
+static int is_elsewhere_room(const seat *me)
+{
+    return sf_gate_has_place() || apr_time_now() - me->since > sf_db_timeout();
+}
+
+/* Whether this request should rather go the other way. */
 static int is_impatient(const pipeline *p, const seat *me)
 {
     switch (me->state) {
     case QUEUED:
-        return left_since(me->since) == 0 || (p->sent > 0 && is_silent(p));
+        return (p->sent > 0 && is_silent(p)) || (left_since(me->since) == 0 && is_elsewhere_room(me));
     case SENT:
-        return p->sent > 1 && (is_silent(p) || apr_time_now() - me->since > sf_db_timeout());
+        return !must_stay(p, me)
+               && (is_silent(p) || apr_time_now() - me->since > sf_db_timeout());
     default:
         return 0;
     }
@@ -296,11 +335,12 @@ static void notice_opening_error(pipeline *p, const sf_caller *caller)
  * requests `told` names, and in `lost`, how many of them have lost their connection. */
 static int take_news(pipeline *p, sf_line_news news, seat **told, int *lost)
 {
+    const int counts = !p->line.writes || news == SF_LINE_ALL;
     int count = 0;
 
     *lost = 0;
     p->heard = apr_time_now();
-    for (; p->settled < p->line.answered; p->settled++) {
+    for (; counts && p->settled < p->line.answered; p->settled++) {
         told[count] = hand_over(p, p->batch[p->settled], &p->line.batch[p->settled]);
         count += told[count] != NULL;
     }
@@ -341,7 +381,7 @@ static void tell(pipeline *p, const sf_caller *caller, sf_line_news news)
     }
 }
 
-static void work(pipeline *p, const sf_caller *caller)
+static void work(pipeline *p, const sf_caller *caller, const seat *me)
 {
     sf_line_news news;
 
@@ -355,7 +395,7 @@ static void work(pipeline *p, const sf_caller *caller)
         apr_thread_mutex_unlock(p->mutex);
         send_batch(p);
     }
-    news = sf_line_read(&p->line, left_since(p->heard));
+    news = sf_line_read(&p->line, must_stay(p, me) ? patience() : left_since(p->heard));
     if (news != SF_LINE_NOTHING) {
         tell(p, caller, news);
     }
@@ -371,9 +411,9 @@ static void lead(pipeline *p, const sf_caller *caller, const seat *me)
     }
     apr_thread_mutex_unlock(p->mutex);
     do {
-        work(p, caller);
+        work(p, caller, me);
     } while (me->state != SETTLED && !is_impatient(p, me));
-    if (p->sent > 1 && is_silent(p) && !p->complained) {
+    if (p->sent > 1 && !p->line.writes && is_silent(p) && !p->complained) {
         p->complained = 1;
         sf_log(caller, APLOG_INFO, "SF0031",
                "no answer for %d ms to %d statements sent together: others take another connection",
@@ -389,11 +429,12 @@ static void lead(pipeline *p, const sf_caller *caller, const seat *me)
 
 /* The pipeline to its database. What httpd does for itself, such as Builds, has time, and may be
  * large: that goes the other way. */
-static pipeline *pipeline_of(const sf_caller *caller)
+static pipeline *pipeline_of(const sf_caller *caller, sf_statement_id id)
 {
     const int database = sf_server_config_of(caller->server)->database;
+    pipeline *all = pipelines[sf_statements[id].kind == SF_SHORT_WRITE];
 
-    return pipelines && caller->r && database > 0 ? &pipelines[database] : NULL;
+    return all && caller->r && database > 0 ? &all[database] : NULL;
 }
 
 /* Whether to go this way, or the other one at once. */
@@ -481,7 +522,7 @@ static sf_db_result outcome_of(const sf_caller *caller, const seat *me, sf_rows 
 sf_db_result sf_pipeline_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                              sf_rows **rows)
 {
-    pipeline *p = pipeline_of(caller);
+    pipeline *p = pipeline_of(caller, id);
     seat *me;
     seat left;
 
@@ -531,7 +572,7 @@ static apr_status_t close_pipeline(void *data)
     return APR_SUCCESS;
 }
 
-static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline *p)
+static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, int writes, pipeline *p)
 {
     apr_status_t rv = apr_thread_mutex_create(&p->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
 
@@ -539,6 +580,7 @@ static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline *p)
         rv = apr_pool_create(&p->pool, pool);
     }
     p->line.server = s;
+    p->line.writes = writes;
     p->end = &p->first;
     p->limit = SF_LINE_MOST;
     if (rv == APR_SUCCESS) {
@@ -547,7 +589,7 @@ static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, pipeline *p)
     return rv;
 }
 
-apr_status_t sf_pipeline_init(apr_pool_t *pool, server_rec *s)
+static apr_status_t make_pipelines(apr_pool_t *pool, server_rec *s, int writes)
 {
     apr_status_t rv = APR_SUCCESS;
     pipeline *made;
@@ -560,10 +602,17 @@ apr_status_t sf_pipeline_init(apr_pool_t *pool, server_rec *s)
     made = apr_pcalloc(pool, sizeof(*made) * (last + 1));
     for (each = sf_next_database(s); each && rv == APR_SUCCESS;
          each = sf_next_database(each->next)) {
-        rv = make_pipeline(pool, each, &made[sf_server_config_of(each)->database]);
+        rv = make_pipeline(pool, each, writes, &made[sf_server_config_of(each)->database]);
     }
     if (rv == APR_SUCCESS) {
-        pipelines = made;
+        pipelines[writes] = made;
     }
     return rv;
+}
+
+apr_status_t sf_pipeline_init(apr_pool_t *pool, server_rec *s)
+{
+    const apr_status_t rv = make_pipelines(pool, s, 0);
+
+    return rv == APR_SUCCESS ? make_pipelines(pool, s, 1) : rv;
 }

@@ -396,15 +396,15 @@ refused "${database}ServerlessDBConnections 9\n$api",
 refused "DBDriver pgsql\nServerlessDBConnections 11\n$api",
     'ServerlessDBConnections 11 must not be above DBDMax 10', 'or than mod_dbd has by default';
 
-# Pipelining takes one of the connections; where it is not asked for, it goes without.
-my $too_few = 'ServerlessPipelining takes one of the ServerlessDBConnections (2): there must be 3 or more';
-refused "${database}ServerlessDBConnections 2\nServerlessPipelining On\n$api", $too_few,
-    'pipelining, and two connections';
-refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 2\nServerlessPipelining On\n$api", $too_few,
-    'or two because there are no more in the pool';
+# Pipelining takes two of the connections; where it is not asked for, it goes without.
+my $too_few = 'ServerlessPipelining takes 2 of the ServerlessDBConnections (3): there must be 4 or more';
+refused "${database}ServerlessDBConnections 3\nServerlessPipelining On\n$api", $too_few,
+    'pipelining, and three connections';
+refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 3\nServerlessPipelining On\n$api", $too_few,
+    'or three because there are no more in the pool';
 accepted "${database}ServerlessDBConnections $_->[0]\nServerlessPipelining $_->[1]\n$api",
-    "ServerlessDBConnections $_->[0], ServerlessPipelining $_->[1]" for [1, 'Off'], [2, 'Off'], [3, 'On'], [8, 'On'];
-accepted "${database}ServerlessDBConnections 2\n$api", 'two connections, and nothing said of pipelining';
+    "ServerlessDBConnections $_->[0], ServerlessPipelining $_->[1]" for [1, 'Off'], [3, 'Off'], [4, 'On'], [8, 'On'];
+accepted "${database}ServerlessDBConnections 3\n$api", 'three connections, and nothing said of pipelining';
 accepted "ServerlessDBConnections 1\nServerlessPipelining On\n", 'nor does it matter where the API is not enabled';
 
 # A virtual host may have a database of its own, which is what counts there.

@@ -316,20 +316,20 @@ sub timed {
 
 # Few go side by side.
 {
-    my ($server, $client) = server('few');
+    my ($server, $client) = server('few', lines => "ServerlessDBConnections 5\n");
     my @rounds = map {
         my @took = sort { $b <=> $a } map { $_->{took} } together($server, ($strange{'sleep 0.02'}) x 3);
         $took[0];
     } 1 .. 30;
     my ($best) = sort { $a <=> $b } @rounds;
-    cmp_ok $best, '<', 0.045, 'four reads, one of 8 ms and three of 20, and four connections: none waits for another';
+    cmp_ok $best, '<', 0.045, 'four reads, one of 8 ms and three of 20, and four connections for them: none waits for another';
     ok wait_until { go_together($server) }, 'many go together all the same';
 }
 
 # All places are taken: the time that a request waits has its limit.
 {
-    my ($server, $client) = server('full', lines => "ServerlessDBConnections 3\nServerlessDBTimeout 300ms\n");
-    is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404, 'with three connections';
+    my ($server, $client) = server('full', lines => "ServerlessDBConnections 4\nServerlessDBTimeout 300ms\n");
+    is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404, 'with four connections, one of them for writes';
     my $hold = hold();
     my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1 .. 3);
     ok wait_until { waits() == 3 }, 'one read waits in the pipeline, others on the other connections';

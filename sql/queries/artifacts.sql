@@ -3,7 +3,7 @@
 -- and the kind of artifact, behind the artifact itself where there is one. The first column says what
 -- happened.
 
--- kind: write
+-- kind: short write
 PREPARE artifact_create (text, int, uuid, text, serverless.artifact_kind, text) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      created AS (
@@ -73,7 +73,7 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
          AS resource ON true;
 
 -- $7 are the revisions that it may be of, or NULL.
--- kind: write
+-- kind: short write
 PREPARE artifact_update (text, int, uuid, text, uuid, serverless.artifact_kind, bigint[], text) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      updated AS (
@@ -93,7 +93,7 @@ SELECT serverless.outcome(scope.account_id, (updated.artifact).id, there.id, $7)
          AS resource ON true;
 
 -- One that an active Build needs stays: the second column says who keeps it. $7 as above.
--- kind: write
+-- kind: short write
 PREPARE artifact_delete (text, int, uuid, text, uuid, serverless.artifact_kind, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
      deleted AS (

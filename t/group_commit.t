@@ -1,0 +1,185 @@
+# Short writes of several requests at once, committed together: each has its own
+# answer, what was acknowledged is there, and what was refused leaves no trace.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use IO::Socket::INET ();
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Server;
+use Serverless::Test;
+use Test::More;
+use Time::HiRes qw(time);
+
+# What there is to work with -----------------------------------------------------
+
+# A database in which a Function's name says what writing it is like.
+my $base = own_database('group_commit');
+my $owner = $base->connect('postgres');
+
+sub sql {
+    $owner = $base->connect('postgres') if !$owner->ping;
+    return $owner->selectrow_array(shift, undef, @_);
+}
+
+$owner->do($_) for <<'SQL', <<'SQL', <<'SQL';
+CREATE FUNCTION public.behave() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.friendly_name LIKE 'sleep%' THEN
+        PERFORM pg_sleep(0.03);
+    ELSIF NEW.friendly_name LIKE 'fail%' OR (TG_WHEN = 'AFTER' AND NEW.friendly_name LIKE 'late%') THEN
+        RAISE EXCEPTION 'as it was told';
+    ELSIF NEW.friendly_name LIKE 'die%' THEN
+        PERFORM pg_terminate_backend(pg_backend_pid());
+    END IF;
+    RETURN NEW;
+END
+$$
+SQL
+CREATE TRIGGER behave BEFORE INSERT ON serverless.artifacts FOR EACH ROW EXECUTE FUNCTION public.behave()
+SQL
+CREATE CONSTRAINT TRIGGER behave_late AFTER INSERT ON serverless.artifacts DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (NEW.friendly_name LIKE 'late%') EXECUTE FUNCTION public.behave()
+SQL
+
+my $api = Serverless::Test->client(sql(q(SELECT * FROM serverless.create_account('group commit'))));
+my $server = Serverless::Server->start('group_commit', "ServerlessPipelining On\n"
+    . Serverless::Server->database(database => $base->name) . Serverless::Server->api);
+my $client = $api->at($server->address);
+my ($service, $other) = map {
+    $client->post('/v1/Services', UniqueName => $_, FriendlyName => $_)->json->{sid}
+} qw(first second);
+
+sub functions { return "/v1/Services/" . ($_[0] // $service) . '/Functions' }
+sub create { my ($name, $in) = @_; return ['POST', functions($in), "FriendlyName=$name"] }
+
+my $number = 0;
+sub named { my ($what) = @_; return $what . '-' . ++$number }
+
+# Sends all requests at the same time, behind a create that takes 30 ms: what comes
+# in meanwhile is sent together. Returns the replies to all but that one; {took}
+# says after how many seconds each was there.
+sub together {
+    my @requests = (create(named('sleep')), @_);
+    my @sockets = map {
+        my ($method, $path, $form, @headers) = @$_;
+        my $socket = IO::Socket::INET->new(PeerAddr => $server->address) or die "$@\n";
+        [$socket, join "\r\n", "$method $path HTTP/1.0", 'Host: ' . $server->address, $api->authorization, @headers,
+            'Content-Type: application/x-www-form-urlencoded', 'Content-Length: ' . length $form, '', $form]
+    } @requests;
+    syswrite $_->[0], $_->[1] for @sockets;
+    my $begin = time;
+    local $SIG{ALRM} = sub { die "a request is not answered\n" };
+    alarm 30;
+    my @replies = map {
+        my $answer = '';
+        1 while sysread $_->[0], $answer, 65536, length $answer;
+        my $reply = Serverless::Test::Reply->parse($answer);
+        $reply->{took} = time - $begin;
+        $reply;
+    } @sockets;
+    alarm 0;
+    shift @replies;
+    return @replies;
+}
+
+# How many Functions have this name, and how many transactions made those that begin so.
+sub rows { return sql('SELECT count(*) FROM serverless.artifacts WHERE friendly_name = ?', @_) }
+sub commits {
+    return sql('SELECT count(DISTINCT xmin::text) FROM serverless.artifacts WHERE friendly_name = ANY (?)', [@_]);
+}
+
+
+# Together -----------------------------------------------------------------------------
+
+{
+    my (@names, @replies);
+    ok wait_until { # a busy machine may need another try
+        @names = map { named('plain') } 1 .. 24;
+        @replies = together(map { create($_) } @names);
+        commits(@names) <= 8;
+    }, 'two dozen Functions made at once are few transactions';
+    is_deeply [map { $_->status } @replies], [(201) x 24], 'each is acknowledged';
+    is_deeply [map { $_->json->{friendly_name} } @replies], \@names, 'with its own answer';
+    is_deeply [map { rows($_) } @names], [(1) x 24], 'and there once';
+}
+
+# Errors stay apart: the whole batch is undone, and what did not fail is done in the next one.
+for my $case (
+    [fail => 'a statement that fails'],
+    [late => 'one that only fails as it is committed'],
+) {
+    my ($bad, $title) = @$case;
+    for my $round (1 .. 6) {
+        my @names = map { named(rand() < 0.2 ? $bad : 'good') } 1 .. 23;
+        splice @names, rand(@names), 0, named($bad);
+        my @replies = together(map { create($_) } @names);
+        is_deeply [map { $_->status } @replies], [map { /^good/ ? 201 : 500 } @names], "$title: it has 500, and no other";
+        is_deeply [map { rows($_) } @names], [map { /^good/ ? 1 : 0 } @names], 'who has 201 is there once, who has not is not';
+    }
+}
+
+# Updates and deletions go together with them.
+{
+    my @made = map { $client->post(functions(), FriendlyName => named('made'))->json->{sid} } 1 .. 20;
+    my @renamed = map { named('renamed') } 1 .. 10;
+    my @replies = together(
+        (map { ['POST', functions() . "/$made[$_]", "FriendlyName=$renamed[$_]"] } 0 .. 9),
+        (map { ['DELETE', functions() . "/$made[$_]", ''] } 10 .. 19),
+        ['DELETE', functions() . '/ZH' . '0' x 32, ''],
+        ['POST', functions() . '/ZH' . '0' x 32, 'FriendlyName=nobody'],
+        ['POST', functions('ZS' . '0' x 32), 'FriendlyName=nowhere']);
+    is_deeply [map { $_->status } @replies], [(200) x 10, (204) x 10, (404) x 3], 'updates and deletions at once';
+    is_deeply [map { rows($_) } @renamed], [(1) x 10], 'what was updated has its new name';
+    is_deeply [map { $client->get(functions() . "/$_")->status } @made], [(200) x 10, (404) x 10], 'what was deleted is gone';
+}
+
+# A revision is changed once.
+for my $round (1 .. 5) {
+    my $path = functions() . '/' . $client->post(functions(), FriendlyName => named('revised'))->json->{sid};
+    my $tag = $client->get($path)->header('ETag');
+    my @replies = together(map { ['POST', $path, 'FriendlyName=' . named('revision'), "If-Match: $tag"] } 1 .. 6);
+    is_deeply [sort map { $_->status } @replies], [200, (412) x 5], 'of six updates of one revision, one is made';
+}
+
+
+# Locks --------------------------------------------------------------------------------
+
+# Who has to wait for a lock waits by itself.
+{
+    my $holder = $base->connect('postgres');
+    $holder->begin_work;
+    $holder->do('SELECT FROM serverless.services WHERE unique_name = ? FOR UPDATE', undef, 'second');
+    my @locked = map { named('locked') } 1 .. 2;
+    my $waiting = begin_at_once(sub { $client->afresh->post(functions($other), FriendlyName => $_[0])->status }, @locked);
+    my @names = map { named('free') } 1 .. 12;
+    my @replies = together(map { create($_) } @names);
+    is_deeply [map { $_->status } @replies], [(201) x 12], 'a Service is locked: in another, Functions are made';
+    is_deeply [grep { $_->{took} > 1 } @replies], [], 'without waiting for it';
+    is_deeply [map { rows($_) } @names, @locked], [(1) x 12, 0, 0], 'they are there, the others not yet';
+    $holder->rollback;
+    is_deeply [$waiting->()], [201, 201], 'those have waited, and are made when the lock is given back';
+    is_deeply [map { rows($_) } @locked], [1, 1], 'once';
+}
+
+
+# The connection is lost ---------------------------------------------------------------
+
+for my $round (1 .. 5) {
+    my @names = map { named('alive') } 1 .. 16;
+    splice @names, 5, 0, named('die');
+    my %status = map { $_ => 1 } 201, 503;
+    my @replies = together(map { create($_) } @names);
+    is_deeply [grep { !$status{ $_->status } } @replies], [], "round $round: a session ends: each is made, or has 503";
+    is $replies[5]->status, 503, 'who ended it has 503';
+    is_deeply [grep { rows($names[$_]) != 1 } grep { $replies[$_]->status == 201 } 0 .. $#names], [],
+        'what was acknowledged is there, once';
+    is_deeply [grep { rows($_) > 1 } @names], [], 'nothing is there twice';
+    is_deeply [map { $_->status } together(map { create(named('after')) } 1 .. 8)], [(201) x 8], 'then all is as before';
+}
+
+kill_backends(backends());
+is $client->post(functions(), FriendlyName => named('anew'))->status, 201, 'all sessions are killed between two requests';
+
+done_testing;
