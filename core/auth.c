@@ -4,6 +4,7 @@
 #include "core/credential_cache.h"
 #include "core/db.h"
 #include "core/log.h"
+#include "core/sha256.h"
 
 #include <ap_provider.h>
 #include <apr_encode.h>
@@ -91,6 +92,9 @@ static authn_status check_password(request_rec *r, const char *user, const char 
         return AUTH_USER_NOT_FOUND;
     }
     if (EVP_Digest(password, strlen(password), digest, NULL, sha256, NULL) != 1) {
+        const sf_caller caller = { r->pool, r->server, r };
+
+        request->error = sf_sha256_failed(&caller);
         return AUTH_GENERAL_ERROR;
     }
     request->generation = remembered(request, credential, digest);

@@ -4,10 +4,10 @@
 #ifndef SF_CREDENTIAL_CACHE_H
 #define SF_CREDENTIAL_CACHE_H
 
+#include "core/sha256.h"
+
 #include <apr_errno.h>
 #include <apr_pools.h>
-
-#define SF_SHA256_BYTES 32
 
 /* Makes the child's cache. Called from child_init. */
 apr_status_t sf_credential_cache_init(apr_pool_t *pool);
