@@ -21,6 +21,7 @@
 #include "worker/watchdog.h"
 
 #include <apr_fnmatch.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <apr_uri.h>
 #include <http_config.h>
@@ -269,6 +270,15 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
+/* Whether it can stand in a header as it is. */
+static int is_plain(const char *text)
+{
+    while (apr_isgraph(*text)) {
+        text++;
+    }
+    return !*text;
+}
+
 static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
 {
     sf_dir_config *config = dir;
@@ -277,7 +287,7 @@ static const char *set_base_url(cmd_parms *cmd, void *dir, const char *url)
     if (apr_uri_parse(cmd->temp_pool, url, &parsed) != APR_SUCCESS || !parsed.scheme
         || (strcmp(parsed.scheme, "https") != 0 && strcmp(parsed.scheme, "http") != 0)
         || !parsed.hostname || !*parsed.hostname || parsed.query || parsed.fragment || parsed.user
-        || url[strlen(url) - 1] == '/') {
+        || url[strlen(url) - 1] == '/' || !is_plain(url)) {
         return wrong(cmd, "takes a URL such as https://serverless.example.com, without a slash "
                           "at its end");
     }

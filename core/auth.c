@@ -4,6 +4,7 @@
 #include "core/credential_cache.h"
 #include "core/db.h"
 #include "core/log.h"
+#include "core/sha256.h"
 
 #include <ap_provider.h>
 #include <apr_encode.h>
@@ -13,8 +14,6 @@
 #include <http_request.h>
 #include <mod_auth.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <string.h>
 
 APLOG_USE_MODULE(serverless_functions);
@@ -32,28 +31,35 @@ static const char *credential_of(apr_pool_t *pool, const char *user)
     return sid;
 }
 
-/* Secrets are long and random, so SHA-256 is enough and costs next to nothing; it is compared in
- * constant time. */
-static int matches(const char *password, const char *hash)
+/* Secrets are long and random, so SHA-256 is enough and costs next to nothing. Returns 0 where OpenSSL
+ * has failed. */
+static int hash_password(apr_pool_t *pool, const char *password, char hex[SF_SHA256_HEX + 1])
 {
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    char hex[2 * SHA256_DIGEST_LENGTH + 1];
+    sf_sha256 hash;
 
-    if (EVP_Digest(password, strlen(password), digest, NULL, EVP_sha256(), NULL) != 1) {
-        return 0;
-    }
-    ap_bin2hex(digest, SHA256_DIGEST_LENGTH, hex);
-    return strlen(hash) == sizeof(hex) - 1 && CRYPTO_memcmp(hex, hash, sizeof(hex) - 1) == 0;
+    sf_sha256_begin(&hash, pool);
+    sf_sha256_add(&hash, password, strlen(password));
+    return sf_sha256_end(&hash, hex);
+}
+
+/* Whether that is the hash which the database has; compared in constant time. */
+static int matches(const char hex[SF_SHA256_HEX + 1], const char *kept)
+{
+    return strlen(kept) == SF_SHA256_HEX && CRYPTO_memcmp(hex, kept, SF_SHA256_HEX) == 0;
 }
 
 /* Asks the database. What it grants is remembered, so that the next request need not ask. */
-static authn_status ask(sf_request *request, const char *credential,
-                        const char *password)
+static authn_status ask(sf_request *request, const char *credential, const char *password)
 {
     request_rec *r = request->r;
     const sf_caller caller = { r->pool, r->server, r };
+    char hex[SF_SHA256_HEX + 1];
     sf_rows *rows;
 
+    if (!hash_password(r->pool, password, hex)) {
+        request->error = sf_sha256_failed(&caller);
+        return AUTH_GENERAL_ERROR;
+    }
     request->error = sf_db_run(&caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows);
     if (request->error) {
         return AUTH_GENERAL_ERROR; /* mod_auth_basic makes it 500, our error filter 503 again */
@@ -61,7 +67,7 @@ static authn_status ask(sf_request *request, const char *credential,
     if (sf_rows_count(rows) == 0) {
         return AUTH_USER_NOT_FOUND;
     }
-    if (!matches(password, sf_rows_value(rows, 0, 0))) {
+    if (!matches(hex, sf_rows_value(rows, 0, 0))) {
         return AUTH_DENIED;
     }
     request->generation = sf_rows_value(rows, 0, 1);

@@ -250,10 +250,10 @@ static int is_impatient(const pipeline *p, const seat *me)
 {
     switch (me->state) {
     case QUEUED:
-        return (p->sent > 0 && is_silent(p)) || (left_since(me->since) == 0 && is_elsewhere_room(me));
+        return (p->sent > 0 && is_silent(p))
+               || (left_since(me->since) == 0 && is_elsewhere_room(me));
     case SENT:
-        return !must_stay(p, me)
-               && (is_silent(p) || apr_time_now() - me->since > sf_db_timeout());
+        return !must_stay(p, me) && (is_silent(p) || apr_time_now() - me->since > sf_db_timeout());
     default:
         return 0;
     }

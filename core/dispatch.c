@@ -3,6 +3,7 @@
 #include "core/auth.h"
 #include "core/operation.h"
 #include "core/reply.h"
+#include "core/resource.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -84,6 +85,23 @@ static const sf_error *answer_options(sf_request *request, const char *allowed)
 
 /* Stages ----------------------------------------------------------------------------------------- */
 
+/* httpd cuts a range out of any success, an update's too, and refuses what has been done where there is
+ * none. What is JSON has no parts. */
+static void ignore_ranges(request_rec *r)
+{
+    apr_table_unset(r->headers_in, "Range");
+    apr_table_unset(r->headers_in, "Request-Range"); /* what Range was once called */
+}
+
+static const sf_error *answer(sf_request *request, const sf_route *route)
+{
+    request->resource = route->resource;
+    if (!route->resource->has_ranges) {
+        ignore_ranges(request->r);
+    }
+    return route->answer(request);
+}
+
 static const sf_error *route(sf_request *request, const char *path, const sf_route *routes)
 {
     apr_pool_t *pool = request->r->pool;
@@ -96,9 +114,8 @@ static const sf_error *route(sf_request *request, const char *path, const sf_rou
             continue;
         }
         if (routes->method == request->r->method_number) {
-            request->resource = routes->resource;
             return read_sids(request, routes->pattern, parts, lengths)
-                       ? routes->answer(request)
+                       ? answer(request, routes)
                        : sf_error_not_found(pool, sf_request_path(request));
         }
         allowed = allow(pool, allowed, routes->method);

@@ -2,14 +2,13 @@
 
 #include "core/operation.h"
 #include "core/resource.h"
+#include "core/sha256.h"
 
 #include <apr_lib.h>
-#include <openssl/evp.h>
 #include <string.h>
 
 #define HEADER "Idempotency-Key"
 #define KEY_MAX 255
-#define SHA256_BYTES 32
 
 static const sf_outcome outcomes[] = {
     { "key_reused", HTTP_CONFLICT, HEADER " was already used for another request", .details = 0 },
@@ -19,8 +18,8 @@ static const sf_outcome outcomes[] = {
 /* One creation under a key. */
 typedef struct {
     sf_request *request;
-    char key[2 * SHA256_BYTES + 1]; /* its hash, in hex */
-    char fingerprint[2 * SHA256_BYTES + 1];
+    char key[SF_SHA256_HEX + 1]; /* its hash, in hex */
+    char fingerprint[SF_SHA256_HEX + 1];
     sf_steps *create;
     void *data;
     sf_rows **rows;
@@ -35,59 +34,51 @@ int sf_idempotency_wanted(const sf_request *request)
 
 /* Hashes ----------------------------------------------------------------------------------------- */
 
-static void finish(EVP_MD_CTX *digest, char hex[2 * SHA256_BYTES + 1])
-{
-    unsigned char bytes[SHA256_BYTES];
-
-    EVP_DigestFinal_ex(digest, bytes, NULL);
-    EVP_MD_CTX_free(digest);
-    ap_bin2hex(bytes, SHA256_BYTES, hex);
-}
-
-static EVP_MD_CTX *begin(void)
-{
-    EVP_MD_CTX *digest = EVP_MD_CTX_new();
-
-    EVP_DigestInit_ex(digest, EVP_sha256(), NULL);
-    return digest;
-}
-
 /* A text with its end, so that two of them cannot be taken for others; NULL is none. */
-static void add(EVP_MD_CTX *digest, const char *text)
+static void add(sf_sha256 *hash, const char *text)
 {
-    EVP_DigestUpdate(digest, text ? "+" : "-", 1);
-    EVP_DigestUpdate(digest, text ? text : "", text ? strlen(text) + 1 : 1);
+    sf_sha256_add(hash, text ? "+" : "-", 1);
+    sf_sha256_add(hash, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
-static void recognize(creation *creation, int count, const char *const *contents)
+static const sf_error *end(const creation *creation, sf_sha256 *hash, char hex[SF_SHA256_HEX + 1])
 {
-    EVP_MD_CTX *digest = begin();
+    request_rec *r = creation->request->r;
+    const sf_caller caller = { r->pool, r->server, r };
+
+    return sf_sha256_end(hash, hex) ? NULL : sf_sha256_failed(&caller);
+}
+
+static const sf_error *recognize(creation *creation, int count, const char *const *contents)
+{
+    sf_sha256 hash;
     int i;
 
-    add(digest, sf_request_path(creation->request));
+    sf_sha256_begin(&hash, creation->request->r->pool);
+    add(&hash, sf_request_path(creation->request));
     for (i = 0; i < count; i++) {
-        add(digest, contents[i]);
+        add(&hash, contents[i]);
     }
-    finish(digest, creation->fingerprint);
+    return end(creation, &hash, creation->fingerprint);
 }
 
 static const sf_error *read_key(creation *creation)
 {
+    apr_pool_t *pool = creation->request->r->pool;
     const char *key = apr_table_get(creation->request->r->headers_in, HEADER);
     const char *at = key;
-    EVP_MD_CTX *digest;
+    sf_sha256 hash;
 
     while (apr_isprint(*at)) {
         at++;
     }
     if (*at || at == key || at - key > KEY_MAX) {
-        return sf_error_make(creation->request->r->pool, HTTP_BAD_REQUEST,
+        return sf_error_make(pool, HTTP_BAD_REQUEST,
                              HEADER " must be of 1 to %d printable ASCII characters", KEY_MAX);
     }
-    digest = begin();
-    add(digest, key);
-    finish(digest, creation->key);
-    return NULL;
+    sf_sha256_begin(&hash, pool);
+    add(&hash, key);
+    return end(creation, &hash, creation->key);
 }
 
 
@@ -166,11 +157,8 @@ const sf_error *sf_idempotency_create(sf_request *request, int count, const char
         return sf_db_transaction(&caller, create, data);
     }
     error = read_key(&creation);
-    if (error) {
-        return error;
-    }
-    recognize(&creation, count, contents);
-    error = sf_db_transaction(&caller, create_once, &creation);
+    error = error ? error : recognize(&creation, count, contents);
+    error = error ? error : sf_db_transaction(&caller, create_once, &creation);
     if (!error && creation.replayed) {
         apr_table_setn(request->r->headers_out, "Idempotent-Replayed", "true");
     }

@@ -348,9 +348,8 @@ apr_status_t sf_record_init(apr_pool_t *pool)
 {
     apr_status_t rv = apr_pool_create(&shelf.pool, pool);
 
-    return rv == APR_SUCCESS
-               ? apr_thread_mutex_create(&shelf.mutex, APR_THREAD_MUTEX_DEFAULT, pool)
-               : rv;
+    return rv == APR_SUCCESS ? apr_thread_mutex_create(&shelf.mutex, APR_THREAD_MUTEX_DEFAULT, pool)
+                             : rv;
 }
 
 /* Takes the one at `link` from the shelf. */
@@ -367,8 +366,7 @@ static sf_record *find(const sf_resource *resource, const char *base_url)
 {
     sf_record **link = &shelf.first;
 
-    while (*link
-           && ((*link)->resource != resource || strcmp((*link)->base_url, base_url) != 0)) {
+    while (*link && ((*link)->resource != resource || strcmp((*link)->base_url, base_url) != 0)) {
         link = &(*link)->next;
     }
     return *link ? take_at(link) : NULL;

@@ -51,6 +51,8 @@ typedef struct sf_resource {
 
     const sf_outcome *outcomes; /* may be NULL */
 
+    int has_ranges; /* it is bytes, of which a client may ask for a part */
+
     int page_maximum; /* rows of a page; 0 is what the API allows, 1000 */
 
     sf_verb create;

@@ -5,12 +5,6 @@
 #include <httpd.h>
 #include <string.h>
 
-static apr_status_t free_digest(void *digest)
-{
-    EVP_MD_CTX_free(digest);
-    return APR_SUCCESS;
-}
-
 sf_spool *sf_spool_make(apr_pool_t *pool, apr_off_t limit)
 {
     sf_spool *spool = apr_pcalloc(pool, sizeof(*spool));
@@ -18,9 +12,7 @@ sf_spool *sf_spool_make(apr_pool_t *pool, apr_off_t limit)
     spool->pool = pool;
     spool->limit = limit;
     spool->chunk = apr_palloc(pool, SF_CHUNK_BYTES);
-    spool->digest = EVP_MD_CTX_new();
-    apr_pool_cleanup_register(pool, spool->digest, free_digest, apr_pool_cleanup_null);
-    EVP_DigestInit_ex(spool->digest, EVP_sha256(), NULL);
+    sf_sha256_begin(&spool->hash, pool);
     return spool;
 }
 
@@ -58,7 +50,7 @@ apr_status_t sf_spool_write(sf_spool *spool, const char *bytes, apr_size_t size)
     if ((apr_off_t)size > spool->limit - spool->size) {
         return APR_ENOSPC;
     }
-    EVP_DigestUpdate(spool->digest, bytes, size);
+    sf_sha256_add(&spool->hash, bytes, size);
     spool->size += (apr_off_t)size;
     while (size > 0) {
         apr_size_t fits = SF_CHUNK_BYTES - spool->filled;
@@ -82,11 +74,9 @@ apr_status_t sf_spool_write(sf_spool *spool, const char *bytes, apr_size_t size)
 
 apr_status_t sf_spool_finish(sf_spool *spool)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned int length;
-
-    EVP_DigestFinal_ex(spool->digest, digest, &length);
-    ap_bin2hex(digest, length, spool->sha256);
+    if (!sf_sha256_end(&spool->hash, spool->sha256)) {
+        return SF_SPOOL_NO_HASH;
+    }
     return spool->file ? flush(spool) : APR_SUCCESS;
 }
 

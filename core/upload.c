@@ -52,12 +52,15 @@ static const sf_error *bad(const upload *upload, const char *why)
     return sf_error_make(upload->request->r->pool, HTTP_BAD_REQUEST, "%s", why);
 }
 
-/* 503: the temporary file cannot be written or read. */
-static const sf_error *no_file(const upload *upload, apr_status_t rv)
+/* 503: the temporary file cannot be written or read; 500 where there is no hash. */
+static const sf_error *no_spool(const upload *upload, apr_status_t rv)
 {
     request_rec *r = upload->request->r;
     const sf_caller caller = { r->pool, r->server, r };
 
+    if (rv == SF_SPOOL_NO_HASH) {
+        return sf_sha256_failed(&caller);
+    }
     sf_log(&caller, APLOG_ERR, "SF0008", "a temporary file fails: %pm", &rv);
     return sf_error_of_status(r->pool, HTTP_SERVICE_UNAVAILABLE);
 }
@@ -145,7 +148,7 @@ static int content_bytes(upload *upload, const char *bytes, apr_size_t size)
                                       upload->limit);
     }
     else if (rv != APR_SUCCESS) {
-        upload->error = no_file(upload, rv);
+        upload->error = no_spool(upload, rv);
     }
     return rv == APR_SUCCESS;
 }
@@ -299,7 +302,7 @@ static const sf_error *add_chunks(sf_transaction *transaction, upload *upload)
         const char *values[] = { service, upload->content->sha256, apr_itoa(scratch, i), chunk };
 
         error = chunk ? sf_db_step(transaction, SF_STATEMENT_CONTENT_CHUNK_ADD, values, &rows)
-                      : no_file(upload, APR_EGENERAL);
+                      : no_spool(upload, APR_EGENERAL);
         apr_pool_clear(scratch);
     }
     apr_pool_destroy(scratch);
@@ -321,7 +324,7 @@ static const sf_error *store(sf_transaction *transaction, void *data)
     const char *fresh;
 
     if (!values[5]) {
-        return no_file(upload, APR_EGENERAL);
+        return no_spool(upload, APR_EGENERAL);
     }
     error = sf_operation_step(upload->request, transaction,
                               upload->request->resource->create.statement, 6, values, NULL,
@@ -363,7 +366,7 @@ static const sf_error *make_version(upload *upload)
         return error;
     }
     rv = sf_spool_finish(upload->content);
-    return rv == APR_SUCCESS ? store_once(&version) : no_file(upload, rv);
+    return rv == APR_SUCCESS ? store_once(&version) : no_spool(upload, rv);
 }
 
 const sf_error *sf_upload(sf_request *request)

@@ -37,5 +37,6 @@ const sf_resource sf_asset_versions = {
 const sf_resource sf_asset_version_content = {
     .pattern = "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}/Content",
     .kind = "asset",
+    .has_ranges = 1,
     .fetch = { SF_STATEMENT_VERSION_CONTENT_HEAD, NULL },
 };

@@ -41,12 +41,16 @@ sub growth(&) {
     return $ENV{SANITIZE} ? 0 : ($server->peak_memory - $before) / $megabyte;
 }
 
-# On this server: a Version, and the path of its content.
-sub uploaded {
+sub upload {
     my ($bytes) = @_;
     my $asset = $project->new_asset;
-    my $reply = $there->upload($project->path . "/Assets/$asset->{sid}/Versions", @form,
+    return $there->upload($project->path . "/Assets/$asset->{sid}/Versions", @form,
         [ Content => 'c', 'application/octet-stream', $bytes ]);
+}
+
+# On this server: a Version, and the path of its content.
+sub uploaded {
+    my $reply = upload(@_);
     $reply->status == 201 or die 'not uploaded: ' . $reply->body;
     my $version = $reply->json;
     return { %$version, content => $version->{url} =~ s{^http://[^/]+}{}r . '/Content' };
@@ -60,6 +64,9 @@ my $version;
 my $needed = growth { $version = uploaded($large) };
 cmp_ok $needed, '<', 6, 'an upload of 25 MiB is never in memory as a whole';
 note sprintf 'it took %.1f MiB', $needed;
+
+is_error upload("$large!"), 413, 20413, 'Content must not be larger than 26214400 bytes',
+    'a byte more is not taken, where ServerlessAssetLimit does not say so';
 
 $needed = growth {
     my $reply = $there->get($version->{content});

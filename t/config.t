@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use POSIX ();
 use Serverless::Database;
 use Serverless::Server;
 use Serverless::Test;
@@ -65,7 +66,8 @@ for my $case (
         'ftp://serverless.example.com', 'https://serverless.example.com/',
         'https://serverless.example.com/twilio/', 'https://serverless.example.com?a=b',
         'https://serverless.example.com#a', 'https://user@serverless.example.com',
-        'https://user:secret@serverless.example.com', 'https://serverless.example.com:port'],
+        'https://user:secret@serverless.example.com', 'https://serverless.example.com:port',
+        '"https://serverless.example.com/a b"', "https://serverless.example.com/caf\xc3\xa9"],
     ['Location', 'ServerlessBaseURL',
         'ServerlessBaseURL takes one argument, '
             . 'scheme and host of the URLs in answers; by default those of the request',
@@ -257,16 +259,19 @@ for my $case (
     accepted with_keys(@file), "accepted: $what";
 }
 accepted with_line('server', 'ServerlessVariableKeys logs/keys'), 'a path below ServerRoot';
+my $pipe = Serverless::Server->logs . '/pipe';
+POSIX::mkfifo($pipe, 0600) or die "$pipe: $!\n";
 for my $case (
     ['/nowhere/keys', 'cannot be opened: No such file or directory'],
     ["$ENV{SOURCE}/t", 'is not a file'],
     ['/dev/null', 'is not a file'],
+    [$pipe, 'is not a file'],
     ['/etc/passwd', $others],
 ) {
     my ($file, $message) = @$case;
     refused with_line('server', "ServerlessVariableKeys $file"), "ServerlessVariableKeys $file: $message", "refused: $file";
 }
-unlink $keys;
+unlink $keys, $pipe;
 
 # Each line of serverless-admin is another one.
 {

@@ -226,4 +226,29 @@ for my $round (1 .. 3) {
         1, 'once';
 }
 
+# Larger than a chunk, so that the one who uploads writes more than once; the others wait for him.
+for my $round (1 .. 3) {
+    my $client = with_key(new_key());
+    my $asset = $project->new_asset;
+    my $path = $project->path . "/Assets/$asset->{sid}/Versions";
+    my @replies = at_once(sub {
+        my $reply = $client->afresh->upload($path, [ Path => undef, undef, '/a' ], [ Visibility => undef, undef, 'public' ],
+            [ Content => 'a', undef, "round $round " x 60_000 ]);
+        return [ $reply->status, $reply->json->{sid}, $reply->header('Idempotent-Replayed') // '' ];
+    }, 1 .. 6);
+    is_deeply [ map { @$_[0, 1] } @replies ], [ (201, $replies[0][1]) x 6 ], "six uploads at once $round: one Version";
+    is scalar(grep { $_->[2] eq '' } @replies), 1, 'which one of them has created';
+    is scalar @{ $api->get($path)->json->{asset_versions} }, 1, 'once';
+}
+
+# Under one key, but not the same.
+for my $round (1 .. 3) {
+    my $client = with_key(new_key());
+    my @replies = at_once(sub { $client->afresh->post($functions, FriendlyName => "either $round $_[0]") }, 1 .. 6);
+    my ($winner, @more) = grep { $_->status == 201 } @replies;
+    is_deeply [ scalar @more, scalar grep { $_->status == 409 } @replies ], [ 0, 5 ],
+        "six requests at once $round, under one key: one has it";
+    is_error $_, 409, 20409, $reused, 'the others are told' for (grep { $_->status == 409 } @replies)[0];
+}
+
 done_testing;

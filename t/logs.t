@@ -212,7 +212,7 @@ subtest 'a role that may add entries may do nothing else' => sub {
     my $admin = "$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=@{[ $database->name ]} user=postgres'";
     is system("$admin grant-executor $role"), 0, 'serverless-admin grant-executor';
     like `$admin grant-executor nobody_$$ 2>&1`, qr/^serverless-admin: role "nobody_$$" does not exist$/, 'names a role';
-    like `$admin grant-executor 2>&1`, qr/takes: ROLE/, 'or says so';
+    like `$admin grant-executor 2>&1`, qr/^serverless-admin: 'grant-executor' takes: ROLE$/m, 'or says so';
 
     my ($account) = $owner->selectrow_array(q(SELECT substr(account_sid, 3) FROM serverless.create_account('a')));
     my ($service) = $owner->selectrow_array(q(SELECT (serverless.create_service(?, 's', 's', true, false)).id), undef, $account);
