@@ -506,7 +506,7 @@ my $badly = qr/exit signal|Assertion|assert|core dump/;
 
 for my $case (['restarted', 'USR1'], ['stopped', 'WINCH']) {
     my ($name, $signal) = @$case;
-    my ($server, $client) = server($name);
+    my ($server, $client) = server($name, lines => "ServerlessDBConnections 5\n");
     my ($child) = split ' ', `pgrep -P $server->{pid}`;
     my $hold = hold();
     my $waiting = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1 .. 4);
