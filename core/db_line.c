@@ -96,7 +96,7 @@ void sf_line_send(sf_line *line)
 
     line->opening = (sf_line_statement){ .id = SF_STATEMENT_CREDENTIALS_TAG };
     line->opened = line->writes;
-    line->uncommitted = 0;
+    line->uncommitted = line->done = 0;
     if (!line->opened) {
         line->broken = !write_statement(line, &line->opening);
     }
@@ -120,18 +120,6 @@ static void open_batch(sf_line *line)
         PQclear(result);
         line->opening.result = NULL;
     }
-}
-
-int sf_line_is_done(const sf_line *line)
-{
-    int i;
-
-    for (i = 0; i < line->answered; i++) {
-        if (PQresultStatus(line->batch[i].result) != PGRES_TUPLES_OK) {
-            return 0;
-        }
-    }
-    return !line->uncommitted && line->answered == line->count;
 }
 
 const PGresult *sf_line_opening_error(const sf_line *line)
@@ -168,6 +156,19 @@ static void take_result(sf_line *line, PGresult *result)
     PQclear(result);
 }
 
+/* Looked at once, when the Sync has been answered and all results are still there. */
+static int is_done(const sf_line *line)
+{
+    int i;
+
+    for (i = 0; i < line->answered; i++) {
+        if (PQresultStatus(line->batch[i].result) != PGRES_TUPLES_OK) {
+            return 0;
+        }
+    }
+    return !line->uncommitted && line->answered == line->count;
+}
+
 /* Takes the results that are there. libpq has a NULL at the end of each statement's: two in a row, and
  * it expects no more. */
 static sf_line_news take_results(sf_line *line)
@@ -181,6 +182,7 @@ static sf_line_news take_results(sf_line *line)
         ends = result ? 0 : ends + 1;
         if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
             PQclear(result);
+            line->done = is_done(line);
             return SF_LINE_ALL;
         }
         if (result && (!line->opened || line->answered < line->count)) {

@@ -36,6 +36,7 @@ typedef struct {
     sf_line_statement opening;     /* credentials_tag, before the batch's own statements */
     int opened;                    /* it has been answered: session->state has the tag */
     int uncommitted;               /* the end of the batch failed */
+    int done;                      /* all of the batch has been done, its end included */
     int count;                     /* statements in the batch; 0 where none is under way */
     int answered;
     sf_line_statement batch[SF_LINE_MOST];
@@ -53,9 +54,6 @@ void sf_line_add(sf_line *line, sf_statement_id id, const char *const *values);
 
 /* Sends the batch. Does not wait: what the socket does not take, sf_line_read() sends. */
 void sf_line_send(sf_line *line);
-
-/* Whether all of a batch has been done, now that its last answer is there. */
-int sf_line_is_done(const sf_line *line);
 
 /* The error of a batch's opening, after which none of its statements has run, or NULL. */
 const PGresult *sf_line_opening_error(const sf_line *line);

@@ -66,7 +66,6 @@ typedef struct {
     /* the leader's */
     sf_line line;
     apr_time_t begun;
-    int filled;  /* the batch has not been sent yet */
     int settled; /* so many of the batch have been told */
     int limit;   /* how many the next batch may have */
     int complained;
@@ -139,7 +138,6 @@ static void fill_batch(pipeline *p)
         sf_line_add(&p->line, seat->id, seat->values);
         p->batch[p->sent++] = seat;
     }
-    p->filled = p->sent > 0;
     p->settled = p->complained = 0;
     p->begun = p->heard = apr_time_now();
 }
@@ -185,7 +183,7 @@ static int is_undone(const pipeline *p, const sf_line_statement *answered)
     const ExecStatusType status = PQresultStatus(answered->result);
 
     return status == PGRES_PIPELINE_ABORTED
-           || (p->line.writes && status == PGRES_TUPLES_OK && !sf_line_is_done(&p->line));
+           || (p->line.writes && status == PGRES_TUPLES_OK && !p->line.done);
 }
 
 /* Hands over the answer to a statement. Returns whom to wake, or NULL. */
@@ -276,11 +274,12 @@ static void turn_away(pipeline *p)
     apr_thread_mutex_unlock(p->mutex);
 }
 
-/* Sends what has been filled in. */
 static void send_batch(pipeline *p)
 {
+    apr_thread_mutex_lock(p->mutex);
+    fill_batch(p);
+    apr_thread_mutex_unlock(p->mutex);
     sf_line_send(&p->line);
-    p->filled = 0;
     apr_thread_mutex_lock(p->mutex);
     mark_sent(p);
     apr_thread_mutex_unlock(p->mutex);
@@ -331,8 +330,8 @@ static void notice_opening_error(pipeline *p, const sf_caller *caller)
     }
 }
 
-/* Takes what has come for requests, and what waits for its turn if that has come. Returns how many
- * requests `told` names, and in `lost`, how many of them have lost their connection. */
+/* Takes what has come for requests. Returns how many requests `told` names, and in `lost`, how many of
+ * them have lost their connection. */
 static int take_news(pipeline *p, sf_line_news news, seat **told, int *lost)
 {
     const int counts = !p->line.writes || news == SF_LINE_ALL;
@@ -346,9 +345,6 @@ static int take_news(pipeline *p, sf_line_news news, seat **told, int *lost)
     }
     if (news == SF_LINE_ALL && p->settled == p->sent) {
         end_batch(p);
-        if (!p->line.stale && !p->line.broken) {
-            fill_batch(p);
-        }
     }
     else if (news == SF_LINE_ALL || p->line.broken) {
         *lost = lose_batch(p, told + count);
@@ -356,9 +352,8 @@ static int take_news(pipeline *p, sf_line_news news, seat **told, int *lost)
     return count + *lost;
 }
 
-/* Tells requests what has come for them. The next batch goes first: PostgreSQL works on it meanwhile.
- * They are woken without the mutex, which they would only have to wait for; a seat is there for ever,
- * so that nothing is lost if one of them has gone. */
+/* Tells requests what has come for them. They are woken without the mutex, which they would only
+ * have to wait for; a seat is there for ever, so that nothing is lost if one of them has gone. */
 static void tell(pipeline *p, const sf_caller *caller, sf_line_news news)
 {
     seat *told[SF_LINE_MOST];
@@ -369,9 +364,6 @@ static void tell(pipeline *p, const sf_caller *caller, sf_line_news news)
     apr_thread_mutex_lock(p->mutex);
     count = take_news(p, news, told, &lost);
     apr_thread_mutex_unlock(p->mutex);
-    if (p->filled) {
-        send_batch(p);
-    }
     while (count > 0) {
         apr_thread_cond_signal(told[--count]->wake);
     }
@@ -390,9 +382,6 @@ static void work(pipeline *p, const sf_caller *caller, const seat *me)
             turn_away(p);
             return;
         }
-        apr_thread_mutex_lock(p->mutex);
-        fill_batch(p);
-        apr_thread_mutex_unlock(p->mutex);
         send_batch(p);
     }
     news = sf_line_read(&p->line, must_stay(p, me) ? patience() : left_since(p->heard));

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static __thread int inside; /* EVP_Digest(), which calls the others */
-
 static int fails(const char *function)
 {
     FILE *file = fopen(getenv("FAILING_OPENSSL"), "r");
@@ -20,28 +18,12 @@ static int fails(const char *function)
         }
         fclose(file);
     }
-    return !inside && strcmp(name, function) == 0;
+    return strcmp(name, function) == 0;
 }
 
 static void *real(const char *function)
 {
     return dlsym(RTLD_NEXT, function);
-}
-
-int EVP_Digest(const void *bytes, size_t size, unsigned char *digest, unsigned int *length,
-               const EVP_MD *type, ENGINE *engine)
-{
-    int (*own)(const void *, size_t, unsigned char *, unsigned int *, const EVP_MD *, ENGINE *)
-        = real(__func__);
-    int done;
-
-    if (fails(__func__)) {
-        return 0;
-    }
-    inside = 1;
-    done = own(bytes, size, digest, length, type, engine);
-    inside = 0;
-    return done;
 }
 
 EVP_MD_CTX *EVP_MD_CTX_new(void)
