@@ -12,8 +12,7 @@
 typedef struct {
     int database;
     char credential[SF_SID_LENGTH];
-    char generation[SF_GENERATION_LENGTH
-                    + 1]; /* "" where another of httpd's modules authenticated */
+    char generation[SF_GENERATION_LENGTH + 1]; /* "" where httpd authenticated otherwise */
     char service[SF_SID_DIGITS];
 } cache_key;
 
