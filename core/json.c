@@ -35,40 +35,6 @@ json_object *sf_json_raw(const char *json)
     return value;
 }
 
-/* json-c's own function type says the parameters. */
-static int write_parts(json_object *value, struct printbuf *to, int level, int flags)
-{
-    const sf_json_part *part;
-
-    (void)level;
-    (void)flags;
-    for (part = json_object_get_userdata(value); part->text; part++) {
-        printbuf_memappend_fast(to, part->text, part->length);
-    }
-    return 0;
-}
-
-json_object *sf_json_verbatim(const sf_json_part *parts)
-{
-    json_object *value = json_object_new_boolean(0); /* the smallest */
-
-    json_object_set_serializer(value, write_parts, (void *)parts, NULL);
-    return value;
-}
-
-void sf_json_set_text(json_object *string, const char *text)
-{
-    static const sf_json_part null[] = { { "null", 4 }, { NULL, 0 } };
-
-    if (text) {
-        json_object_set_serializer(string, NULL, NULL, NULL); /* a string's own */
-        json_object_set_string_len(string, text, (int)strlen(text));
-    }
-    else {
-        json_object_set_serializer(string, write_parts, (void *)null, NULL);
-    }
-}
-
 const char *sf_json_text(json_object *object, apr_size_t *length)
 {
     return json_object_to_json_string_length(

@@ -8,7 +8,9 @@
 
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
+#include <json-c/printbuf.h>
 #include <openssl/crypto.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PLACEHOLDER_LENGTH 4 /* {ZH} */
@@ -22,14 +24,22 @@ _Static_assert(OWN_TEXT_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
 #define SHELF_ROOM 64
 #define SHELF_TEXT_MAX 4096
 
-/* A property and its value in json-c's object. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET is a
- * string of json-c's, which knows what is to be escaped in it. Any other is made of parts that need
- * nothing of the kind. */
+typedef struct {
+    const char *text;
+    int length;
+} part;
+
+/* A property and its value. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET is a string of json-c's,
+ * which knows what is to be escaped in it. Any other is a part that needs nothing of the kind; an
+ * address has another one before it. */
 typedef struct {
     const sf_property *property;
-    json_object *value;
-    sf_json_part parts[3];
-    char own[OWN_TEXT_ROOM]; /* text of a part */
+    part before; /* what precedes the value in the record's text, its name at the end */
+    json_object *string;
+    int is_null;
+    part address; /* the record's, or "" */
+    part value;
+    char own[OWN_TEXT_ROOM]; /* text of the value */
     sf_date_day day;
 } field;
 
@@ -44,14 +54,14 @@ struct sf_record {
     apr_pool_t *pool; /* its own */
     const sf_resource *resource;
     const sf_request *request; /* that has it now */
-    json_object *object;
-    json_object *links;                         /* a member of it, or NULL */
-    field *fields;                              /* ends with one that has no property */
+    struct printbuf *text;
+    field *fields; /* ends with one that has no property */
+    part end;
     placeholder placeholders[SF_PATH_SIDS + 1]; /* ends with one that has no SID */
     const char *base_url;
-    sf_json_part address; /* as JSON, the closing quote aside */
-    const char *path;     /* where the row's own path stands in there */
-    int must_go;          /* what it has shown is secret, or large */
+    part address;     /* as JSON, the closing quote aside */
+    const char *path; /* where the row's own path stands in there */
+    int must_go;      /* what it has shown is secret, or large */
 };
 
 /* Records that nobody has: making one costs more than filling it. The one that was used last is the
@@ -98,33 +108,16 @@ char *sf_record_path(char *to, const char *pattern, const sf_resource *resource,
 
 /* Values of a row -------------------------------------------------------------------------------- */
 
-static void set_part(field *field, const char *text, apr_size_t length)
+static part part_of(const char *text)
 {
-    field->parts[0].text = text;
-    field->parts[0].length = (int)length;
+    return (part){ text, (int)strlen(text) };
 }
 
-static void set_sid(field *field, const char *uuid)
+/* The value is what stands in the field's own text up to there. */
+static void end_own_text(field *field, char *end)
 {
-    char *end = sf_sid_write(field->own + 1, field->property->detail, uuid);
-
     *end++ = '"';
-    set_part(field, field->own, (apr_size_t)(end - field->own));
-}
-
-static void set_date(field *field, const char *microseconds)
-{
-    char *end = sf_date_write(field->own + 1, &field->day, microseconds);
-
-    *end++ = '"';
-    set_part(field, field->own, (apr_size_t)(end - field->own));
-}
-
-static void set_flag(field *field, const char *value)
-{
-    const char *text = *value == 't' ? "true" : "false";
-
-    set_part(field, text, strlen(text));
+    field->value = (part){ field->own, (int)(end - field->own) };
 }
 
 static const char *host(const sf_record *record, const char *name)
@@ -132,24 +125,6 @@ static const char *host(const sf_record *record, const char *name)
     const request_rec *r = record->request->r;
 
     return name ? apr_pstrcat(r->pool, name, ".", sf_domain(r), NULL) : NULL;
-}
-
-/* What is not a text, and not NULL. */
-static void set_part_of_kind(field *field, const char *value)
-{
-    switch (field->property->kind) {
-    case SF_AS_SID:
-        set_sid(field, value);
-        break;
-    case SF_AS_FLAG:
-        set_flag(field, value);
-        break;
-    case SF_AS_DATE:
-        set_date(field, value);
-        break;
-    default:
-        set_part(field, value, strlen(value));
-    }
 }
 
 /* What a row's secret says in clear; the caller wipes it. */
@@ -165,14 +140,22 @@ static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int
     return sf_secret_open(&caller, context, sealed, text);
 }
 
+static void set_string(field *field, const char *value)
+{
+    field->is_null = !value;
+    if (value) {
+        json_object_set_string_len(field->string, value, (int)strlen(value));
+    }
+}
+
 /* NULL rather than what the row before had, where it cannot be read. */
 static void set_secret(const sf_record *record, field *field, sf_rows *rows, int row,
                        const char *sealed)
 {
     char text[SF_SECRET_MAX + 1];
-    const int opened = sealed && !open_secret(record->request, rows, row, sealed, text);
+    const int opened = !open_secret(record->request, rows, row, sealed, text);
 
-    sf_json_set_text(field->value, opened ? text : NULL);
+    set_string(field, opened ? text : NULL);
     OPENSSL_cleanse(text, sizeof(text));
 }
 
@@ -180,23 +163,88 @@ static void set_value(const sf_record *record, field *field, sf_rows *rows, int 
                       const char *value)
 {
     switch (field->property->kind) {
+    case SF_AS_SID:
+        end_own_text(field, sf_sid_write(field->own + 1, field->property->detail, value));
+        break;
+    case SF_AS_FLAG:
+        field->value = part_of(*value == 't' ? "true" : "false");
+        break;
+    case SF_AS_DATE:
+        end_own_text(field, sf_date_write(field->own + 1, &field->day, value));
+        break;
     case SF_AS_HOST:
-        sf_json_set_text(field->value, host(record, value));
+        set_string(field, host(record, value));
         break;
     case SF_AS_TEXT:
-        sf_json_set_text(field->value, value);
+        set_string(field, value);
         break;
     case SF_AS_SECRET:
         set_secret(record, field, rows, row, value);
         break;
     default:
+        field->value = part_of(value);
+    }
+}
+
+static int has_column(const sf_property *property)
+{
+    return property && property->kind != SF_AS_URL && property->kind != SF_AS_LINK;
+}
+
+/* Those without a column come last. */
+static void set_values(sf_record *record, sf_rows *rows, int row)
+{
+    int i;
+
+    for (i = 0; has_column(record->fields[i].property); i++) {
+        field *field = &record->fields[i];
+        const char *value = sf_rows_value(rows, row, SF_COLUMN(i));
+
+        field->is_null = !value;
         if (value) {
-            set_part_of_kind(field, value);
-        }
-        else {
-            set_part(field, "null", 4);
+            set_value(record, field, rows, row, value);
         }
     }
+}
+
+
+/* Text ------------------------------------------------------------------------------------------- */
+
+/* Room is looked for here: json-c's own function costs several times what is copied. */
+static void append(struct printbuf *to, const part *part)
+{
+    printbuf_memappend_fast(to, part->text, part->length);
+}
+
+static void append_value(struct printbuf *to, const field *field)
+{
+    static const part null = { "null", 4 };
+
+    if (field->is_null) {
+        append(to, &null);
+    }
+    else if (field->string) {
+        apr_size_t length;
+        const char *text = sf_json_text(field->string, &length);
+
+        append(to, &(part){ text, (int)length });
+    }
+    else {
+        append(to, &field->address);
+        append(to, &field->value);
+    }
+}
+
+static void write_text(sf_record *record)
+{
+    const field *field;
+
+    printbuf_reset(record->text);
+    for (field = record->fields; field->property; field++) {
+        append(record->text, &field->before);
+        append_value(record->text, field);
+    }
+    append(record->text, &record->end);
 }
 
 
@@ -232,20 +280,27 @@ const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
     return error;
 }
 
+/* A text as JSON. */
+static const char *quoted(apr_pool_t *pool, const char *text)
+{
+    json_object *string = json_object_new_string(text);
+    const char *json = apr_pstrdup(pool, sf_json_text(string, NULL));
+
+    json_object_put(string);
+    return json;
+}
+
 /* The address as far as all rows have it in common, with room for their SIDs. */
 static void lay_out_address(sf_record *record)
 {
     placeholder *next = record->placeholders;
     const sf_resource *resource = record->resource;
     const char *pattern = resource->pattern;
-    json_object *base = json_object_new_string(record->base_url);
-    apr_size_t length;
-    const char *text = sf_json_text(base, &length);
+    const char *base = quoted(record->pool, record->base_url);
+    const apr_size_t length = strlen(base);
     char *address = apr_palloc(record->pool, length + sf_record_path_room(resource->pattern));
-    char *at = address + length - 1; /* without the closing quote */
+    char *at = apr_cpystrn(address, base, length); /* without the closing quote */
 
-    memcpy(address, text, length);
-    json_object_put(base);
     record->path = at;
     while (*pattern) {
         if (*pattern == '{') {
@@ -259,42 +314,59 @@ static void lay_out_address(sf_record *record)
         }
     }
     *at = '\0';
-    record->address = (sf_json_part){ address, (int)(at - address) };
+    record->address = (part){ address, (int)(at - address) };
 }
 
-/* The parts of an address with something behind it. */
-static void set_address(const sf_record *record, field *field, const char *behind)
+/* The next field's part of the text; the links, which are the last ones, are an object of their own. */
+static void lay_out_field(sf_record *record, field *field, const sf_property *property)
 {
-    field->parts[0] = record->address;
-    field->parts[1] = (sf_json_part){ behind, (int)strlen(behind) };
-}
+    const int is_first = field == record->fields;
+    const int is_link = property->kind == SF_AS_LINK;
+    const int opens_links = is_link && field[-1].property->kind != SF_AS_LINK;
 
-static json_object *links_of(sf_record *record)
-{
-    if (!record->links) {
-        record->links = json_object_new_object();
-        sf_json_add(record->object, "links", record->links);
-    }
-    return record->links;
-}
-
-static void add_field(sf_record *record, field *field)
-{
-    const sf_property *property = field->property;
-    const int is_text = property->kind == SF_AS_TEXT || property->kind == SF_AS_HOST
-                        || property->kind == SF_AS_SECRET;
-    json_object *parent = property->kind == SF_AS_LINK ? links_of(record) : record->object;
-
-    field->value = is_text ? json_object_new_string("") : sf_json_verbatim(field->parts);
+    field->property = property;
+    field->before
+        = part_of(apr_pstrcat(record->pool, is_first ? "{" : ",", opens_links ? "\"links\":{" : "",
+                              quoted(record->pool, property->name), ":", NULL));
     field->own[0] = '"';
-    if (property->kind == SF_AS_URL) {
-        set_address(record, field, "\"");
+    field->address = has_column(property) ? part_of("") : record->address;
+    if (!has_column(property)) {
+        field->value
+            = part_of(apr_pstrcat(record->pool, is_link ? property->detail : "", "\"", NULL));
     }
-    else if (property->kind == SF_AS_LINK) {
-        set_address(record, field, apr_pstrcat(record->pool, property->detail, "\"", NULL));
+    record->end = part_of(is_link ? "}}" : "}");
+}
+
+static apr_status_t release_string(void *string)
+{
+    json_object_put(string);
+    return APR_SUCCESS;
+}
+
+static apr_status_t release_text(void *text)
+{
+    printbuf_free(text);
+    return APR_SUCCESS;
+}
+
+/* Where json-c has no memory, it ends as it does for apr. */
+static void *keep(apr_pool_t *pool, void *made, apr_status_t (*release)(void *))
+{
+    if (!made) {
+        abort();
     }
-    record->must_go |= property->kind == SF_AS_SECRET;
-    sf_json_add(parent, property->name, field->value);
+    apr_pool_cleanup_register(pool, made, release, apr_pool_cleanup_null);
+    return made;
+}
+
+static void add_string(sf_record *record, field *field)
+{
+    const sf_property_kind kind = field->property->kind;
+
+    if (kind == SF_AS_TEXT || kind == SF_AS_HOST || kind == SF_AS_SECRET) {
+        field->string = keep(record->pool, json_object_new_string(""), release_string);
+    }
+    record->must_go |= kind == SF_AS_SECRET;
 }
 
 static sf_record *make(apr_pool_t *pool, const sf_resource *resource, const char *base_url)
@@ -305,12 +377,12 @@ static sf_record *make(apr_pool_t *pool, const sf_resource *resource, const char
     record->pool = pool;
     record->resource = resource;
     record->base_url = apr_pstrdup(pool, base_url);
-    record->object = sf_json_object(pool);
+    record->text = keep(pool, printbuf_new(), release_text);
     record->fields = apr_pcalloc(pool, sizeof(field) * (SF_PROPERTIES_MAX + 1));
     lay_out_address(record);
     for (i = 0; resource->properties[i].name; i++) {
-        record->fields[i].property = &resource->properties[i];
-        add_field(record, &record->fields[i]);
+        lay_out_field(record, &record->fields[i], &resource->properties[i]);
+        add_string(record, &record->fields[i]);
     }
     return record;
 }
@@ -318,22 +390,15 @@ static sf_record *make(apr_pool_t *pool, const sf_resource *resource, const char
 const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length)
 {
     const placeholder *placeholder;
-    const char *text;
-    int i;
 
-    for (i = 0; record->fields[i].property; i++) {
-        field *field = &record->fields[i];
-
-        if (field->property->kind != SF_AS_URL && field->property->kind != SF_AS_LINK) {
-            set_value(record, field, rows, row, sf_rows_value(rows, row, SF_COLUMN(i)));
-        }
-    }
+    set_values(record, rows, row);
     for (placeholder = record->placeholders; placeholder->sid; placeholder++) {
         memcpy(placeholder->at, placeholder->sid->own + 1, SF_SID_LENGTH);
     }
-    text = sf_json_text(record->object, length);
+    write_text(record);
+    *length = (apr_size_t)printbuf_length(record->text);
     record->must_go |= *length > SHELF_TEXT_MAX;
-    return text;
+    return record->text->buf;
 }
 
 const char *sf_record_url(const sf_record *record)

@@ -1,5 +1,6 @@
-/* Rows as JSON: one json-c object per resource, filled again for each row. A tree of a thousand rows
- * would cost json-c several times what it must. */
+/* Rows as JSON: the strings of a resource are json-c's, filled again for each row; around them stands what
+ * all rows have in common, which json-c has escaped once. A tree of a thousand rows would cost several
+ * times as much. */
 #ifndef SF_RECORD_H
 #define SF_RECORD_H
 
