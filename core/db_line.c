@@ -156,7 +156,8 @@ static void take_result(sf_line *line, PGresult *result)
     PQclear(result);
 }
 
-/* Looked at once, when the Sync has been answered and all results are still there. */
+/* Of a batch of writes, when its end has been answered: all its results are still there. Those of reads are
+ * somebody else's by then, and may be gone. */
 static int is_done(const sf_line *line)
 {
     int i;
@@ -182,7 +183,7 @@ static sf_line_news take_results(sf_line *line)
         ends = result ? 0 : ends + 1;
         if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
             PQclear(result);
-            line->done = is_done(line);
+            line->done = line->writes && is_done(line);
             return SF_LINE_ALL;
         }
         if (result && (!line->opened || line->answered < line->count)) {
