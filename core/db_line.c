@@ -16,6 +16,7 @@ void sf_line_close(sf_line *line)
         sf_session_reset(line->session);
     }
     PQsetnonblocking(native, 0);
+    line->session->state.credentials_tag[0] = '\0'; /* which only a batch asks for */
     sf_session_close(line->server, line->session);
     line->session = NULL;
 }
@@ -44,10 +45,11 @@ static int open_line(sf_line *line, const sf_caller *caller)
         line->session = NULL;
         return 0;
     }
-    line->stale = line->broken = 0;
+    line->broken = 0;
     learn_statements(line);
-    return limit_locks(line, caller) && PQsetnonblocking(line->session->native, 1) == 0
-           && PQenterPipelineMode(line->session->native);
+    line->stale = !limit_locks(line, caller) || PQsetnonblocking(line->session->native, 1) != 0
+                  || !PQenterPipelineMode(line->session->native);
+    return !line->stale;
 }
 
 int sf_line_ready(sf_line *line, const sf_caller *caller)
@@ -219,12 +221,14 @@ sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout)
     return news;
 }
 
-void sf_line_end(sf_line *line, int first)
+void sf_line_end(sf_line *line)
 {
+    int i;
+
     PQclear(line->opening.result);
     line->opening.result = NULL;
-    for (; first < line->count; first++) {
-        PQclear(line->batch[first].result);
+    for (i = 0; i < line->count; i++) {
+        PQclear(line->batch[i].result);
     }
     line->count = line->answered = 0;
 }

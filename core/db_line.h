@@ -36,7 +36,7 @@ typedef struct {
     sf_line_statement opening;     /* credentials_tag, before the batch's own statements */
     int opened;                    /* it has been answered: session->state has the tag */
     int uncommitted;               /* the end of the batch failed */
-    int done;                      /* all of the batch has been done, its end included */
+    int done;                      /* of writes: all have been done, the batch's end included */
     int count;                     /* statements in the batch; 0 where none is under way */
     int answered;
     sf_line_statement batch[SF_LINE_MOST];
@@ -58,12 +58,12 @@ void sf_line_send(sf_line *line);
 /* The error of a batch's opening, after which none of its statements has run, or NULL. */
 const PGresult *sf_line_opening_error(const sf_line *line);
 
-/* Waits for answers; those of the first `answered` statements are there then. Where `broken` is set
+/* Waits for answers; those of the first `answered` statements are there then, or have been taken. Where `broken` is set
  * after that, no others will come. */
 sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout);
 
-/* Ends the batch, so that another can begin. Frees the results from `first` on. */
-void sf_line_end(sf_line *line, int first);
+/* Ends the batch, so that another can begin. Frees the results that nobody has taken, and set to NULL. */
+void sf_line_end(sf_line *line);
 
 /* Gives the connection back to mod_dbd, if there is one. */
 void sf_line_close(sf_line *line);

@@ -11,7 +11,6 @@
 #include <apr_thread_mutex.h>
 #include <http_config.h>
 #include <http_log.h>
-#include <string.h>
 
 APLOG_USE_MODULE(serverless_functions);
 
@@ -69,7 +68,7 @@ static void end_batch(sf_pipeline *p)
     }
     p->last = p->sent;
     p->sent = 0;
-    sf_line_end(&p->line, p->settled);
+    sf_line_end(&p->line);
 }
 
 /* The connection is lost, and with it what has no answer. Returns how many requests `told` names. */
@@ -77,7 +76,7 @@ static int lose_batch(sf_pipeline *p, sf_seat **told)
 {
     int count = 0;
 
-    sf_line_end(&p->line, p->settled);
+    sf_line_end(&p->line);
     for (; p->settled < p->sent; p->settled++) {
         if (p->batch[p->settled]) {
             told[count] = p->batch[p->settled];
@@ -154,8 +153,8 @@ static void work(sf_pipeline *p, const sf_caller *caller, const sf_seat *me)
         }
         send_batch(p);
     }
-    news = sf_line_read(&p->line, sf_seat_must_stay(p, me) ? sf_pipeline_patience()
-                                                           : sf_pipeline_left_since(p->heard));
+    news = sf_line_read(&p->line, sf_seat_must_stay(p, me) ? sf_seats_patience()
+                                                           : sf_seats_left_since(p->heard));
     if (news != SF_LINE_NOTHING) {
         tell(p, caller, news);
     }
@@ -173,11 +172,11 @@ static void lead(sf_pipeline *p, const sf_caller *caller, const sf_seat *me)
     do {
         work(p, caller, me);
     } while (me->state != SF_SEAT_SETTLED && !sf_seat_is_impatient(p, me));
-    if (p->sent > 1 && !p->line.writes && sf_pipeline_is_silent(p) && !p->complained) {
+    if (p->sent > 1 && !p->line.writes && sf_seats_are_silent(p) && !p->complained) {
         p->complained = 1;
         sf_log(caller, APLOG_INFO, "SF0031",
                "no answer for %d ms to %d statements sent together: others take another connection",
-               (int)apr_time_as_msec(sf_pipeline_patience()), p->sent - p->settled);
+               (int)apr_time_as_msec(sf_seats_patience()), p->sent - p->settled);
     }
     apr_thread_mutex_lock(p->mutex);
     p->led = 0;
@@ -203,15 +202,15 @@ static int is_worthwhile(const sf_pipeline *p)
     if (p->closed || apr_time_now() < p->away_until) {
         return 0;
     }
-    return !p->led || (!sf_pipeline_is_silent(p) && (p->last >= FEW || !sf_gate_has_place()));
+    return !p->led || (!sf_seats_are_silent(p) && (p->last >= FEW || !sf_gate_has_place()));
 }
 
 static void wait_in(sf_pipeline *p, sf_seat *me)
 {
     const apr_interval_time_t left
-        = sf_pipeline_left_since(me->state == SF_SEAT_QUEUED ? me->since : p->heard);
+        = sf_seats_left_since(me->state == SF_SEAT_QUEUED ? me->since : p->heard);
 
-    apr_thread_cond_timedwait(me->wake, p->mutex, left > 0 ? left : sf_pipeline_patience());
+    apr_thread_cond_timedwait(me->wake, p->mutex, left > 0 ? left : sf_seats_patience());
 }
 
 static sf_db_result outcome_of(const sf_caller *caller, const sf_seat *me, sf_rows **rows)

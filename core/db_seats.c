@@ -4,20 +4,18 @@
 #include "core/db_rows.h"
 #include "core/gate.h"
 
-#include <apr_strings.h>
-
 #define PATIENCE apr_time_from_msec(50) /* unless requests have less */
 
-apr_interval_time_t sf_pipeline_patience(void)
+apr_interval_time_t sf_seats_patience(void)
 {
     return sf_db_timeout() < PATIENCE ? sf_db_timeout() : PATIENCE;
 }
 
-apr_interval_time_t sf_pipeline_left_since(apr_time_t begun)
+apr_interval_time_t sf_seats_left_since(apr_time_t begun)
 {
-    const apr_interval_time_t left = begun + sf_pipeline_patience() - apr_time_now();
+    const apr_interval_time_t left = begun + sf_seats_patience() - apr_time_now();
 
-    return left <= 0 ? 0 : left < sf_pipeline_patience() ? left : sf_pipeline_patience();
+    return left <= 0 ? 0 : left < sf_seats_patience() ? left : sf_seats_patience();
 }
 
 
@@ -44,7 +42,7 @@ sf_seat *sf_seats_dequeue(sf_pipeline *p)
 
 static void unqueue(sf_pipeline *p, const sf_seat *seat)
 {
-    struct sf_seat **at = &p->first;
+    sf_seat **at = &p->first;
 
     while (*at != seat) {
         at = &(*at)->next;
@@ -118,21 +116,24 @@ static int is_undone(const sf_pipeline *p, const sf_line_statement *answered)
            || (p->line.writes && status == PGRES_TUPLES_OK && !p->line.done);
 }
 
-sf_seat *sf_seats_hand_over(sf_pipeline *p, sf_seat *seat, const sf_line_statement *answered)
+sf_seat *sf_seats_hand_over(sf_pipeline *p, sf_seat *seat, sf_line_statement *answered)
 {
-    const sf_db_result meaning = meaning_of(answered->result);
+    PGresult *result = answered->result;
+    const sf_db_result meaning = meaning_of(result);
+    const int undone = is_undone(p, answered);
 
+    answered->result = NULL;
     p->line.stale |= meaning == SF_DB_FORGOTTEN;
-    if (!seat || is_undone(p, answered)) {
-        PQclear(answered->result);
+    if (!seat || undone) {
+        PQclear(result);
         return seat ? put_off(p, seat) : NULL;
     }
     if (p->line.writes && meaning == SF_DB_NOT_RUN) { /* a lock was held: it has the time to wait */
-        PQclear(answered->result);
+        PQclear(result);
         sf_seat_settle(seat, SF_DB_NOT_RUN);
         return seat;
     }
-    seat->result = answered->result;
+    seat->result = result;
     seat->unprepared = answered->unprepared;
     seat->database = p->line.session->state;
     sf_seat_settle(seat, SF_DB_OK);
@@ -154,9 +155,9 @@ void sf_seats_call_next(const sf_pipeline *p)
     }
 }
 
-int sf_pipeline_is_silent(const sf_pipeline *p)
+int sf_seats_are_silent(const sf_pipeline *p)
 {
-    return (p->led || p->sent > 0) && sf_pipeline_left_since(p->heard) == 0;
+    return (p->led || p->sent > 0) && sf_seats_left_since(p->heard) == 0;
 }
 
 int sf_seat_must_stay(const sf_pipeline *p, const sf_seat *me)
@@ -174,11 +175,11 @@ int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me)
 {
     switch (me->state) {
     case SF_SEAT_QUEUED:
-        return (p->sent > 0 && sf_pipeline_is_silent(p))
-               || (sf_pipeline_left_since(me->since) == 0 && is_elsewhere_room(me));
+        return (p->sent > 0 && sf_seats_are_silent(p))
+               || (sf_seats_left_since(me->since) == 0 && is_elsewhere_room(me));
     case SF_SEAT_SENT:
         return !sf_seat_must_stay(p, me)
-               && (sf_pipeline_is_silent(p) || apr_time_now() - me->since > sf_db_timeout());
+               && (sf_seats_are_silent(p) || apr_time_now() - me->since > sf_db_timeout());
     default:
         return 0;
     }

@@ -27,7 +27,7 @@ typedef struct sf_seat {
 /* One of the requests that wait leads: it alone uses the line, and what else is called the leader's.
  * Everything else is guarded by the mutex, which nobody holds while waiting for the database; what
  * only the leader writes (sent, heard, its own seat) it reads without. While a seat is SF_SEAT_SENDING the
- * leader reads what the seat points to, and the request must stay; at any other time it may leave.
+ * leader reads what the seat points to, and the request must stay; else it may leave, unless sf_seat_must_stay().
  *
  * Who finds nobody leading leads. Who ends leading, or leaves where nobody leads, wakes another. */
 typedef struct {
@@ -54,8 +54,8 @@ typedef struct {
 
 /* How long a request waits until its statement is sent, and from then on for any sign of life; and how
  * much of that is left. */
-apr_interval_time_t sf_pipeline_patience(void);
-apr_interval_time_t sf_pipeline_left_since(apr_time_t begun);
+apr_interval_time_t sf_seats_patience(void);
+apr_interval_time_t sf_seats_left_since(apr_time_t begun);
 
 /* All others are called with the mutex held, or by the leader, for what only the leader writes. */
 
@@ -75,7 +75,7 @@ int sf_seat_must_stay(const sf_pipeline *p, const sf_seat *me);
 /* Whether this request should rather go the other way. */
 int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me);
 
-/* The first in the queue leaves it. */
+/* The first in the queue, who is there, leaves it. */
 sf_seat *sf_seats_dequeue(sf_pipeline *p);
 
 /* Moves those in the queue into the next batch, as many as it may have; and says that they are sent. */
@@ -83,12 +83,12 @@ void sf_seats_fill_batch(sf_pipeline *p);
 void sf_seats_mark_sent(sf_pipeline *p);
 
 /* Hands over the answer to a statement. Returns whom to wake, or NULL. */
-sf_seat *sf_seats_hand_over(sf_pipeline *p, sf_seat *seat, const sf_line_statement *answered);
+sf_seat *sf_seats_hand_over(sf_pipeline *p, sf_seat *seat, sf_line_statement *answered);
 
 /* Wakes one who waits, who then leads. */
 void sf_seats_call_next(const sf_pipeline *p);
 
 /* Whether there has been nothing to hear for too long. */
-int sf_pipeline_is_silent(const sf_pipeline *p);
+int sf_seats_are_silent(const sf_pipeline *p);
 
 #endif

@@ -9,15 +9,30 @@ static apr_status_t release(void *object)
     return APR_SUCCESS;
 }
 
-json_object *sf_json_object(apr_pool_t *pool)
+static json_object *keep(apr_pool_t *pool, json_object *made)
 {
-    json_object *object = json_object_new_object();
-
-    if (!object) {
+    if (!made) {
         abort(); /* as apr does when memory ends */
     }
-    apr_pool_cleanup_register(pool, object, release, apr_pool_cleanup_null);
-    return object;
+    apr_pool_cleanup_register(pool, made, release, apr_pool_cleanup_null);
+    return made;
+}
+
+json_object *sf_json_object(apr_pool_t *pool)
+{
+    return keep(pool, json_object_new_object());
+}
+
+json_object *sf_json_string(apr_pool_t *pool)
+{
+    return keep(pool, json_object_new_string(""));
+}
+
+void sf_json_set_text(json_object *string, const char *text)
+{
+    if (!json_object_set_string_len(string, text, (int)strlen(text))) {
+        abort();
+    }
 }
 
 void sf_json_add(json_object *object, const char *name, json_object *value)
@@ -35,8 +50,8 @@ json_object *sf_json_raw(const char *json)
     return value;
 }
 
-const char *sf_json_text(json_object *object, apr_size_t *length)
+const char *sf_json_text(json_object *value, apr_size_t *length)
 {
     return json_object_to_json_string_length(
-        object, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, length);
+        value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, length);
 }

@@ -29,16 +29,15 @@ typedef struct {
     int length;
 } part;
 
-/* A property and its value. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET is a string of json-c's,
- * which knows what is to be escaped in it. Any other is a part that needs nothing of the kind; an
- * address has another one before it. */
+/* A property and its value as JSON. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET is from a string of
+ * json-c's, which knows what is to be escaped in it; any other needs nothing of the kind. */
 typedef struct {
     const sf_property *property;
-    part before; /* what precedes the value in the record's text, its name at the end */
-    json_object *string;
-    int is_null;
-    part address; /* the record's, or "" */
+    part before;  /* what precedes the value in the record's text, its name at the end */
+    part address; /* what the value begins with: the record's, or "" */
     part value;
+    int is_null;
+    json_object *string;
     char own[OWN_TEXT_ROOM]; /* text of the value */
     sf_date_day day;
 } field;
@@ -124,7 +123,7 @@ static const char *host(const sf_record *record, const char *name)
 {
     const request_rec *r = record->request->r;
 
-    return name ? apr_pstrcat(r->pool, name, ".", sf_domain(r), NULL) : NULL;
+    return apr_pstrcat(r->pool, name, ".", sf_domain(r), NULL);
 }
 
 /* What a row's secret says in clear; the caller wipes it. */
@@ -140,11 +139,18 @@ static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int
     return sf_secret_open(&caller, context, sealed, text);
 }
 
+/* An empty text is none of json-c's business: its 0.16 loses the memory of a string that becomes empty. */
 static void set_string(field *field, const char *value)
 {
-    field->is_null = !value;
-    if (value) {
-        json_object_set_string_len(field->string, value, (int)strlen(value));
+    apr_size_t length;
+
+    if (*value) {
+        sf_json_set_text(field->string, value);
+        field->value.text = sf_json_text(field->string, &length);
+        field->value.length = (int)length;
+    }
+    else {
+        field->value = part_of("\"\"");
     }
 }
 
@@ -153,9 +159,11 @@ static void set_secret(const sf_record *record, field *field, sf_rows *rows, int
                        const char *sealed)
 {
     char text[SF_SECRET_MAX + 1];
-    const int opened = !open_secret(record->request, rows, row, sealed, text);
 
-    set_string(field, opened ? text : NULL);
+    field->is_null = open_secret(record->request, rows, row, sealed, text) != NULL;
+    if (!field->is_null) {
+        set_string(field, text);
+    }
     OPENSSL_cleanse(text, sizeof(text));
 }
 
@@ -210,39 +218,28 @@ static void set_values(sf_record *record, sf_rows *rows, int row)
 
 /* Text ------------------------------------------------------------------------------------------- */
 
-/* Room is looked for here: json-c's own function costs several times what is copied. */
+/* A macro, which looks for room itself: calling json-c's function costs several times what the copying
+ * does. */
 static void append(struct printbuf *to, const part *part)
 {
     printbuf_memappend_fast(to, part->text, part->length);
 }
 
-static void append_value(struct printbuf *to, const field *field)
-{
-    static const part null = { "null", 4 };
-
-    if (field->is_null) {
-        append(to, &null);
-    }
-    else if (field->string) {
-        apr_size_t length;
-        const char *text = sf_json_text(field->string, &length);
-
-        append(to, &(part){ text, (int)length });
-    }
-    else {
-        append(to, &field->address);
-        append(to, &field->value);
-    }
-}
-
 static void write_text(sf_record *record)
 {
+    static const part null = { "null", 4 };
     const field *field;
 
     printbuf_reset(record->text);
     for (field = record->fields; field->property; field++) {
         append(record->text, &field->before);
-        append_value(record->text, field);
+        if (field->is_null) {
+            append(record->text, &null);
+        }
+        else {
+            append(record->text, &field->address);
+            append(record->text, &field->value);
+        }
     }
     append(record->text, &record->end);
 }
@@ -283,11 +280,10 @@ const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
 /* A text as JSON. */
 static const char *quoted(apr_pool_t *pool, const char *text)
 {
-    json_object *string = json_object_new_string(text);
-    const char *json = apr_pstrdup(pool, sf_json_text(string, NULL));
+    json_object *string = sf_json_string(pool);
 
-    json_object_put(string);
-    return json;
+    sf_json_set_text(string, text);
+    return sf_json_text(string, NULL);
 }
 
 /* The address as far as all rows have it in common, with room for their SIDs. */
@@ -337,26 +333,22 @@ static void lay_out_field(sf_record *record, field *field, const sf_property *pr
     record->end = part_of(is_link ? "}}" : "}");
 }
 
-static apr_status_t release_string(void *string)
-{
-    json_object_put(string);
-    return APR_SUCCESS;
-}
-
 static apr_status_t release_text(void *text)
 {
     printbuf_free(text);
     return APR_SUCCESS;
 }
 
-/* Where json-c has no memory, it ends as it does for apr. */
-static void *keep(apr_pool_t *pool, void *made, apr_status_t (*release)(void *))
+/* Aborts where there is no memory, as apr does. */
+static struct printbuf *new_text(apr_pool_t *pool)
 {
-    if (!made) {
+    struct printbuf *text = printbuf_new();
+
+    if (!text) {
         abort();
     }
-    apr_pool_cleanup_register(pool, made, release, apr_pool_cleanup_null);
-    return made;
+    apr_pool_cleanup_register(pool, text, release_text, apr_pool_cleanup_null);
+    return text;
 }
 
 static void add_string(sf_record *record, field *field)
@@ -364,7 +356,7 @@ static void add_string(sf_record *record, field *field)
     const sf_property_kind kind = field->property->kind;
 
     if (kind == SF_AS_TEXT || kind == SF_AS_HOST || kind == SF_AS_SECRET) {
-        field->string = keep(record->pool, json_object_new_string(""), release_string);
+        field->string = sf_json_string(record->pool);
     }
     record->must_go |= kind == SF_AS_SECRET;
 }
@@ -377,7 +369,7 @@ static sf_record *make(apr_pool_t *pool, const sf_resource *resource, const char
     record->pool = pool;
     record->resource = resource;
     record->base_url = apr_pstrdup(pool, base_url);
-    record->text = keep(pool, printbuf_new(), release_text);
+    record->text = new_text(pool);
     record->fields = apr_pcalloc(pool, sizeof(field) * (SF_PROPERTIES_MAX + 1));
     lay_out_address(record);
     for (i = 0; resource->properties[i].name; i++) {

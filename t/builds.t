@@ -66,9 +66,9 @@ sub rows {
 subtest 'create' => sub {
     my @versions = map { $project->new_version(visibility => $_) } qw(public protected private);
     my $hold = hold_builds($project->sid);
-    my $before = time;
+    my $before = now;
     my $reply = create(of(@versions));
-    my $after = time;
+    my $after = now;
 
     is_build $reply, 201, \@versions, {}, 'the answer is the Build, building';
     my $build = $reply->json;

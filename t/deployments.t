@@ -56,9 +56,9 @@ subtest 'deploy' => sub {
     new_environment();
     db()->do("UPDATE serverless.environments SET date_updated = '2020-01-01' WHERE id = ?", undef,
         substr $environment->{sid}, 2);
-    my $before = time;
+    my $before = now;
     my $reply = deploy(BuildSid => $build->{sid});
-    my $after = time;
+    my $after = now;
     is_deployment $reply, 201, $build->{sid}, 'the answer is the Deployment';
     my $deployment = $reply->json;
     is $reply->header('Location'), $deployment->{url}, 'Location is its address';

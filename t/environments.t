@@ -52,9 +52,9 @@ sub remove_all {
 }
 
 subtest 'create' => sub {
-    my $before = time;
+    my $before = now;
     my $reply = create(UniqueName => 'production');
-    my $after = time;
+    my $after = now;
     is_environment $reply, 201, {}, 'without DomainSuffix: null, and the domain is the Service\'s';
     my $environment = $reply->json;
     is $reply->header('Location'), $environment->{url}, 'Location is its address';

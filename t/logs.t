@@ -7,6 +7,7 @@ use Apache::Test qw(-withtestmore);
 use POSIX qw(strftime);
 use Serverless::Database;
 use Serverless::Project;
+use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
@@ -72,9 +73,9 @@ sub encoded { return $_[0] =~ s/:/%3a/gr }
 
 subtest 'an entry' => sub {
     new_environment();
-    my $before = time;
+    my $before = now;
     my $sid = add(level => 'warning', message => 'This is a warning', request_sid => 'RQ' . 'A1' x 16);
-    my $after = time;
+    my $after = now;
     my $reply = $api->get("$logs/$sid");
     is_entry $reply, {
         sid => $sid, level => 'warning', message => 'This is a warning', request_sid => 'RQ' . 'a1' x 16,
@@ -194,9 +195,9 @@ subtest 'when it was' => sub {
     my $past = time - 2 * $DAY;
     is_entry $api->get("$logs/" . add(at => iso($past))), { date_created => iso($past) }, 'a time in the past';
     for my $future (iso(time + 5 * $DAY), 'infinity') {
-        my $before = iso(time);
+        my $before = iso(now);
         my $date = $api->get("$logs/" . add(at => $future))->json->{date_created};
-        ok $before le $date && $date le iso(time), "$future has not come yet: now";
+        ok $before le $date && $date le iso(now), "$future has not come yet: now";
     }
     my ($late, $early) = map { add(at => iso(time - $_)) } 10, 20;
     is_deeply [ sids($api->get($logs)) ], [ reverse sort { $a cmp $b } sids($api->get($logs)) ],
@@ -266,12 +267,12 @@ subtest 'list' => sub {
     my $sibling = $environment;
     add(message => 'elsewhere');
     new_environment();
-    my $before = time;
+    my $before = now;
     my $reply = $api->get($logs);
     my ($start, $end) = meta($reply)->{url} =~ /\?StartDate=(\S{24})&EndDate=(\S{24})&/ or diag meta($reply)->{url};
     s/%3a/:/g for $start, $end;
-    ok iso($before) le $end && $end le iso(time), 'EndDate is now where it is not given';
-    ok iso($before - $DAY) le $start && $start le iso(time - $DAY), 'and StartDate a day ago';
+    ok iso($before) le $end && $end le iso(now), 'EndDate is now where it is not given';
+    ok iso($before - $DAY) le $start && $start le iso(now - $DAY), 'and StartDate a day ago';
     my $page = "$environment->{links}{logs}?StartDate=@{[ encoded($start) ]}&EndDate=@{[ encoded($end) ]}&PageSize=50&Page=0";
     my $meta = {
         first_page_url => $page, key => 'logs', next_page_url => undef, page => 0,
@@ -297,7 +298,7 @@ subtest 'a day, unless told otherwise' => sub {
     my ($old, $young) = map { add(at => iso(time - $_)) } $DAY + 60, $DAY - 60;
     is_deeply [ sids($api->get($logs)) ], [ $young ], 'what is older is not in the list';
     is_deeply [ sids($api->get($logs, StartDate => iso(time - 2 * $DAY))) ], [ $young, $old ], 'but with a StartDate';
-    is_deeply [ sids($api->get($logs, EndDate => iso(time - $DAY))) ], [],
+    is_deeply [ sids($api->get($logs, EndDate => iso(now - $DAY))) ], [],
         'an EndDate as old as the StartDate that is not given leaves nothing';
     is $api->get("$logs/$old")->status, 200, 'fetched it is at any age';
 };
@@ -534,5 +535,24 @@ subtest 'entries go with their Environment, and with its Service' => sub {
     is $api->delete($mine->path)->status, 204, 'the Service is';
     is $rows->(), 0, 'with all of them';
 };
+
+
+# Memory ------------------------------------------------------------------------
+
+# A string of json-c 0.16 that becomes empty loses what it had.
+{
+    new_environment();
+    add(message => $_ % 2 ? 'x' x 9000 : '') for 1 .. 200;
+    my $server = Serverless::Server->start('memory',
+        "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n"
+            . Serverless::Server->database . Serverless::Server->api);
+    my $client = $api->at($server->address);
+    my $list = sub { $client->get($logs, PageSize => 200) };
+    is scalar(@{ $list->()->json->{logs} }), 200, 'long messages and empty ones';
+    $list->() for 1 .. 20;
+    my $before = $server->peak_memory;
+    $list->() for 1 .. 40;
+    cmp_ok $server->peak_memory - $before, '<', 8 << 20, 'can be listed again and again';
+}
 
 done_testing;

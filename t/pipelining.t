@@ -133,6 +133,7 @@ sub together {
     my @replies;
     for my $i (sort { ($sockets[$a][1] =~ $strange{wait}) <=> ($sockets[$b][1] =~ $strange{wait}) } 0 .. $#sockets) {
         $replies[$i] = read_reply($sockets[$i][0]);
+        close $sockets[$i][0]; # or the worker MPM's thread would wait for that
         $replies[$i]{took} = time - $begin;
     }
     alarm 0;

@@ -66,9 +66,9 @@ SQL
 }
 
 subtest 'create' => sub {
-    my $before = time;
+    my $before = now;
     my $reply = $api->post($services, UniqueName => 'a-service', FriendlyName => 'A Service');
-    my $after = time;
+    my $after = now;
 
     is_service $reply, 201, {}, 'the answer is the Service';
     my $service = $reply->json;

@@ -61,9 +61,9 @@ sub age {
 }
 
 subtest 'create' => sub {
-    my $before = time;
+    my $before = now;
     my $reply = create(Key => 'TOKEN', Value => 'secret');
-    my $after = time;
+    my $after = now;
     is_variable $reply, 201, {}, 'the answer has the value in clear';
     my $variable = $reply->json;
     is $reply->header('Location'), $variable->{url}, 'Location is its address';

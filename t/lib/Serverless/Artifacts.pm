@@ -81,9 +81,9 @@ sub operations {
     my ($by, $list) = @_;
 
     subtest "create, by $by" => sub {
-        my $before = time;
+        my $before = now;
         my $reply = $api->post($list, FriendlyName => '/hello');
-        my $after = time;
+        my $after = now;
 
         is_artifact $reply, 201, {}, "the answer is the $kind->{name}";
         my $artifact = $reply->json;

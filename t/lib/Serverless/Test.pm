@@ -24,7 +24,7 @@ use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Test::More;
 use Time::HiRes ();
 
-our @EXPORT = qw(is_reply is_error is_within sid date quoted db database error_log make_file wait_until);
+our @EXPORT = qw(is_reply is_error is_within sid date now quoted db database error_log make_file wait_until);
 
 my $json = Cpanel::JSON::XS->new->utf8->allow_nonref;
 
@@ -225,6 +225,7 @@ sub is_error {
 }
 
 sub sid  { my ($prefix) = @_; qr/^$prefix[0-9a-f]{32}$/ }
+sub now() { int Time::HiRes::time } # time() may be some milliseconds behind what PostgreSQL knows
 sub date { qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/ }
 
 # A value as a test's name can show it.

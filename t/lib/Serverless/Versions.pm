@@ -148,9 +148,9 @@ sub bytes_of { my ($text) = @_; utf8::encode($text); return $text }
 sub uploads {
     subtest 'upload' => sub {
         my $list = new_list();
-        my $before = time;
+        my $before = now;
         my $reply = $api->upload($list, [@path], [@visibility], [@content]);
-        my $after = time;
+        my $after = now;
 
         is_version $reply, 201, {}, 'the answer is the Version';
         my $version = $reply->json;
