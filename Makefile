@@ -38,7 +38,7 @@ ifdef SANITIZE
 OURS     += -fsanitize=address,undefined -fno-omit-frame-pointer
 endif
 
-export PORT RUN_DIR SANITIZE PIPELINING
+export PORT RUN_DIR SANITIZE PIPELINING MPM
 
 .PHONY: all run start stop admin test bench lint format install clean help \
 	packages-build packages-run packages-test packages-bench packages-lint
@@ -58,7 +58,7 @@ stop: ## stop what "make start" started
 admin: ## administer the running server's accounts, e.g. make admin CMD="account list"
 	@tools/dev-server admin $(CMD)
 
-test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off goes the other way
+test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off and MPM=worker go other ways
 	@tools/run-tests $(MODULE) $(TESTS)
 
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers, in about 10 minutes; ROUNDS=3, SECONDS=1 and ONLY=get,list50 make it shorter or longer

@@ -4,7 +4,7 @@ import dataclasses
 import statistics
 
 import data
-from plan import DEEP, LIMIT, MODULE, OPEN, PG, POSTGRES, size_label
+from plan import DEEP, EVENT, LIMIT, MODULE, OPEN, PG, POSTGRES, size_label
 
 RATE = "req/s"
 CPU = "CPU"
@@ -50,6 +50,7 @@ LARGE, SMALL = size_label(data.MAIN), size_label(10_000)
 
 FIGURES = (
     at_least("GET by SID, req/s, against httpd alone", "get", MODULE, LIMIT, 0.50, 0.60),
+    at_least("the same, both with the event MPM", "get", MODULE + EVENT, LIMIT + EVENT, 0.50, 0.60),
     at_most("GET by SID, CPU, against Fastify + pg", "get", MODULE, PG, 0.40, 0.33),
     at_least("GET by SID, req/s, against Fastify + postgres.js", "get", MODULE, POSTGRES, 1.0, 1.2),
     at_most("GET by SID, CPU, against Fastify + postgres.js", "get", MODULE, POSTGRES, 0.90, 0.75),

@@ -7,6 +7,7 @@ import data
 MODULE = "module"
 UNPIPELINED = "module, pipelining off"
 LIMIT = "httpd alone"
+EVENT = ", event MPM"
 PG = "Fastify + pg"
 POSTGRES = "Fastify + postgres.js"
 OPEN = "module, nobody authenticated"
@@ -68,7 +69,9 @@ def growth(name, title, connections, requests, writes=False):
 CELLS = (
     Cell("get", "GET by SID, 32 connections", 32,
          (*everybody(MAIN_GET), Target(LIMIT, "limit", "limit_get"),
-          Target(UNPIPELINED, "unpipelined", MAIN_GET), Target(OPEN, "open", MAIN_GET))),
+          Target(UNPIPELINED, "unpipelined", MAIN_GET), Target(OPEN, "open", MAIN_GET),
+          Target(MODULE + EVENT, "event", MAIN_GET),
+          Target(LIMIT + EVENT, "event_limit", "limit_get"))),
     Cell("get-1", "GET by SID, 1 connection", 1,
          (*everybody(MAIN_GET), Target(LIMIT, "limit", "limit_get"))),
     Cell("list50", "list of 50, 8 connections", 8,

@@ -3,7 +3,7 @@
 # both medians as text), bars[] and titles[] of the cells, title and subtitle of the whole.
 LINE = 20     # pixels of each bar
 TITLE = 38    # of a cell's title and what is free above it
-TOP = 124
+TOP = 144
 BOTTOM = 14
 
 cells = |bars|

@@ -153,7 +153,8 @@ def write_memory(sizes):
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 OURS = 0x0072B2
 COLOURS = {plan.PG: 0xE69F00, plan.POSTGRES: 0x009E73, plan.LIMIT: 0x808080,
-           plan.UNPIPELINED: 0x56B4E9, plan.OPEN: 0x56B4E9}
+           plan.UNPIPELINED: 0x56B4E9, plan.OPEN: 0x56B4E9,
+           plan.MODULE + plan.EVENT: 0x56B4E9, plan.LIMIT + plan.EVENT: 0x808080}
 
 
 def bar(place, label, rounds):

@@ -9,6 +9,7 @@ import time
 
 import data
 
+MPM = "worker"  # unless a row says another one
 THREADS = 72  # of the httpd child: more than the connections of any load
 WORKERS = 2  # of each peer, as many as this is meant to have processors
 
@@ -56,12 +57,13 @@ def apxs(name):
                           stdout=subprocess.PIPE).stdout.strip()
 
 
-def start_httpd(name, module, hosts, settings=()):
+def start_httpd(name, module, hosts, settings=(), mpm=MPM):
     """hosts: lines for httpd.conf that use its macros; settings: other lines for the whole server."""
     run_dir = data.HOME / name
     run_dir.mkdir(exist_ok=True)
     (run_dir / "error_log").unlink(missing_ok=True)
     definitions = {
+        "MPM": mpm,
         "MODULES": apxs("LIBEXECDIR"),
         "MODULE": pathlib.Path(module).resolve(),
         "LIMIT": data.HOME / "mod_bench_limit.so",

@@ -17,8 +17,8 @@ APLOG_USE_MODULE(serverless_functions);
 /* How long what is sent together should take. */
 #define BATCH_TIME apr_time_from_msec(10)
 
-/* Fewer than these gain nothing by going together: it is quicker to go side by side. */
-#define FEW 4
+/* With fewer others than these there is nothing to gain by going together: side by side is quicker. */
+#define FEW 3
 
 /* How long no connection is tried where there was none. */
 #define REST apr_time_from_sec(1)
@@ -66,7 +66,6 @@ static void end_batch(sf_pipeline *p)
     else if (p->sent == p->limit) {
         p->limit = p->limit * 2 < SF_LINE_MOST ? p->limit * 2 : SF_LINE_MOST;
     }
-    p->last = p->sent;
     p->sent = 0;
     sf_line_end(&p->line);
 }
@@ -202,7 +201,7 @@ static int is_worthwhile(const sf_pipeline *p)
     if (p->closed || apr_time_now() < p->away_until) {
         return 0;
     }
-    return !p->led || (!sf_seats_are_silent(p) && (p->last >= FEW || !sf_gate_has_place()));
+    return !p->led || (!sf_seats_are_silent(p) && p->seated + sf_gate_taken() >= FEW);
 }
 
 static void wait_in(sf_pipeline *p, sf_seat *me)

@@ -201,6 +201,7 @@ sf_seat *sf_seat_take(sf_pipeline *p, sf_statement_id id, const char *const *val
             return NULL;
         }
     }
+    p->seated++;
     me->since = apr_time_now();
     me->id = id;
     me->values = values;
@@ -227,6 +228,7 @@ sf_seat sf_seat_leave(sf_pipeline *p, sf_seat *me)
             sf_seats_call_next(p); /* it might have been this one who was to lead */
         }
     }
+    p->seated--;
     left = *me;
     me->next = p->free;
     p->free = me;

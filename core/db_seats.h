@@ -35,6 +35,7 @@ typedef struct {
     apr_thread_mutex_t *mutex;
     int led;
     int closed;
+    int seated; /* how many requests have a seat */
     sf_seat *free;
     sf_seat *first; /* the queue */
     sf_seat **end;
@@ -42,7 +43,6 @@ typedef struct {
     apr_time_t heard;      /* the last sign of life, or when there began something to wait for */
     int sent; /* how many statements are under way, and whose; NULL: nobody's any more */
     sf_seat *batch[SF_LINE_MOST];
-    int last; /* how many there were in the last batch */
 
     /* the leader's */
     sf_line line;

@@ -11,6 +11,7 @@ typedef struct {
 
 static struct {
     apr_thread_mutex_t *mutex;
+    int all;         /* places */
     int places;      /* that are free */
     int long_places; /* of these, what may be taken for long */
     queue queues[2]; /* for a short time, and for long */
@@ -24,7 +25,7 @@ apr_status_t sf_gate_init(apr_pool_t *pool, int places)
     for (i = 0; i < 2 && rv == APR_SUCCESS; i++) {
         rv = apr_thread_cond_create(&gate.queues[i].wake, pool);
     }
-    gate.places = places;
+    gate.all = gate.places = places;
     gate.long_places = places > 1 ? places / 2 : 1;
     return rv;
 }
@@ -92,6 +93,16 @@ int sf_gate_has_place(void)
     has_place = is_open(0);
     apr_thread_mutex_unlock(gate.mutex);
     return has_place;
+}
+
+int sf_gate_taken(void)
+{
+    int taken;
+
+    apr_thread_mutex_lock(gate.mutex);
+    taken = gate.all - gate.places;
+    apr_thread_mutex_unlock(gate.mutex);
+    return taken;
 }
 
 void sf_gate_leave(int for_long)

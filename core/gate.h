@@ -19,6 +19,9 @@ apr_status_t sf_gate_enter(apr_interval_time_t timeout, int for_long);
 /* Whether there is a place now; somebody else may take it. */
 int sf_gate_has_place(void);
 
+/* How many places are taken now. */
+int sf_gate_taken(void);
+
 /* Gives the place back, taken for long or not. */
 void sf_gate_leave(int for_long);
 

@@ -194,7 +194,7 @@ sub all_is_well {
     my ($began, $log) = (time, '');
     my (@lines, @ours);
     ok wait_until {
-        @lines = grep { !/^\[[^]]*\] \[mpm_event:/ } split /\n/, $log .= $idle->error_log;
+        @lines = grep { !/^\[[^]]*\] \[mpm_\w+:/ } split /\n/, $log .= $idle->error_log;
         @ours = grep { /\[serverless_functions:/ } @lines;
         3 <= grep { /\] SF000[12]: / } @ours;
     }, 'the database is away: the log says so';

@@ -19,14 +19,14 @@ use Serverless::Test qw(wait_until);
 # Configuration ----------------------------------------------------------------
 
 # What comes before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
-# event unless another is named; with `keyless`, there is nothing to encrypt Variables with.
+# what the suites run with unless another is named; with `keyless`, there is nothing to encrypt Variables with.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
     my $modules = join '', <$in>;
     $modules =~ s/^LoadModule \Q$_\E .*\n//m for @{ $option{without} || [] };
     my $keys = $option{keyless} ? '' : qq(ServerlessVariableKeys "$ENV{VARIABLE_KEYS}");
-    $modules =~ s/mpm_event/mpm_$option{mpm}/g if $option{mpm};
+    $modules =~ s/mpm_[a-z]+(?=_module|\.so)/mpm_$option{mpm}/g if $option{mpm};
     my $pipelining = $ENV{PIPELINING} || 'On';
     $modules .= "ServerlessPipelining Off\n" if $pipelining ne 'On';
     return <<"END";
