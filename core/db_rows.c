@@ -1,7 +1,7 @@
 #include "core/db_rows.h"
 
-/* A Service and its account. */
-#define KNOWN_MAX 2
+/* An outcome, an account and its Service. */
+#define KNOWN_MAX 3
 
 struct sf_rows {
     PGresult *native; /* or, where this is NULL, through apr_dbd: */
@@ -67,27 +67,23 @@ void sf_rows_know(sf_rows *rows, int column, const char *text)
     rows->known[rows->known_count++].text = text;
 }
 
-/* What stands for NULL in this column, which is NULL for most. */
-static const char *known(const sf_rows *rows, int column)
-{
-    int i;
-
-    for (i = 0; i < rows->known_count; i++) {
-        if (rows->known[i].column == column) {
-            return rows->known[i].text;
-        }
-    }
-    return NULL;
-}
-
 /* libpq would write a complaint to stderr of what is out of range. */
 static const char *native_value(const sf_rows *rows, int row, int column)
 {
-    if (row < 0 || row >= rows->count || column < 0 || column >= PQnfields(rows->native)) {
+    int left_out = 0;
+
+    while (left_out < rows->known_count && rows->known[left_out].column < column) {
+        left_out++;
+    }
+    if (left_out < rows->known_count && rows->known[left_out].column == column) {
+        return rows->known[left_out].text;
+    }
+    column -= left_out;
+    if (row < 0 || row >= rows->count || column < 0 || column >= PQnfields(rows->native)
+        || PQgetisnull(rows->native, row, column)) {
         return NULL;
     }
-    return PQgetisnull(rows->native, row, column) ? known(rows, column)
-                                                  : PQgetvalue(rows->native, row, column);
+    return PQgetvalue(rows->native, row, column);
 }
 
 const char *sf_rows_value(sf_rows *rows, int row, int column)

@@ -96,6 +96,20 @@ static int are_found(const sf_standing *known, sf_rows *rows)
            && strcmp(sf_rows_credentials_tag(rows), known->credentials_tag) == 0;
 }
 
+/* Puts in the columns that sf_statement_known leaves out. */
+static void add_known(const sf_request *request, const sf_standing *known, sf_rows *rows)
+{
+    const sf_resource *resource = request->resource;
+    const int service = sf_resource_column(resource, "ZS");
+
+    sf_rows_know(rows, 0, "ok");
+    sf_rows_know(rows, sf_resource_column(resource, "AC"),
+                 apr_pstrdup(request->r->pool, known->account));
+    if (service != sf_resource_key_column(resource)) {
+        sf_rows_know(rows, service, request->sid[0]);
+    }
+}
+
 /* Tries the short way, for a Service that is known to be the credential's. It can only find something:
  * whatever else may be the case, the whole statement tells. */
 static const sf_error *run_known(sf_request *request, sf_statement_id id, const char **all,
@@ -118,9 +132,7 @@ static const sf_error *run_known(sf_request *request, sf_statement_id id, const 
         *rows = NULL;
         return error;
     }
-    sf_rows_know(*rows, sf_resource_column(request->resource, "AC"),
-                 apr_pstrdup(request->r->pool, known.account));
-    sf_rows_know(*rows, sf_resource_column(request->resource, "ZS"), request->sid[0]);
+    add_known(request, &known, *rows);
     return NULL;
 }
 

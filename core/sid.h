@@ -7,6 +7,7 @@
 #define SF_SID_PREFIX 2
 #define SF_SID_DIGITS 32
 #define SF_SID_LENGTH (SF_SID_PREFIX + SF_SID_DIGITS)
+#define SF_UUID_BYTES (SF_SID_DIGITS / 2)
 
 /* A uuid as PostgreSQL prints it: the same digits, with hyphens. */
 #define SF_UUID_LENGTH (SF_SID_DIGITS + 4)
