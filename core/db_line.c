@@ -28,7 +28,7 @@ static void learn_statements(sf_line *line)
     int i;
 
     for (i = 0; i < SF_STATEMENT_COUNT; i++) {
-        line->known[i] = line->session->prepared[i] != NULL;
+        line->known[i] = line->session->prepared[i] ? SF_LINE_BY_APR_DBD : SF_LINE_UNKNOWN;
     }
 }
 
@@ -107,17 +107,20 @@ static int write_statement(sf_line *line, sf_line_statement *one)
 {
     const sf_statement *statement = &sf_statements[one->id];
     PGconn *native = line->session->native;
+    unsigned int uuids;
     arguments to;
     int i;
 
-    if (!line->known[one->id]) {
-        line->known[one->id] = one->prepares = 1;
+    if (line->known[one->id] == SF_LINE_UNKNOWN) {
+        line->known[one->id] = SF_LINE_OWN;
+        one->prepares = 1;
         if (!write_preparation(native, statement)) {
             return 0;
         }
     }
+    uuids = line->known[one->id] == SF_LINE_OWN ? statement->uuids : 0;
     for (i = 0; one->values && i < statement->parameters; i++) {
-        set_argument(&to, i, one->values[i], (statement->uuids & 1U << i) != 0);
+        set_argument(&to, i, one->values[i], (uuids & 1U << i) != 0);
     }
     return PQsendQueryPrepared(native, statement->name, statement->parameters, to.values,
                                to.lengths, to.formats, 0);
@@ -168,7 +171,7 @@ static void take_result(sf_line *line, PGresult *result)
     if (one->prepares) {
         one->prepares = 0;
         if (PQresultStatus(result) != PGRES_COMMAND_OK) {
-            line->known[one->id] = 0;
+            line->known[one->id] = SF_LINE_UNKNOWN;
             one->unprepared = 1;
             one->result = result; /* the statement itself will have been skipped */
             return;

@@ -26,18 +26,22 @@ typedef struct {
     int prepares;              /* it is prepared first, and that has not been answered yet */
 } sf_line_statement;
 
+/* How a session knows a statement: not at all, as apr_dbd has prepared it, for which all parameters are
+ * text, or as the line has. */
+typedef enum { SF_LINE_UNKNOWN, SF_LINE_BY_APR_DBD, SF_LINE_OWN } sf_line_knowledge;
+
 typedef struct {
     server_rec *server;
     int writes;          /* its statements write: a batch counts as a whole, or not at all */
     sf_session *session; /* NULL: there is no connection */
     int stale;           /* the session has forgotten statements: a new one after this batch */
     int broken;          /* lost, or nobody knows where in the protocol it is */
-    int known[SF_STATEMENT_COUNT]; /* prepared on it */
-    sf_line_statement opening;     /* credentials_tag, before the batch's own statements */
-    int opened;                    /* it has been answered: session->state has the tag */
-    int uncommitted;               /* the end of the batch failed */
-    int done;                      /* of writes: all have been done, the batch's end included */
-    int count;                     /* statements in the batch; 0 where none is under way */
+    sf_line_knowledge known[SF_STATEMENT_COUNT];
+    sf_line_statement opening; /* credentials_tag, before the batch's own statements */
+    int opened;                /* it has been answered: session->state has the tag */
+    int uncommitted;           /* the end of the batch failed */
+    int done;                  /* of writes: all have been done, the batch's end included */
+    int count;                 /* statements in the batch; 0 where none is under way */
     int answered;
     sf_line_statement batch[SF_LINE_MOST];
 } sf_line;

@@ -348,6 +348,18 @@ SKIP: {
     ok wait_until { go_together($server) }, 'many go together all the same';
 }
 
+# The pipeline takes a connection on which apr_dbd has prepared the statement, its parameters all text.
+{
+    my ($server, $client) = server('reused', lines => "ServerlessDBConnections 4\n");
+    my @paths = ("/v1/Services/$service/Functions/ZH" . '0' x 32, $ordinary[0]);
+    database('stop');
+    is $client->get($paths[0])->status, 503, 'without a database the pipeline has no connection';
+    database('start');
+    is_deeply [judge(\@paths, map { $client->get($_) } @paths)], [('right') x 2], 'for a second it does not look for one';
+    select undef, undef, undef, 1.2;
+    is_deeply [judge(\@paths, map { $client->get($_) } @paths)], [('right') x 2], 'then it takes one that was in use' for 1 .. 3;
+}
+
 # All places are taken: the time that a request waits has its limit.
 {
     my ($server, $client) = server('full', lines => "ServerlessDBConnections 4\nServerlessDBTimeout 300ms\n");
