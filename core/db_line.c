@@ -85,8 +85,8 @@ typedef struct {
     unsigned char uuids[SF_STATEMENT_MAX_PARAMETERS][SF_UUID_BYTES];
 } arguments;
 
-/* Uuids go in binary: reading one takes PostgreSQL longer than finding it in an index. One with dashes, or
- * that is none, goes as text. */
+/* Uuids go in binary: two of them as text would take PostgreSQL 0.6 of the 9 microseconds of a fetch. One with
+ * dashes, or that is none, goes as text. */
 static void set_argument(arguments *to, int i, const char *value, int is_uuid)
 {
     apr_size_t length;
