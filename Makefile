@@ -17,6 +17,7 @@ DATADIR := $(PREFIX)/share/mod_serverless_functions
 SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c worker/*.c)
 HEADERS := $(wildcard *.h core/*.h handlers/*.h worker/*.h)
 QUERIES := $(wildcard sql/queries/*.sql)
+SCHEMA  := $(wildcard sql/schema/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
 CHECKED := $(SOURCES) bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h
@@ -117,7 +118,7 @@ $(BUILD)/statements.o: build/statements.c build/statements.h | packages-build
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # The directories, because a file that was renamed or removed is no newer than what was made of it.
-build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) sql/queries sql/schema
+build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) $(SCHEMA) sql/queries sql/schema
 	@mkdir -p build
 	tools/compile-queries build/statements $(QUERIES)
 

@@ -50,8 +50,8 @@ int sf_rows_count(const sf_rows *rows);
 /* The text of a column, both counted from 0, or NULL for SQL's NULL. Valid as long as the rows. */
 const char *sf_rows_value(sf_rows *rows, int row, int column);
 
-/* From now on there is a column before what was this one, the same in all rows; `text` lives as long as they do.
- * Of three columns at most, from left to right, and of rows that came together with others'
+/* From now on there is a column before what was this one, the same in all rows; `text` lives as long as
+ * they do. Of three columns at most, from left to right, and of rows that came together with others'
  * (sf_db_run_together). */
 void sf_rows_know(sf_rows *rows, int column, const char *text);
 

@@ -85,8 +85,10 @@ typedef struct {
     unsigned char uuids[SF_STATEMENT_MAX_PARAMETERS][SF_UUID_BYTES];
 } arguments;
 
-/* Uuids go in binary: two of them as text would take PostgreSQL 0.6 of the 9 microseconds of a fetch. One with
- * dashes, or that is none, goes as text. */
+_Static_assert(SF_STATEMENT_MAX_PARAMETERS <= 32, "there is a bit for each");
+
+/* Uuids go in binary: two of them as text would take PostgreSQL 0.6 of the 9 microseconds of a fetch.
+ * One with dashes, or that is none, goes as text. */
 static void set_argument(arguments *to, int i, const char *value, int is_uuid)
 {
     apr_size_t length;
@@ -192,8 +194,8 @@ static void take_result(sf_line *line, PGresult *result)
     PQclear(result);
 }
 
-/* Of a batch of writes, when its end has been answered: all its results are still there. Those of reads are
- * somebody else's by then, and may be gone. */
+/* Of a batch of writes, when its end has been answered: until then nobody takes its results. Those of
+ * reads are taken as they come. */
 static int is_done(const sf_line *line)
 {
     int i;

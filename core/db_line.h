@@ -62,11 +62,12 @@ void sf_line_send(sf_line *line);
 /* The error of a batch's opening, after which none of its statements has run, or NULL. */
 const PGresult *sf_line_opening_error(const sf_line *line);
 
-/* Waits for answers; those of the first `answered` statements are there then, or have been taken. Where `broken` is set
- * after that, no others will come. */
+/* Waits for answers; those of the first `answered` statements are there then, or have been taken. Where
+ * `broken` is set after that, no others will come. */
 sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout);
 
-/* Ends the batch, so that another can begin. Frees the results that nobody has taken, and set to NULL. */
+/* Ends the batch, so that another can begin. Frees the results that nobody has taken: who takes one sets
+ * it to NULL. */
 void sf_line_end(sf_line *line);
 
 /* Gives the connection back to mod_dbd, if there is one. */

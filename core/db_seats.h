@@ -26,8 +26,9 @@ typedef struct sf_seat {
 
 /* One of the requests that wait leads: it alone uses the line, and what else is called the leader's.
  * Everything else is guarded by the mutex, which nobody holds while waiting for the database; what
- * only the leader writes (sent, heard, its own seat) it reads without. While a seat is SF_SEAT_SENDING the
- * leader reads what the seat points to, and the request must stay; else it may leave, unless sf_seat_must_stay().
+ * only the leader writes (sent, heard, its own seat) it reads without. While a seat is
+ * SF_SEAT_SENDING the leader reads what the seat points to, and the request must stay; else it may
+ * leave, unless sf_seat_must_stay().
  *
  * Who finds nobody leading leads. Who ends leading, or leaves where nobody leads, wakes another. */
 typedef struct {

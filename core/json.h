@@ -19,8 +19,8 @@ void sf_json_add(json_object *object, const char *name, json_object *value);
 /* A value that is JSON already and passes through as it is, as PostgreSQL made it. */
 json_object *sf_json_raw(const char *json);
 
-/* A value as compact JSON, valid until it next changes; its length in bytes goes to `length`, which may be
- * NULL. */
+/* A value as compact JSON, valid until it next changes; its length in bytes goes to `length`, which may
+ * be NULL. */
 const char *sf_json_text(json_object *value, apr_size_t *length);
 
 #endif

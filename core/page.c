@@ -12,11 +12,10 @@
 #define DEFAULT_SIZE "50"
 #define MAXIMUM_NUMBER 1000000000
 
-/* A token is "PT", then base64url of: direction (1 byte), row (16), signature (16). */
+/* A token is "PT", then base64url of: direction (1 byte), row (its uuid), signature (16). */
 #define TOKEN_PREFIX "PT"
-#define ROW_BYTES 16
 #define SIGNATURE_BYTES 16
-#define TOKEN_BYTES (1 + ROW_BYTES + SIGNATURE_BYTES)
+#define TOKEN_BYTES (1 + SF_UUID_BYTES + SIGNATURE_BYTES)
 #define TOKEN_LENGTH (sizeof(TOKEN_PREFIX) - 1 + (size_t)TOKEN_BYTES / 3 * 4)
 
 typedef struct {
@@ -37,10 +36,10 @@ static int sign(apr_pool_t *pool, const token *token, const sf_page_scope *scope
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length;
-    char *row = apr_palloc(pool, 2 * (ROW_BYTES + 1) + 1);
+    char *row = apr_palloc(pool, 2 * (SF_UUID_BYTES + 1) + 1);
     const char *text;
 
-    ap_bin2hex(token->bytes, 1 + ROW_BYTES, row);
+    ap_bin2hex(token->bytes, 1 + SF_UUID_BYTES, row);
     text = apr_pstrcat(pool, scope->account, " ", scope->list, "?", scope->filters, " ", row, NULL);
     if (!HMAC(EVP_sha256(), scope->key, SF_DB_KEY_BYTES, (const unsigned char *)text, strlen(text),
               digest, &length)) {
@@ -74,7 +73,8 @@ const char *sf_page_token(apr_pool_t *pool, char direction, const char *row,
     sf_sid_write(sid, "  ", row);
     apr_decode_base16_binary(token.bytes + 1, sid + SF_SID_PREFIX, APR_ENCODE_STRING,
                              APR_ENCODE_NONE, NULL);
-    (void)sign(pool, &token, scope, token.bytes + 1 + ROW_BYTES); /* without, it will be refused */
+    (void)sign(pool, &token, scope,
+               token.bytes + 1 + SF_UUID_BYTES); /* without, it will be refused */
     return apr_pstrcat(pool, TOKEN_PREFIX,
                        apr_pencode_base64_binary(pool, token.bytes, TOKEN_BYTES,
                                                  APR_ENCODE_URL | APR_ENCODE_NOPADDING, NULL),
@@ -90,7 +90,7 @@ int sf_page_token_is_ours(apr_pool_t *pool, const sf_page *page, const sf_page_s
         return 0;
     }
     return sign(pool, &token, scope, signature)
-           && CRYPTO_memcmp(signature, token.bytes + 1 + ROW_BYTES, SIGNATURE_BYTES) == 0;
+           && CRYPTO_memcmp(signature, token.bytes + 1 + SF_UUID_BYTES, SIGNATURE_BYTES) == 0;
 }
 
 
@@ -124,7 +124,7 @@ static const sf_error *read_token(const sf_request *request, sf_page *page)
         return bad(request, "PageToken is not valid for this list");
     }
     page->direction = (char)token.bytes[0];
-    ap_bin2hex(token.bytes + 1, ROW_BYTES, page->row);
+    ap_bin2hex(token.bytes + 1, SF_UUID_BYTES, page->row);
     return NULL;
 }
 

@@ -139,7 +139,8 @@ static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int
     return sf_secret_open(&caller, context, sealed, text);
 }
 
-/* An empty text is none of json-c's business: its 0.16 loses the memory of a string that becomes empty. */
+/* An empty text is none of json-c's business: its 0.16 loses the memory of a string that becomes
+ * empty. */
 static void set_string(field *field, const char *value)
 {
     apr_size_t length;

@@ -1,6 +1,6 @@
-/* Rows as JSON. What all rows of a resource have in common json-c has escaped once; each row puts its values
- * between, of which texts go through strings of json-c's that are used again. A tree of a thousand rows
- * would cost several times as much. */
+/* Rows as JSON. What all rows of a resource have in common json-c has escaped once; each row puts its
+ * values between, of which texts go through strings of json-c's that are used again. A tree of a
+ * thousand rows would cost several times as much. */
 #ifndef SF_RECORD_H
 #define SF_RECORD_H
 

@@ -35,8 +35,7 @@ my $function = $api->get($path, PageSize => 1)->json->{functions}[0];
 # Each request leaves a dump of its own.
 my $dumps = Serverless::Server::logs() . '/callgrind';
 my $server = Serverless::Server->start('instructions',
-    "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n"
-        . Serverless::Server->database . Serverless::Server->api,
+    Serverless::Server->two_threads . Serverless::Server->database . Serverless::Server->api,
     under => ['valgrind', '--quiet', '--vgdb=no', '--tool=callgrind', "--callgrind-out-file=$dumps.%p",
         '--toggle-collect=ap_run_process_connection', '--dump-after=ap_process_async_request']);
 my $counted = $api->at($server->address);

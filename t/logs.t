@@ -545,8 +545,7 @@ SKIP: {
     new_environment();
     add(message => $_ % 2 ? 'x' x 9000 : '') for 1 .. 200;
     my $server = Serverless::Server->start('memory',
-        "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n"
-            . Serverless::Server->database . Serverless::Server->api);
+        Serverless::Server->two_threads . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($server->address);
     my $list = sub { $client->get($logs, PageSize => 200) };
     is scalar(@{ $list->()->json->{logs} }), 200, 'long messages and empty ones';

@@ -414,22 +414,31 @@ sub plan_of {
 # A Service that is known to be the credential's ------------------------------------
 
 sub is_scope { return defined $_[0] && grep { $_[0] eq $_ } $account_uuid =~ s/^(.{8})(.{4})(.{4})(.{4})/$1-$2-$3-$4-/r, $service }
-sub rows_of { return $httpd->selectall_arrayref(execute(@_), { Slice => {}, pg_direct => 1 }) }
+
+# The columns' names, and the rows by them.
+sub columns_and_rows {
+    my $run = $httpd->prepare(execute(@_), { pg_direct => 1 });
+    $run->execute;
+    return ([@{ $run->{NAME} }], $run->fetchall_arrayref({}));
+}
 
 for my $known (grep { /_known$/ } @statements) {
     my $whole = $known =~ s/_known$//r;
     for my $i (0 .. $#{ $examples{$whole} }) {
         my $call = execute($known, $examples{$known}[$i]);
-        my ($short, $long) = map { rows_of($_, $examples{$_}[$i]) } $known, $whole;
+        my ($few, $short) = columns_and_rows($known, $examples{$known}[$i]);
+        my ($all, $long) = columns_and_rows($whole, $examples{$whole}[$i]);
+        my %is_there = map { $_ => 1 } @$few;
+        my @left_out = grep { !$is_there{$_} } @$all;
+        is_deeply $few, [grep { $is_there{$_} } @$all], "$call has its columns in the order of $whole";
         for my $row (@$long) {
             # what httpd knows, it does not ask for
-            my @left_out = grep { !exists $short->[0]{$_} } keys %$row;
             delete @$row{ grep { $_ eq 'outcome' ? $row->{$_} eq 'ok' : is_scope($row->{$_}) } @left_out };
         }
         is_deeply $short, $long, "$call finds what $whole finds";
     }
     my ($account, undef, undef, @others) = @{ $examples{$known}[0] };
-    is_deeply rows_of($known, [$account, undef, $nobody, @others]), [], "$known has no row of what is not there";
+    is_deeply +(columns_and_rows($known, [$account, undef, $nobody, @others]))[1], [], "$known has no row of what is not there";
 }
 
 

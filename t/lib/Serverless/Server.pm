@@ -19,7 +19,8 @@ use Serverless::Test qw(wait_until);
 # Configuration ----------------------------------------------------------------
 
 # What comes before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
-# what the suites run with unless another is named; with `keyless`, there is nothing to encrypt Variables with.
+# what the suites run with unless another is named; with `keyless`, there is nothing to encrypt
+# Variables with.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
@@ -53,6 +54,9 @@ ServerName        127.0.0.1
 </IfModule>
 END
 }
+
+# Lines for a child with as little that differs from one request to the next as can be.
+sub two_threads { "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n" }
 
 # mod_dbd's directives.
 sub database {
