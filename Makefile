@@ -14,8 +14,9 @@ PEERS   := build/bench/peers/node_modules/.package-lock.json
 LIMIT   := build/bench/mod_bench_limit.so
 DATADIR := $(PREFIX)/share/mod_serverless_functions
 
-SOURCES := mod_serverless_functions.c $(wildcard core/*.c handlers/*.c worker/*.c)
-HEADERS := $(wildcard *.h core/*.h handlers/*.h worker/*.h)
+FOLDERS := core $(patsubst %/,%,$(wildcard core/*/)) directives handlers worker
+SOURCES := mod_serverless_functions.c $(sort $(wildcard $(FOLDERS:%=%/*.c)))
+HEADERS := $(sort $(wildcard $(FOLDERS:%=%/*.h)))
 QUERIES := $(wildcard sql/queries/*.sql)
 SCHEMA  := $(wildcard sql/schema/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o

@@ -2,23 +2,23 @@
  *
  * The module as httpd sees it: its record, its directives and its hooks. What the API is, handlers/
  * knows. */
-#include "core/auth.h"
-#include "core/check_config.h"
+#include "core/api/row_json.h"
+#include "core/auth/ownership_cache.h"
+#include "core/auth/password_cache.h"
+#include "core/auth/provider.h"
 #include "core/config.h"
-#include "core/cors.h"
-#include "core/credential_cache.h"
-#include "core/db.h"
-#include "core/gate.h"
-#include "core/http_errors.h"
-#include "core/record.h"
+#include "core/crypto/keyring.h"
+#include "core/db/connection_limit.h"
+#include "core/db/db.h"
+#include "core/http/cors.h"
+#include "core/http/error_filter.h"
 #include "core/request_id.h"
-#include "core/secret_keys.h"
-#include "core/standing.h"
+#include "directives/check.h"
 #include "handlers/openapi.h"
 #include "handlers/routes.h"
+#include "worker/background.h"
 #include "worker/build_worker.h"
 #include "worker/maintenance.h"
-#include "worker/watchdog.h"
 
 #include <apr_fnmatch.h>
 #include <apr_lib.h>

@@ -2,7 +2,7 @@
 #ifndef SF_ARTIFACTS_H
 #define SF_ARTIFACTS_H
 
-#include "core/params.h"
+#include "core/http/params.h"
 
 /* What create and update take. */
 static const sf_param sf_artifact_params[] = {

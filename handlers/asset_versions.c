@@ -1,7 +1,7 @@
 /* Asset Versions: uploaded once, never changed. */
+#include "core/api/resource.h"
 #include "core/config.h"
-#include "core/resource.h"
-#include "core/upload.h"
+#include "core/content/upload.h"
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {

@@ -1,5 +1,5 @@
 /* Assets: files that are deployed beside Functions. */
-#include "core/resource.h"
+#include "core/api/resource.h"
 #include "handlers/artifacts.h"
 #include "handlers/routes.h"
 

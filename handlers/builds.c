@@ -1,7 +1,7 @@
 /* Builds: what is deployed together. A Build is finished by worker/build_worker.c. */
+#include "core/api/resource.h"
 #include "core/config.h"
 #include "core/json.h"
-#include "core/resource.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
 

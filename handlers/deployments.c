@@ -1,5 +1,5 @@
 /* Deployments: each puts a Build on an Environment, or takes the one there away. */
-#include "core/resource.h"
+#include "core/api/resource.h"
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {

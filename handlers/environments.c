@@ -1,5 +1,5 @@
 /* Environments: where a Build is deployed, under a domain name. */
-#include "core/resource.h"
+#include "core/api/resource.h"
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {

@@ -1,5 +1,5 @@
 /* Logs: what Functions said while they ran. They are added in the database, by serverless.add_log(). */
-#include "core/resource.h"
+#include "core/api/resource.h"
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {

@@ -1,7 +1,7 @@
 #include "handlers/routes.h"
 
-#include "core/content.h"
-#include "core/upload.h"
+#include "core/content/download.h"
+#include "core/content/upload.h"
 
 const sf_route sf_routes[] = {
     { M_GET, "/Services", sf_resource_list, &sf_services },

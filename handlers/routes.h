@@ -3,8 +3,8 @@
 #ifndef SF_ROUTES_H
 #define SF_ROUTES_H
 
-#include "core/dispatch.h"
-#include "core/resource.h"
+#include "core/api/dispatch.h"
+#include "core/api/resource.h"
 
 /* Ends with a NULL pattern. */
 extern const sf_route sf_routes[];

@@ -1,5 +1,5 @@
 /* Services: the containers of everything else. */
-#include "core/resource.h"
+#include "core/api/resource.h"
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {

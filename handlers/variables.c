@@ -1,7 +1,7 @@
 /* Variables: what Functions find in their Environment. Values are stored encrypted. */
-#include "core/conditional.h"
-#include "core/resource.h"
-#include "core/secret.h"
+#include "core/api/resource.h"
+#include "core/crypto/secret.h"
+#include "core/http/conditional.h"
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {

@@ -1,4 +1,4 @@
-# core/multipart.c by itself, against bodies made and mutated at random, with
+# core/http/multipart.c by itself, against bodies made and mutated at random, with
 # the sanitizers on: see t/unit/multipart_fuzz.c.
 use strict;
 use warnings FATAL => 'all';
@@ -18,7 +18,7 @@ sub output_of {
 
 my ($status, $said) = output_of(join ' ', $ENV{CC} || 'gcc', '-std=gnu11 -Wall -Wextra -Werror -g -O1',
     '-fsanitize=address,undefined -fno-sanitize-recover=all', "-I'$source'", "-o '$program'",
-    "'$source/t/unit/multipart_fuzz.c' '$source/core/multipart.c'");
+    "'$source/t/unit/multipart_fuzz.c' '$source/core/http/multipart.c'");
 is $status, 0, 'it compiles' or diag $said;
 
 # the same seeds each time, and as many that nobody has seen

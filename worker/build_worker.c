@@ -1,11 +1,11 @@
 #include "worker/build_worker.h"
 
 #include "core/config.h"
-#include "core/db.h"
+#include "core/db/db.h"
 #include "core/log.h"
 #include "core/sid.h"
+#include "worker/background.h"
 #include "worker/javascript.h"
-#include "worker/watchdog.h"
 
 #include <apr_atomic.h>
 #include <apr_strings.h>

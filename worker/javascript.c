@@ -2,7 +2,7 @@
 
 #include "compile_check.h"
 #include "core/utf8.h"
-#include "worker/watchdog.h"
+#include "worker/background.h"
 
 #include <apr_strings.h>
 #include <apr_file_io.h>

@@ -1,10 +1,10 @@
 #include "worker/maintenance.h"
 
 #include "core/config.h"
-#include "core/db.h"
+#include "core/db/db.h"
 #include "core/log.h"
+#include "worker/background.h"
 #include "worker/rekey.h"
-#include "worker/watchdog.h"
 
 #include <apr_strings.h>
 #include <http_log.h>

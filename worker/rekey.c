@@ -1,7 +1,7 @@
 #include "worker/rekey.h"
 
 #include "core/config.h"
-#include "core/db.h"
+#include "core/db/db.h"
 #include "core/log.h"
 
 #include <apr_strings.h>

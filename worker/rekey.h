@@ -3,7 +3,7 @@
 #define SF_REKEY_H
 
 #include "core/caller.h"
-#include "core/secret.h"
+#include "core/crypto/secret.h"
 
 #include <apr_uuid.h>
 

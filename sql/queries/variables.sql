@@ -1,6 +1,6 @@
 -- Variables. Every statement begins with the credential ($1), the generation of its secret ($2), the
 -- Service by SID ($3) or UniqueName ($4) and the Environment ($5). A value goes in and out sealed, as
--- core/secret.h has it.
+-- core/crypto/secret.h has it.
 
 -- The identity that a new Variable will have, and its Environment: its value is bound to both.
 -- kind: read

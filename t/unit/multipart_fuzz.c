@@ -1,4 +1,4 @@
-/* Feeds core/multipart.c with bodies, whole and mutated, and checks what must hold of any:
+/* Feeds core/http/multipart.c with bodies, whole and mutated, and checks what must hold of any:
  *
  *   - a well-formed body gives back its parts, to the byte;
  *   - how a body is cut into pieces makes no difference;
@@ -13,9 +13,9 @@
  * for as long as wanted, guided by coverage:
  *
  *   clang -g -O1 -I. -DLIBFUZZER -fsanitize=fuzzer,address,undefined \
- *       t/unit/multipart_fuzz.c core/multipart.c -o build/multipart_fuzz
+ *       t/unit/multipart_fuzz.c core/http/multipart.c -o build/multipart_fuzz
  *   build/multipart_fuzz -max_len=4096 */
-#include "core/multipart.h"
+#include "core/http/multipart.h"
 
 #include <stdint.h>
 #include <stdio.h>

@@ -1,0 +1,199 @@
+#include "core/api/response.h"
+
+#include "core/api/row_json.h"
+#include "core/http/conditional.h"
+#include "core/json.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <string.h>
+
+#define JSON_TYPE "application/json"
+
+static void send_whole(request_rec *r, int status, const char *body, apr_size_t length)
+{
+    r->status = status;
+    ap_set_content_type(r, JSON_TYPE);
+    ap_set_content_length(r, (apr_off_t)length);
+    ap_rwrite(body, (int)length, r);
+}
+
+void sf_reply_status(const sf_request *request, int status)
+{
+    if (status < HTTP_BAD_REQUEST) {
+        request->r->status = status;
+    }
+    else {
+        sf_reply_error(request->r, sf_error_of_status(request->r->pool, status));
+    }
+}
+
+void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
+{
+    request_rec *r = request->r;
+    sf_record *record = sf_record_take(request);
+    const int revision = sf_resource_revision_column(request->resource);
+    apr_size_t length;
+    const char *body = sf_record_text(record, rows, 0, &length);
+    int condition;
+
+    sf_conditional_tag(request, revision < 0 ? NULL : sf_rows_value(rows, 0, revision),
+                       sf_rows_page_token_key(rows), body, length);
+    condition = sf_conditional_status(request);
+    if (condition != OK) {
+        sf_reply_status(request, condition);
+    }
+    else {
+        if (status == HTTP_CREATED) {
+            apr_table_setn(r->headers_out, "Location", sf_record_url(record));
+        }
+        send_whole(r, status, body, length);
+    }
+    sf_record_give_back(record);
+}
+
+void sf_reply_nothing(const sf_request *request)
+{
+    request->r->status = HTTP_NO_CONTENT;
+}
+
+void sf_reply_error(request_rec *r, const sf_error *error)
+{
+    apr_size_t length;
+    const char *body = sf_error_body(r->pool, error, &length);
+
+    sf_error_headers(r, error);
+    send_whole(r, error->status, body, length);
+}
+
+
+/* Lists ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    const sf_request *request;
+    const sf_resource *resource;
+    sf_rows *rows;
+    const sf_page *page;
+    const sf_page_scope *scope;
+    int count;     /* rows of this page */
+    int more;      /* older rows follow */
+    int at_newest; /* nothing newer precedes */
+    const char *url;
+} listing;
+
+/* The uuid by which a row's resource is known: the SID that its own address ends with. */
+static const char *key_of(const listing *list, int row)
+{
+    return sf_rows_value(list->rows, row, sf_resource_key_column(list->resource));
+}
+
+/* An empty list is one row that says so: its key is NULL. */
+static void count_rows(listing *list)
+{
+    const int rows = sf_rows_count(list->rows);
+
+    list->count = key_of(list, 0) ? rows : 0;
+    list->more = list->count > list->page->size;
+    if (list->more) {
+        list->count = list->page->size;
+    }
+}
+
+/* A page before some row that has that row in it, or is short, was refilled from the newest. */
+static void look_for_newest(listing *list)
+{
+    char last[SF_SID_LENGTH + 1];
+
+    list->at_newest = list->page->number == 0;
+    if (list->page->direction == SF_PAGE_BEFORE && list->count < list->page->size) {
+        list->at_newest = 1;
+    }
+    else if (list->page->direction == SF_PAGE_BEFORE) {
+        sf_sid_write(last, "  ", key_of(list, list->count - 1));
+        list->at_newest |= strcmp(last + SF_SID_PREFIX, list->page->row) <= 0;
+    }
+}
+
+static json_object *page_url(const listing *list, int number, const char *token)
+{
+    return json_object_new_string(apr_psprintf(
+        list->request->r->pool, "%s?%sPageSize=%d&Page=%d%s%s", list->url, list->scope->filters,
+        list->page->size, number, token ? "&PageToken=" : "", token ? token : ""));
+}
+
+/* NULL, JSON's null, at the end of the list. */
+static json_object *next_page(const listing *list)
+{
+    return list->more ? page_url(list, list->page->number + 1,
+                                 sf_page_token(list->request->r->pool, SF_PAGE_FROM,
+                                               key_of(list, list->count), list->scope))
+                      : NULL;
+}
+
+/* NULL at its beginning. What an empty page began at is gone, but its place is known. */
+static json_object *previous_page(const listing *list)
+{
+    const char *first = list->count > 0 ? key_of(list, 0) : list->page->row;
+
+    return list->at_newest ? NULL
+                           : page_url(list, list->page->number - 1,
+                                      sf_page_token(list->request->r->pool, SF_PAGE_BEFORE, first,
+                                                    list->scope));
+}
+
+static const char *meta_text(const listing *list, apr_size_t *length)
+{
+    json_object *meta = sf_json_object(list->request->r->pool);
+    const int number = list->page->number;
+
+    sf_json_add(meta, "first_page_url", page_url(list, 0, NULL));
+    sf_json_add(meta, "key", json_object_new_string(list->resource->key));
+    sf_json_add(meta, "next_page_url", next_page(list));
+    sf_json_add(meta, "page", json_object_new_int(number));
+    sf_json_add(meta, "page_size", json_object_new_int(list->page->size));
+    sf_json_add(meta, "previous_page_url", previous_page(list));
+    sf_json_add(meta, "url", page_url(list, number, list->page->token));
+    return sf_json_text(meta, length);
+}
+
+static void send_rows(const listing *list)
+{
+    request_rec *r = list->request->r;
+    sf_record *record = sf_record_take(list->request);
+    int i;
+
+    for (i = 0; i < list->count; i++) {
+        apr_size_t length;
+        const char *text = sf_record_text(record, list->rows, i, &length);
+
+        if (i > 0) {
+            ap_rputs(",", r);
+        }
+        ap_rwrite(text, (int)length, r);
+    }
+    sf_record_give_back(record);
+}
+
+void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,
+                   const sf_page_scope *scope)
+{
+    request_rec *r = request->r;
+    const sf_resource *resource = request->resource;
+    listing list
+        = { .request = request, .resource = resource, .rows = rows, .page = page, .scope = scope };
+    apr_size_t length;
+    const char *meta;
+
+    list.url = apr_pstrcat(r->pool, sf_request_base_url(request), scope->list, NULL);
+    count_rows(&list);
+    look_for_newest(&list);
+    meta = meta_text(&list, &length);
+
+    r->status = HTTP_OK;
+    ap_set_content_type(r, JSON_TYPE);
+    ap_rvputs(r, "{\"", resource->key, "\":[", NULL);
+    send_rows(&list);
+    ap_rputs("],\"meta\":", r);
+    ap_rwrite(meta, (int)length, r);
+    ap_rputs("}", r);
+}

@@ -1,0 +1,56 @@
+#include "core/auth/ownership_cache.h"
+
+#include "core/cache.h"
+#include "core/config.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+/* Pairs of a credential and a Service. */
+#define ENTRIES_MAX 4096
+
+typedef struct {
+    int database;
+    char credential[SF_SID_LENGTH];
+    char generation[SF_GENERATION_LENGTH + 1]; /* "" where httpd authenticated otherwise */
+    char service[SF_SID_DIGITS];
+} cache_key;
+
+static sf_cache *cache;
+
+apr_status_t sf_standing_init(apr_pool_t *pool)
+{
+    return sf_cache_make(pool, sizeof(cache_key), sizeof(sf_standing), ENTRIES_MAX, &cache);
+}
+
+/* Returns 0 where the request is not one of which anything is remembered. */
+static int key_of(const sf_request *request, cache_key *key)
+{
+    memset(key, 0, sizeof(*key));
+    key->database = sf_server_config_of(request->r->server)->database;
+    if (key->database == 0 || request->sids == 0 || request->unique_name) {
+        return 0;
+    }
+    memcpy(key->credential, request->credential, SF_SID_LENGTH);
+    if (request->generation) {
+        apr_cpystrn(key->generation, request->generation, sizeof(key->generation));
+    }
+    memcpy(key->service, request->sid[0], SF_SID_DIGITS);
+    return 1;
+}
+
+int sf_standing_find(const sf_request *request, sf_standing *standing)
+{
+    cache_key key;
+
+    return key_of(request, &key) && sf_cache_find(cache, &key, standing);
+}
+
+void sf_standing_keep(const sf_request *request, const sf_standing *standing)
+{
+    cache_key key;
+
+    if (key_of(request, &key)) {
+        sf_cache_keep(cache, &key, standing);
+    }
+}

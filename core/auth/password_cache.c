@@ -1,0 +1,81 @@
+#include "core/auth/password_cache.h"
+
+#include "core/cache.h"
+#include "core/http/request.h"
+
+#include <apr_siphash.h>
+#include <apr_strings.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <string.h>
+
+/* More credentials than a child is likely to meet. */
+#define ENTRIES_MAX 1024
+
+/* The same SID in two databases is not the same credential: one may be a copy of the other. */
+typedef struct {
+    int database;
+    char credential[SF_SID_LENGTH];
+} cache_key;
+
+/* What is kept of a password: hashed under two keys that only this child has. It is as good as SHA-256
+ * for comparing with what a client sends, and each request has to be compared. */
+typedef struct {
+    apr_uint64_t halves[2];
+} fingerprint;
+
+typedef struct {
+    fingerprint fingerprint;
+    char generation[SF_GENERATION_LENGTH + 1];
+} entry;
+
+static sf_cache *cache;
+static unsigned char keys[2][APR_SIPHASH_KSIZE];
+
+apr_status_t sf_credential_cache_init(apr_pool_t *pool)
+{
+    return RAND_bytes(keys[0], sizeof(keys)) == 1
+               ? sf_cache_make(pool, sizeof(cache_key), sizeof(entry), ENTRIES_MAX, &cache)
+               : APR_EGENERAL;
+}
+
+static cache_key key_of(int database, const char *credential)
+{
+    cache_key key;
+
+    memset(&key, 0, sizeof(key));
+    key.database = database;
+    memcpy(key.credential, credential, SF_SID_LENGTH);
+    return key;
+}
+
+static fingerprint fingerprint_of(const char *password)
+{
+    const apr_size_t length = strlen(password);
+
+    return (fingerprint){ { apr_siphash24(password, length, keys[0]),
+                            apr_siphash24(password, length, keys[1]) } };
+}
+
+const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char *credential,
+                                     const char *password)
+{
+    const cache_key key = key_of(database, credential);
+    const fingerprint given = fingerprint_of(password);
+    entry found;
+
+    return sf_cache_find(cache, &key, &found)
+                   && CRYPTO_memcmp(&found.fingerprint, &given, sizeof(given)) == 0
+               ? apr_pstrdup(pool, found.generation)
+               : NULL;
+}
+
+void sf_credential_cache_keep(int database, const char *credential, const char *password,
+                              const char *generation)
+{
+    const cache_key key = key_of(database, credential);
+    entry entry = { .fingerprint = fingerprint_of(password) };
+
+    apr_cpystrn(entry.generation, generation, sizeof(entry.generation));
+    sf_cache_keep(cache, &key, &entry);
+}

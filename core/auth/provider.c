@@ -1,0 +1,146 @@
+#include "core/auth/provider.h"
+
+#include "core/auth/password_cache.h"
+#include "core/config.h"
+#include "core/crypto/sha256.h"
+#include "core/db/db.h"
+#include "core/log.h"
+
+#include <ap_provider.h>
+#include <apr_encode.h>
+#include <apr_strings.h>
+#include <http_log.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <mod_auth.h>
+#include <openssl/crypto.h>
+#include <string.h>
+
+APLOG_USE_MODULE(serverless_functions);
+
+/* The SID of an account or key in lower case, or NULL. */
+static const char *credential_of(apr_pool_t *pool, const char *user)
+{
+    char *sid = apr_palloc(pool, SF_SID_LENGTH + 1);
+    char *digits = sid + SF_SID_PREFIX;
+
+    if (!sf_sid_parse(user, "AC", digits) && !sf_sid_parse(user, "SK", digits)) {
+        return NULL;
+    }
+    memcpy(sid, user, SF_SID_PREFIX);
+    return sid;
+}
+
+/* Secrets are long and random, so SHA-256 is enough and costs next to nothing. Returns 0 where OpenSSL
+ * has failed. */
+static int hash_password(apr_pool_t *pool, const char *password, char hex[SF_SHA256_HEX + 1])
+{
+    sf_sha256 hash;
+
+    sf_sha256_begin(&hash, pool);
+    sf_sha256_add(&hash, password, strlen(password));
+    return sf_sha256_end(&hash, hex);
+}
+
+/* Whether that is the hash which the database has; compared in constant time. */
+static int matches(const char hex[SF_SHA256_HEX + 1], const char *kept)
+{
+    return strlen(kept) == SF_SHA256_HEX && CRYPTO_memcmp(hex, kept, SF_SHA256_HEX) == 0;
+}
+
+/* Asks the database. What it grants is remembered, so that the next request need not ask. */
+static authn_status ask(sf_request *request, const char *credential, const char *password)
+{
+    request_rec *r = request->r;
+    const sf_caller caller = { r->pool, r->server, r };
+    char hex[SF_SHA256_HEX + 1];
+    sf_rows *rows;
+
+    if (!hash_password(r->pool, password, hex)) {
+        request->error = sf_sha256_failed(&caller);
+        return AUTH_GENERAL_ERROR;
+    }
+    request->error = sf_db_run(&caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows);
+    if (request->error) {
+        return AUTH_GENERAL_ERROR; /* mod_auth_basic makes it 500, our error filter 503 again */
+    }
+    if (sf_rows_count(rows) == 0) {
+        return AUTH_USER_NOT_FOUND;
+    }
+    if (!matches(hex, sf_rows_value(rows, 0, 0))) {
+        return AUTH_DENIED;
+    }
+    request->generation = sf_rows_value(rows, 0, 1);
+    request->credential_checked = 1;
+    sf_credential_cache_keep(sf_server_config_of(r->server)->database, credential, password,
+                             request->generation);
+    return AUTH_GRANTED;
+}
+
+/* What was checked before may be taken for granted where a statement of ours follows that says
+ * whether it still holds: in the API, not in whatever else has this provider. */
+static const char *remembered(const sf_request *request, const char *credential,
+                              const char *password)
+{
+    const int database = sf_server_config_of(request->r->server)->database;
+
+    return request->claimed && database > 0
+               ? sf_credential_cache_find(request->r->pool, database, credential, password)
+               : NULL;
+}
+
+static authn_status check_password(request_rec *r, const char *user, const char *password)
+{
+    sf_request *request = sf_request_of(r);
+    const char *credential = credential_of(r->pool, user);
+
+    if (!credential) {
+        return AUTH_USER_NOT_FOUND;
+    }
+    request->generation = remembered(request, credential, password);
+    return request->generation ? AUTH_GRANTED : ask(request, credential, password);
+}
+
+void sf_auth_register(apr_pool_t *pool)
+{
+    static const authn_provider provider = { check_password, NULL };
+
+    ap_register_auth_provider(pool, AUTHN_PROVIDER_GROUP, "serverless", AUTHN_PROVIDER_VERSION,
+                              &provider, AP_AUTH_INTERNAL_PER_CONF);
+}
+
+/* httpd does not authenticate again where it redirects a request internally or makes one on behalf
+ * of another: what was checked for that one is what was checked. */
+static void inherit(sf_request *request)
+{
+    request_rec *from = request->r->prev ? request->r->prev : request->r->main;
+
+    if (from && from->user && !request->generation && strcmp(from->user, request->r->user) == 0) {
+        sf_request *origin = sf_request_of(from);
+
+        inherit(origin);
+        request->generation = origin->generation;
+    }
+}
+
+const sf_error *sf_auth_take_user(sf_request *request)
+{
+    request_rec *r = request->r;
+
+    if (!r->user) {
+        const sf_caller caller = { r->pool, r->server, r };
+
+        sf_log(&caller, APLOG_ERR, "SF0007",
+               "refused: no authentication is configured for this Location (AuthType, "
+               "AuthBasicProvider serverless, Require valid-user)");
+        return sf_error_of_status(r->pool, HTTP_FORBIDDEN);
+    }
+    inherit(request);
+    request->credential = credential_of(r->pool, r->user);
+    return request->credential ? NULL : sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
+}
+
+void sf_auth_challenge(request_rec *r)
+{
+    ap_note_auth_failure(r);
+}

@@ -1,0 +1,65 @@
+#include "core/crypto/sha256.h"
+
+#include "core/log.h"
+
+#include <http_log.h>
+#include <openssl/err.h>
+
+static apr_status_t free_context(void *context)
+{
+    EVP_MD_CTX_free(context);
+    return APR_SUCCESS;
+}
+
+static void release(sf_sha256 *hash)
+{
+    if (hash->context) {
+        apr_pool_cleanup_run(hash->pool, hash->context, free_context);
+        hash->context = NULL;
+    }
+}
+
+static void give_up(sf_sha256 *hash)
+{
+    release(hash);
+    ERR_clear_error(); /* the thread's, which mod_ssl would find */
+}
+
+void sf_sha256_begin(sf_sha256 *hash, apr_pool_t *pool)
+{
+    hash->pool = pool;
+    hash->context = EVP_MD_CTX_new();
+    if (hash->context) {
+        apr_pool_cleanup_register(pool, hash->context, free_context, apr_pool_cleanup_null);
+    }
+    if (!hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1) {
+        give_up(hash);
+    }
+}
+
+void sf_sha256_add(sf_sha256 *hash, const void *bytes, apr_size_t size)
+{
+    if (hash->context && EVP_DigestUpdate(hash->context, bytes, size) != 1) {
+        give_up(hash);
+    }
+}
+
+int sf_sha256_end(sf_sha256 *hash, char hex[SF_SHA256_HEX + 1])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+
+    if (!hash->context || EVP_DigestFinal_ex(hash->context, digest, NULL) != 1) {
+        give_up(hash);
+        return 0;
+    }
+    release(hash);
+    ap_bin2hex(digest, SF_SHA256_BYTES, hex);
+    return 1;
+}
+
+const sf_error *sf_sha256_failed(const sf_caller *caller)
+{
+    ERR_clear_error();
+    sf_log(caller, APLOG_ERR, "SF0020", "OpenSSL cannot hash what the request has");
+    return sf_error_of_status(caller->pool, HTTP_INTERNAL_SERVER_ERROR);
+}

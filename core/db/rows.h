@@ -1,0 +1,24 @@
+/* What a statement returned, whichever way it went. For core/db*.c; everybody else has db.h. */
+#ifndef SF_DB_ROWS_H
+#define SF_DB_ROWS_H
+
+#include "core/db/db.h"
+#include "core/sid.h"
+
+#include <apr_dbd.h>
+#include <libpq-fe.h>
+
+/* What was known of the database as a statement ran. */
+typedef struct {
+    unsigned char page_token_key[SF_DB_KEY_BYTES];
+    char credentials_tag[SF_UUID_LENGTH + 1]; /* just before, or "" where nobody asked */
+} sf_db_state;
+
+/* Of a statement that went through apr_dbd. */
+sf_rows *sf_rows_of_apr_dbd(apr_pool_t *pool, const apr_dbd_driver_t *driver,
+                            apr_dbd_results_t *results, const sf_db_state *state);
+
+/* Of one that went through libpq; frees the result with the pool. */
+sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const sf_db_state *state);
+
+#endif

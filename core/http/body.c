@@ -1,0 +1,125 @@
+#include "core/http/body.h"
+
+#include <apr_buckets.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <string.h>
+#include <util_filter.h>
+
+/* How much is asked for at a time, in bytes. */
+#define READ_SIZE 8192
+
+typedef struct {
+    request_rec *r;
+    apr_off_t left; /* of what it may have */
+    sf_body_sink *sink;
+    void *data;
+    int ended;
+} stream;
+
+/* Takes what one bucket holds. */
+static const sf_error *take(stream *body, apr_bucket *bucket)
+{
+    const char *bytes;
+    apr_size_t size;
+    apr_status_t rv;
+
+    if (APR_BUCKET_IS_METADATA(bucket)) {
+        body->ended |= APR_BUCKET_IS_EOS(bucket);
+        return NULL;
+    }
+    rv = apr_bucket_read(bucket, &bytes, &size, APR_BLOCK_READ);
+    if (rv != APR_SUCCESS) {
+        return sf_error_of_status(body->r->pool, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
+    }
+    if ((apr_off_t)size > body->left) {
+        return sf_error_of_status(body->r->pool, HTTP_REQUEST_ENTITY_TOO_LARGE);
+    }
+    body->left -= (apr_off_t)size;
+    return body->sink(body->data, bytes, size);
+}
+
+/* Takes what has arrived, or waits for more. */
+static const sf_error *receive(stream *body, apr_bucket_brigade *received)
+{
+    const sf_error *error = NULL;
+    apr_bucket *bucket;
+    apr_status_t rv = ap_get_brigade(body->r->input_filters, received, AP_MODE_READBYTES,
+                                     APR_BLOCK_READ, READ_SIZE);
+
+    if (rv != APR_SUCCESS) {
+        return sf_error_of_status(body->r->pool, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
+    }
+    for (bucket = APR_BRIGADE_FIRST(received);
+         bucket != APR_BRIGADE_SENTINEL(received) && !body->ended && !error;
+         bucket = APR_BUCKET_NEXT(bucket)) {
+        error = take(body, bucket);
+    }
+    apr_brigade_cleanup(received);
+    return error;
+}
+
+/* Refuses what is said to be too large before it comes; a client that asks first (100-continue) keeps
+ * it then. What Content-Length is worth where it is malformed, httpd tells. */
+static const sf_error *check_length(const request_rec *r, apr_off_t limit)
+{
+    const char *header = apr_table_get(r->headers_in, "Content-Length");
+    apr_off_t length;
+
+    return header && ap_parse_strict_length(&length, header) && length > limit
+               ? sf_error_of_status(r->pool, HTTP_REQUEST_ENTITY_TOO_LARGE)
+               : NULL;
+}
+
+const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *sink, void *data)
+{
+    apr_bucket_brigade *received = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    stream body = { r, limit, sink, data, 0 };
+    const sf_error *error = check_length(r, limit);
+
+    while (!body.ended && !error) {
+        error = receive(&body, received);
+    }
+    if (error) {
+        r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not waited for */
+    }
+    return error;
+}
+
+
+/* Whole bodies ----------------------------------------------------------------------------------- */
+
+typedef struct {
+    apr_pool_t *pool;
+    char *bytes;
+    apr_size_t length;
+    apr_size_t room;
+} buffer;
+
+static const sf_error *append(void *data, const char *bytes, apr_size_t size)
+{
+    buffer *whole = data;
+
+    if (whole->length + size + 1 > whole->room) { /* one for the NUL */
+        char *larger;
+
+        whole->room = 2 * (whole->length + size) + 1;
+        larger = apr_palloc(whole->pool, whole->room);
+        memcpy(larger, whole->bytes, whole->length);
+        whole->bytes = larger;
+    }
+    memcpy(whole->bytes + whole->length, bytes, size);
+    whole->length += size;
+    return NULL;
+}
+
+const sf_error *sf_body_read(request_rec *r, apr_off_t limit, char **bytes, apr_size_t *length)
+{
+    buffer whole = { r->pool, apr_palloc(r->pool, READ_SIZE), 0, READ_SIZE };
+    const sf_error *error = sf_body_stream(r, limit, append, &whole);
+
+    whole.bytes[whole.length] = '\0';
+    *bytes = whole.bytes;
+    *length = whole.length;
+    return error;
+}

@@ -1,0 +1,92 @@
+#include "core/http/cors.h"
+
+#include "core/config.h"
+#include "core/http/request.h"
+
+#include <ap_regex.h>
+#include <http_config.h>
+#include <http_protocol.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOST "([a-z0-9_-]+(\\.[a-z0-9_-]+)*|\\[[0-9a-f:.]+\\])"
+#define OWN_PORT "http://.*:80$|https://.*:443$"
+#define ORIGIN "^(?!" OWN_PORT ")[a-z][a-z0-9+.-]*://" HOST "(:[1-9][0-9]{0,4})?$"
+
+#define HIGHEST_PORT 65535
+
+/* Two hours, the most that Chromium keeps it for. */
+#define MAX_AGE "7200"
+
+/* Those of the hosted API, and behind them what this server understands and sends besides. */
+static const struct {
+    const char *name;
+    const char *value;
+} headers[] = {
+    { "Access-Control-Allow-Credentials", "true" },
+    { "Access-Control-Allow-Headers",
+      "Accept, Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, "
+      "If-Unmodified-Since, Idempotency-Key, If-Range, Range" },
+    { "Access-Control-Allow-Methods", "GET, POST, DELETE, OPTIONS" },
+    { "Access-Control-Expose-Headers",
+      "ETag, Accept-Ranges, Allow, Content-Range, Idempotent-Replayed, Location, Retry-After, "
+      "Twilio-Request-Id" },
+};
+
+int sf_cors_is_origin(apr_pool_t *pool, const char *text)
+{
+    ap_regex_t *origin = ap_pregcomp(pool, ORIGIN, 0);
+
+    return ap_regexec(origin, text, 0, NULL, 0) == 0
+           && atoi(strrchr(text, ':') + 1) <= HIGHEST_PORT; /* 0 where there is none */
+}
+
+/* The Location's origins, or NULL where it has none or is not the API's. */
+static const apr_array_header_t *origins_of(const request_rec *r)
+{
+    const sf_dir_config *config = sf_dir_config_of(r);
+
+    return config->enabled == 1 && config->origins && config->origins->nelts > 0 ? config->origins
+                                                                                 : NULL;
+}
+
+/* The origin that the request comes from if it is one of the Location's, else NULL. */
+static const char *allowed_origin(const request_rec *r)
+{
+    const apr_array_header_t *origins = origins_of(r);
+    const char *origin = apr_table_get(r->headers_in, "Origin");
+    int i;
+
+    for (i = 0; origin && origins && i < origins->nelts; i++) {
+        if (strcmp(origin, APR_ARRAY_IDX(origins, i, const char *)) == 0) {
+            return origin;
+        }
+    }
+    return NULL;
+}
+
+void sf_cors_add_headers(request_rec *r)
+{
+    const char *origin = allowed_origin(r);
+    apr_size_t i;
+
+    if (origins_of(r)) {
+        apr_table_mergen(r->err_headers_out, "Vary", "Origin"); /* httpd drops what it has twice */
+    }
+    if (origin) {
+        apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin", origin);
+        for (i = 0; i < sizeof(headers) / sizeof(*headers); i++) {
+            apr_table_setn(r->err_headers_out, headers[i].name, headers[i].value);
+        }
+    }
+}
+
+int sf_cors_answer_preflight(request_rec *r)
+{
+    if (r->method_number != M_OPTIONS || !sf_request_of(r)->claimed
+        || !apr_table_get(r->headers_in, "Access-Control-Request-Method") || !allowed_origin(r)) {
+        return DECLINED;
+    }
+    apr_table_setn(r->err_headers_out, "Access-Control-Max-Age", MAX_AGE);
+    return HTTP_NO_CONTENT;
+}

@@ -1,0 +1,99 @@
+#include "core/http/error_filter.h"
+
+#include "core/config.h"
+#include "core/error.h"
+#include "core/http/cors.h"
+#include "core/http/request.h"
+#include "core/request_id.h"
+
+#include <apr_buckets.h>
+#include <apr_strings.h>
+#include <http_core.h>
+#include <http_protocol.h>
+#include <string.h>
+#include <util_filter.h>
+
+#define FILTER_NAME "SERVERLESS_ERROR"
+
+static ap_filter_rec_t *error_filter;
+
+/* The path as messages have it: percent-encoded, and without what stands before /Services. httpd may
+ * have refused the request before it knew the Location. */
+static const char *message_path(request_rec *r)
+{
+    const char *configured = sf_dir_config_of(r)->prefix;
+    const char *prefix = configured ? configured : "/v1";
+    const char *path = r->uri ? ap_os_escape_path(r->pool, r->uri, 1) : "/";
+    const apr_size_t length = strlen(prefix);
+
+    return strncmp(path, prefix, length) == 0 && path[length] == '/' ? path + length : path;
+}
+
+static const sf_error *error_of(request_rec *r)
+{
+    const sf_error *known = sf_request_of(r)->error;
+
+    if (known) {
+        return known;
+    }
+    return r->status == HTTP_NOT_FOUND ? sf_error_not_found(r->pool, message_path(r))
+                                       : sf_error_of_status(r->pool, r->status);
+}
+
+/* Sends the API's body once in place of httpd's, and nothing of what follows. */
+static apr_status_t replace_body(ap_filter_t *filter, apr_bucket_brigade *original)
+{
+    request_rec *r = filter->r;
+    apr_bucket_alloc_t *alloc = r->connection->bucket_alloc;
+    apr_bucket_brigade *ours;
+    const sf_error *error;
+    const char *body;
+    apr_size_t length;
+
+    apr_brigade_cleanup(original);
+    if (filter->ctx) {
+        return APR_SUCCESS;
+    }
+    filter->ctx = filter; /* done */
+
+    error = error_of(r);
+    body = sf_error_body(r->pool, error, &length);
+    r->status = error->status;
+    r->status_line = NULL;
+    sf_error_headers(r, error);
+    ap_set_content_type(r, "application/json");
+    ap_set_content_length(r, (apr_off_t)length);
+
+    ours = apr_brigade_create(r->pool, alloc);
+    APR_BRIGADE_INSERT_TAIL(ours, apr_bucket_pool_create(body, length, r->pool, alloc));
+    APR_BRIGADE_INSERT_TAIL(ours, apr_bucket_eos_create(alloc));
+    return ap_pass_brigade(filter->next, ours);
+}
+
+void sf_http_errors_register(void)
+{
+    error_filter = ap_register_output_filter(FILTER_NAME, replace_body, NULL, AP_FTYPE_CONTENT_SET);
+}
+
+void sf_http_errors_insert(request_rec *r)
+{
+    if (sf_server_config_of(r->server)->enabled != 1 || r->status < HTTP_BAD_REQUEST) {
+        return;
+    }
+    apr_table_setn(r->err_headers_out, "Twilio-Request-Id", sf_request_id(r));
+    sf_cors_add_headers(r);
+    ap_add_output_filter_handle(error_filter, NULL, r, r->connection);
+}
+
+void sf_http_errors_suppress_documents(request_rec *r)
+{
+    const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
+    const int *status;
+
+    if (!core->response_code_exprs) {
+        return; /* none is configured */
+    }
+    for (status = sf_error_statuses; *status; status++) {
+        ap_custom_response(r, *status, "");
+    }
+}
