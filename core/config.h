@@ -1,95 +1,91 @@
-/* What the directives say. Unset members hold a sentinel; defaults are resolved when they are read,
- * by the functions below, so that creating and merging stay plain. */
+/* The module's configuration as every other file reads it. A directive that the administrator left out has
+ * its default here, so that no reader knows of unset values. directives/ writes the configuration
+ * (core/config_fields.h). */
 #ifndef SF_CONFIG_H
 #define SF_CONFIG_H
 
 #include <httpd.h>
 
-#define SF_UNSET (-1)
+struct sf_keyring;
 
-/* Of a <Location> or virtual host. */
-typedef struct {
-    int enabled;                        /* ServerlessFunctions */
-    const char *prefix;                 /* what stands before /Services in the path, as "/v1" */
-    const char *base_url;               /* ServerlessBaseURL */
-    apr_off_t form_limit;               /* ServerlessFormLimit, bytes */
-    apr_interval_time_t delete_limit;   /* ServerlessDeleteTimeout */
-    const char *domain;                 /* ServerlessDomain */
-    const apr_array_header_t *runtimes; /* ServerlessRuntimes, const char * each */
-    const apr_array_header_t *origins;  /* ServerlessCORSOrigins, const char * each */
-} sf_dir_config;
+/* Of a request's <Location> or virtual host ------------------------------------------------------- */
 
-/* Of a virtual host. */
-typedef struct {
-    int enabled;       /* whether the API is, in a Location of it */
-    int database;      /* the number of its database, from 1 */
-    int owns_database; /* it is the first that has the API over that */
-} sf_server_config;
+/* Whether the API is served there (ServerlessFunctions). */
+int sf_config_serves_api(const request_rec *r);
 
-/* Of the process: what virtual hosts share, the gate to the database and the worker. */
-typedef struct {
-    int db_connections;                /* ServerlessDBConnections */
-    apr_interval_time_t db_timeout;    /* ServerlessDBTimeout */
-    int pipelining;                    /* ServerlessPipelining */
-    apr_off_t function_limit;          /* ServerlessFunctionLimit, bytes */
-    apr_off_t asset_limit;             /* ServerlessAssetLimit, bytes */
-    const char *node;                  /* ServerlessNode, or NULL */
-    apr_interval_time_t build_timeout; /* ServerlessBuildTimeout */
-    apr_interval_time_t log_retention; /* ServerlessLogRetention, 0 for Off */
+/* The part of the Location's path before /Services, as "/v1"; NULL where the API is not served. */
+const char *sf_config_prefix(const request_rec *r);
 
-    const struct sf_secret_keys *variable_keys; /* ServerlessVariableKeys, or NULL */
-} sf_process_config;
+/* ServerlessBaseURL, or NULL: the request's own scheme and host. */
+const char *sf_config_base_url(const request_rec *r);
 
-extern sf_process_config sf_process;
+/* ServerlessFormLimit: the most bytes of a form. */
+apr_off_t sf_config_form_limit(const request_rec *r);
 
-/* The configuration in force for a request, or for a server. Never NULL. */
-const sf_dir_config *sf_dir_config_of(const request_rec *r);
-const sf_server_config *sf_server_config_of(const server_rec *s);
+/* ServerlessDeleteTimeout: the time limit of a statement that deletes a whole Service or Environment. */
+apr_interval_time_t sf_config_delete_timeout(const request_rec *r);
 
-/* Of this server and those after it, the first that is the first of a database with the API, or NULL:
- * to be used as the start and the step of a loop over databases. */
-server_rec *sf_next_database(server_rec *s);
+/* ServerlessDomain: the end of all domain names, as "twil.io". */
+const char *sf_config_domain(const request_rec *r);
 
-/* The most bytes a form may have. */
-apr_off_t sf_form_limit(const request_rec *r);
+/* ServerlessRuntimes: the Runtimes a Build may have, the default last. Their number goes to `count`. */
+const char *const *sf_config_runtimes(const request_rec *r, int *count);
 
-/* How long a statement that deletes a whole Service may run. */
-apr_interval_time_t sf_delete_limit(const request_rec *r);
+/* ServerlessCORSOrigins: an array of const char *, or NULL where there is none. */
+const apr_array_header_t *sf_config_cors_origins(const request_rec *r);
 
-/* How many connections to the database a child uses at once, at most `maximum` of them where the
- * administrator did not say. */
-int sf_db_connections(int maximum);
 
-/* With fewer connections there is no pipelining: one for reads that go together, one for writes, one for
- * a long statement, and one for all others. */
+/* Of a virtual host ------------------------------------------------------------------------------- */
+
+/* Whether the API is served in one of its Locations. */
+int sf_config_has_api(const server_rec *s);
+
+/* The number of its database, from 1; 0 where it has no API. Virtual hosts that reach the same database
+ * have the same number. */
+int sf_config_database(const server_rec *s);
+
+/* Returns `s` or the first server after it that is the first of its database, or NULL. Start and step of
+ * a loop over all databases that have the API. */
+server_rec *sf_config_next_database(server_rec *s);
+
+
+/* Of the whole process ---------------------------------------------------------------------------- */
+
+/* A child's pipelined connections: one for reads, one for writes. */
 #define SF_PIPELINES 2
-#define SF_LEAST_FOR_PIPELINING (SF_PIPELINES + 2)
 
-/* Whether some of so many connections are for what goes together. */
-int sf_pipelining(int connections);
+/* Pipelining needs at least the pipelined connections, one for a long statement and one for all other
+ * statements. */
+#define SF_PIPELINING_MIN_CONNECTIONS (SF_PIPELINES + 2)
 
-/* How long a request waits for one of them. */
-apr_interval_time_t sf_db_timeout(void);
+/* How many database connections a child uses at once, its pipelined ones included
+ * (ServerlessDBConnections). Known after sf_config_resolve(). */
+int sf_config_db_connections(void);
 
-/* What domain names end with, "twil.io". */
-const char *sf_domain(const request_rec *r);
+/* Whether two of these connections are pipelined (ServerlessPipelining). Known after
+ * sf_config_resolve(). */
+int sf_config_pipelining(void);
 
-/* The Runtimes a Build may have, the default last; their number goes to `count`. */
-const char *const *sf_runtimes(const request_rec *r, int *count);
+/* How many of these connections are not pipelined. Known after sf_config_resolve(). */
+int sf_config_pooled_connections(void);
 
-/* The most bytes a Function may have. */
-apr_off_t sf_function_limit(void);
+/* ServerlessDBTimeout: how long a request waits for a connection. */
+apr_interval_time_t sf_config_db_timeout(void);
 
-/* The most bytes an Asset may have. */
-apr_off_t sf_asset_limit(void);
+/* ServerlessFunctionLimit and ServerlessAssetLimit: the most bytes of an upload. */
+apr_off_t sf_config_function_limit(void);
+apr_off_t sf_config_asset_limit(void);
 
-/* How long one attempt to finish a Build may take. */
-apr_interval_time_t sf_build_timeout(void);
+/* ServerlessNode: the path of a node that checks Functions, or NULL. */
+const char *sf_config_node(void);
 
-/* How old entries of logs become, or 0 where they are kept. */
-apr_interval_time_t sf_log_retention(void);
+/* ServerlessBuildTimeout: how long one attempt to finish a Build may take. */
+apr_interval_time_t sf_config_build_timeout(void);
 
-/* What Variables are encrypted with, or NULL where the administrator has not said. */
-const struct sf_secret_keys *sf_variable_keys(void);
+/* ServerlessLogRetention: the age at which entries of logs are removed; 0 where they are kept. */
+apr_interval_time_t sf_config_log_retention(void);
+
+/* ServerlessVariableKeys: the keys that encrypt Variables, or NULL. */
+const struct sf_keyring *sf_config_variable_keys(void);
 
 #endif

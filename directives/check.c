@@ -1,6 +1,6 @@
 #include "directives/check.h"
 
-#include "core/config.h"
+#include "core/config_fields.h"
 
 #include <apr_strings.h>
 #include <http_config.h>
@@ -86,7 +86,8 @@ static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *d
     dbd->persist = ap_cstr_casecmp(setting(pool, s, "DBDPersist", "On"), "On") == 0;
 }
 
-static const char *complaint(apr_pool_t *pool, const dbd_settings *dbd)
+/* What keeps the API from working with these settings of mod_dbd, or NULL. */
+static const char *dbd_message(apr_pool_t *pool, const dbd_settings *dbd)
 {
     if (!ap_find_linked_module("mod_dbd.c")) {
         return "ServerlessFunctions needs mod_dbd: load it (LoadModule dbd_module)";
@@ -108,22 +109,11 @@ static const char *complaint(apr_pool_t *pool, const dbd_settings *dbd)
                             "mod_dbd needs DBDMin <= DBDKeep <= DBDMax, but they are %d, %d, %d",
                             dbd->min, dbd->keep, dbd->max);
     }
-    if (sf_process.db_connections > dbd->max) {
+    if (sf_config_process()->db_connections > dbd->max) {
         return apr_psprintf(pool, "ServerlessDBConnections %d must not be above DBDMax %d",
-                            sf_process.db_connections, dbd->max);
+                            sf_config_process()->db_connections, dbd->max);
     }
     return NULL;
-}
-
-/* The server's own configuration: a virtual host that says nothing of ours shares that of the main
- * server, but not necessarily its database. */
-static sf_server_config *own_config(apr_pool_t *pool, server_rec *s)
-{
-    const void *shared = ap_get_module_config(s->module_config, &serverless_functions_module);
-    sf_server_config *config = apr_pmemdup(pool, shared, sizeof(*config));
-
-    ap_set_module_config(s->module_config, &serverless_functions_module, config);
-    return config;
 }
 
 /* Numbers the databases that have the API, by how they are reached. */
@@ -143,46 +133,57 @@ static void number_database(sf_server_config *config, apr_array_header_t *databa
     }
 }
 
-/* What the process does by default depends on the smallest pool of mod_dbd's. */
-static int settle_process(int least, server_rec *s)
+static const char *pipelining_message(apr_pool_t *pool)
 {
-    sf_process.db_connections = sf_db_connections(least);
-    sf_process.pipelining = sf_pipelining(sf_process.db_connections);
-    if (sf_process.pipelining && sf_process.db_connections < SF_LEAST_FOR_PIPELINING) {
-        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s,
-                     "ServerlessPipelining takes %d of the ServerlessDBConnections (%d): there "
-                     "must be %d or more",
-                     SF_PIPELINES, sf_process.db_connections, SF_LEAST_FOR_PIPELINING);
-        return HTTP_INTERNAL_SERVER_ERROR;
+    const int connections = sf_config_db_connections();
+
+    if (!sf_config_pipelining() || connections >= SF_PIPELINING_MIN_CONNECTIONS) {
+        return NULL;
     }
-    return OK;
+    return apr_psprintf(pool,
+                        "ServerlessPipelining takes %d of the ServerlessDBConnections (%d): there "
+                        "must be %d or more",
+                        SF_PIPELINES, connections, SF_PIPELINING_MIN_CONNECTIONS);
+}
+
+/* Logs the message and the virtual host that it concerns. Returns the hook's result for an error. */
+static int refuse(const server_rec *s, const char *message)
+{
+    ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "%s%s%s", message,
+                 s->is_virtual ? " in the virtual host " : "",
+                 s->is_virtual ? s->server_hostname : "");
+    return HTTP_INTERNAL_SERVER_ERROR;
 }
 
 int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     apr_array_header_t *databases = apr_array_make(ptemp, 2, sizeof(const char *));
     server_rec *main_server = s;
-    int least = 0;
+    int smallest_pool = 0;
+    const char *message;
 
     (void)plog;
     for (; s; s = s->next) {
-        sf_server_config *config = own_config(pconf, s);
+        sf_server_config *config = sf_config_own_server(pconf, s);
         dbd_settings dbd;
-        const char *wrong;
 
         if (config->enabled != 1) {
             continue;
         }
         read_settings(ptemp, s, &dbd);
-        wrong = complaint(ptemp, &dbd);
-        if (wrong) {
-            ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "%s%s%s", wrong,
-                         s->is_virtual ? " in the virtual host " : "",
-                         s->is_virtual ? s->server_hostname : "");
-            return HTTP_INTERNAL_SERVER_ERROR;
+        message = dbd_message(ptemp, &dbd);
+        if (message) {
+            return refuse(s, message);
         }
         number_database(config, databases, dbd.params);
-        least = least == 0 || dbd.max < least ? dbd.max : least;
+        if (smallest_pool == 0 || dbd.max < smallest_pool) {
+            smallest_pool = dbd.max;
+        }
     }
-    return least > 0 ? settle_process(least, main_server) : OK;
+    if (smallest_pool == 0) { /* no API */
+        return OK;
+    }
+    sf_config_resolve(smallest_pool);
+    message = pipelining_message(ptemp);
+    return message ? refuse(main_server, message) : OK;
 }

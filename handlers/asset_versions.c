@@ -18,7 +18,7 @@ static const sf_property properties[] = {
 
 static const sf_upload_kind upload = {
     .prepare = SF_STATEMENT_VERSION_PREPARE,
-    .limit = sf_asset_limit,
+    .limit = sf_config_asset_limit,
     .is_text = 0,
 };
 

@@ -162,7 +162,7 @@ static const char *read_dependencies(apr_pool_t *pool, const char *text)
 static const char *read_runtime(const sf_request *request, const char *wanted)
 {
     int count;
-    const char *const *runtimes = sf_runtimes(request->r, &count);
+    const char *const *runtimes = sf_config_runtimes(request->r, &count);
 
     if (!wanted) {
         return runtimes[count - 1];

@@ -19,7 +19,7 @@ static const sf_property properties[] = {
 
 static const sf_upload_kind upload = {
     .prepare = SF_STATEMENT_VERSION_PREPARE,
-    .limit = sf_function_limit,
+    .limit = sf_config_function_limit,
     .is_text = 1,
 };
 

@@ -68,7 +68,7 @@ static int is_function(sf_rows *parts, int part)
 static const char *fault_of(apr_pool_t *pool, sf_rows *parts, int part)
 {
     const char *size = sf_rows_value(parts, part, PART_SIZE);
-    const apr_off_t limit = is_function(parts, part) ? sf_function_limit() : sf_asset_limit();
+    const apr_off_t limit = is_function(parts, part) ? sf_config_function_limit() : sf_config_asset_limit();
 
     if (!size) {
         return "the Version is gone";
@@ -149,7 +149,7 @@ static outcome conclude(build *build, sf_javascript *check)
 
     switch (sf_javascript_end(check, &reason)) {
     case SF_JAVASCRIPT_BROKEN:
-        sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_process.node);
+        sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_config_node());
         return POSTPONED;
     case SF_JAVASCRIPT_VALID:
         return FINISHED;
@@ -180,10 +180,10 @@ static outcome check_build(build *build)
     if (build->failure) {
         return FINISHED;
     }
-    if (sf_process.node) {
-        check = sf_javascript_begin(build->caller.pool, sf_process.node, build->deadline);
+    if (sf_config_node()) {
+        check = sf_javascript_begin(build->caller.pool, sf_config_node(), build->deadline);
         if (!check) {
-            sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_process.node);
+            sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_config_node());
             return POSTPONED;
         }
     }
@@ -203,7 +203,7 @@ typedef enum { DONE_ONE, NONE_WAITS, NO_ANSWER } look_result;
 /* Takes the next Build. */
 static look_result claim(build *build)
 {
-    const apr_interval_time_t lease = sf_build_timeout() + LEASE_MARGIN;
+    const apr_interval_time_t lease = sf_config_build_timeout() + LEASE_MARGIN;
     const char *values[]
         = { apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MOST_ATTEMPTS };
     sf_rows *rows;
@@ -214,7 +214,7 @@ static look_result claim(build *build)
     build->service = sf_rows_value(rows, 0, 0);
     build->id = sf_rows_value(rows, 0, 1);
     build->lease = sf_rows_value(rows, 0, 2);
-    build->deadline = apr_time_now() + sf_build_timeout();
+    build->deadline = apr_time_now() + sf_config_build_timeout();
     if (!build->id) {
         return NONE_WAITS;
     }

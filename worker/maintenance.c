@@ -62,7 +62,7 @@ static int run_statement(const sf_caller *caller, sf_statement_id id, const char
 
 static int expire_logs(household *household, const sf_caller *caller, int *rows)
 {
-    const apr_time_t retention = apr_time_sec(sf_log_retention());
+    const apr_time_t retention = apr_time_sec(sf_config_log_retention());
     const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH };
 
     (void)household;

@@ -57,7 +57,7 @@ static outcome rekey(page *page, int row)
 
     sf_secret_context(context, sf_rows_value(page->rows, row, ENVIRONMENT),
                       sf_rows_value(page->rows, row, VARIABLE));
-    if (sf_secret_try(sf_variable_keys(), context, sf_rows_value(page->rows, row, SEALED), text)) {
+    if (sf_secret_try(sf_config_variable_keys(), context, sf_rows_value(page->rows, row, SEALED), text)) {
         skip(page->walk, context);
     }
     else if (sf_secret_seal(page->caller, context, text, &sealed)) {
@@ -72,7 +72,7 @@ static outcome rekey(page *page, int row)
 
 /* The next values of a key. It goes on behind each of them: what cannot be decrypted must not hide the
  * rest. Returns how many there were, or -1. */
-static int rekey_page(page *page, const sf_secret_key *key)
+static int rekey_page(page *page, const sf_encryption_key *key)
 {
     static const char none[] = "00000000-0000-0000-0000-000000000000";
     sf_rekey_walk *walk = page->walk;
@@ -94,7 +94,7 @@ static int rekey_page(page *page, const sf_secret_key *key)
 }
 
 /* All of a key's values have been looked at. */
-static void leave(const sf_caller *caller, sf_rekey_walk *walk, const sf_secret_key *key)
+static void leave(const sf_caller *caller, sf_rekey_walk *walk, const sf_encryption_key *key)
 {
     const int keys = walk->keys + 1;
 
@@ -110,10 +110,10 @@ static void leave(const sf_caller *caller, sf_rekey_walk *walk, const sf_secret_
 
 int sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *done)
 {
-    const sf_secret_keys *keys = sf_variable_keys();
+    const sf_keyring *keys = sf_config_variable_keys();
 
     while (keys && walk->keys + 1 < keys->count) {
-        const sf_secret_key *key = &keys->key[walk->keys + 1];
+        const sf_encryption_key *key = &keys->key[walk->keys + 1];
         page page = { caller, walk, NULL, 0 };
         const int count = rekey_page(&page, key);
 

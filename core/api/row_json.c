@@ -123,7 +123,7 @@ static const char *host(const sf_record *record, const char *name)
 {
     const request_rec *r = record->request->r;
 
-    return apr_pstrcat(r->pool, name, ".", sf_domain(r), NULL);
+    return apr_pstrcat(r->pool, name, ".", sf_config_domain(r), NULL);
 }
 
 /* What a row's secret says in clear; the caller wipes it. */

@@ -27,7 +27,7 @@ apr_status_t sf_standing_init(apr_pool_t *pool)
 static int key_of(const sf_request *request, cache_key *key)
 {
     memset(key, 0, sizeof(*key));
-    key->database = sf_server_config_of(request->r->server)->database;
+    key->database = sf_config_database(request->r->server);
     if (key->database == 0 || request->sids == 0 || request->unique_name) {
         return 0;
     }

@@ -72,7 +72,7 @@ static authn_status ask(sf_request *request, const char *credential, const char 
     }
     request->generation = sf_rows_value(rows, 0, 1);
     request->credential_checked = 1;
-    sf_credential_cache_keep(sf_server_config_of(r->server)->database, credential, password,
+    sf_credential_cache_keep(sf_config_database(r->server), credential, password,
                              request->generation);
     return AUTH_GRANTED;
 }
@@ -82,7 +82,7 @@ static authn_status ask(sf_request *request, const char *credential, const char 
 static const char *remembered(const sf_request *request, const char *credential,
                               const char *password)
 {
-    const int database = sf_server_config_of(request->r->server)->database;
+    const int database = sf_config_database(request->r->server);
 
     return request->claimed && database > 0
                ? sf_credential_cache_find(request->r->pool, database, credential, password)

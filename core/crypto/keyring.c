@@ -13,7 +13,7 @@
 /* What the file may have, comments and all. */
 #define FILE_BYTES 16384
 
-#define KEY_DIGITS (2 * SF_SECRET_KEY_BYTES)
+#define KEY_DIGITS (2 * SF_KEY_BYTES)
 
 #define OTHERS                                                                                     \
     (APR_FPROT_GREAD | APR_FPROT_GWRITE | APR_FPROT_GEXECUTE | APR_FPROT_WREAD | APR_FPROT_WWRITE  \
@@ -102,30 +102,30 @@ static const char *after_space(const char *text)
 }
 
 /* Makes of the key one for another purpose: what it says there tells nothing of the key itself. */
-static int derive(const unsigned char key[SF_SECRET_KEY_BYTES], const char *purpose,
-                  unsigned char derived[SF_SECRET_KEY_BYTES])
+static int derive(const unsigned char key[SF_KEY_BYTES], const char *purpose,
+                  unsigned char derived[SF_KEY_BYTES])
 {
-    return HMAC(EVP_sha256(), key, SF_SECRET_KEY_BYTES, (const unsigned char *)purpose,
+    return HMAC(EVP_sha256(), key, SF_KEY_BYTES, (const unsigned char *)purpose,
                 strlen(purpose), derived, NULL)
            != NULL;
 }
 
 /* Adds the key that the line at `id` is. Returns NULL or what is wrong with it. */
-static const char *add_key(sf_secret_keys *keys, const char *id)
+static const char *add_key(sf_keyring *keys, const char *id)
 {
     const apr_size_t length = id_length(id);
     const char *digits = after_space(id + length);
-    sf_secret_key *key = &keys->key[keys->count];
+    sf_encryption_key *key = &keys->key[keys->count];
 
-    if (length == 0 || length > SF_SECRET_KEY_ID || digits == id + length
+    if (length == 0 || length > SF_KEY_ID_MAX || digits == id + length
         || strspn(digits, "0123456789abcdefABCDEF") != KEY_DIGITS
         || *after_space(digits + KEY_DIGITS)) {
         return "is not a key id, a space and 64 hex digits";
     }
-    if (sf_secret_keys_find(keys, id, length)) {
+    if (sf_keyring_find(keys, id, length)) {
         return "has a key id that is there already";
     }
-    if (keys->count == SF_SECRET_KEYS_MAX) {
+    if (keys->count == SF_KEYRING_MAX) {
         return "is one key too many";
     }
     apr_cpystrn(key->id, id, length + 1);
@@ -137,7 +137,7 @@ static const char *add_key(sf_secret_keys *keys, const char *id)
     return NULL;
 }
 
-static const char *parse(apr_pool_t *pool, char *text, sf_secret_keys *keys)
+static const char *parse(apr_pool_t *pool, char *text, sf_keyring *keys)
 {
     int number;
 
@@ -161,13 +161,13 @@ static const char *parse(apr_pool_t *pool, char *text, sf_secret_keys *keys)
 
 static apr_status_t wipe(void *keys)
 {
-    OPENSSL_cleanse(keys, sizeof(sf_secret_keys));
+    OPENSSL_cleanse(keys, sizeof(sf_keyring));
     return APR_SUCCESS;
 }
 
-const char *sf_secret_keys_read(apr_pool_t *pool, const char *path, const sf_secret_keys **keys)
+const char *sf_keyring_read(apr_pool_t *pool, const char *path, const sf_keyring **keys)
 {
-    sf_secret_keys *found = apr_pcalloc(pool, sizeof(*found));
+    sf_keyring *found = apr_pcalloc(pool, sizeof(*found));
     char text[FILE_BYTES + 1] = "";
     const char *wrong;
 
@@ -179,7 +179,7 @@ const char *sf_secret_keys_read(apr_pool_t *pool, const char *path, const sf_sec
     return wrong;
 }
 
-const sf_secret_key *sf_secret_keys_find(const sf_secret_keys *keys, const char *id,
+const sf_encryption_key *sf_keyring_find(const sf_keyring *keys, const char *id,
                                          apr_size_t length)
 {
     int i;

@@ -37,7 +37,7 @@ void sf_secret_context(char to[SF_SECRET_CONTEXT], const char *environment, cons
 
 /* Between `text` and the `length` bytes of ciphertext that stand in `sealed` between nonce and tag. The
  * tag is set or compared. 1, or 0 where OpenSSL fails, or the tag is another. */
-static int transform(int direction, const sf_secret_key *key, const char *context,
+static int transform(int direction, const sf_encryption_key *key, const char *context,
                      unsigned char *sealed, unsigned char *text, int length)
 {
     EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
@@ -63,14 +63,14 @@ static int transform(int direction, const sf_secret_key *key, const char *contex
     return done;
 }
 
-static int encrypt(const sf_secret_key *key, const char *context, const char *text, int length,
+static int encrypt(const sf_encryption_key *key, const char *context, const char *text, int length,
                    unsigned char *sealed)
 {
     return RAND_bytes(sealed, NONCE_BYTES) == 1
            && transform(ENCRYPT, key, context, sealed, (unsigned char *)text, length);
 }
 
-static int decrypt(const sf_secret_key *key, const char *context, unsigned char *sealed, char *text,
+static int decrypt(const sf_encryption_key *key, const char *context, unsigned char *sealed, char *text,
                    int length)
 {
     if (!transform(DECRYPT, key, context, sealed, (unsigned char *)text, length)) {
@@ -93,7 +93,7 @@ static const sf_error *failed(const sf_caller *caller, const char *to)
 
 const sf_error *sf_secret_available(const sf_caller *caller)
 {
-    return sf_variable_keys() ? NULL
+    return sf_config_variable_keys() ? NULL
                               : sf_error_make(caller->pool, HTTP_SERVICE_UNAVAILABLE,
                                               "This server is not set up to keep Variables");
 }
@@ -101,7 +101,7 @@ const sf_error *sf_secret_available(const sf_caller *caller)
 const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, const char *text,
                                const char **sealed)
 {
-    const sf_secret_keys *keys = sf_variable_keys();
+    const sf_keyring *keys = sf_config_variable_keys();
     const int length = (int)strlen(text);
     unsigned char bytes[SEALED_MAX];
 
@@ -120,14 +120,14 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
 
 const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text, const char **hash)
 {
-    const sf_secret_keys *keys = sf_variable_keys();
+    const sf_keyring *keys = sf_config_variable_keys();
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int length;
 
     if (!keys) {
         return sf_secret_available(caller);
     }
-    if (!HMAC(EVP_sha256(), keys->key[0].fingerprint, SF_SECRET_KEY_BYTES,
+    if (!HMAC(EVP_sha256(), keys->key[0].fingerprint, SF_KEY_BYTES,
               (const unsigned char *)text, strlen(text), digest, &length)) {
         return failed(caller, "hash");
     }
@@ -135,13 +135,13 @@ const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text,
     return NULL;
 }
 
-const char *sf_secret_try(const sf_secret_keys *keys, const char *context, const char *sealed,
+const char *sf_secret_try(const sf_keyring *keys, const char *context, const char *sealed,
                           char text[SF_SECRET_MAX + 1])
 {
     const apr_size_t id = strcspn(sealed, ":");
     const char *digits = sealed + id + (sealed[id] == ':');
     const apr_size_t length = strlen(digits) / 2;
-    const sf_secret_key *key = sf_secret_keys_find(keys, sealed, id);
+    const sf_encryption_key *key = sf_keyring_find(keys, sealed, id);
     unsigned char bytes[SEALED_MAX];
 
     if (!key) {
@@ -158,7 +158,7 @@ const char *sf_secret_try(const sf_secret_keys *keys, const char *context, const
 const sf_error *sf_secret_open(const sf_caller *caller, const char *context, const char *sealed,
                                char text[SF_SECRET_MAX + 1])
 {
-    const sf_secret_keys *keys = sf_variable_keys();
+    const sf_keyring *keys = sf_config_variable_keys();
     const char *wrong;
 
     if (!keys) {

@@ -34,7 +34,7 @@ const sf_error *sf_secret_open(const sf_caller *caller, const char *context, con
 
 /* The same for those who find out for themselves what a failure means: NULL or what is wrong, nothing
  * is logged. */
-const char *sf_secret_try(const sf_secret_keys *keys, const char *context, const char *sealed,
+const char *sf_secret_try(const sf_keyring *keys, const char *context, const char *sealed,
                           char text[SF_SECRET_MAX + 1]);
 
 /* Returns NULL and a hash of `text` in hex that only the holder of the first key can make, or try texts

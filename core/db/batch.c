@@ -189,7 +189,7 @@ static void lead(sf_pipeline *p, const sf_caller *caller, const sf_seat *me)
  * large: that goes the other way. */
 static sf_pipeline *pipeline_of(const sf_caller *caller, sf_statement_id id)
 {
-    const int database = sf_server_config_of(caller->server)->database;
+    const int database = sf_config_database(caller->server);
     sf_pipeline *all = pipelines[sf_statements[id].kind == SF_SHORT_WRITE];
 
     return all && caller->r && database > 0 ? &all[database] : NULL;
@@ -268,7 +268,7 @@ sf_db_result sf_pipeline_run(const sf_caller *caller, sf_statement_id id, const 
  * serve requests have ended by then; should one be left, it is given the time of a request. */
 static apr_status_t close_pipeline(void *data)
 {
-    const apr_time_t latest = apr_time_now() + sf_db_timeout();
+    const apr_time_t latest = apr_time_now() + sf_config_db_timeout();
     sf_pipeline *p = data;
 
     apr_thread_mutex_lock(p->mutex);
@@ -309,13 +309,13 @@ static apr_status_t make_pipelines(apr_pool_t *pool, server_rec *s, int writes)
     server_rec *each;
     int last = 0;
 
-    for (each = sf_next_database(s); each; each = sf_next_database(each->next)) {
-        last = sf_server_config_of(each)->database;
+    for (each = sf_config_next_database(s); each; each = sf_config_next_database(each->next)) {
+        last = sf_config_database(each);
     }
     made = apr_pcalloc(pool, sizeof(*made) * (last + 1));
-    for (each = sf_next_database(s); each && rv == APR_SUCCESS;
-         each = sf_next_database(each->next)) {
-        rv = make_pipeline(pool, each, writes, &made[sf_server_config_of(each)->database]);
+    for (each = sf_config_next_database(s); each && rv == APR_SUCCESS;
+         each = sf_config_next_database(each->next)) {
+        rv = make_pipeline(pool, each, writes, &made[sf_config_database(each)]);
     }
     if (rv == APR_SUCCESS) {
         pipelines[writes] = made;

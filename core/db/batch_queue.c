@@ -8,7 +8,7 @@
 
 apr_interval_time_t sf_seats_patience(void)
 {
-    return sf_db_timeout() < PATIENCE ? sf_db_timeout() : PATIENCE;
+    return sf_config_db_timeout() < PATIENCE ? sf_config_db_timeout() : PATIENCE;
 }
 
 apr_interval_time_t sf_seats_left_since(apr_time_t begun)
@@ -168,7 +168,7 @@ int sf_seat_must_stay(const sf_pipeline *p, const sf_seat *me)
 /* Whether the other way is open, or has been waited for as long as anything is. */
 static int is_elsewhere_room(const sf_seat *me)
 {
-    return sf_gate_has_place() || apr_time_now() - me->since > sf_db_timeout();
+    return sf_gate_has_place() || apr_time_now() - me->since > sf_config_db_timeout();
 }
 
 int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me)
@@ -179,7 +179,7 @@ int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me)
                || (sf_seats_left_since(me->since) == 0 && is_elsewhere_room(me));
     case SF_SEAT_SENT:
         return !sf_seat_must_stay(p, me)
-               && (sf_seats_are_silent(p) || apr_time_now() - me->since > sf_db_timeout());
+               && (sf_seats_are_silent(p) || apr_time_now() - me->since > sf_config_db_timeout());
     default:
         return 0;
     }

@@ -115,7 +115,7 @@ static sf_db_result run_short(const sf_caller *caller, sf_statement_kind kind, s
     if (!may_repeat(result, kind, 1)) {
         return result;
     }
-    left = begun + sf_db_timeout() - apr_time_now();
+    left = begun + sf_config_db_timeout() - apr_time_now();
     return take_turns(caller, kind, run_single, statement, left > 0 ? left : 0,
                       result == SF_DB_CONNECTION_LOST);
 }
@@ -130,7 +130,7 @@ const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const cha
     return error_of(caller,
                     kind == SF_READ || kind == SF_SHORT_WRITE
                         ? run_short(caller, kind, &statement)
-                        : take_turns(caller, kind, run_single, &statement, sf_db_timeout(), 0));
+                        : take_turns(caller, kind, run_single, &statement, sf_config_db_timeout(), 0));
 }
 
 const sf_error *sf_db_run_together(const sf_caller *caller, sf_statement_id id,
@@ -186,7 +186,7 @@ const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void
 {
     several transaction = { steps, data, NULL };
     const sf_db_result result
-        = take_turns(caller, SF_WRITE, run_several, &transaction, sf_db_timeout(), 0);
+        = take_turns(caller, SF_WRITE, run_several, &transaction, sf_config_db_timeout(), 0);
 
     return result == SF_DB_OK ? transaction.error : error_of(caller, result);
 }
@@ -206,12 +206,12 @@ int sf_db_post_config(void)
 
 apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
 {
-    return sf_process.pipelining ? sf_pipeline_init(pool, s) : APR_SUCCESS;
+    return sf_config_pipelining() ? sf_pipeline_init(pool, s) : APR_SUCCESS;
 }
 
 void sf_db_look(apr_pool_t *pool, server_rec *s)
 {
-    for (s = sf_next_database(s); s; s = sf_next_database(s->next)) {
+    for (s = sf_config_next_database(s); s; s = sf_config_next_database(s->next)) {
         static const char *const none[] = { NULL };
         const sf_caller caller = { pool, s, NULL };
         sf_rows *rows;

@@ -201,7 +201,7 @@ static sf_db_result execute_long(call *c)
     const ap_dbd_t *dbd = c->session->dbd;
     int rows;
     const char *limit = apr_psprintf(c->caller->pool, "SET statement_timeout = %" APR_TIME_T_FMT,
-                                     apr_time_as_msec(sf_delete_limit(c->caller->r)));
+                                     apr_time_as_msec(sf_config_delete_timeout(c->caller->r)));
     sf_db_result result;
 
     if (apr_dbd_query(dbd->driver, dbd->handle, &rows, limit) != 0) {

@@ -3,17 +3,8 @@
 #include "core/config.h"
 #include "core/http/request.h"
 
-#include <ap_regex.h>
-#include <http_config.h>
 #include <http_protocol.h>
-#include <stdlib.h>
 #include <string.h>
-
-#define HOST "([a-z0-9_-]+(\\.[a-z0-9_-]+)*|\\[[0-9a-f:.]+\\])"
-#define OWN_PORT "http://.*:80$|https://.*:443$"
-#define ORIGIN "^(?!" OWN_PORT ")[a-z][a-z0-9+.-]*://" HOST "(:[1-9][0-9]{0,4})?$"
-
-#define HIGHEST_PORT 65535
 
 /* Two hours, the most that Chromium keeps it for. */
 #define MAX_AGE "7200"
@@ -33,21 +24,10 @@ static const struct {
       "Twilio-Request-Id" },
 };
 
-int sf_cors_is_origin(apr_pool_t *pool, const char *text)
-{
-    ap_regex_t *origin = ap_pregcomp(pool, ORIGIN, 0);
-
-    return ap_regexec(origin, text, 0, NULL, 0) == 0
-           && atoi(strrchr(text, ':') + 1) <= HIGHEST_PORT; /* 0 where there is none */
-}
-
-/* The Location's origins, or NULL where it has none or is not the API's. */
+/* The Location's origins, or NULL where it has none or does not serve the API. */
 static const apr_array_header_t *origins_of(const request_rec *r)
 {
-    const sf_dir_config *config = sf_dir_config_of(r);
-
-    return config->enabled == 1 && config->origins && config->origins->nelts > 0 ? config->origins
-                                                                                 : NULL;
+    return sf_config_serves_api(r) ? sf_config_cors_origins(r) : NULL;
 }
 
 /* The origin that the request comes from if it is one of the Location's, else NULL. */

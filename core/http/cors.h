@@ -5,10 +5,6 @@
 
 #include <httpd.h>
 
-/* Whether the text, in lower case, is an origin as browsers write it: "https://app.example.com", or
- * with a port that is not the scheme's own. */
-int sf_cors_is_origin(apr_pool_t *pool, const char *text);
-
 /* Puts the headers into r->err_headers_out, so that errors have them, too. To be called as soon as
  * the Location is known, and again when httpd makes an error of a body that it cannot read: it has
  * dropped them by then. Nothing where the Location has no ServerlessCORSOrigins. */

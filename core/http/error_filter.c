@@ -21,7 +21,7 @@ static ap_filter_rec_t *error_filter;
  * have refused the request before it knew the Location. */
 static const char *message_path(request_rec *r)
 {
-    const char *configured = sf_dir_config_of(r)->prefix;
+    const char *configured = sf_config_prefix(r);
     const char *prefix = configured ? configured : "/v1";
     const char *path = r->uri ? ap_os_escape_path(r->pool, r->uri, 1) : "/";
     const apr_size_t length = strlen(prefix);
@@ -77,7 +77,7 @@ void sf_http_errors_register(void)
 
 void sf_http_errors_insert(request_rec *r)
 {
-    if (sf_server_config_of(r->server)->enabled != 1 || r->status < HTTP_BAD_REQUEST) {
+    if (!sf_config_has_api(r->server) || r->status < HTTP_BAD_REQUEST) {
         return;
     }
     apr_table_setn(r->err_headers_out, "Twilio-Request-Id", sf_request_id(r));

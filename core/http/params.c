@@ -240,7 +240,7 @@ static const sf_error *read_form(const reading *in, char **text)
     if (type && !is_form_type(type)) {
         return sf_error_of_status(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE);
     }
-    error = sf_body_read(r, sf_form_limit(r), text, &length);
+    error = sf_body_read(r, sf_config_form_limit(r), text, &length);
     if (error) {
         return error;
     }

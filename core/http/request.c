@@ -64,7 +64,7 @@ static const char *url_of_client(request_rec *r, const char *path)
 const char *sf_request_base_url(const sf_request *request)
 {
     apr_pool_t *pool = request->r->pool;
-    const char *fixed = sf_dir_config_of(request->r)->base_url;
+    const char *fixed = sf_config_base_url(request->r);
 
     if (fixed) {
         return apr_pstrcat(pool, fixed, request->prefix, NULL);

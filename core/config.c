@@ -1,0 +1,275 @@
+#include "core/config_fields.h"
+
+#include <ap_mpm.h>
+#include <apr_strings.h>
+#include <http_config.h>
+
+/* Names the module's slot in httpd's configuration vectors. */
+extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
+
+#define DAY apr_time_from_sec(24 * 60 * 60)
+
+#define DEFAULT_FORM_LIMIT (256 * 1024)
+#define DEFAULT_DELETE_TIMEOUT apr_time_from_sec(60)
+#define DEFAULT_DB_CONNECTIONS 4
+#define DEFAULT_DB_TIMEOUT apr_time_from_sec(2)
+#define DEFAULT_FUNCTION_LIMIT (1024 * 1024)
+#define DEFAULT_ASSET_LIMIT (25 * 1024 * 1024)
+#define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
+#define DEFAULT_LOG_RETENTION (30 * DAY)
+#define DEFAULT_DOMAIN "twil.io"
+
+/* The Runtimes of the published description; the last is the default. */
+static const char *const default_runtimes[]
+    = { "node8", "node10", "node12", "node14", "node16", "node18", "node20", "node22" };
+
+static sf_process_config process;
+
+/* The process's values that are not only configured but resolved (sf_config_resolve). */
+static struct {
+    int db_connections;
+    int pipelining;
+} resolved;
+
+
+/* Creating and merging ---------------------------------------------------------------------------- */
+
+#define MERGE_VALUE(member) merged->member = own->member != SF_UNSET ? own->member : base->member
+#define MERGE_POINTER(member) merged->member = own->member ? own->member : base->member
+
+void *sf_config_create_dir(apr_pool_t *pool, char *path)
+{
+    sf_dir_config *config = apr_pcalloc(pool, sizeof(*config));
+
+    (void)path;
+    config->enabled = SF_UNSET;
+    config->form_limit = SF_UNSET;
+    config->delete_timeout = SF_UNSET;
+    return config;
+}
+
+void *sf_config_merge_dir(apr_pool_t *pool, void *parent, void *child)
+{
+    sf_dir_config *merged = apr_pcalloc(pool, sizeof(*merged));
+    const sf_dir_config *base = parent;
+    const sf_dir_config *own = child;
+
+    MERGE_VALUE(enabled);
+    MERGE_POINTER(prefix);
+    MERGE_POINTER(base_url);
+    MERGE_VALUE(form_limit);
+    MERGE_VALUE(delete_timeout);
+    MERGE_POINTER(domain);
+    MERGE_POINTER(runtimes);
+    MERGE_POINTER(cors_origins);
+    return merged;
+}
+
+void *sf_config_create_server(apr_pool_t *pool, server_rec *s)
+{
+    sf_server_config *config = apr_pcalloc(pool, sizeof(*config));
+
+    (void)s;
+    config->enabled = SF_UNSET;
+    return config;
+}
+
+/* A <Location> of the main server is every virtual host's, too. */
+void *sf_config_merge_server(apr_pool_t *pool, void *parent, void *child)
+{
+    sf_server_config *merged = apr_pcalloc(pool, sizeof(*merged));
+    const sf_server_config *base = parent;
+    const sf_server_config *own = child;
+
+    MERGE_VALUE(enabled);
+    return merged;
+}
+
+sf_server_config *sf_config_server(const server_rec *s)
+{
+    return ap_get_module_config(s->module_config, &serverless_functions_module);
+}
+
+sf_server_config *sf_config_own_server(apr_pool_t *pool, server_rec *s)
+{
+    sf_server_config *config = apr_pmemdup(pool, sf_config_server(s), sizeof(*config));
+
+    ap_set_module_config(s->module_config, &serverless_functions_module, config);
+    return config;
+}
+
+sf_process_config *sf_config_process(void)
+{
+    return &process;
+}
+
+void sf_config_reset(void)
+{
+    process.db_connections = SF_UNSET;
+    process.db_timeout = SF_UNSET;
+    process.pipelining = SF_UNSET;
+    process.function_limit = SF_UNSET;
+    process.asset_limit = SF_UNSET;
+    process.node = NULL;
+    process.build_timeout = SF_UNSET;
+    process.log_retention = SF_UNSET;
+    process.variable_keys = NULL;
+    resolved.db_connections = 0;
+    resolved.pipelining = 0;
+}
+
+/* Whether this MPM's children serve several requests at once. */
+static int is_threaded(void)
+{
+    int threaded = 0;
+
+    return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded;
+}
+
+void sf_config_resolve(int smallest_pool)
+{
+    resolved.db_connections = process.db_connections;
+    if (resolved.db_connections == SF_UNSET) {
+        resolved.db_connections
+            = smallest_pool < DEFAULT_DB_CONNECTIONS ? smallest_pool : DEFAULT_DB_CONNECTIONS;
+    }
+    resolved.pipelining = process.pipelining;
+    if (resolved.pipelining == SF_UNSET) {
+        resolved.pipelining = resolved.db_connections >= SF_PIPELINING_MIN_CONNECTIONS;
+    }
+    if (!is_threaded()) {
+        resolved.pipelining = 0;
+    }
+}
+
+
+/* Reading ----------------------------------------------------------------------------------------- */
+
+static const sf_dir_config *dir_config(const request_rec *r)
+{
+    return ap_get_module_config(r->per_dir_config, &serverless_functions_module);
+}
+
+static apr_int64_t value_or(apr_int64_t value, apr_int64_t default_value)
+{
+    return value != SF_UNSET ? value : default_value;
+}
+
+int sf_config_serves_api(const request_rec *r)
+{
+    return dir_config(r)->enabled == 1;
+}
+
+const char *sf_config_prefix(const request_rec *r)
+{
+    return dir_config(r)->prefix;
+}
+
+const char *sf_config_base_url(const request_rec *r)
+{
+    return dir_config(r)->base_url;
+}
+
+apr_off_t sf_config_form_limit(const request_rec *r)
+{
+    return value_or(dir_config(r)->form_limit, DEFAULT_FORM_LIMIT);
+}
+
+apr_interval_time_t sf_config_delete_timeout(const request_rec *r)
+{
+    return value_or(dir_config(r)->delete_timeout, DEFAULT_DELETE_TIMEOUT);
+}
+
+const char *sf_config_domain(const request_rec *r)
+{
+    const char *domain = dir_config(r)->domain;
+
+    return domain ? domain : DEFAULT_DOMAIN;
+}
+
+const char *const *sf_config_runtimes(const request_rec *r, int *count)
+{
+    const apr_array_header_t *runtimes = dir_config(r)->runtimes;
+
+    if (!runtimes) {
+        *count = sizeof(default_runtimes) / sizeof(*default_runtimes);
+        return default_runtimes;
+    }
+    *count = runtimes->nelts;
+    return (const char *const *)runtimes->elts;
+}
+
+const apr_array_header_t *sf_config_cors_origins(const request_rec *r)
+{
+    const apr_array_header_t *origins = dir_config(r)->cors_origins;
+
+    return origins && origins->nelts > 0 ? origins : NULL;
+}
+
+int sf_config_has_api(const server_rec *s)
+{
+    return sf_config_server(s)->enabled == 1;
+}
+
+int sf_config_database(const server_rec *s)
+{
+    return sf_config_server(s)->database;
+}
+
+server_rec *sf_config_next_database(server_rec *s)
+{
+    while (s && !sf_config_server(s)->owns_database) {
+        s = s->next;
+    }
+    return s;
+}
+
+int sf_config_db_connections(void)
+{
+    return resolved.db_connections;
+}
+
+int sf_config_pipelining(void)
+{
+    return resolved.pipelining;
+}
+
+int sf_config_pooled_connections(void)
+{
+    return resolved.pipelining ? resolved.db_connections - SF_PIPELINES : resolved.db_connections;
+}
+
+apr_interval_time_t sf_config_db_timeout(void)
+{
+    return value_or(process.db_timeout, DEFAULT_DB_TIMEOUT);
+}
+
+apr_off_t sf_config_function_limit(void)
+{
+    return value_or(process.function_limit, DEFAULT_FUNCTION_LIMIT);
+}
+
+apr_off_t sf_config_asset_limit(void)
+{
+    return value_or(process.asset_limit, DEFAULT_ASSET_LIMIT);
+}
+
+const char *sf_config_node(void)
+{
+    return process.node;
+}
+
+apr_interval_time_t sf_config_build_timeout(void)
+{
+    return value_or(process.build_timeout, DEFAULT_BUILD_TIMEOUT);
+}
+
+apr_interval_time_t sf_config_log_retention(void)
+{
+    return value_or(process.log_retention, DEFAULT_LOG_RETENTION);
+}
+
+const struct sf_keyring *sf_config_variable_keys(void)
+{
+    return process.variable_keys;
+}

@@ -1,0 +1,11 @@
+/* The directives of httpd.conf. docs/directives.md says what each one does. */
+#ifndef SF_DIRECTIVES_H
+#define SF_DIRECTIVES_H
+
+#include <httpd.h>
+#include <http_config.h>
+
+/* For the module record. Ends with a NULL name. */
+extern const command_rec sf_directives[];
+
+#endif

@@ -1,0 +1,251 @@
+#include "directives/parse.h"
+
+#include <apr_file_info.h>
+#include <apr_fnmatch.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <apr_uri.h>
+#include <httpd.h>
+#include <ap_regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COLLECTION "/Services"
+
+#define HOUR apr_time_from_sec(60 * 60)
+#define DAY (24 * HOUR)
+#define MAX_AGE (3650 * DAY)
+#define MAX_AGE_DIGITS 5
+
+#define MEMORY_BYTES_MAX (64 * 1024 * 1024)
+#define STORED_BYTES_MAX (1024 * 1024 * 1024)
+#define CONNECTIONS_MAX 1000
+
+#define DOMAIN_MAX 190
+#define LABEL_MAX 63
+
+#define RUNTIME_MAX 64
+#define RUNTIME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_"
+
+#define ORIGIN_HOST "([a-z0-9_-]+(\\.[a-z0-9_-]+)*|\\[[0-9a-f:.]+\\])"
+#define ORIGIN_OWN_PORT "http://.*:80$|https://.*:443$"
+#define ORIGIN "^(?!" ORIGIN_OWN_PORT ")[a-z][a-z0-9+.-]*://" ORIGIN_HOST "(:[1-9][0-9]{0,4})?$"
+#define PORT_MAX 65535
+
+
+/* Times ------------------------------------------------------------------------------------------- */
+
+const char *sf_parse_time(apr_pool_t *pool, const char *text, void *value)
+{
+    apr_interval_time_t *time = value;
+
+    (void)pool;
+    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < apr_time_from_msec(1)
+        || *time > DAY) {
+        return "takes a time from 1ms to 24h, such as 2s or 500ms";
+    }
+    return NULL;
+}
+
+/* Reads a number of days, or a time with one of httpd's units. Returns 0 where the text is neither. */
+static int read_age(const char *text, apr_interval_time_t *age)
+{
+    const apr_size_t digits = strspn(text, "0123456789");
+
+    if (digits > 0 && digits <= MAX_AGE_DIGITS && strcmp(text + digits, "d") == 0) {
+        *age = atoi(text) * DAY;
+        return 1;
+    }
+    return text[digits] && ap_timeout_parameter_parse(text, age, "s") == APR_SUCCESS;
+}
+
+const char *sf_parse_age(apr_pool_t *pool, const char *text, void *value)
+{
+    apr_interval_time_t *age = value;
+
+    (void)pool;
+    if (ap_cstr_casecmp(text, "Off") == 0) {
+        *age = 0;
+        return NULL;
+    }
+    if (!read_age(text, age) || *age < HOUR || *age > MAX_AGE) {
+        return "takes a time from 1h to 3650d, such as 30d, or Off";
+    }
+    return NULL;
+}
+
+
+/* Numbers ----------------------------------------------------------------------------------------- */
+
+static const char *parse_bytes(apr_pool_t *pool, const char *text, apr_off_t maximum,
+                               apr_off_t *bytes)
+{
+    char *end;
+
+    if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < 1
+        || *bytes > maximum) {
+        return apr_psprintf(pool, "takes a number of bytes from 1 to %" APR_OFF_T_FMT, maximum);
+    }
+    return NULL;
+}
+
+const char *sf_parse_memory_bytes(apr_pool_t *pool, const char *text, void *value)
+{
+    return parse_bytes(pool, text, MEMORY_BYTES_MAX, value);
+}
+
+const char *sf_parse_stored_bytes(apr_pool_t *pool, const char *text, void *value)
+{
+    return parse_bytes(pool, text, STORED_BYTES_MAX, value);
+}
+
+const char *sf_parse_connections(apr_pool_t *pool, const char *text, void *value)
+{
+    int *connections = value;
+    char *end;
+    const long number = strtol(text, &end, 10);
+
+    (void)pool;
+    if (*end || end == text || number < 1 || number > CONNECTIONS_MAX) {
+        return "takes a number from 1 to 1000";
+    }
+    *connections = (int)number;
+    return NULL;
+}
+
+
+/* Names and addresses ----------------------------------------------------------------------------- */
+
+/* Whether the text can stand in a header unescaped. */
+static int is_graphic(const char *text)
+{
+    while (apr_isgraph(*text)) {
+        text++;
+    }
+    return !*text;
+}
+
+const char *sf_parse_base_url(apr_pool_t *pool, const char *text, void *value)
+{
+    const char **url = value;
+    apr_uri_t parsed;
+
+    if (apr_uri_parse(pool, text, &parsed) != APR_SUCCESS || !parsed.scheme
+        || (strcmp(parsed.scheme, "https") != 0 && strcmp(parsed.scheme, "http") != 0)
+        || !parsed.hostname || !*parsed.hostname || parsed.query || parsed.fragment || parsed.user
+        || text[strlen(text) - 1] == '/' || !is_graphic(text)) {
+        return "takes a URL such as https://serverless.example.com, without a slash at its end";
+    }
+    *url = text;
+    return NULL;
+}
+
+/* Returns the length of the label at the beginning of the text, or 0 where there is no valid one. */
+static apr_size_t label_length(const char *text)
+{
+    const apr_size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
+
+    if (length > LABEL_MAX || *text == '-' || (length > 0 && text[length - 1] == '-')) {
+        return 0;
+    }
+    return length;
+}
+
+static int is_domain(const char *text)
+{
+    const char *at = text;
+
+    for (;;) {
+        const apr_size_t length = label_length(at);
+
+        if (length == 0) {
+            return 0;
+        }
+        at += length;
+        if (*at == '\0') {
+            return at - text <= DOMAIN_MAX;
+        }
+        if (*at != '.') {
+            return 0;
+        }
+        at++;
+    }
+}
+
+const char *sf_parse_domain(apr_pool_t *pool, const char *text, void *value)
+{
+    const char **domain = value;
+
+    (void)pool;
+    if (!is_domain(text)) {
+        return "takes a domain name in lower case, such as twil.io";
+    }
+    *domain = text;
+    return NULL;
+}
+
+const char *sf_parse_executable(apr_pool_t *pool, const char *text, void *value)
+{
+    const char **path = value;
+    apr_finfo_t found;
+
+    if (*text != '/' || apr_stat(&found, text, APR_FINFO_TYPE | APR_FINFO_PROT, pool) != APR_SUCCESS
+        || found.filetype != APR_REG || !(found.protection & APR_FPROT_WEXECUTE)) {
+        return "takes the path of an executable file, such as /usr/bin/node";
+    }
+    *path = text;
+    return NULL;
+}
+
+const char *sf_parse_runtimes(apr_pool_t *pool, const char *text, void *value)
+{
+    apr_array_header_t *runtimes = value;
+
+    do {
+        const char *name = ap_getword_conf(pool, &text);
+        const apr_size_t length = strlen(name);
+
+        if (length == 0 || length > RUNTIME_MAX || strspn(name, RUNTIME_CHARACTERS) != length) {
+            return "takes names of up to 64 letters, digits, '.', '-' and '_'";
+        }
+        APR_ARRAY_PUSH(runtimes, const char *) = name;
+    } while (*text);
+    return NULL;
+}
+
+/* The number after the text's last colon, or 0 where it is the scheme's colon. */
+static int port_of(const char *origin)
+{
+    return atoi(strrchr(origin, ':') + 1);
+}
+
+const char *sf_parse_origin(apr_pool_t *pool, const char *text, void *value)
+{
+    ap_regex_t *pattern = ap_pregcomp(pool, ORIGIN, 0);
+    const char **origin = value;
+    char *lower_case = apr_pstrdup(pool, text);
+
+    ap_str_tolower(lower_case);
+    if (strchr(text, '*')) {
+        return "does not take *: any page could then act with the credentials that its visitor's "
+               "browser keeps; name each origin";
+    }
+    if (ap_regexec(pattern, lower_case, 0, NULL, 0) != 0 || port_of(lower_case) > PORT_MAX) {
+        return "takes None, or origins such as https://app.example.com, without a path and without "
+               "the scheme's own port";
+    }
+    *origin = lower_case;
+    return NULL;
+}
+
+const char *sf_parse_prefix(apr_pool_t *pool, const char *location)
+{
+    const apr_size_t length = strlen(location);
+    const apr_size_t tail = strlen(COLLECTION);
+
+    if (length < tail || strcmp(location + length - tail, COLLECTION) != 0
+        || apr_fnmatch_test(location)) {
+        return NULL;
+    }
+    return apr_pstrmemdup(pool, location, length - tail);
+}
