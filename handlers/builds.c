@@ -1,5 +1,6 @@
 /* Builds: what is deployed together. A Build is finished by worker/build_worker.c. */
 #include "core/api/resource.h"
+#include "core/api/verbs.h"
 #include "core/config.h"
 #include "core/json.h"
 #include "handlers/routes.h"

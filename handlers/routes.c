@@ -1,5 +1,6 @@
 #include "handlers/routes.h"
 
+#include "core/api/verbs.h"
 #include "core/content/download.h"
 #include "core/content/upload.h"
 

@@ -1,5 +1,7 @@
 /* Variables: what Functions find in their Environment. Values are stored encrypted. */
+#include "core/api/operation.h"
 #include "core/api/resource.h"
+#include "core/api/verbs.h"
 #include "core/crypto/secret.h"
 #include "core/http/conditional.h"
 #include "handlers/routes.h"

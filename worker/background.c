@@ -41,7 +41,8 @@ apr_status_t sf_watchdog_add(const char *name, sf_watch *look, apr_size_t size, 
         return APR_ENOTIMPL;
     }
     rv = get(&watchdog, name, 0, 0, pconf);
-    for (s = sf_config_next_database(s); s && rv == APR_SUCCESS; s = sf_config_next_database(s->next)) {
+    for (s = sf_config_next_database(s); s && rv == APR_SUCCESS;
+         s = sf_config_next_database(s->next)) {
         sf_watched *watched = apr_pcalloc(pconf, size);
 
         watched->server = s;

@@ -68,7 +68,8 @@ static int is_function(sf_rows *parts, int part)
 static const char *fault_of(apr_pool_t *pool, sf_rows *parts, int part)
 {
     const char *size = sf_rows_value(parts, part, PART_SIZE);
-    const apr_off_t limit = is_function(parts, part) ? sf_config_function_limit() : sf_config_asset_limit();
+    const apr_off_t limit
+        = is_function(parts, part) ? sf_config_function_limit() : sf_config_asset_limit();
 
     if (!size) {
         return "the Version is gone";

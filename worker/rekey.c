@@ -57,7 +57,8 @@ static outcome rekey(page *page, int row)
 
     sf_secret_context(context, sf_rows_value(page->rows, row, ENVIRONMENT),
                       sf_rows_value(page->rows, row, VARIABLE));
-    if (sf_secret_try(sf_config_variable_keys(), context, sf_rows_value(page->rows, row, SEALED), text)) {
+    if (sf_secret_try(sf_config_variable_keys(), context, sf_rows_value(page->rows, row, SEALED),
+                      text)) {
         skip(page->walk, context);
     }
     else if (sf_secret_seal(page->caller, context, text, &sealed)) {

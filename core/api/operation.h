@@ -2,17 +2,9 @@
 #ifndef SF_OPERATION_H
 #define SF_OPERATION_H
 
+#include "core/api/resource.h"
 #include "core/db/db.h"
 #include "core/http/request.h"
-
-/* What a statement of this resource may report besides ok, unauthenticated, not_found and
- * precondition_failed; a list of them ends with a NULL name. */
-typedef struct {
-    const char *name;
-    int status;
-    const char *message;
-    int details; /* the column that holds details for the client, as JSON, or 0 */
-} sf_outcome;
 
 /* Runs a statement for a request. Its parameters are the credential, the generation of its secret,
  * the SIDs of the path in order (a Service takes two: SID and UniqueName, one of them NULL), the kind

@@ -1,10 +1,11 @@
-/* A resource of the API: one description serves to create, fetch, update and list it. */
+/* The description of a resource: its properties, its path, the statements of its verbs. core/api/verbs.h
+ * creates, fetches, updates, lists and deletes by it. */
 #ifndef SF_RESOURCE_H
 #define SF_RESOURCE_H
 
-#include "core/api/operation.h"
 #include "core/http/params.h"
 #include "core/http/request.h"
+#include "statements.h"
 
 #define SF_PROPERTIES_MAX 16
 
@@ -37,6 +38,15 @@ typedef struct {
     sf_statement_id statement;
     const sf_param *params; /* NULL where it has none */
 } sf_verb;
+
+/* What a statement of this resource may report besides ok, unauthenticated, not_found and
+ * precondition_failed; a list of them ends with a NULL name. */
+typedef struct {
+    const char *name;
+    int status;
+    const char *message;
+    int details; /* the column that holds details for the client, as JSON, or 0 */
+} sf_outcome;
 
 typedef struct sf_resource {
     const char *key;     /* of the array in a list */
@@ -76,40 +86,5 @@ int sf_resource_columns(const sf_resource *resource);
 
 /* The column that tells the resource's revisions apart, its last date, or -1. */
 int sf_resource_revision_column(const sf_resource *resource);
-
-/* The verbs, of the resource that the request's route names. Each reads what the client sent, runs one
- * statement and answers. They return NULL once the answer is on its way, or the error to answer
- * with. */
-
-/* 201 and the new resource. */
-const sf_error *sf_resource_create(sf_request *request);
-
-/* 201 and the new resource, for an operation that has read its `count` values itself. */
-const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values);
-
-/* The same, where a request that is sent again has other values: `same` are `given` texts by which
- * sf_idempotency_create() recognizes it. */
-const sf_error *sf_resource_create_known(sf_request *request, int count, const char *const *values,
-                                         int given, const char *const *same);
-
-/* 200 and the resource, 304 or 412. */
-const sf_error *sf_resource_fetch(sf_request *request);
-
-/* 200 and a page. The list's parameters are its filters (at most SF_FILTERS_MAX), which become part of
- * all its addresses. The statement takes their values, NULL for one that the client left out, then
- * the row to begin at, the row to end before, and the page's size, and returns one row more where
- * another page follows. What a `told` filter left out stands for, the statement decides: each of them
- * has a column behind the resource's that tells its value in force. */
-const sf_error *sf_resource_list(sf_request *request);
-
-/* 200 and the changed resource. Its statement and that of delete take the revisions which If-Match
- * allows (an array, or NULL for any) before their parameters. */
-const sf_error *sf_resource_update(sf_request *request);
-
-/* The same, for an operation that has read its `count` values itself, those revisions first. */
-const sf_error *sf_resource_update_from(sf_request *request, int count, const char *const *values);
-
-/* 204. */
-const sf_error *sf_resource_delete(sf_request *request);
 
 #endif

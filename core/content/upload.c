@@ -1,6 +1,7 @@
 #include "core/content/upload.h"
 
 #include "core/api/idempotency.h"
+#include "core/api/operation.h"
 #include "core/api/response.h"
 #include "core/http/body.h"
 #include "core/http/multipart.h"

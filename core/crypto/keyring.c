@@ -105,8 +105,8 @@ static const char *after_space(const char *text)
 static int derive(const unsigned char key[SF_KEY_BYTES], const char *purpose,
                   unsigned char derived[SF_KEY_BYTES])
 {
-    return HMAC(EVP_sha256(), key, SF_KEY_BYTES, (const unsigned char *)purpose,
-                strlen(purpose), derived, NULL)
+    return HMAC(EVP_sha256(), key, SF_KEY_BYTES, (const unsigned char *)purpose, strlen(purpose),
+                derived, NULL)
            != NULL;
 }
 
@@ -179,8 +179,7 @@ const char *sf_keyring_read(apr_pool_t *pool, const char *path, const sf_keyring
     return wrong;
 }
 
-const sf_encryption_key *sf_keyring_find(const sf_keyring *keys, const char *id,
-                                         apr_size_t length)
+const sf_encryption_key *sf_keyring_find(const sf_keyring *keys, const char *id, apr_size_t length)
 {
     int i;
 

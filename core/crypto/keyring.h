@@ -4,8 +4,8 @@
 
 #include <apr_pools.h>
 
-#define SF_KEY_BYTES 32 /* AES-256 */
-#define SF_KEY_ID_MAX 32    /* characters at most: letters, digits, '-' and '_' */
+#define SF_KEY_BYTES 32  /* AES-256 */
+#define SF_KEY_ID_MAX 32 /* characters at most: letters, digits, '-' and '_' */
 #define SF_KEYRING_MAX 16
 
 typedef struct {
@@ -27,7 +27,6 @@ typedef struct sf_keyring {
 const char *sf_keyring_read(apr_pool_t *pool, const char *path, const sf_keyring **keys);
 
 /* The key of that id, the first `length` characters at `id`; or NULL. */
-const sf_encryption_key *sf_keyring_find(const sf_keyring *keys, const char *id,
-                                         apr_size_t length);
+const sf_encryption_key *sf_keyring_find(const sf_keyring *keys, const char *id, apr_size_t length);
 
 #endif

@@ -70,8 +70,8 @@ static int encrypt(const sf_encryption_key *key, const char *context, const char
            && transform(ENCRYPT, key, context, sealed, (unsigned char *)text, length);
 }
 
-static int decrypt(const sf_encryption_key *key, const char *context, unsigned char *sealed, char *text,
-                   int length)
+static int decrypt(const sf_encryption_key *key, const char *context, unsigned char *sealed,
+                   char *text, int length)
 {
     if (!transform(DECRYPT, key, context, sealed, (unsigned char *)text, length)) {
         OPENSSL_cleanse(text, (size_t)length); /* nobody vouches for what is there */
@@ -94,8 +94,8 @@ static const sf_error *failed(const sf_caller *caller, const char *to)
 const sf_error *sf_secret_available(const sf_caller *caller)
 {
     return sf_config_variable_keys() ? NULL
-                              : sf_error_make(caller->pool, HTTP_SERVICE_UNAVAILABLE,
-                                              "This server is not set up to keep Variables");
+                                     : sf_error_make(caller->pool, HTTP_SERVICE_UNAVAILABLE,
+                                                     "This server is not set up to keep Variables");
 }
 
 const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, const char *text,
@@ -127,8 +127,8 @@ const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text,
     if (!keys) {
         return sf_secret_available(caller);
     }
-    if (!HMAC(EVP_sha256(), keys->key[0].fingerprint, SF_KEY_BYTES,
-              (const unsigned char *)text, strlen(text), digest, &length)) {
+    if (!HMAC(EVP_sha256(), keys->key[0].fingerprint, SF_KEY_BYTES, (const unsigned char *)text,
+              strlen(text), digest, &length)) {
         return failed(caller, "hash");
     }
     *hash = apr_pencode_base16_binary(caller->pool, digest, length, APR_ENCODE_LOWER, NULL);

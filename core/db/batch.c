@@ -3,7 +3,7 @@
 #include "core/config.h"
 #include "core/db/batch_queue.h"
 #include "core/db/connection_limit.h"
-#include "core/db/rows.h"
+#include "core/db/result.h"
 #include "core/log.h"
 
 #include <apr_strings.h>

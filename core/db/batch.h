@@ -5,8 +5,10 @@
 #ifndef SF_DB_BATCH_H
 #define SF_DB_BATCH_H
 
-#include "core/db/db.h"
+#include "core/caller.h"
+#include "core/db/rows.h"
 #include "core/db/sqlstate.h"
+#include "statements.h"
 
 /* Makes a child's pipelines, two for each database; one connects when it is first used. Called from
  * child_init, and only where ServerlessPipelining is on. */

@@ -2,7 +2,7 @@
 
 #include "core/config.h"
 #include "core/db/connection_limit.h"
-#include "core/db/rows.h"
+#include "core/db/result.h"
 
 #define PATIENCE apr_time_from_msec(50) /* unless requests have less */
 

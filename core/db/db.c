@@ -127,10 +127,10 @@ const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const cha
     single statement = { id, values, rows };
 
     *rows = NULL;
-    return error_of(caller,
-                    kind == SF_READ || kind == SF_SHORT_WRITE
-                        ? run_short(caller, kind, &statement)
-                        : take_turns(caller, kind, run_single, &statement, sf_config_db_timeout(), 0));
+    return error_of(
+        caller, kind == SF_READ || kind == SF_SHORT_WRITE
+                    ? run_short(caller, kind, &statement)
+                    : take_turns(caller, kind, run_single, &statement, sf_config_db_timeout(), 0));
 }
 
 const sf_error *sf_db_run_together(const sf_caller *caller, sf_statement_id id,

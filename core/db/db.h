@@ -5,13 +5,9 @@
 #define SF_DB_H
 
 #include "core/caller.h"
+#include "core/db/rows.h"
 #include "core/error.h"
 #include "statements.h"
-
-#define SF_DB_KEY_BYTES 32
-
-/* What a statement returned; lives as long as its caller's pool. */
-typedef struct sf_rows sf_rows;
 
 /* Runs a statement. `values` are its parameters as text, $1 first; NULL is SQL's NULL.
  *
@@ -43,24 +39,6 @@ const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void
 /* One statement of a transaction. */
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
                            const char *const *values, sf_rows **rows);
-
-/* How many rows there are. */
-int sf_rows_count(const sf_rows *rows);
-
-/* The text of a column, both counted from 0, or NULL for SQL's NULL. Valid as long as the rows. */
-const char *sf_rows_value(sf_rows *rows, int row, int column);
-
-/* From now on there is a column before what was this one, the same in all rows; `text` lives as long as
- * they do. Of three columns at most, from left to right, and of rows that came together with others'
- * (sf_db_run_together). */
-void sf_rows_know(sf_rows *rows, int column, const char *text);
-
-/* The key with which page tokens are signed in the database that the rows came from. */
-const unsigned char *sf_rows_page_token_key(const sf_rows *rows);
-
-/* The database's credentials_tag just before the statement ran that they are of: 36 characters. "" where
- * it did not run together with others. */
-const char *sf_rows_credentials_tag(const sf_rows *rows);
 
 /* Fetches what mod_dbd exports. Called from post_config; returns 0 where mod_dbd is not loaded. */
 int sf_db_post_config(void);

@@ -1,4 +1,4 @@
-#include "core/db/rows.h"
+#include "core/db/result.h"
 
 /* An outcome, an account and its Service. */
 #define KNOWN_MAX 3

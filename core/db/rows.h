@@ -1,24 +1,27 @@
-/* What a statement returned, whichever way it went. For core/db*.c; everybody else has db.h. */
+/* The result set of a statement. It lives as long as the pool of the statement's caller. */
 #ifndef SF_DB_ROWS_H
 #define SF_DB_ROWS_H
 
-#include "core/db/db.h"
-#include "core/sid.h"
+#define SF_DB_KEY_BYTES 32
 
-#include <apr_dbd.h>
-#include <libpq-fe.h>
+typedef struct sf_rows sf_rows;
 
-/* What was known of the database as a statement ran. */
-typedef struct {
-    unsigned char page_token_key[SF_DB_KEY_BYTES];
-    char credentials_tag[SF_UUID_LENGTH + 1]; /* just before, or "" where nobody asked */
-} sf_db_state;
+/* How many rows there are. */
+int sf_rows_count(const sf_rows *rows);
 
-/* Of a statement that went through apr_dbd. */
-sf_rows *sf_rows_of_apr_dbd(apr_pool_t *pool, const apr_dbd_driver_t *driver,
-                            apr_dbd_results_t *results, const sf_db_state *state);
+/* The text of a column, both counted from 0, or NULL for SQL's NULL. Valid as long as the rows. */
+const char *sf_rows_value(sf_rows *rows, int row, int column);
 
-/* Of one that went through libpq; frees the result with the pool. */
-sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const sf_db_state *state);
+/* From now on there is a column before what was this one, the same in all rows; `text` lives as long as
+ * they do. Of three columns at most, from left to right, and of rows that came together with others'
+ * (sf_db_run_together). */
+void sf_rows_know(sf_rows *rows, int column, const char *text);
+
+/* The key with which page tokens are signed in the database that the rows came from. */
+const unsigned char *sf_rows_page_token_key(const sf_rows *rows);
+
+/* The database's credentials_tag just before the statement ran that they are of: 36 characters. "" where
+ * it did not run together with others. */
+const char *sf_rows_credentials_tag(const sf_rows *rows);
 
 #endif

@@ -1,7 +1,7 @@
 #include "core/db/session.h"
 
 #include "core/config.h"
-#include "core/db/rows.h"
+#include "core/db/result.h"
 #include "core/log.h"
 
 #include <apr_atomic.h>

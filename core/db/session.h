@@ -6,9 +6,10 @@
 #ifndef SF_DB_SESSION_H
 #define SF_DB_SESSION_H
 
-#include "core/db/db.h"
-#include "core/db/rows.h"
+#include "core/caller.h"
+#include "core/db/result.h"
 #include "core/db/sqlstate.h"
+#include "statements.h"
 
 #include <apr_dbd.h>
 #include <libpq-fe.h>
