@@ -83,7 +83,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         rv = sf_credential_cache_init(pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = sf_standing_init(pool);
+        rv = sf_ownership_cache_init(pool);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_record_init(pool);

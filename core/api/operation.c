@@ -90,14 +90,14 @@ static const sf_error *conclude(sf_request *request, const sf_error *error, sf_r
 }
 
 /* Whether the rows are those of something that is there, read while all was as it is remembered. */
-static int are_found(const sf_standing *known, sf_rows *rows)
+static int are_found(const sf_ownership *known, sf_rows *rows)
 {
     return rows && sf_rows_count(rows) > 0
            && strcmp(sf_rows_credentials_tag(rows), known->credentials_tag) == 0;
 }
 
 /* Puts in the columns that sf_statement_known leaves out. */
-static void add_known(const sf_request *request, const sf_standing *known, sf_rows *rows)
+static void add_known(const sf_request *request, const sf_ownership *known, sf_rows *rows)
 {
     const sf_resource *resource = request->resource;
     const int service = sf_resource_column(resource, "ZS");
@@ -118,10 +118,10 @@ static const sf_error *run_known(sf_request *request, sf_statement_id id, const 
     const sf_caller caller = { request->r->pool, request->r->server, request->r };
     const char *const credential[] = { all[0], all[1] };
     const sf_error *error;
-    sf_standing known;
+    sf_ownership known;
 
     *rows = NULL;
-    if (sf_statement_known[id] == id || !sf_standing_find(request, &known)) {
+    if (sf_statement_known[id] == id || !sf_ownership_cache_find(request, &known)) {
         return NULL;
     }
     all[0] = known.account;
@@ -141,12 +141,12 @@ static void learn(const sf_request *request, sf_rows *rows)
 {
     const char *account = sf_rows_value(rows, 0, sf_resource_column(request->resource, "AC"));
     const char *tag = sf_rows_credentials_tag(rows);
-    sf_standing standing;
+    sf_ownership ownership;
 
     if (account && *tag) {
-        apr_cpystrn(standing.account, account, sizeof(standing.account));
-        apr_cpystrn(standing.credentials_tag, tag, sizeof(standing.credentials_tag));
-        sf_standing_keep(request, &standing);
+        apr_cpystrn(ownership.account, account, sizeof(ownership.account));
+        apr_cpystrn(ownership.credentials_tag, tag, sizeof(ownership.credentials_tag));
+        sf_ownership_cache_keep(request, &ownership);
     }
 }
 

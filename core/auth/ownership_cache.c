@@ -18,9 +18,9 @@ typedef struct {
 
 static sf_cache *cache;
 
-apr_status_t sf_standing_init(apr_pool_t *pool)
+apr_status_t sf_ownership_cache_init(apr_pool_t *pool)
 {
-    return sf_cache_make(pool, sizeof(cache_key), sizeof(sf_standing), ENTRIES_MAX, &cache);
+    return sf_cache_make(pool, sizeof(cache_key), sizeof(sf_ownership), ENTRIES_MAX, &cache);
 }
 
 /* Returns 0 where the request is not one of which anything is remembered. */
@@ -39,18 +39,18 @@ static int key_of(const sf_request *request, cache_key *key)
     return 1;
 }
 
-int sf_standing_find(const sf_request *request, sf_standing *standing)
+int sf_ownership_cache_find(const sf_request *request, sf_ownership *ownership)
 {
     cache_key key;
 
-    return key_of(request, &key) && sf_cache_find(cache, &key, standing);
+    return key_of(request, &key) && sf_cache_find(cache, &key, ownership);
 }
 
-void sf_standing_keep(const sf_request *request, const sf_standing *standing)
+void sf_ownership_cache_keep(const sf_request *request, const sf_ownership *ownership)
 {
     cache_key key;
 
     if (key_of(request, &key)) {
-        sf_cache_keep(cache, &key, standing);
+        sf_cache_keep(cache, &key, ownership);
     }
 }

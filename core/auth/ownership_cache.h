@@ -12,16 +12,16 @@
 typedef struct {
     char account[SF_UUID_LENGTH + 1];
     char credentials_tag[SF_UUID_LENGTH + 1];
-} sf_standing;
+} sf_ownership;
 
 /* Makes the child's memory. Called from child_init. */
-apr_status_t sf_standing_init(apr_pool_t *pool);
+apr_status_t sf_ownership_cache_init(apr_pool_t *pool);
 
 /* What is remembered of the request's credential, as it was authenticated, and of the Service that its
  * path names by SID. Returns 0 where that is nothing. */
-int sf_standing_find(const sf_request *request, sf_standing *standing);
+int sf_ownership_cache_find(const sf_request *request, sf_ownership *ownership);
 
 /* Remembers it. */
-void sf_standing_keep(const sf_request *request, const sf_standing *standing);
+void sf_ownership_cache_keep(const sf_request *request, const sf_ownership *ownership);
 
 #endif
