@@ -80,7 +80,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     }
     rv = sf_request_id_init();
     if (rv == APR_SUCCESS) {
-        rv = sf_credential_cache_init(pool);
+        rv = sf_password_cache_init(pool);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_ownership_cache_init(pool);

@@ -32,7 +32,7 @@ typedef struct {
 static sf_cache *cache;
 static unsigned char keys[2][APR_SIPHASH_KSIZE];
 
-apr_status_t sf_credential_cache_init(apr_pool_t *pool)
+apr_status_t sf_password_cache_init(apr_pool_t *pool)
 {
     return RAND_bytes(keys[0], sizeof(keys)) == 1
                ? sf_cache_make(pool, sizeof(cache_key), sizeof(entry), ENTRIES_MAX, &cache)
@@ -57,8 +57,8 @@ static fingerprint fingerprint_of(const char *password)
                             apr_siphash24(password, length, keys[1]) } };
 }
 
-const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char *credential,
-                                     const char *password)
+const char *sf_password_cache_find(apr_pool_t *pool, int database, const char *credential,
+                                   const char *password)
 {
     const cache_key key = key_of(database, credential);
     const fingerprint given = fingerprint_of(password);
@@ -70,8 +70,8 @@ const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char 
                : NULL;
 }
 
-void sf_credential_cache_keep(int database, const char *credential, const char *password,
-                              const char *generation)
+void sf_password_cache_keep(int database, const char *credential, const char *password,
+                            const char *generation)
 {
     const cache_key key = key_of(database, credential);
     entry entry = { .fingerprint = fingerprint_of(password) };

@@ -8,15 +8,15 @@
 #include <apr_pools.h>
 
 /* Makes the child's cache. Called from child_init. */
-apr_status_t sf_credential_cache_init(apr_pool_t *pool);
+apr_status_t sf_password_cache_init(apr_pool_t *pool);
 
 /* The generation of the secret that was found right for this credential of this database, if that is
  * the password; else NULL. Compares in constant time. */
-const char *sf_credential_cache_find(apr_pool_t *pool, int database, const char *credential,
-                                     const char *password);
+const char *sf_password_cache_find(apr_pool_t *pool, int database, const char *credential,
+                                   const char *password);
 
 /* Remembers that it is right. */
-void sf_credential_cache_keep(int database, const char *credential, const char *password,
-                              const char *generation);
+void sf_password_cache_keep(int database, const char *credential, const char *password,
+                            const char *generation);
 
 #endif

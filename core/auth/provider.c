@@ -72,8 +72,8 @@ static authn_status ask(sf_request *request, const char *credential, const char 
     }
     request->generation = sf_rows_value(rows, 0, 1);
     request->credential_checked = 1;
-    sf_credential_cache_keep(sf_config_database(r->server), credential, password,
-                             request->generation);
+    sf_password_cache_keep(sf_config_database(r->server), credential, password,
+                           request->generation);
     return AUTH_GRANTED;
 }
 
@@ -85,7 +85,7 @@ static const char *remembered(const sf_request *request, const char *credential,
     const int database = sf_config_database(request->r->server);
 
     return request->claimed && database > 0
-               ? sf_credential_cache_find(request->r->pool, database, credential, password)
+               ? sf_password_cache_find(request->r->pool, database, credential, password)
                : NULL;
 }
 
