@@ -77,7 +77,7 @@ static const sf_error *answer_options(sf_request *request, const char *allowed)
 
     if (!error) {
         apr_table_setn(request->r->headers_out, "Allow", allowed);
-        sf_reply_nothing(request);
+        sf_response_nothing(request);
     }
     return error;
 }
@@ -160,6 +160,6 @@ int sf_dispatch(sf_request *request, const sf_route *routes)
     if (error->status == HTTP_UNAUTHORIZED) {
         sf_auth_challenge(r);
     }
-    sf_reply_error(r, error);
+    sf_response_error(r, error);
     return OK;
 }

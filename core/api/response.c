@@ -18,17 +18,17 @@ static void send_whole(request_rec *r, int status, const char *body, apr_size_t 
     ap_rwrite(body, (int)length, r);
 }
 
-void sf_reply_status(const sf_request *request, int status)
+void sf_response_status(const sf_request *request, int status)
 {
     if (status < HTTP_BAD_REQUEST) {
         request->r->status = status;
     }
     else {
-        sf_reply_error(request->r, sf_error_of_status(request->r->pool, status));
+        sf_response_error(request->r, sf_error_of_status(request->r->pool, status));
     }
 }
 
-void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
+void sf_response_record(const sf_request *request, int status, sf_rows *rows)
 {
     request_rec *r = request->r;
     sf_record *record = sf_record_take(request);
@@ -41,7 +41,7 @@ void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
                        sf_rows_page_token_key(rows), body, length);
     condition = sf_conditional_status(request);
     if (condition != OK) {
-        sf_reply_status(request, condition);
+        sf_response_status(request, condition);
     }
     else {
         if (status == HTTP_CREATED) {
@@ -52,12 +52,12 @@ void sf_reply_record(const sf_request *request, int status, sf_rows *rows)
     sf_record_give_back(record);
 }
 
-void sf_reply_nothing(const sf_request *request)
+void sf_response_nothing(const sf_request *request)
 {
     request->r->status = HTTP_NO_CONTENT;
 }
 
-void sf_reply_error(request_rec *r, const sf_error *error)
+void sf_response_error(request_rec *r, const sf_error *error)
 {
     apr_size_t length;
     const char *body = sf_error_body(r->pool, error, &length);
@@ -174,8 +174,8 @@ static void send_rows(const listing *list)
     sf_record_give_back(record);
 }
 
-void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,
-                   const sf_page_scope *scope)
+void sf_response_list(const sf_request *request, sf_rows *rows, const sf_page *page,
+                      const sf_page_scope *scope)
 {
     request_rec *r = request->r;
     const sf_resource *resource = request->resource;

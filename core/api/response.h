@@ -8,19 +8,19 @@
 
 /* One resource: the first row, with `status` and its entity tag; 201 also says where the new resource
  * is. A GET whose conditions the resource does not meet is answered as they want, 304 or 412. */
-void sf_reply_record(const sf_request *request, int status, sf_rows *rows);
+void sf_response_record(const sf_request *request, int status, sf_rows *rows);
 
 /* A page of a list, row by row, and its meta. */
-void sf_reply_list(const sf_request *request, sf_rows *rows, const sf_page *page,
-                   const sf_page_scope *scope);
+void sf_response_list(const sf_request *request, sf_rows *rows, const sf_page *page,
+                      const sf_page_scope *scope);
 
 /* A status that has no body, or the error that a status alone tells. */
-void sf_reply_status(const sf_request *request, int status);
+void sf_response_status(const sf_request *request, int status);
 
 /* 204. */
-void sf_reply_nothing(const sf_request *request);
+void sf_response_nothing(const sf_request *request);
 
 /* An error, with the headers that belong to it. */
-void sf_reply_error(request_rec *r, const sf_error *error);
+void sf_response_error(request_rec *r, const sf_error *error);
 
 #endif

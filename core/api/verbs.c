@@ -20,7 +20,7 @@ static const sf_error *answer(sf_request *request, int status, const sf_verb *ve
 
     error = error ? error : sf_record_check(request, rows);
     if (!error) {
-        sf_reply_record(request, status, rows);
+        sf_response_record(request, status, rows);
     }
     return error;
 }
@@ -59,7 +59,7 @@ const sf_error *sf_resource_create_known(sf_request *request, int count, const c
     error = sf_idempotency_create(request, given, same, create, &creation, &creation.rows);
     error = error ? error : sf_record_check(request, creation.rows);
     if (!error) {
-        sf_reply_record(request, HTTP_CREATED, creation.rows);
+        sf_response_record(request, HTTP_CREATED, creation.rows);
     }
     return error;
 }
@@ -102,7 +102,7 @@ const sf_error *sf_resource_delete(sf_request *request)
                                              resource->outcomes, &rows);
 
     if (!error) {
-        sf_reply_nothing(request);
+        sf_response_nothing(request);
     }
     return error;
 }
@@ -192,6 +192,6 @@ const sf_error *sf_resource_list(sf_request *request)
     if (error) {
         return error;
     }
-    sf_reply_list(request, rows, &page, &scope);
+    sf_response_list(request, rows, &page, &scope);
     return NULL;
 }

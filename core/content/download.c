@@ -166,7 +166,7 @@ const sf_error *sf_content_send(sf_request *request)
     set_headers(r, head);
     condition = ap_meets_conditions(r);
     if (condition != OK) {
-        sf_reply_status(request, condition);
+        sf_response_status(request, condition);
         return NULL;
     }
     r->status = HTTP_OK;

@@ -387,7 +387,7 @@ const sf_error *sf_upload(sf_request *request)
     error = read_body(upload);
     error = error ? error : make_version(upload);
     if (!error) {
-        sf_reply_record(request, HTTP_CREATED, upload->rows);
+        sf_response_record(request, HTTP_CREATED, upload->rows);
     }
     return error;
 }
