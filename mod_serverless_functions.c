@@ -125,7 +125,7 @@ static int post_read_request(request_rec *r)
 static int pre_translate_name(request_rec *r)
 {
     if (sf_config_serves_api(r)) {
-        sf_http_errors_suppress_documents(r);
+        sf_error_filter_suppress_documents(r);
     }
     sf_cors_add_headers(r);
     return DECLINED;
@@ -183,8 +183,8 @@ static void register_hooks(apr_pool_t *pool)
                             AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_insert_error_filter(sf_http_errors_insert, NULL, NULL, APR_HOOK_LAST);
-    sf_http_errors_register();
+    ap_hook_insert_error_filter(sf_error_filter_insert, NULL, NULL, APR_HOOK_LAST);
+    sf_error_filter_register();
     sf_auth_register(pool);
     sf_db_register_hooks();
 }

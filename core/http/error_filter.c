@@ -70,12 +70,12 @@ static apr_status_t replace_body(ap_filter_t *filter, apr_bucket_brigade *origin
     return ap_pass_brigade(filter->next, ours);
 }
 
-void sf_http_errors_register(void)
+void sf_error_filter_register(void)
 {
     error_filter = ap_register_output_filter(FILTER_NAME, replace_body, NULL, AP_FTYPE_CONTENT_SET);
 }
 
-void sf_http_errors_insert(request_rec *r)
+void sf_error_filter_insert(request_rec *r)
 {
     if (!sf_config_has_api(r->server) || r->status < HTTP_BAD_REQUEST) {
         return;
@@ -85,7 +85,7 @@ void sf_http_errors_insert(request_rec *r)
     ap_add_output_filter_handle(error_filter, NULL, r, r->connection);
 }
 
-void sf_http_errors_suppress_documents(request_rec *r)
+void sf_error_filter_suppress_documents(request_rec *r)
 {
     const core_dir_config *core = ap_get_core_module_config(r->per_dir_config);
     const int *status;

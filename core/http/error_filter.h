@@ -7,12 +7,12 @@
 #include <httpd.h>
 
 /* Registers the output filter that replaces the body of an error response. */
-void sf_http_errors_register(void);
+void sf_error_filter_register(void);
 
 /* Hook insert_error_filter: adds that filter to an error response of an API's virtual host. */
-void sf_http_errors_insert(request_rec *r);
+void sf_error_filter_insert(request_rec *r);
 
 /* Keeps an ErrorDocument of the virtual host from answering for the API. */
-void sf_http_errors_suppress_documents(request_rec *r);
+void sf_error_filter_suppress_documents(request_rec *r);
 
 #endif
