@@ -172,7 +172,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_post_config(post_config, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
-    ap_hook_child_stopping(sf_watchdog_stop, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(sf_background_stop, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);

@@ -17,7 +17,7 @@ static volatile apr_uint32_t stopped;
 /* mod_watchdog calls this. */
 static apr_status_t run(int state, void *data, apr_pool_t *pool)
 {
-    sf_watched *watched = data;
+    sf_background_task *watched = data;
 
     apr_atomic_inc32(&busy);
     if (state == AP_WATCHDOG_STATE_RUNNING && !apr_atomic_read32(&stopped)) {
@@ -27,8 +27,8 @@ static apr_status_t run(int state, void *data, apr_pool_t *pool)
     return APR_SUCCESS;
 }
 
-apr_status_t sf_watchdog_add(const char *name, sf_watch *look, apr_size_t size, server_rec *s,
-                             apr_pool_t *pconf)
+apr_status_t sf_background_add(const char *name, sf_background_step *look, apr_size_t size,
+                               server_rec *s, apr_pool_t *pconf)
 {
     APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get
         = APR_RETRIEVE_OPTIONAL_FN(ap_watchdog_get_instance);
@@ -43,7 +43,7 @@ apr_status_t sf_watchdog_add(const char *name, sf_watch *look, apr_size_t size, 
     rv = get(&watchdog, name, 0, 0, pconf);
     for (s = sf_config_next_database(s); s && rv == APR_SUCCESS;
          s = sf_config_next_database(s->next)) {
-        sf_watched *watched = apr_pcalloc(pconf, size);
+        sf_background_task *watched = apr_pcalloc(pconf, size);
 
         watched->server = s;
         watched->look = look;
@@ -52,7 +52,7 @@ apr_status_t sf_watchdog_add(const char *name, sf_watch *look, apr_size_t size, 
     return rv;
 }
 
-void sf_watchdog_stop(apr_pool_t *pool, int graceful)
+void sf_background_stop(apr_pool_t *pool, int graceful)
 {
     const apr_time_t limit = apr_time_now() + STOP_LIMIT;
 
@@ -64,7 +64,7 @@ void sf_watchdog_stop(apr_pool_t *pool, int graceful)
     }
 }
 
-int sf_watchdog_stopping(void)
+int sf_background_stopping(void)
 {
     int state;
 

@@ -41,7 +41,7 @@ typedef struct {
 
 /* A database, to this child's worker. */
 typedef struct {
-    sf_watched watched;
+    sf_background_task watched;
     int rests;          /* it did not answer */
     apr_uint32_t wakes; /* how many there had been at the last look */
 } queue;
@@ -256,7 +256,7 @@ static void work_on(build *build)
     if (check_build(build) == FINISHED) {
         finish(build);
     }
-    else if (sf_watchdog_stopping()) {
+    else if (sf_background_stopping()) {
         give_back(build);
     }
     else {
@@ -289,7 +289,7 @@ static int is_due(queue *queue)
     return apr_time_now() >= queue->watched.next_look || (!queue->rests && queue->wakes != known);
 }
 
-static void look(sf_watched *watched, apr_pool_t *pool)
+static void look(sf_background_task *watched, apr_pool_t *pool)
 {
     queue *own = (queue *)watched;
     look_result result;
@@ -310,5 +310,5 @@ static void look(sf_watched *watched, apr_pool_t *pool)
 
 apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_watchdog_add("serverless-builds", look, sizeof(queue), s, pconf);
+    return sf_background_add("serverless-builds", look, sizeof(queue), s, pconf);
 }

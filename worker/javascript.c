@@ -148,7 +148,7 @@ static int ready(sf_javascript *check, int fd, short events)
         if (poll(&pipe, 1, SLICE_MS) > 0) {
             return 1;
         }
-        check->stopped = sf_watchdog_stopping();
+        check->stopped = sf_background_stopping();
     }
     return 0;
 }

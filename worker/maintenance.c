@@ -26,7 +26,7 @@ APLOG_USE_MODULE(serverless_functions);
 
 /* A database, to this child. */
 typedef struct {
-    sf_watched watched;
+    sf_background_task watched;
     int failing[TASKS]; /* which the log knows of */
     sf_rekey_walk rekey;
 } household;
@@ -119,7 +119,7 @@ static void take_turn(household *household, const sf_caller *caller, const task 
     do {
         apr_pool_clear(own.pool);
         result = task->step(household, &own, &rows);
-    } while (result > 0 && apr_time_now() < until && !sf_watchdog_stopping());
+    } while (result > 0 && apr_time_now() < until && !sf_background_stopping());
     report(household, caller, task, rows, result < 0);
     apr_pool_destroy(own.pool);
 }
@@ -149,7 +149,7 @@ static int keep(household *household, const sf_caller *caller)
     return 1;
 }
 
-static void look(sf_watched *watched, apr_pool_t *parent)
+static void look(sf_background_task *watched, apr_pool_t *parent)
 {
     sf_caller caller = { NULL, watched->server, NULL };
 
@@ -166,5 +166,5 @@ static void look(sf_watched *watched, apr_pool_t *parent)
 
 apr_status_t sf_maintenance_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_watchdog_add("serverless-maintenance", look, sizeof(household), s, pconf);
+    return sf_background_add("serverless-maintenance", look, sizeof(household), s, pconf);
 }
