@@ -89,7 +89,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         rv = sf_record_init(pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = sf_gate_init(pool, sf_config_pooled_connections());
+        rv = sf_connection_limit_init(pool, sf_config_pooled_connections());
     }
     if (rv == APR_SUCCESS) {
         rv = sf_db_child_init(pool, s);

@@ -201,7 +201,7 @@ static int is_worthwhile(const sf_pipeline *p)
     if (p->closed || apr_time_now() < p->away_until) {
         return 0;
     }
-    return !p->led || (!sf_seats_are_silent(p) && p->seated + sf_gate_taken() >= FEW);
+    return !p->led || (!sf_seats_are_silent(p) && p->seated + sf_connection_limit_in_use() >= FEW);
 }
 
 static void wait_in(sf_pipeline *p, sf_seat *me)

@@ -168,7 +168,7 @@ int sf_seat_must_stay(const sf_pipeline *p, const sf_seat *me)
 /* Whether the other way is open, or has been waited for as long as anything is. */
 static int is_elsewhere_room(const sf_seat *me)
 {
-    return sf_gate_has_place() || apr_time_now() - me->since > sf_config_db_timeout();
+    return sf_connection_limit_is_available() || apr_time_now() - me->since > sf_config_db_timeout();
 }
 
 int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me)

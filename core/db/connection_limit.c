@@ -3,113 +3,120 @@
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
 
-/* Those who wait, and what wakes one of them. */
+/* The threads that wait for a permit of one class. */
 typedef struct {
     apr_thread_cond_t *wake;
-    int waiting;
-} queue;
+    int waiters;
+} wait_queue;
 
+/* The child's semaphore. The mutex guards all of it. */
 static struct {
     apr_thread_mutex_t *mutex;
-    int all;         /* places */
-    int places;      /* that are free */
-    int long_places; /* of these, what may be taken for long */
-    queue queues[2]; /* for a short time, and for long */
-} gate;
+    int total;
+    int available;
+    int available_long_running; /* how many of these may go to long-running statements */
+    wait_queue queues[2];       /* by `long_running` */
+} permits;
 
-apr_status_t sf_gate_init(apr_pool_t *pool, int places)
+apr_status_t sf_connection_limit_init(apr_pool_t *pool, int total)
 {
-    apr_status_t rv = apr_thread_mutex_create(&gate.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    apr_status_t rv = apr_thread_mutex_create(&permits.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
     int i;
 
     for (i = 0; i < 2 && rv == APR_SUCCESS; i++) {
-        rv = apr_thread_cond_create(&gate.queues[i].wake, pool);
+        rv = apr_thread_cond_create(&permits.queues[i].wake, pool);
     }
-    gate.all = gate.places = places;
-    gate.long_places = places > 1 ? places / 2 : 1;
+    permits.total = permits.available = total;
+    permits.available_long_running = total > 1 ? total / 2 : 1;
     return rv;
 }
 
-static int is_open(int for_long)
+static int is_available(int long_running)
 {
-    return gate.places > 0 && (!for_long || gate.long_places > 0);
+    return permits.available > 0 && (!long_running || permits.available_long_running > 0);
 }
 
-/* Wakes one who may pass: all others would only wait again. Those for long go first, because they
- * can never take all places. */
+/* Wakes one waiter that can have a permit; the others would only wait again. Long-running statements go
+ * first, because they can never take all permits. */
 static void wake_one(void)
 {
-    int for_long;
+    int long_running;
 
-    for (for_long = 1; for_long >= 0; for_long--) {
-        if (gate.queues[for_long].waiting > 0 && is_open(for_long)) {
-            apr_thread_cond_signal(gate.queues[for_long].wake);
+    for (long_running = 1; long_running >= 0; long_running--) {
+        if (permits.queues[long_running].waiters > 0 && is_available(long_running)) {
+            apr_thread_cond_signal(permits.queues[long_running].wake);
             return;
         }
     }
 }
 
-static apr_status_t wait_until(apr_time_t deadline, int for_long)
+/* Called with the mutex held. Returns APR_SUCCESS where a permit is available, or why it is not. */
+static apr_status_t wait_for_permit(apr_time_t deadline, int long_running)
 {
-    queue *queue = &gate.queues[for_long];
+    wait_queue *queue = &permits.queues[long_running];
     apr_status_t rv = APR_SUCCESS;
 
-    queue->waiting++;
-    while (!is_open(for_long) && rv == APR_SUCCESS) {
+    queue->waiters++;
+    while (!is_available(long_running) && rv == APR_SUCCESS) {
         const apr_time_t now = apr_time_now();
 
-        rv = now < deadline ? apr_thread_cond_timedwait(queue->wake, gate.mutex, deadline - now)
+        rv = now < deadline ? apr_thread_cond_timedwait(queue->wake, permits.mutex, deadline - now)
                             : APR_TIMEUP;
     }
-    queue->waiting--;
-    return is_open(for_long) ? APR_SUCCESS : rv; /* it may have been freed at the last moment */
+    queue->waiters--;
+    /* a permit released at the last moment counts */
+    return is_available(long_running) ? APR_SUCCESS : rv;
 }
 
-apr_status_t sf_gate_enter(apr_interval_time_t timeout, int for_long)
+apr_status_t sf_connection_limit_acquire(apr_interval_time_t timeout, int long_running)
 {
     apr_status_t rv = APR_SUCCESS;
 
-    if (!gate.queues[1].wake) {
-        return APR_EINIT; /* the error log has said why */
+    if (!permits.queues[1].wake) {
+        return APR_EINIT; /* SF0006 is in the error log */
     }
-    apr_thread_mutex_lock(gate.mutex);
-    if (!is_open(for_long)) {
-        rv = wait_until(apr_time_now() + timeout, for_long);
+    apr_thread_mutex_lock(permits.mutex);
+    if (!is_available(long_running)) {
+        rv = wait_for_permit(apr_time_now() + timeout, long_running);
     }
     if (rv == APR_SUCCESS) {
-        gate.places--;
-        gate.long_places -= for_long;
+        permits.available--;
+        if (long_running) {
+            permits.available_long_running--;
+        }
     }
-    wake_one(); /* two may have left before the first that was woken came here */
-    apr_thread_mutex_unlock(gate.mutex);
+    wake_one(); /* two permits may have been released before the first waiter that was woken ran */
+    apr_thread_mutex_unlock(permits.mutex);
     return rv;
 }
 
-int sf_gate_has_place(void)
+void sf_connection_limit_release(int long_running)
 {
-    int has_place;
-
-    apr_thread_mutex_lock(gate.mutex);
-    has_place = is_open(0);
-    apr_thread_mutex_unlock(gate.mutex);
-    return has_place;
-}
-
-int sf_gate_taken(void)
-{
-    int taken;
-
-    apr_thread_mutex_lock(gate.mutex);
-    taken = gate.all - gate.places;
-    apr_thread_mutex_unlock(gate.mutex);
-    return taken;
-}
-
-void sf_gate_leave(int for_long)
-{
-    apr_thread_mutex_lock(gate.mutex);
-    gate.places++;
-    gate.long_places += for_long;
+    apr_thread_mutex_lock(permits.mutex);
+    permits.available++;
+    if (long_running) {
+        permits.available_long_running++;
+    }
     wake_one();
-    apr_thread_mutex_unlock(gate.mutex);
+    apr_thread_mutex_unlock(permits.mutex);
+}
+
+int sf_connection_limit_is_available(void)
+{
+    int available;
+
+    apr_thread_mutex_lock(permits.mutex);
+    available = is_available(0);
+    apr_thread_mutex_unlock(permits.mutex);
+    return available;
+}
+
+int sf_connection_limit_in_use(void)
+{
+    int in_use;
+
+    apr_thread_mutex_lock(permits.mutex);
+    in_use = permits.total - permits.available;
+    apr_thread_mutex_unlock(permits.mutex);
+    return in_use;
 }

@@ -1,6 +1,6 @@
-/* How many requests of a child may hold a database connection at once. mod_dbd's own pool waits for
- * a connection without a limit (apr_reslist_acquire, its timeout is never set); whoever passes this
- * gate first never waits there. */
+/* A counting semaphore: it limits how many requests of a child hold a connection of mod_dbd's pool at
+ * once. mod_dbd's own pool waits for a connection without a limit (apr_reslist_acquire, whose timeout is
+ * never set); a thread that holds a permit finds a free connection there and never waits. */
 #ifndef SF_DB_CONNECTION_LIMIT_H
 #define SF_DB_CONNECTION_LIMIT_H
 
@@ -8,21 +8,22 @@
 #include <apr_pools.h>
 #include <apr_time.h>
 
-/* Makes the child's gate. Called from child_init. */
-apr_status_t sf_gate_init(apr_pool_t *pool, int places);
+/* Makes the child's semaphore with this many permits. Called from child_init. Returns APR_SUCCESS or
+ * the error of the mutex or of a condition variable. */
+apr_status_t sf_connection_limit_init(apr_pool_t *pool, int permits);
 
-/* Waits at most `timeout` microseconds for a place: APR_SUCCESS, APR_TIMEUP, or APR_EINIT where there
- * is no gate. Only half of the places are given `for_long`, so that some long statements do not stop
- * all others. */
-apr_status_t sf_gate_enter(apr_interval_time_t timeout, int for_long);
+/* Takes a permit, and waits for it at most `timeout` microseconds. `long_running` is 1 for a statement of
+ * the kind "long write": these get half of the permits at most, so that they cannot stop all others.
+ * Returns APR_SUCCESS, APR_TIMEUP, or APR_EINIT where sf_connection_limit_init() has failed. */
+apr_status_t sf_connection_limit_acquire(apr_interval_time_t timeout, int long_running);
 
-/* Whether there is a place now; somebody else may take it. */
-int sf_gate_has_place(void);
+/* Gives back a permit. `long_running` is the value with which it was acquired. */
+void sf_connection_limit_release(int long_running);
 
-/* How many places are taken now. */
-int sf_gate_taken(void);
+/* Returns 1 where a permit is free at this moment; another thread may take it before the caller does. */
+int sf_connection_limit_is_available(void);
 
-/* Gives the place back, taken for long or not. */
-void sf_gate_leave(int for_long);
+/* Returns how many permits are in use at this moment. */
+int sf_connection_limit_in_use(void);
 
 #endif

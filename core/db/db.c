@@ -75,14 +75,14 @@ static sf_db_result take_turns(const sf_caller *caller, sf_statement_kind kind, 
 {
     sf_db_result result;
 
-    if (sf_gate_enter(timeout, kind == SF_LONG_WRITE) != APR_SUCCESS) {
+    if (sf_connection_limit_acquire(timeout, kind == SF_LONG_WRITE) != APR_SUCCESS) {
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
         return SF_DB_UNAVAILABLE;
     }
     do {
         result = take_turn(caller, act, work);
     } while (may_repeat(result, kind, ++attempt));
-    sf_gate_leave(kind == SF_LONG_WRITE);
+    sf_connection_limit_release(kind == SF_LONG_WRITE);
     return result;
 }
 
