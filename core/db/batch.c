@@ -226,7 +226,7 @@ static sf_db_result outcome_of(const sf_caller *caller, const sf_seat *me, sf_ro
     }
     text = apr_pstrdup(caller->pool, PQresultErrorMessage(me->result));
     PQclear(me->result);
-    result = sf_db_meaning(text);
+    result = sf_db_result_of_error(text);
     sf_db_log_failure(caller, me->unprepared ? "preparing" : "executing",
                       sf_statements[me->id].name, text);
     return result;

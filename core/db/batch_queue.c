@@ -102,7 +102,7 @@ static sf_db_result meaning_of(const PGresult *result)
     case PGRES_PIPELINE_ABORTED:
         return SF_DB_NOT_RUN;
     default:
-        return sf_db_meaning(PQresultErrorMessage(result));
+        return sf_db_result_of_error(PQresultErrorMessage(result));
     }
 }
 
@@ -123,7 +123,7 @@ sf_seat *sf_seats_hand_over(sf_pipeline *p, sf_seat *seat, sf_line_statement *an
     const int undone = is_undone(p, answered);
 
     answered->result = NULL;
-    p->line.stale |= meaning == SF_DB_FORGOTTEN;
+    p->line.stale |= meaning == SF_DB_INVALIDATED;
     if (!seat || undone) {
         PQclear(result);
         return seat ? put_off(p, seat) : NULL;
@@ -168,7 +168,8 @@ int sf_seat_must_stay(const sf_pipeline *p, const sf_seat *me)
 /* Whether the other way is open, or has been waited for as long as anything is. */
 static int is_elsewhere_room(const sf_seat *me)
 {
-    return sf_connection_limit_is_available() || apr_time_now() - me->since > sf_config_db_timeout();
+    return sf_connection_limit_is_available()
+           || apr_time_now() - me->since > sf_config_db_timeout();
 }
 
 int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me)

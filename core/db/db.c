@@ -48,7 +48,7 @@ static sf_db_result take_turn(const sf_caller *caller, turn *act, void *work)
         return result;
     }
     result = act(&on, work);
-    if (result == SF_DB_FORGOTTEN) {
+    if (result == SF_DB_INVALIDATED) {
         sf_session_reset(on.session);
     }
     sf_session_close(caller->server, on.session);
@@ -60,7 +60,7 @@ static int may_repeat(sf_db_result result, sf_statement_kind kind, int attempt)
     switch (result) {
     case SF_DB_CONNECTION_LOST:
         return kind <= SF_LARGE_READ && attempt == 1;
-    case SF_DB_FORGOTTEN:
+    case SF_DB_INVALIDATED:
     case SF_DB_NOT_RUN:
         return attempt < MAX_ATTEMPTS;
     default:

@@ -119,7 +119,7 @@ static sf_db_result failed(const call *c, const char *doing)
     char *text = apr_pstrdup(c->caller->pool, apr_dbd_error(dbd->driver, dbd->handle, 0));
     const sf_db_result result = PQstatus(c->session->native) == CONNECTION_BAD
                                     ? SF_DB_CONNECTION_LOST
-                                    : sf_db_meaning(text);
+                                    : sf_db_result_of_error(text);
 
     if (!(c->id == SF_STATEMENT_SESSION_BEGIN && result == SF_DB_NO_SCHEMA
           && apr_atomic_read32(&schema_complained))) { /* else SF0004 has said it all */
@@ -346,7 +346,7 @@ sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_ses
     if (result == SF_DB_OK) {
         return SF_DB_OK;
     }
-    if (result == SF_DB_FORGOTTEN) {
+    if (result == SF_DB_INVALIDATED) {
         sf_session_reset(*session);
     }
     sf_session_close(server, *session);

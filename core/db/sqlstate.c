@@ -36,14 +36,15 @@ void sf_db_sqlstate(const char *text, char sqlstate[SF_SQLSTATE_LENGTH + 1])
     }
 }
 
-/* The longest matching prefix decides; PostgreSQL's manual, appendix A, has the codes. */
+/* SQLSTATEs by their beginning; the first entry that matches decides, so that a whole code stands before
+ * its class. PostgreSQL's manual, appendix A, lists the codes. */
 static const struct {
     const char *prefix;
     sf_db_result result;
-} meanings[] = {
-    { "0A000", SF_DB_FORGOTTEN },       /* "cached plan must not change result type" */
-    { "26000", SF_DB_FORGOTTEN },       /* invalid_sql_statement_name */
-    { "42P05", SF_DB_FORGOTTEN },       /* duplicate_prepared_statement */
+} results[] = {
+    { "0A000", SF_DB_INVALIDATED },     /* "cached plan must not change result type" */
+    { "26000", SF_DB_INVALIDATED },     /* invalid_sql_statement_name */
+    { "42P05", SF_DB_INVALIDATED },     /* duplicate_prepared_statement */
     { "40001", SF_DB_NOT_RUN },         /* serialization_failure */
     { "40P01", SF_DB_NOT_RUN },         /* deadlock_detected */
     { "55P03", SF_DB_NOT_RUN },         /* lock_not_available: lock_timeout */
@@ -61,27 +62,27 @@ static const struct {
     { "53", SF_DB_UNAVAILABLE },        /* disk full, out of memory, too many connections */
 };
 
-sf_db_result sf_db_result_of(const char *sqlstate)
+sf_db_result sf_db_result_of_sqlstate(const char *sqlstate)
 {
     unsigned i;
 
     if (!*sqlstate) {
         return SF_DB_CONNECTION_LOST;
     }
-    for (i = 0; i < sizeof(meanings) / sizeof(*meanings); i++) {
-        if (strncmp(sqlstate, meanings[i].prefix, strlen(meanings[i].prefix)) == 0) {
-            return meanings[i].result;
+    for (i = 0; i < sizeof(results) / sizeof(*results); i++) {
+        if (strncmp(sqlstate, results[i].prefix, strlen(results[i].prefix)) == 0) {
+            return results[i].result;
         }
     }
     return SF_DB_FAILED;
 }
 
-sf_db_result sf_db_meaning(const char *text)
+sf_db_result sf_db_result_of_error(const char *text)
 {
     char sqlstate[SF_SQLSTATE_LENGTH + 1];
 
     sf_db_sqlstate(text, sqlstate);
-    return sf_db_result_of(sqlstate);
+    return sf_db_result_of_sqlstate(sqlstate);
 }
 
 const char *sf_db_loggable(char *text, const char *sqlstate)
