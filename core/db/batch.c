@@ -14,126 +14,137 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* How long what is sent together should take. */
-#define BATCH_TIME apr_time_from_msec(10)
+/* How long a batch should be in flight: its size follows from that. */
+#define BATCH_DURATION apr_time_from_msec(10)
 
-/* With fewer others than these there is nothing to gain by going together: side by side is quicker. */
-#define FEW 3
+/* With fewer other requests at the database, connections side by side answer sooner than a batch. */
+#define BATCH_MIN_WAITERS 3
 
-/* How long no connection is tried where there was none. */
-#define REST apr_time_from_sec(1)
+/* After a failure to connect, how long no attempt is made. */
+#define RETRY_INTERVAL apr_time_from_sec(1)
 
-/* For reads and for writes, by the number of the database, of which 0 is none. */
-static sf_pipeline *pipelines[2];
+/* By the number of the database, which begins at 1; NULL where pipelining is off. */
+static sf_batch_queue *read_queues;
+static sf_batch_queue *write_queues;
 
 
-/* Leading --------------------------------------------------------------------------------------- */
+/* The leader ------------------------------------------------------------------------------------ */
 
-/* No connection: all go the other way, and later ones do not even try for a while. */
-static void turn_away(sf_pipeline *p)
+/* No connection can be had: all waiters fall back, and for RETRY_INTERVAL so does each new request. */
+static void refuse_all(sf_batch_queue *q)
 {
-    apr_thread_mutex_lock(p->mutex);
-    p->away_until = apr_time_now() + REST;
-    while (p->first) {
-        sf_seat *seat = sf_seats_dequeue(p);
+    apr_thread_mutex_lock(q->mutex);
+    q->retry_at = apr_time_now() + RETRY_INTERVAL;
+    while (q->first) {
+        sf_waiter *w = sf_batch_queue_pop(q);
 
-        sf_seat_settle(seat, SF_DB_NOT_RUN);
-        apr_thread_cond_signal(seat->wake);
+        sf_waiter_complete(w, SF_DB_NOT_RUN);
+        apr_thread_cond_signal(w->wake);
     }
-    apr_thread_mutex_unlock(p->mutex);
+    apr_thread_mutex_unlock(q->mutex);
 }
 
-static void send_batch(sf_pipeline *p)
+static void send_batch(sf_batch_queue *q)
 {
-    apr_thread_mutex_lock(p->mutex);
-    sf_seats_fill_batch(p);
-    apr_thread_mutex_unlock(p->mutex);
-    sf_line_send(&p->line);
-    apr_thread_mutex_lock(p->mutex);
-    sf_seats_mark_sent(p);
-    apr_thread_mutex_unlock(p->mutex);
+    apr_thread_mutex_lock(q->mutex);
+    sf_batch_queue_fill_batch(q);
+    apr_thread_mutex_unlock(q->mutex);
+    sf_line_send(&q->line);
+    apr_thread_mutex_lock(q->mutex);
+    sf_batch_queue_mark_sent(q);
+    apr_thread_mutex_unlock(q->mutex);
 }
 
-/* The batch is answered as a whole. The next is as large as could be answered in BATCH_TIME. */
-static void end_batch(sf_pipeline *p)
+/* Ends a batch that has been answered as a whole. The next one may be as large as could have been
+ * answered in BATCH_DURATION. Called with the mutex held. */
+static void end_batch(sf_batch_queue *q)
 {
-    const apr_interval_time_t took = p->heard - p->begun;
+    const apr_interval_time_t duration = q->last_activity - q->sent_at;
 
-    if (took > BATCH_TIME) {
-        p->limit = (int)(p->sent * BATCH_TIME / took);
-        p->limit = p->limit > 0 ? p->limit : 1;
+    if (duration > BATCH_DURATION) {
+        q->batch_limit = (int)(q->batch_size * BATCH_DURATION / duration);
+        q->batch_limit = q->batch_limit > 0 ? q->batch_limit : 1;
     }
-    else if (p->sent == p->limit) {
-        p->limit = p->limit * 2 < SF_LINE_MOST ? p->limit * 2 : SF_LINE_MOST;
+    else if (q->batch_size == q->batch_limit) {
+        q->batch_limit = q->batch_limit * 2 < SF_LINE_MOST ? q->batch_limit * 2 : SF_LINE_MOST;
     }
-    p->sent = 0;
-    sf_line_end(&p->line);
+    q->batch_size = 0;
+    sf_line_end(&q->line);
 }
 
-/* The connection is lost, and with it what has no answer. Returns how many requests `told` names. */
-static int lose_batch(sf_pipeline *p, sf_seat **told)
+/* Ends a batch whose connection is lost: the waiters without an answer have lost it, too. Returns how many
+ * are put into `completed`. Called with the mutex held. */
+static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
 {
     int count = 0;
 
-    sf_line_end(&p->line);
-    for (; p->settled < p->sent; p->settled++) {
-        if (p->batch[p->settled]) {
-            told[count] = p->batch[p->settled];
-            sf_seat_settle(told[count++], SF_DB_CONNECTION_LOST);
+    sf_line_end(&q->line);
+    for (; q->delivered < q->batch_size; q->delivered++) {
+        sf_waiter *w = q->batch[q->delivered];
+
+        if (w) {
+            sf_waiter_complete(w, SF_DB_CONNECTION_LOST);
+            completed[count++] = w;
         }
     }
-    p->sent = 0;
+    q->batch_size = 0;
     return count;
 }
 
-/* None of the batch has run, and none would in the next one on this session. */
-static void notice_opening_error(sf_pipeline *p, const sf_caller *caller)
+/* Where the opening of a batch failed, none of its statements has run, and none would in the next batch of
+ * this session. */
+static void check_opening(sf_batch_queue *q, const sf_caller *caller)
 {
-    const PGresult *error = sf_line_opening_error(&p->line);
+    const PGresult *error = sf_line_opening_error(&q->line);
 
-    if (error && !p->line.stale) {
-        p->line.stale = 1;
+    if (error && !q->line.stale) {
+        q->line.stale = 1;
         sf_db_log_failure(caller, "executing", sf_statements[SF_STATEMENT_CREDENTIALS_TAG].name,
                           apr_pstrdup(caller->pool, PQresultErrorMessage(error)));
     }
 }
 
-/* Takes what has come for requests. Returns how many requests `told` names, and in `lost`, how many of
- * them have lost their connection. */
-static int take_news(sf_pipeline *p, sf_line_news news, sf_seat **told, int *lost)
+/* Delivers the answers that have been read: of reads each at once, of writes all after the commit. Returns
+ * how many waiters are put into `completed`; `lost` is how many of them lost their connection. Called with
+ * the mutex held. */
+static int deliver_answers(sf_batch_queue *q, sf_line_news news, sf_waiter **completed, int *lost)
 {
-    const int counts = !p->line.writes || news == SF_LINE_ALL;
+    const int deliverable = !q->line.writes || news == SF_LINE_ALL;
     int count = 0;
 
     *lost = 0;
-    p->heard = apr_time_now();
-    for (; counts && p->settled < p->line.answered; p->settled++) {
-        told[count] = sf_seats_hand_over(p, p->batch[p->settled], &p->line.batch[p->settled]);
-        count += told[count] != NULL;
+    q->last_activity = apr_time_now();
+    for (; deliverable && q->delivered < q->line.answered; q->delivered++) {
+        sf_waiter *w
+            = sf_batch_queue_deliver(q, q->batch[q->delivered], &q->line.batch[q->delivered]);
+
+        if (w) {
+            completed[count++] = w;
+        }
     }
-    if (news == SF_LINE_ALL && p->settled == p->sent) {
-        end_batch(p);
+    if (news == SF_LINE_ALL && q->delivered == q->batch_size) {
+        end_batch(q);
     }
-    else if (news == SF_LINE_ALL || p->line.broken) {
-        *lost = lose_batch(p, told + count);
+    else if (news == SF_LINE_ALL || q->line.broken) {
+        *lost = fail_batch(q, completed + count);
     }
     return count + *lost;
 }
 
-/* Tells requests what has come for them. They are woken without the mutex, which they would only
- * have to wait for; a seat is there for ever, so that nothing is lost if one of them has gone. */
-static void tell(sf_pipeline *p, const sf_caller *caller, sf_line_news news)
+/* Delivers answers and wakes their requests, which is done without the mutex: they would only have to
+ * wait for it. Waiters are never freed, so that waking one whose request has left does no harm. */
+static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_line_news news)
 {
-    sf_seat *told[SF_LINE_MOST];
+    sf_waiter *completed[SF_LINE_MOST];
     int count;
     int lost;
 
-    notice_opening_error(p, caller);
-    apr_thread_mutex_lock(p->mutex);
-    count = take_news(p, news, told, &lost);
-    apr_thread_mutex_unlock(p->mutex);
+    check_opening(q, caller);
+    apr_thread_mutex_lock(q->mutex);
+    count = deliver_answers(q, news, completed, &lost);
+    apr_thread_mutex_unlock(q->mutex);
     while (count > 0) {
-        apr_thread_cond_signal(told[--count]->wake);
+        apr_thread_cond_signal(completed[--count]->wake);
     }
     if (lost > 0) {
         sf_log(caller, APLOG_ERR, "SF0030",
@@ -141,171 +152,182 @@ static void tell(sf_pipeline *p, const sf_caller *caller, sf_line_news news)
     }
 }
 
-static void work(sf_pipeline *p, const sf_caller *caller, const sf_seat *me)
+/* Sends a batch where none is in flight, then waits for answers and delivers them. */
+static void make_progress(sf_batch_queue *q, const sf_caller *caller, const sf_waiter *self)
 {
+    apr_interval_time_t timeout;
     sf_line_news news;
 
-    if (p->sent == 0) {
-        if (!sf_line_ready(&p->line, caller)) {
-            turn_away(p);
+    if (q->batch_size == 0) {
+        if (!sf_line_ready(&q->line, caller)) {
+            refuse_all(q);
             return;
         }
-        send_batch(p);
+        send_batch(q);
     }
-    news = sf_line_read(&p->line, sf_seat_must_stay(p, me) ? sf_seats_patience()
-                                                           : sf_seats_left_since(p->heard));
+    timeout
+        = sf_waiter_must_stay(q, self) ? sf_batch_timeout() : sf_batch_time_left(q->last_activity);
+    news = sf_line_read(&q->line, timeout);
     if (news != SF_LINE_NOTHING) {
-        tell(p, caller, news);
+        notify_completed(q, caller, news);
     }
 }
 
-/* Uses the connection for all until the own request has its answer. Takes the mutex as it is held,
- * and returns so. */
-static void lead(sf_pipeline *p, const sf_caller *caller, const sf_seat *me)
+/* Uses the connection for all waiters until the leader's own statement is completed, or should fall back.
+ * Called with the mutex held, and returns with it held. */
+static void lead(sf_batch_queue *q, const sf_caller *caller, const sf_waiter *self)
 {
-    p->led = 1;
-    if (p->sent == 0) {
-        p->heard = apr_time_now();
+    q->has_leader = 1;
+    if (q->batch_size == 0) {
+        q->last_activity = apr_time_now();
     }
-    apr_thread_mutex_unlock(p->mutex);
+    apr_thread_mutex_unlock(q->mutex);
     do {
-        work(p, caller, me);
-    } while (me->state != SF_SEAT_SETTLED && !sf_seat_is_impatient(p, me));
-    if (p->sent > 1 && !p->line.writes && sf_seats_are_silent(p) && !p->complained) {
-        p->complained = 1;
+        make_progress(q, caller, self);
+    } while (self->state != SF_WAITER_COMPLETED && !sf_waiter_should_fall_back(q, self));
+    if (q->batch_size > 1 && !q->line.writes && sf_batch_queue_is_stalled(q) && !q->stall_logged) {
+        q->stall_logged = 1;
         sf_log(caller, APLOG_INFO, "SF0031",
                "no answer for %d ms to %d statements sent together: others take another connection",
-               (int)apr_time_as_msec(sf_seats_patience()), p->sent - p->settled);
+               (int)apr_time_as_msec(sf_batch_timeout()), q->batch_size - q->delivered);
     }
-    apr_thread_mutex_lock(p->mutex);
-    p->led = 0;
-    sf_seats_call_next(p);
+    apr_thread_mutex_lock(q->mutex);
+    q->has_leader = 0;
+    sf_batch_queue_wake_next(q);
 }
 
 
 /* A request ------------------------------------------------------------------------------------- */
 
-/* The pipeline to its database. What httpd does for itself, such as Builds, has time, and may be
- * large: that goes the other way. */
-static sf_pipeline *pipeline_of(const sf_caller *caller, sf_statement_id id)
+/* Returns the queue for a statement to the caller's database, or NULL where it is not batched: pipelining
+ * is off, or httpd itself is the caller. Its statements, such as those of Builds, have time and may be
+ * large. */
+static sf_batch_queue *queue_for(const sf_caller *caller, sf_statement_id id)
 {
     const int database = sf_config_database(caller->server);
-    sf_pipeline *all = pipelines[sf_statements[id].kind == SF_SHORT_WRITE];
+    sf_batch_queue *queues = sf_statements[id].kind == SF_SHORT_WRITE ? write_queues : read_queues;
 
-    return all && caller->r && database > 0 ? &all[database] : NULL;
+    return queues && caller->r && database > 0 ? &queues[database] : NULL;
 }
 
-/* Whether to go this way, or the other one at once. */
-static int is_worthwhile(const sf_pipeline *p)
+/* Whether a request should wait here rather than take a connection of the pool at once. */
+static int is_worthwhile(const sf_batch_queue *q)
 {
-    if (p->closed || apr_time_now() < p->away_until) {
+    if (q->closed || apr_time_now() < q->retry_at) {
         return 0;
     }
-    return !p->led || (!sf_seats_are_silent(p) && p->seated + sf_connection_limit_in_use() >= FEW);
+    return !q->has_leader
+           || (!sf_batch_queue_is_stalled(q)
+               && q->waiters + sf_connection_limit_in_use() >= BATCH_MIN_WAITERS);
 }
 
-static void wait_in(sf_pipeline *p, sf_seat *me)
+/* Waits to be woken by the leader, or until the statement may have to fall back. */
+static void follow(sf_batch_queue *q, const sf_waiter *self)
 {
     const apr_interval_time_t left
-        = sf_seats_left_since(me->state == SF_SEAT_QUEUED ? me->since : p->heard);
+        = sf_batch_time_left(self->state == SF_WAITER_QUEUED ? self->since : q->last_activity);
 
-    apr_thread_cond_timedwait(me->wake, p->mutex, left > 0 ? left : sf_seats_patience());
+    apr_thread_cond_timedwait(self->wake, q->mutex, left > 0 ? left : sf_batch_timeout());
 }
 
-static sf_db_result outcome_of(const sf_caller *caller, const sf_seat *me, sf_rows **rows)
+/* Returns the result of a waiter that has left, with its rows. Logs an error of the statement's own. */
+static sf_db_result conclude(const sf_caller *caller, const sf_waiter *left, sf_rows **rows)
 {
-    sf_db_result result;
+    sf_db_result result = left->outcome;
     char *text;
 
-    if (me->outcome != SF_DB_OK) {
-        return me->outcome;
+    if (result != SF_DB_OK) {
+        return result;
     }
-    if (PQresultStatus(me->result) == PGRES_TUPLES_OK) {
-        *rows = sf_rows_of_libpq(caller->pool, me->result, &me->database);
+    if (PQresultStatus(left->answer) == PGRES_TUPLES_OK) {
+        *rows = sf_rows_of_libpq(caller->pool, left->answer, &left->database);
         return SF_DB_OK;
     }
-    text = apr_pstrdup(caller->pool, PQresultErrorMessage(me->result));
-    PQclear(me->result);
+    text = apr_pstrdup(caller->pool, PQresultErrorMessage(left->answer));
+    PQclear(left->answer);
     result = sf_db_result_of_error(text);
-    sf_db_log_failure(caller, me->unprepared ? "preparing" : "executing",
-                      sf_statements[me->id].name, text);
+    sf_db_log_failure(caller, left->preparation_error ? "preparing" : "executing",
+                      sf_statements[left->id].name, text);
     return result;
 }
 
-sf_db_result sf_pipeline_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
-                             sf_rows **rows)
+sf_db_result sf_batch_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                          sf_rows **rows)
 {
-    sf_pipeline *p = pipeline_of(caller, id);
-    sf_seat *me;
-    sf_seat left;
+    sf_batch_queue *q = queue_for(caller, id);
+    sf_waiter *self;
+    sf_waiter left;
 
-    if (!p) {
+    if (!q) {
         return SF_DB_NOT_RUN;
     }
-    apr_thread_mutex_lock(p->mutex);
-    me = is_worthwhile(p) ? sf_seat_take(p, id, values) : NULL;
-    if (!me) {
-        apr_thread_mutex_unlock(p->mutex);
+    apr_thread_mutex_lock(q->mutex);
+    self = is_worthwhile(q) ? sf_batch_queue_enter(q, id, values) : NULL;
+    if (!self) {
+        apr_thread_mutex_unlock(q->mutex);
         return SF_DB_NOT_RUN;
     }
     do {
-        if (p->led) {
-            wait_in(p, me);
+        if (q->has_leader) {
+            follow(q, self);
         }
         else {
-            lead(p, caller, me);
+            lead(q, caller, self);
         }
-    } while (me->state != SF_SEAT_SETTLED && !sf_seat_is_impatient(p, me));
-    left = sf_seat_leave(p, me);
-    apr_thread_mutex_unlock(p->mutex);
-    return outcome_of(caller, &left, rows);
+    } while (self->state != SF_WAITER_COMPLETED && !sf_waiter_should_fall_back(q, self));
+    left = sf_batch_queue_leave(q, self);
+    apr_thread_mutex_unlock(q->mutex);
+    return conclude(caller, &left, rows);
 }
 
 
 /* A child's life -------------------------------------------------------------------------------- */
 
-/* Before mod_dbd destroys its pool, which insists on having all connections back. The threads that
- * serve requests have ended by then; should one be left, it is given the time of a request. */
-static apr_status_t close_pipeline(void *data)
+/* Gives the connection back before mod_dbd destroys its pool, which asserts that it has all connections.
+ * The threads that serve requests have ended by then; a leader that is left over is waited for as long as
+ * a request may take. */
+static apr_status_t close_queue(void *data)
 {
-    const apr_time_t latest = apr_time_now() + sf_config_db_timeout();
-    sf_pipeline *p = data;
+    const apr_time_t deadline = apr_time_now() + sf_config_db_timeout();
+    sf_batch_queue *q = data;
 
-    apr_thread_mutex_lock(p->mutex);
-    p->closed = 1;
-    while (p->led && apr_time_now() < latest) {
-        apr_thread_mutex_unlock(p->mutex);
+    apr_thread_mutex_lock(q->mutex);
+    q->closed = 1;
+    while (q->has_leader && apr_time_now() < deadline) {
+        apr_thread_mutex_unlock(q->mutex);
         apr_sleep(apr_time_from_msec(10));
-        apr_thread_mutex_lock(p->mutex);
+        apr_thread_mutex_lock(q->mutex);
     }
-    if (!p->led) {
-        sf_line_close(&p->line);
+    if (!q->has_leader) {
+        sf_line_close(&q->line);
     }
-    apr_thread_mutex_unlock(p->mutex);
+    apr_thread_mutex_unlock(q->mutex);
     return APR_SUCCESS;
 }
 
-static apr_status_t make_pipeline(apr_pool_t *pool, server_rec *s, int writes, sf_pipeline *p)
+static apr_status_t init_queue(apr_pool_t *pool, server_rec *s, int writes, sf_batch_queue *q)
 {
-    apr_status_t rv = apr_thread_mutex_create(&p->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    apr_status_t rv = apr_thread_mutex_create(&q->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
 
     if (rv == APR_SUCCESS) {
-        rv = apr_pool_create(&p->pool, pool);
+        rv = apr_pool_create(&q->pool, pool);
     }
-    p->line.server = s;
-    p->line.writes = writes;
-    p->end = &p->first;
-    p->limit = SF_LINE_MOST;
+    q->line.server = s;
+    q->line.writes = writes;
+    q->end = &q->first;
+    q->batch_limit = SF_LINE_MOST;
     if (rv == APR_SUCCESS) {
-        apr_pool_pre_cleanup_register(pool, p, close_pipeline);
+        apr_pool_pre_cleanup_register(pool, q, close_queue);
     }
     return rv;
 }
 
-static apr_status_t make_pipelines(apr_pool_t *pool, server_rec *s, int writes)
+/* Makes one queue for each database. */
+static apr_status_t init_queues(apr_pool_t *pool, server_rec *s, int writes,
+                                sf_batch_queue **queues)
 {
     apr_status_t rv = APR_SUCCESS;
-    sf_pipeline *made;
+    sf_batch_queue *made;
     server_rec *each;
     int last = 0;
 
@@ -315,17 +337,17 @@ static apr_status_t make_pipelines(apr_pool_t *pool, server_rec *s, int writes)
     made = apr_pcalloc(pool, sizeof(*made) * (last + 1));
     for (each = sf_config_next_database(s); each && rv == APR_SUCCESS;
          each = sf_config_next_database(each->next)) {
-        rv = make_pipeline(pool, each, writes, &made[sf_config_database(each)]);
+        rv = init_queue(pool, each, writes, &made[sf_config_database(each)]);
     }
     if (rv == APR_SUCCESS) {
-        pipelines[writes] = made;
+        *queues = made;
     }
     return rv;
 }
 
-apr_status_t sf_pipeline_init(apr_pool_t *pool, server_rec *s)
+apr_status_t sf_batch_init(apr_pool_t *pool, server_rec *s)
 {
-    const apr_status_t rv = make_pipelines(pool, s, 0);
+    const apr_status_t rv = init_queues(pool, s, 0, &read_queues);
 
-    return rv == APR_SUCCESS ? make_pipelines(pool, s, 1) : rv;
+    return rv == APR_SUCCESS ? init_queues(pool, s, 1, &write_queues) : rv;
 }

@@ -4,234 +4,247 @@
 #include "core/db/connection_limit.h"
 #include "core/db/result.h"
 
-#define PATIENCE apr_time_from_msec(50) /* unless requests have less */
+#define BATCH_TIMEOUT apr_time_from_msec(50)
 
-apr_interval_time_t sf_seats_patience(void)
+apr_interval_time_t sf_batch_timeout(void)
 {
-    return sf_config_db_timeout() < PATIENCE ? sf_config_db_timeout() : PATIENCE;
+    return sf_config_db_timeout() < BATCH_TIMEOUT ? sf_config_db_timeout() : BATCH_TIMEOUT;
 }
 
-apr_interval_time_t sf_seats_left_since(apr_time_t begun)
+/* At most the whole timeout, even where the clock was set back. */
+apr_interval_time_t sf_batch_time_left(apr_time_t since)
 {
-    const apr_interval_time_t left = begun + sf_seats_patience() - apr_time_now();
+    const apr_interval_time_t left = since + sf_batch_timeout() - apr_time_now();
 
-    return left <= 0 ? 0 : left < sf_seats_patience() ? left : sf_seats_patience();
-}
-
-
-/* The queue and the batch ------------------------------------------------------------------------ */
-
-static void enqueue(sf_pipeline *p, sf_seat *seat)
-{
-    seat->state = SF_SEAT_QUEUED;
-    seat->next = NULL;
-    *p->end = seat;
-    p->end = &seat->next;
-}
-
-sf_seat *sf_seats_dequeue(sf_pipeline *p)
-{
-    sf_seat *seat = p->first;
-
-    p->first = seat->next;
-    if (!p->first) {
-        p->end = &p->first;
+    if (left <= 0) {
+        return 0;
     }
-    return seat;
+    return left < sf_batch_timeout() ? left : sf_batch_timeout();
 }
 
-static void unqueue(sf_pipeline *p, const sf_seat *seat)
-{
-    sf_seat **at = &p->first;
 
-    while (*at != seat) {
+/* The queue ------------------------------------------------------------------------------------- */
+
+static void enqueue(sf_batch_queue *q, sf_waiter *w)
+{
+    w->state = SF_WAITER_QUEUED;
+    w->next = NULL;
+    *q->end = w;
+    q->end = &w->next;
+}
+
+static void unlink_waiter(sf_batch_queue *q, const sf_waiter *w)
+{
+    sf_waiter **at = &q->first;
+
+    while (*at != w) {
         at = &(*at)->next;
     }
-    *at = seat->next;
+    *at = w->next;
     if (!*at) {
-        p->end = at;
+        q->end = at;
     }
 }
 
-void sf_seat_settle(sf_seat *seat, sf_db_result outcome)
+sf_waiter *sf_batch_queue_pop(sf_batch_queue *q)
 {
-    seat->state = SF_SEAT_SETTLED;
-    seat->outcome = outcome;
+    sf_waiter *w = q->first;
+
+    unlink_waiter(q, w);
+    return w;
 }
 
-void sf_seats_fill_batch(sf_pipeline *p)
+sf_waiter *sf_batch_queue_enter(sf_batch_queue *q, sf_statement_id id, const char *const *values)
 {
-    while (p->first && p->sent < p->limit) {
-        sf_seat *seat = sf_seats_dequeue(p);
+    sf_waiter *w = q->free;
 
-        seat->state = SF_SEAT_SENDING;
-        sf_line_add(&p->line, seat->id, seat->values);
-        p->batch[p->sent++] = seat;
+    if (w) {
+        q->free = w->next;
     }
-    p->settled = p->complained = 0;
-    p->begun = p->heard = apr_time_now();
+    else {
+        w = apr_pcalloc(q->pool, sizeof(*w));
+        if (apr_thread_cond_create(&w->wake, q->pool) != APR_SUCCESS) {
+            return NULL;
+        }
+    }
+    q->waiters++;
+    w->since = apr_time_now();
+    w->id = id;
+    w->values = values;
+    enqueue(q, w);
+    return w;
 }
 
-void sf_seats_mark_sent(sf_pipeline *p)
+/* The answer to a statement in flight has no waiter from now on. */
+static void abandon(sf_batch_queue *q, const sf_waiter *w)
 {
     int i;
 
-    for (i = 0; i < p->sent; i++) {
-        p->batch[i]->state = SF_SEAT_SENT;
+    for (i = q->delivered; i < q->batch_size; i++) {
+        if (q->batch[i] == w) {
+            q->batch[i] = NULL;
+        }
     }
 }
 
-/* What has not run, or was undone, waits to be sent again, unless it was the batch's opening or its end
- * that failed, which they might again. Returns whom to wake, or NULL. */
-static sf_seat *put_off(sf_pipeline *p, sf_seat *seat)
+sf_waiter sf_batch_queue_leave(sf_batch_queue *q, sf_waiter *w)
 {
-    if (!sf_line_opening_error(&p->line) && !p->line.uncommitted) {
-        enqueue(p, seat);
-        return NULL;
+    sf_waiter left;
+
+    if (w->state == SF_WAITER_QUEUED) {
+        unlink_waiter(q, w);
     }
-    sf_seat_settle(seat, SF_DB_NOT_RUN);
-    return seat;
+    else if (w->state == SF_WAITER_SENT) {
+        abandon(q, w);
+    }
+    if (w->state != SF_WAITER_COMPLETED) {
+        sf_waiter_complete(w, SF_DB_NOT_RUN);
+        if (!q->has_leader) {
+            sf_batch_queue_wake_next(q); /* this waiter may be the one that was woken to lead */
+        }
+    }
+    q->waiters--;
+    left = *w;
+    w->next = q->free;
+    q->free = w;
+    return left;
 }
 
-/* What a statement's own answer says of it. */
-static sf_db_result meaning_of(const PGresult *result)
-{
-    switch (PQresultStatus(result)) {
-    case PGRES_TUPLES_OK:
-        return SF_DB_OK;
-    case PGRES_PIPELINE_ABORTED:
-        return SF_DB_NOT_RUN;
-    default:
-        return sf_db_result_of_error(PQresultErrorMessage(result));
-    }
-}
-
-/* Whether a statement goes into another batch: PostgreSQL has skipped it, or has undone it with those
- * that failed. */
-static int is_undone(const sf_pipeline *p, const sf_line_statement *answered)
-{
-    const ExecStatusType status = PQresultStatus(answered->result);
-
-    return status == PGRES_PIPELINE_ABORTED
-           || (p->line.writes && status == PGRES_TUPLES_OK && !p->line.done);
-}
-
-sf_seat *sf_seats_hand_over(sf_pipeline *p, sf_seat *seat, sf_line_statement *answered)
-{
-    PGresult *result = answered->result;
-    const sf_db_result meaning = meaning_of(result);
-    const int undone = is_undone(p, answered);
-
-    answered->result = NULL;
-    p->line.stale |= meaning == SF_DB_INVALIDATED;
-    if (!seat || undone) {
-        PQclear(result);
-        return seat ? put_off(p, seat) : NULL;
-    }
-    if (p->line.writes && meaning == SF_DB_NOT_RUN) { /* a lock was held: it has the time to wait */
-        PQclear(result);
-        sf_seat_settle(seat, SF_DB_NOT_RUN);
-        return seat;
-    }
-    seat->result = result;
-    seat->unprepared = answered->unprepared;
-    seat->database = p->line.session->state;
-    sf_seat_settle(seat, SF_DB_OK);
-    return seat;
-}
-
-void sf_seats_call_next(const sf_pipeline *p)
+void sf_batch_queue_wake_next(const sf_batch_queue *q)
 {
     int i;
 
-    for (i = p->settled; i < p->sent; i++) {
-        if (p->batch[i]) {
-            apr_thread_cond_signal(p->batch[i]->wake);
+    for (i = q->delivered; i < q->batch_size; i++) {
+        if (q->batch[i]) {
+            apr_thread_cond_signal(q->batch[i]->wake);
             return;
         }
     }
-    if (p->first) {
-        apr_thread_cond_signal(p->first->wake);
+    if (q->first) {
+        apr_thread_cond_signal(q->first->wake);
     }
 }
 
-int sf_seats_are_silent(const sf_pipeline *p)
+
+/* A waiter -------------------------------------------------------------------------------------- */
+
+int sf_batch_queue_is_stalled(const sf_batch_queue *q)
 {
-    return (p->led || p->sent > 0) && sf_seats_left_since(p->heard) == 0;
+    return (q->has_leader || q->batch_size > 0) && sf_batch_time_left(q->last_activity) == 0;
 }
 
-int sf_seat_must_stay(const sf_pipeline *p, const sf_seat *me)
+int sf_waiter_must_stay(const sf_batch_queue *q, const sf_waiter *w)
 {
-    return me->state == SF_SEAT_SENT && (p->sent == 1 || p->line.writes);
+    return w->state == SF_WAITER_SENT && (q->batch_size == 1 || q->line.writes);
 }
 
-/* Whether the other way is open, or has been waited for as long as anything is. */
-static int is_elsewhere_room(const sf_seat *me)
+static int has_exceeded_db_timeout(const sf_waiter *w)
 {
-    return sf_connection_limit_is_available()
-           || apr_time_now() - me->since > sf_config_db_timeout();
+    return apr_time_now() - w->since > sf_config_db_timeout();
 }
 
-int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me)
+int sf_waiter_should_fall_back(const sf_batch_queue *q, const sf_waiter *w)
 {
-    switch (me->state) {
-    case SF_SEAT_QUEUED:
-        return (p->sent > 0 && sf_seats_are_silent(p))
-               || (sf_seats_left_since(me->since) == 0 && is_elsewhere_room(me));
-    case SF_SEAT_SENT:
-        return !sf_seat_must_stay(p, me)
-               && (sf_seats_are_silent(p) || apr_time_now() - me->since > sf_config_db_timeout());
+    switch (w->state) {
+    case SF_WAITER_QUEUED:
+        return (q->batch_size > 0 && sf_batch_queue_is_stalled(q))
+               || (sf_batch_time_left(w->since) == 0
+                   && (sf_connection_limit_is_available() || has_exceeded_db_timeout(w)));
+    case SF_WAITER_SENT:
+        return !sf_waiter_must_stay(q, w)
+               && (sf_batch_queue_is_stalled(q) || has_exceeded_db_timeout(w));
     default:
         return 0;
     }
 }
 
-
-/* A seat ----------------------------------------------------------------------------------------- */
-
-sf_seat *sf_seat_take(sf_pipeline *p, sf_statement_id id, const char *const *values)
+void sf_waiter_complete(sf_waiter *w, sf_db_result outcome)
 {
-    sf_seat *me = p->free;
-
-    if (me) {
-        p->free = me->next;
-    }
-    else {
-        me = apr_pcalloc(p->pool, sizeof(*me));
-        if (apr_thread_cond_create(&me->wake, p->pool) != APR_SUCCESS) {
-            return NULL;
-        }
-    }
-    p->seated++;
-    me->since = apr_time_now();
-    me->id = id;
-    me->values = values;
-    enqueue(p, me);
-    return me;
+    w->state = SF_WAITER_COMPLETED;
+    w->outcome = outcome;
 }
 
-sf_seat sf_seat_leave(sf_pipeline *p, sf_seat *me)
+
+/* The batch in flight --------------------------------------------------------------------------- */
+
+void sf_batch_queue_fill_batch(sf_batch_queue *q)
 {
-    sf_seat left;
+    while (q->first && q->batch_size < q->batch_limit) {
+        sf_waiter *w = sf_batch_queue_pop(q);
+
+        w->state = SF_WAITER_SENDING;
+        sf_line_add(&q->line, w->id, w->values);
+        q->batch[q->batch_size++] = w;
+    }
+    q->delivered = 0;
+    q->stall_logged = 0;
+    q->sent_at = q->last_activity = apr_time_now();
+}
+
+void sf_batch_queue_mark_sent(sf_batch_queue *q)
+{
     int i;
 
-    if (me->state == SF_SEAT_QUEUED) {
-        unqueue(p, me);
+    for (i = 0; i < q->batch_size; i++) {
+        q->batch[i]->state = SF_WAITER_SENT;
     }
-    for (i = p->settled; me->state == SF_SEAT_SENT && i < p->sent; i++) {
-        if (p->batch[i] == me) {
-            p->batch[i] = NULL;
-        }
+}
+
+static sf_db_result result_of(const PGresult *answer)
+{
+    switch (PQresultStatus(answer)) {
+    case PGRES_TUPLES_OK:
+        return SF_DB_OK;
+    case PGRES_PIPELINE_ABORTED:
+        return SF_DB_NOT_RUN;
+    default:
+        return sf_db_result_of_error(PQresultErrorMessage(answer));
     }
-    if (me->state != SF_SEAT_SETTLED) {
-        sf_seat_settle(me, SF_DB_NOT_RUN);
-        if (!p->led) {
-            sf_seats_call_next(p); /* it might have been this one who was to lead */
-        }
+}
+
+/* Whether a statement has not run, through no fault of its own: PostgreSQL has skipped it after another's
+ * error, or has rolled it back with a batch of writes. */
+static int is_undone(const sf_batch_queue *q, const PGresult *answer)
+{
+    const ExecStatusType status = PQresultStatus(answer);
+
+    return status == PGRES_PIPELINE_ABORTED
+           || (q->line.writes && status == PGRES_TUPLES_OK && !q->line.done);
+}
+
+/* Whether what was undone goes into another batch: not where the batch's opening or its commit has
+ * failed, since these may fail again. */
+static int may_send_again(const sf_batch_queue *q)
+{
+    return !sf_line_opening_error(&q->line) && !q->line.uncommitted;
+}
+
+sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_line_statement *answered)
+{
+    PGresult *answer = answered->result;
+    const sf_db_result result = result_of(answer);
+    const int undone = is_undone(q, answer);
+    /* a write without a lock after lock_timeout can wait for it on another connection */
+    const int locked_out = q->line.writes && result == SF_DB_NOT_RUN;
+
+    answered->result = NULL;
+    if (result == SF_DB_INVALIDATED) {
+        q->line.stale = 1;
     }
-    p->seated--;
-    left = *me;
-    me->next = p->free;
-    p->free = me;
-    return left;
+    if (w && !undone && !locked_out) {
+        w->answer = answer;
+        w->preparation_error = answered->unprepared;
+        w->database = q->line.session->state;
+        sf_waiter_complete(w, SF_DB_OK);
+        return w;
+    }
+    PQclear(answer);
+    if (w && undone && may_send_again(q)) {
+        enqueue(q, w);
+        return NULL;
+    }
+    if (w) {
+        sf_waiter_complete(w, SF_DB_NOT_RUN);
+    }
+    return w;
 }

@@ -1,5 +1,9 @@
-/* The requests that wait for a pipeline, and the batch that is under way for some of them. Nothing here
- * waits, or talks to the database. For core/db/batch.c only. */
+/* The waiters for one pipeline connection, and the batch in flight on it. No function here blocks or
+ * talks to the database; batch.c decides when they are called. For core/db/batch.c only.
+ *
+ * A waiter is a request that wants one statement run. One of the waiters is the leader: it sends the
+ * statements of all waiters as a batch, reads the answers and delivers them. The others are followers.
+ * README.md has the whole, with a picture. */
 #ifndef SF_DB_BATCH_QUEUE_H
 #define SF_DB_BATCH_QUEUE_H
 
@@ -8,88 +12,112 @@
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
 
-typedef enum { SF_SEAT_QUEUED, SF_SEAT_SENDING, SF_SEAT_SENT, SF_SEAT_SETTLED } sf_seat_state;
+typedef enum {
+    SF_WAITER_QUEUED, /* In the queue. Set by its request, and by the leader where the statement is to
+                           be sent again. Ended by the leader, or by the request as it falls back. */
+    SF_WAITER_SENDING, /* The leader reads `values` without the mutex: the request must stay. Set as the
+                           batch is filled, ended as it is sent; both by the leader. */
+    SF_WAITER_SENT, /* In flight. Set by the leader. Ended by the leader, or by the request as it
+                           falls back, unless sf_waiter_must_stay(). */
+    SF_WAITER_COMPLETED /* `outcome` is there. Set by the leader, or by the request as it falls back.
+                           Ended when the waiter is used again. */
+} sf_waiter_state;
 
-/* Where a request waits. There are as many as were ever needed at once. */
-typedef struct sf_seat {
-    struct sf_seat *next; /* in the queue, or of those that are free */
+/* Waiters are never freed, only used again: there are as many as were needed at once. The mutex of the
+ * queue guards each of them. The leader reads its own `state`, and `values` of those that are
+ * SF_WAITER_SENDING, without the mutex. */
+typedef struct sf_waiter {
+    struct sf_waiter *next; /* in the queue, or in the list of free waiters */
     apr_thread_cond_t *wake;
-    sf_seat_state state;
-    apr_time_t since;
+    sf_waiter_state state;
+    apr_time_t since; /* when the request came */
     sf_statement_id id;
     const char *const *values;
     sf_db_result outcome;
-    PGresult *result; /* where that is SF_DB_OK: what PostgreSQL said, rows or an error */
-    int unprepared;   /* the error is of preparing it */
-    sf_db_state database;
-} sf_seat;
+    PGresult *answer; /* where `outcome` is SF_DB_OK: rows, or an error of the statement's own */
+    int preparation_error; /* that error came from preparing the statement */
+    sf_db_state database;  /* as the statement ran */
+} sf_waiter;
 
-/* One of the requests that wait leads: it alone uses the line, and what else is called the leader's.
- * Everything else is guarded by the mutex, which nobody holds while waiting for the database; what
- * only the leader writes (sent, heard, its own seat) it reads without. While a seat is
- * SF_SEAT_SENDING the leader reads what the seat points to, and the request must stay; else it may
- * leave, unless sf_seat_must_stay().
+/* Fields of the first part are read and written under the mutex, which no thread holds while it waits for
+ * the database. Fields of the second part are written under the mutex, and only by the leader, which may
+ * read them without it. Fields of the third part belong to the leader alone.
  *
- * Who finds nobody leading leads. Who ends leading, or leaves where nobody leads, wakes another. */
+ * A thread that finds `has_leader` 0 becomes the leader. A leader that stops, and a waiter that leaves
+ * while there is no leader, wakes another waiter. */
 typedef struct {
+    /* under the mutex */
     apr_pool_t *pool;
     apr_thread_mutex_t *mutex;
-    int led;
-    int closed;
-    int seated; /* how many requests have a seat */
-    sf_seat *free;
-    sf_seat *first; /* the queue */
-    sf_seat **end;
-    apr_time_t away_until; /* no connection was to be had */
-    apr_time_t heard;      /* the last sign of life, or when there began something to wait for */
-    int sent; /* how many statements are under way, and whose; NULL: nobody's any more */
-    sf_seat *batch[SF_LINE_MOST];
+    int has_leader;
+    int closed;  /* the child ends: no request is admitted */
+    int waiters; /* how many requests have one */
+    sf_waiter *free;
+    sf_waiter *first; /* the queue */
+    sf_waiter **end;
+    apr_time_t retry_at; /* no connection could be had: requests fall back until then */
+
+    /* written under the mutex by the leader */
+    apr_time_t last_activity; /* when PostgreSQL last sent something, or the leader began to wait */
+    int batch_size;           /* statements in flight; 0 where there is no batch */
+    int delivered;            /* so many of them, from the first, have had their answer delivered */
+    sf_waiter *
+        batch[SF_LINE_MOST]; /* NULL (by any thread): the request has left, its answer is dropped */
 
     /* the leader's */
     sf_line line;
-    apr_time_t begun;
-    int settled; /* so many of the batch have been told */
-    int limit;   /* how many the next batch may have */
-    int complained;
-} sf_pipeline;
+    apr_time_t sent_at;
+    int batch_limit;  /* the most statements of the next batch */
+    int stall_logged; /* SF0031 has been logged for this batch */
+} sf_batch_queue;
 
-/* How long a request waits until its statement is sent, and from then on for any sign of life; and how
- * much of that is left. */
-apr_interval_time_t sf_seats_patience(void);
-apr_interval_time_t sf_seats_left_since(apr_time_t begun);
+/* Returns the microseconds that a request waits for its statement to be sent, and that a batch may be in
+ * flight without any activity: 50 ms, or ServerlessDBTimeout where that is shorter. */
+apr_interval_time_t sf_batch_timeout(void);
 
-/* All others are called with the mutex held, or by the leader, for what only the leader writes. */
+/* Returns how many of these microseconds are left since a point in time, 0 where none are. */
+apr_interval_time_t sf_batch_time_left(apr_time_t since);
 
-/* A seat for a request, at the end of the queue; NULL where none can be made. */
-sf_seat *sf_seat_take(sf_pipeline *p, sf_statement_id id, const char *const *values);
+/* The functions below are called with the mutex held. The leader may call those that take const pointers
+ * without it. */
 
-/* Leaves the seat, with the answer or without. Returns what was in it. */
-sf_seat sf_seat_leave(sf_pipeline *p, sf_seat *me);
+/* Puts a statement at the end of the queue; `values` must stay until the waiter leaves. Returns its
+ * waiter, or NULL where none can be made. */
+sf_waiter *sf_batch_queue_enter(sf_batch_queue *q, sf_statement_id id, const char *const *values);
 
-/* Ends the waiting of the one in the seat, who is still to be woken. */
-void sf_seat_settle(sf_seat *seat, sf_db_result outcome);
+/* Takes a waiter out of queue and batch, completed or not, and makes it free. Returns a copy of it as it
+ * was; one that was not completed has the outcome SF_DB_NOT_RUN in it. */
+sf_waiter sf_batch_queue_leave(sf_batch_queue *q, sf_waiter *w);
 
-/* Whether this request has to wait for its answer. What was sent by itself takes its time, and would do
- * so anywhere. Of what writes, nobody knows whether it will be done. */
-int sf_seat_must_stay(const sf_pipeline *p, const sf_seat *me);
+/* Takes the first waiter out of the queue, which is not empty. */
+sf_waiter *sf_batch_queue_pop(sf_batch_queue *q);
 
-/* Whether this request should rather go the other way. */
-int sf_seat_is_impatient(const sf_pipeline *p, const sf_seat *me);
+/* Completes a waiter. The caller wakes its request. */
+void sf_waiter_complete(sf_waiter *w, sf_db_result outcome);
 
-/* The first in the queue, who is there, leaves it. */
-sf_seat *sf_seats_dequeue(sf_pipeline *p);
+/* Returns 1 where a request must wait for its answer: a statement that was sent alone takes its time,
+ * which it would on any connection; and whether a write is done is not known before its commit. */
+int sf_waiter_must_stay(const sf_batch_queue *q, const sf_waiter *w);
 
-/* Moves those in the queue into the next batch, as many as it may have; and says that they are sent. */
-void sf_seats_fill_batch(sf_pipeline *p);
-void sf_seats_mark_sent(sf_pipeline *p);
+/* Returns 1 where a request has waited long enough and should run its statement on a connection of the
+ * pool. */
+int sf_waiter_should_fall_back(const sf_batch_queue *q, const sf_waiter *w);
 
-/* Hands over the answer to a statement. Returns whom to wake, or NULL. */
-sf_seat *sf_seats_hand_over(sf_pipeline *p, sf_seat *seat, sf_line_statement *answered);
+/* Moves the first waiters of the queue into a new batch, at most `batch_limit`. */
+void sf_batch_queue_fill_batch(sf_batch_queue *q);
 
-/* Wakes one who waits, who then leads. */
-void sf_seats_call_next(const sf_pipeline *p);
+/* Notes that the batch has been sent: its waiters may leave. */
+void sf_batch_queue_mark_sent(sf_batch_queue *q);
 
-/* Whether there has been nothing to hear for too long. */
-int sf_seats_are_silent(const sf_pipeline *p);
+/* Takes the answer of a statement and delivers it to its waiter (NULL: the request has left), or puts the
+ * waiter back into the queue where the statement has not run. Returns the waiter that is completed and to
+ * be woken, or NULL. */
+sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_line_statement *answered);
+
+/* Wakes one waiter, which becomes the leader. */
+void sf_batch_queue_wake_next(const sf_batch_queue *q);
+
+/* Returns 1 where a leader or a batch has been without activity for sf_batch_timeout(). */
+int sf_batch_queue_is_stalled(const sf_batch_queue *q);
 
 #endif

@@ -109,7 +109,7 @@ static sf_db_result run_short(const sf_caller *caller, sf_statement_kind kind, s
 {
     const apr_time_t begun = apr_time_now();
     const sf_db_result result
-        = sf_pipeline_run(caller, statement->id, statement->values, statement->rows);
+        = sf_batch_run(caller, statement->id, statement->values, statement->rows);
     apr_interval_time_t left;
 
     if (!may_repeat(result, kind, 1)) {
@@ -139,7 +139,7 @@ const sf_error *sf_db_run_together(const sf_caller *caller, sf_statement_id id,
     sf_db_result result;
 
     *rows = NULL;
-    result = sf_pipeline_run(caller, id, values, rows);
+    result = sf_batch_run(caller, id, values, rows);
     return may_repeat(result, SF_READ, 1) ? NULL : error_of(caller, result);
 }
 
@@ -206,7 +206,7 @@ int sf_db_post_config(void)
 
 apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
 {
-    return sf_config_pipelining() ? sf_pipeline_init(pool, s) : APR_SUCCESS;
+    return sf_config_pipelining() ? sf_batch_init(pool, s) : APR_SUCCESS;
 }
 
 void sf_db_look(apr_pool_t *pool, server_rec *s)
