@@ -49,7 +49,7 @@ static void send_batch(sf_batch_queue *q)
     apr_thread_mutex_lock(q->mutex);
     sf_batch_queue_fill_batch(q);
     apr_thread_mutex_unlock(q->mutex);
-    sf_line_send(&q->line);
+    sf_pipeline_send(&q->connection);
     apr_thread_mutex_lock(q->mutex);
     sf_batch_queue_mark_sent(q);
     apr_thread_mutex_unlock(q->mutex);
@@ -66,10 +66,10 @@ static void end_batch(sf_batch_queue *q)
         q->batch_limit = q->batch_limit > 0 ? q->batch_limit : 1;
     }
     else if (q->batch_size == q->batch_limit) {
-        q->batch_limit = q->batch_limit * 2 < SF_LINE_MOST ? q->batch_limit * 2 : SF_LINE_MOST;
+        q->batch_limit = q->batch_limit * 2 < SF_BATCH_MAX ? q->batch_limit * 2 : SF_BATCH_MAX;
     }
     q->batch_size = 0;
-    sf_line_end(&q->line);
+    sf_pipeline_end_batch(&q->connection);
 }
 
 /* Ends a batch whose connection is lost: the waiters without an answer have lost it, too. Returns how many
@@ -78,7 +78,7 @@ static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
 {
     int count = 0;
 
-    sf_line_end(&q->line);
+    sf_pipeline_end_batch(&q->connection);
     for (; q->delivered < q->batch_size; q->delivered++) {
         sf_waiter *w = q->batch[q->delivered];
 
@@ -91,14 +91,14 @@ static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
     return count;
 }
 
-/* Where the opening of a batch failed, none of its statements has run, and none would in the next batch of
- * this session. */
+/* Where the opening of a batch has failed, none of its statements has run, and none would in another
+ * batch of this session. Called as the batch ends. */
 static void check_opening(sf_batch_queue *q, const sf_caller *caller)
 {
-    const PGresult *error = sf_line_opening_error(&q->line);
+    const PGresult *error = q->connection.opening.answer;
 
-    if (error && !q->line.stale) {
-        q->line.stale = 1;
+    if (error) {
+        sf_pipeline_mark_stale(&q->connection);
         sf_db_log_failure(caller, "executing", sf_statements[SF_STATEMENT_CREDENTIALS_TAG].name,
                           apr_pstrdup(caller->pool, PQresultErrorMessage(error)));
     }
@@ -107,25 +107,25 @@ static void check_opening(sf_batch_queue *q, const sf_caller *caller)
 /* Delivers the answers that have been read: of reads each at once, of writes all after the commit. Returns
  * how many waiters are put into `completed`; `lost` is how many of them lost their connection. Called with
  * the mutex held. */
-static int deliver_answers(sf_batch_queue *q, sf_line_news news, sf_waiter **completed, int *lost)
+static int deliver_answers(sf_batch_queue *q, sf_answers answers, sf_waiter **completed, int *lost)
 {
-    const int deliverable = !q->line.writes || news == SF_LINE_ALL;
+    const int deliverable = !q->connection.writes || answers == SF_ANSWERS_ALL;
     int count = 0;
 
     *lost = 0;
     q->last_activity = apr_time_now();
-    for (; deliverable && q->delivered < q->line.answered; q->delivered++) {
+    for (; deliverable && q->delivered < q->connection.answered; q->delivered++) {
         sf_waiter *w
-            = sf_batch_queue_deliver(q, q->batch[q->delivered], &q->line.batch[q->delivered]);
+            = sf_batch_queue_deliver(q, q->batch[q->delivered], &q->connection.batch[q->delivered]);
 
         if (w) {
             completed[count++] = w;
         }
     }
-    if (news == SF_LINE_ALL && q->delivered == q->batch_size) {
+    if (answers == SF_ANSWERS_ALL && q->delivered == q->batch_size) {
         end_batch(q);
     }
-    else if (news == SF_LINE_ALL || q->line.broken) {
+    else if (answers == SF_ANSWERS_ALL || q->connection.state == SF_PIPELINE_BROKEN) {
         *lost = fail_batch(q, completed + count);
     }
     return count + *lost;
@@ -133,15 +133,17 @@ static int deliver_answers(sf_batch_queue *q, sf_line_news news, sf_waiter **com
 
 /* Delivers answers and wakes their requests, which is done without the mutex: they would only have to
  * wait for it. Waiters are never freed, so that waking one whose request has left does no harm. */
-static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_line_news news)
+static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_answers answers)
 {
-    sf_waiter *completed[SF_LINE_MOST];
+    sf_waiter *completed[SF_BATCH_MAX];
     int count;
     int lost;
 
-    check_opening(q, caller);
+    if (answers == SF_ANSWERS_ALL || q->connection.state == SF_PIPELINE_BROKEN) {
+        check_opening(q, caller);
+    }
     apr_thread_mutex_lock(q->mutex);
-    count = deliver_answers(q, news, completed, &lost);
+    count = deliver_answers(q, answers, completed, &lost);
     apr_thread_mutex_unlock(q->mutex);
     while (count > 0) {
         apr_thread_cond_signal(completed[--count]->wake);
@@ -156,10 +158,10 @@ static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_line
 static void make_progress(sf_batch_queue *q, const sf_caller *caller, const sf_waiter *self)
 {
     apr_interval_time_t timeout;
-    sf_line_news news;
+    sf_answers answers;
 
     if (q->batch_size == 0) {
-        if (!sf_line_ready(&q->line, caller)) {
+        if (!sf_pipeline_ensure_open(&q->connection, caller)) {
             refuse_all(q);
             return;
         }
@@ -167,9 +169,9 @@ static void make_progress(sf_batch_queue *q, const sf_caller *caller, const sf_w
     }
     timeout
         = sf_waiter_must_stay(q, self) ? sf_batch_timeout() : sf_batch_time_left(q->last_activity);
-    news = sf_line_read(&q->line, timeout);
-    if (news != SF_LINE_NOTHING) {
-        notify_completed(q, caller, news);
+    answers = sf_pipeline_read(&q->connection, timeout);
+    if (answers != SF_ANSWERS_NONE) {
+        notify_completed(q, caller, answers);
     }
 }
 
@@ -185,7 +187,8 @@ static void lead(sf_batch_queue *q, const sf_caller *caller, const sf_waiter *se
     do {
         make_progress(q, caller, self);
     } while (self->state != SF_WAITER_COMPLETED && !sf_waiter_should_fall_back(q, self));
-    if (q->batch_size > 1 && !q->line.writes && sf_batch_queue_is_stalled(q) && !q->stall_logged) {
+    if (q->batch_size > 1 && !q->connection.writes && sf_batch_queue_is_stalled(q)
+        && !q->stall_logged) {
         q->stall_logged = 1;
         sf_log(caller, APLOG_INFO, "SF0031",
                "no answer for %d ms to %d statements sent together: others take another connection",
@@ -299,7 +302,7 @@ static apr_status_t close_queue(void *data)
         apr_thread_mutex_lock(q->mutex);
     }
     if (!q->has_leader) {
-        sf_line_close(&q->line);
+        sf_pipeline_close(&q->connection);
     }
     apr_thread_mutex_unlock(q->mutex);
     return APR_SUCCESS;
@@ -312,10 +315,10 @@ static apr_status_t init_queue(apr_pool_t *pool, server_rec *s, int writes, sf_b
     if (rv == APR_SUCCESS) {
         rv = apr_pool_create(&q->pool, pool);
     }
-    q->line.server = s;
-    q->line.writes = writes;
+    q->connection.server = s;
+    q->connection.writes = writes;
     q->end = &q->first;
-    q->batch_limit = SF_LINE_MOST;
+    q->batch_limit = SF_BATCH_MAX;
     if (rv == APR_SUCCESS) {
         apr_pool_pre_cleanup_register(pool, q, close_queue);
     }

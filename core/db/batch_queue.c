@@ -135,7 +135,7 @@ int sf_batch_queue_is_stalled(const sf_batch_queue *q)
 
 int sf_waiter_must_stay(const sf_batch_queue *q, const sf_waiter *w)
 {
-    return w->state == SF_WAITER_SENT && (q->batch_size == 1 || q->line.writes);
+    return w->state == SF_WAITER_SENT && (q->batch_size == 1 || q->connection.writes);
 }
 
 static int has_exceeded_db_timeout(const sf_waiter *w)
@@ -173,7 +173,7 @@ void sf_batch_queue_fill_batch(sf_batch_queue *q)
         sf_waiter *w = sf_batch_queue_pop(q);
 
         w->state = SF_WAITER_SENDING;
-        sf_line_add(&q->line, w->id, w->values);
+        sf_pipeline_add(&q->connection, w->id, w->values);
         q->batch[q->batch_size++] = w;
     }
     q->delivered = 0;
@@ -209,32 +209,34 @@ static int is_undone(const sf_batch_queue *q, const PGresult *answer)
     const ExecStatusType status = PQresultStatus(answer);
 
     return status == PGRES_PIPELINE_ABORTED
-           || (q->line.writes && status == PGRES_TUPLES_OK && !q->line.done);
+           || (q->connection.writes && status == PGRES_TUPLES_OK
+               && q->connection.batch_state != SF_BATCH_COMMITTED);
 }
 
 /* Whether what was undone goes into another batch: not where the batch's opening or its commit has
  * failed, since these may fail again. */
 static int may_send_again(const sf_batch_queue *q)
 {
-    return !sf_line_opening_error(&q->line) && !q->line.uncommitted;
+    return q->connection.batch_state != SF_BATCH_OPENING_FAILED
+           && q->connection.batch_state != SF_BATCH_COMMIT_FAILED;
 }
 
-sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_line_statement *answered)
+sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_batch_statement *answered)
 {
-    PGresult *answer = answered->result;
+    PGresult *answer = answered->answer;
     const sf_db_result result = result_of(answer);
     const int undone = is_undone(q, answer);
     /* a write without a lock after lock_timeout can wait for it on another connection */
-    const int locked_out = q->line.writes && result == SF_DB_NOT_RUN;
+    const int locked_out = q->connection.writes && result == SF_DB_NOT_RUN;
 
-    answered->result = NULL;
+    answered->answer = NULL;
     if (result == SF_DB_INVALIDATED) {
-        q->line.stale = 1;
+        sf_pipeline_mark_stale(&q->connection);
     }
     if (w && !undone && !locked_out) {
         w->answer = answer;
-        w->preparation_error = answered->unprepared;
-        w->database = q->line.session->state;
+        w->preparation_error = answered->preparation_error;
+        w->database = q->connection.session->state;
         sf_waiter_complete(w, SF_DB_OK);
         return w;
     }

@@ -13,14 +13,18 @@
 #include <apr_thread_mutex.h>
 
 typedef enum {
-    SF_WAITER_QUEUED, /* In the queue. Set by its request, and by the leader where the statement is to
-                           be sent again. Ended by the leader, or by the request as it falls back. */
-    SF_WAITER_SENDING, /* The leader reads `values` without the mutex: the request must stay. Set as the
-                           batch is filled, ended as it is sent; both by the leader. */
-    SF_WAITER_SENT, /* In flight. Set by the leader. Ended by the leader, or by the request as it
-                           falls back, unless sf_waiter_must_stay(). */
-    SF_WAITER_COMPLETED /* `outcome` is there. Set by the leader, or by the request as it falls back.
-                           Ended when the waiter is used again. */
+    /* In the queue. Set by the request, and by the leader where the statement is to be sent again. Ended by
+     * the leader, or by the request as it falls back. */
+    SF_WAITER_QUEUED,
+    /* The leader reads `values` without the mutex: the request must stay. Set by the leader as it fills the
+     * batch, ended by it when the batch is sent. */
+    SF_WAITER_SENDING,
+    /* In flight. Set by the leader. Ended by the leader, or by the request as it falls back, unless
+     * sf_waiter_must_stay(). */
+    SF_WAITER_SENT,
+    /* `outcome` is set. Set by the leader, or by the request as it falls back. Ended when another request
+     * uses the waiter. */
+    SF_WAITER_COMPLETED
 } sf_waiter_state;
 
 /* Waiters are never freed, only used again: there are as many as were needed at once. The mutex of the
@@ -61,11 +65,11 @@ typedef struct {
     apr_time_t last_activity; /* when PostgreSQL last sent something, or the leader began to wait */
     int batch_size;           /* statements in flight; 0 where there is no batch */
     int delivered;            /* so many of them, from the first, have had their answer delivered */
-    sf_waiter *
-        batch[SF_LINE_MOST]; /* NULL (by any thread): the request has left, its answer is dropped */
+    sf_waiter
+        *batch[SF_BATCH_MAX]; /* set to NULL by a request that leaves: its answer is dropped */
 
     /* the leader's */
-    sf_line line;
+    sf_pipeline connection;
     apr_time_t sent_at;
     int batch_limit;  /* the most statements of the next batch */
     int stall_logged; /* SF0031 has been logged for this batch */
@@ -78,8 +82,8 @@ apr_interval_time_t sf_batch_timeout(void);
 /* Returns how many of these microseconds are left since a point in time, 0 where none are. */
 apr_interval_time_t sf_batch_time_left(apr_time_t since);
 
-/* The functions below are called with the mutex held. The leader may call those that take const pointers
- * without it. */
+/* The functions below are called with the mutex held. The leader may call the three that return a truth
+ * value without it. */
 
 /* Puts a statement at the end of the queue; `values` must stay until the waiter leaves. Returns its
  * waiter, or NULL where none can be made. */
@@ -112,7 +116,7 @@ void sf_batch_queue_mark_sent(sf_batch_queue *q);
 /* Takes the answer of a statement and delivers it to its waiter (NULL: the request has left), or puts the
  * waiter back into the queue where the statement has not run. Returns the waiter that is completed and to
  * be woken, or NULL. */
-sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_line_statement *answered);
+sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_batch_statement *answered);
 
 /* Wakes one waiter, which becomes the leader. */
 void sf_batch_queue_wake_next(const sf_batch_queue *q);

@@ -5,66 +5,76 @@
 #include <poll.h>
 #include <string.h>
 
-void sf_line_close(sf_line *line)
+
+/* The connection -------------------------------------------------------------------------------- */
+
+void sf_pipeline_close(sf_pipeline *p)
 {
-    PGconn *native = line->session ? line->session->native : NULL;
+    PGconn *native = p->session ? p->session->native : NULL;
 
     if (!native) {
         return;
     }
+    /* a session with another lock_timeout, or that is out of step, must not go back to the pool */
     if (PQstatus(native) == CONNECTION_OK
-        && (line->writes || line->stale || line->broken || !PQexitPipelineMode(native))) {
-        sf_session_reset(line->session);
+        && (p->writes || p->state != SF_PIPELINE_READY || !PQexitPipelineMode(native))) {
+        sf_session_reset(p->session);
     }
     PQsetnonblocking(native, 0);
-    line->session->state.credentials_tag[0] = '\0'; /* which only a batch asks for */
-    sf_session_close(line->server, line->session);
-    line->session = NULL;
+    p->session->state.credentials_tag[0] = '\0'; /* known to the answers of a batch only */
+    sf_session_close(p->server, p->session);
+    p->session = NULL;
+    p->state = SF_PIPELINE_CLOSED;
 }
 
-/* What apr_dbd has prepared on this connection goes by the same name. */
-static void learn_statements(sf_line *line)
+/* Prepares the session of a new connection for batches. Batches of writes get a short lock_timeout: a
+ * statement that waits for a lock would have the whole batch wait. Returns 0 on failure. */
+static int set_up(sf_pipeline *p, const sf_caller *caller)
 {
     int i;
 
+    /* statements that apr_dbd has prepared go by the same name */
     for (i = 0; i < SF_STATEMENT_COUNT; i++) {
-        line->known[i] = line->session->prepared[i] ? SF_LINE_BY_APR_DBD : SF_LINE_UNKNOWN;
+        p->prepared[i] = p->session->prepared[i] ? SF_PREPARED_BY_APR_DBD : SF_NOT_PREPARED;
     }
-}
-
-/* Whoever must wait for a lock would have all others wait. */
-static int limit_locks(sf_line *line, const sf_caller *caller)
-{
-    return !line->writes
-           || sf_session_control(caller, line->session, "SET lock_timeout = '20ms'") == SF_DB_OK;
-}
-
-static int open_line(sf_line *line, const sf_caller *caller)
-{
-    sf_line_close(line);
-    if (sf_session_open(caller, line->server, &line->session) != SF_DB_OK) {
-        line->session = NULL;
+    if (p->writes
+        && sf_session_control(caller, p->session, "SET lock_timeout = '20ms'") != SF_DB_OK) {
         return 0;
     }
-    line->broken = 0;
-    learn_statements(line);
-    line->stale = !limit_locks(line, caller) || PQsetnonblocking(line->session->native, 1) != 0
-                  || !PQenterPipelineMode(line->session->native);
-    return !line->stale;
+    return PQsetnonblocking(p->session->native, 1) == 0 && PQenterPipelineMode(p->session->native);
 }
 
-int sf_line_ready(sf_line *line, const sf_caller *caller)
+int sf_pipeline_ensure_open(sf_pipeline *p, const sf_caller *caller)
 {
-    return (line->session && !line->stale && !line->broken && sf_session_is_alive(line->session))
-           || open_line(line, caller);
+    if (p->state == SF_PIPELINE_READY && sf_session_is_alive(p->session)) {
+        return 1;
+    }
+    sf_pipeline_close(p);
+    if (sf_session_open(caller, p->server, &p->session) != SF_DB_OK) {
+        p->session = NULL;
+        return 0;
+    }
+    p->state = set_up(p, caller) ? SF_PIPELINE_READY : SF_PIPELINE_STALE;
+    return p->state == SF_PIPELINE_READY;
 }
 
-void sf_line_add(sf_line *line, sf_statement_id id, const char *const *values)
+void sf_pipeline_mark_stale(sf_pipeline *p)
 {
-    line->batch[line->count++] = (sf_line_statement){ .id = id, .values = values };
+    if (p->state == SF_PIPELINE_READY) {
+        p->state = SF_PIPELINE_STALE;
+    }
 }
 
-/* PostgreSQL finds out the types, but for a parameter that is not used: that is said to be text. */
+
+/* Sending --------------------------------------------------------------------------------------- */
+
+void sf_pipeline_add(sf_pipeline *p, sf_statement_id id, const char *const *values)
+{
+    p->batch[p->count++] = (sf_batch_statement){ .id = id, .values = values };
+}
+
+/* Sends the preparation of a statement. PostgreSQL infers the types of its parameters, except of one that
+ * is not used: that is declared as text. */
 static int write_preparation(PGconn *native, const sf_statement *statement)
 {
     static const Oid text = 25; /* TEXTOID, which libpq does not export */
@@ -77,7 +87,7 @@ static int write_preparation(PGconn *native, const sf_statement *statement)
     return PQsendPrepare(native, statement->name, statement->sql, statement->parameters, types);
 }
 
-/* A statement's values as libpq takes them. */
+/* A statement's values as PQsendQueryPrepared takes them. */
 typedef struct {
     const char *values[SF_STATEMENT_MAX_PARAMETERS];
     int lengths[SF_STATEMENT_MAX_PARAMETERS]; /* of those in binary */
@@ -85,10 +95,10 @@ typedef struct {
     unsigned char uuids[SF_STATEMENT_MAX_PARAMETERS][SF_UUID_BYTES];
 } arguments;
 
-_Static_assert(SF_STATEMENT_MAX_PARAMETERS <= 32, "there is a bit for each");
+_Static_assert(SF_STATEMENT_MAX_PARAMETERS <= 32, "sf_statement.uuids has a bit for each");
 
-/* Uuids go in binary: two of them as text would take PostgreSQL 0.6 of the 9 microseconds of a fetch.
- * One with dashes, or that is none, goes as text. */
+/* Sets one value. A uuid of 32 hex digits goes in binary: two of them as text would take PostgreSQL 0.6 of
+ * the 9 microseconds of a fetch. Any other value goes as text. */
 static void set_argument(arguments *to, int i, const char *value, int is_uuid)
 {
     apr_size_t length;
@@ -104,23 +114,24 @@ static void set_argument(arguments *to, int i, const char *value, int is_uuid)
     }
 }
 
-/* Writes one statement, and its preparation where the session does not know it. */
-static int write_statement(sf_line *line, sf_line_statement *one)
+/* Sends one statement, after its preparation where the session does not know it. Returns 0 where libpq
+ * does not take it. */
+static int write_statement(sf_pipeline *p, sf_batch_statement *one)
 {
     const sf_statement *statement = &sf_statements[one->id];
-    PGconn *native = line->session->native;
+    PGconn *native = p->session->native;
     unsigned int uuids;
     arguments to;
     int i;
 
-    if (line->known[one->id] == SF_LINE_UNKNOWN) {
-        line->known[one->id] = SF_LINE_OWN;
-        one->prepares = 1;
+    if (p->prepared[one->id] == SF_NOT_PREPARED) {
+        p->prepared[one->id] = SF_PREPARED_BY_PIPELINE;
+        one->preparing = 1;
         if (!write_preparation(native, statement)) {
             return 0;
         }
     }
-    uuids = line->known[one->id] == SF_LINE_OWN ? statement->uuids : 0;
+    uuids = p->prepared[one->id] == SF_PREPARED_BY_PIPELINE ? statement->uuids : 0;
     for (i = 0; one->values && i < statement->parameters; i++) {
         set_argument(&to, i, one->values[i], (uuids & 1U << i) != 0);
     }
@@ -128,143 +139,170 @@ static int write_statement(sf_line *line, sf_line_statement *one)
                                to.lengths, to.formats, 0);
 }
 
-void sf_line_send(sf_line *line)
+void sf_pipeline_send(sf_pipeline *p)
 {
+    int written = 1;
     int i;
 
-    line->opening = (sf_line_statement){ .id = SF_STATEMENT_CREDENTIALS_TAG };
-    line->opened = line->writes;
-    line->uncommitted = line->done = 0;
-    if (!line->opened) {
-        line->broken = !write_statement(line, &line->opening);
+    p->opening = (sf_batch_statement){ .id = SF_STATEMENT_CREDENTIALS_TAG };
+    p->batch_state = SF_BATCH_EXECUTING;
+    if (!p->writes) {
+        p->batch_state = SF_BATCH_OPENING;
+        written = write_statement(p, &p->opening);
     }
-    for (i = 0; i < line->count && !line->broken; i++) {
-        line->broken = !write_statement(line, &line->batch[i]);
+    for (i = 0; i < p->count && written; i++) {
+        written = write_statement(p, &p->batch[i]);
     }
-    line->broken = line->broken || !PQpipelineSync(line->session->native);
+    if (!written || !PQpipelineSync(p->session->native)) {
+        p->state = SF_PIPELINE_BROKEN;
+    }
 }
 
-/* The batch has been opened: what follows ran under this tag. */
-static void open_batch(sf_line *line)
-{
-    char *tag = line->session->state.credentials_tag;
-    PGresult *result = line->opening.result;
 
-    line->opened = 1;
+/* Reading --------------------------------------------------------------------------------------- */
+
+/* The opening has been answered: the statements after it ran under this tag, "" where there is none. */
+static void finish_opening(sf_pipeline *p)
+{
+    char *tag = p->session->state.credentials_tag;
+    PGresult *answer = p->opening.answer;
+
     *tag = '\0';
-    if (PQresultStatus(result) == PGRES_TUPLES_OK) {
-        apr_cpystrn(tag, PQntuples(result) == 1 ? PQgetvalue(result, 0, 0) : "",
-                    SF_UUID_LENGTH + 1);
-        PQclear(result);
-        line->opening.result = NULL;
+    if (PQresultStatus(answer) != PGRES_TUPLES_OK) {
+        p->batch_state = SF_BATCH_OPENING_FAILED;
+        return;
     }
+    p->batch_state = SF_BATCH_EXECUTING;
+    apr_cpystrn(tag, PQntuples(answer) == 1 ? PQgetvalue(answer, 0, 0) : "", SF_UUID_LENGTH + 1);
+    PQclear(answer);
+    p->opening.answer = NULL;
 }
 
-const PGresult *sf_line_opening_error(const sf_line *line)
+static void take_preparation(sf_pipeline *p, sf_batch_statement *one, PGresult *result)
 {
-    return line->opening.result;
+    one->preparing = 0;
+    if (PQresultStatus(result) == PGRES_COMMAND_OK) {
+        PQclear(result);
+        return;
+    }
+    p->prepared[one->id] = SF_NOT_PREPARED;
+    one->preparation_error = 1;
+    one->answer = result;
 }
 
-/* Takes the result of preparing a statement, or of the statement. */
-static void take_result(sf_line *line, PGresult *result)
+/* Stores a result of the statement whose turn it is: of its preparation or of itself. A result after the
+ * last statement's is an error of the commit. */
+static void take_result(sf_pipeline *p, PGresult *result)
 {
-    sf_line_statement *one = line->opened ? &line->batch[line->answered] : &line->opening;
+    const int is_opening = p->batch_state == SF_BATCH_OPENING;
+    sf_batch_statement *one = is_opening ? &p->opening : &p->batch[p->answered];
 
-    if (one->prepares) {
-        one->prepares = 0;
-        if (PQresultStatus(result) != PGRES_COMMAND_OK) {
-            line->known[one->id] = SF_LINE_UNKNOWN;
-            one->unprepared = 1;
-            one->result = result; /* the statement itself will have been skipped */
-            return;
+    if (!is_opening && p->answered == p->count) {
+        if (p->batch_state == SF_BATCH_EXECUTING) {
+            p->batch_state = SF_BATCH_COMMIT_FAILED;
         }
+        PQclear(result);
+        return;
+    }
+    if (one->preparing) {
+        take_preparation(p, one, result);
+        return;
+    }
+    if (one->preparation_error) {
+        PQclear(result); /* the statement was skipped, and `answer` is the reason */
     }
     else {
-        if (!one->unprepared) {
-            one->result = result;
-            result = NULL;
-        }
-        if (line->opened) {
-            line->answered++;
-        }
-        else {
-            open_batch(line);
-        }
+        one->answer = result;
     }
-    PQclear(result);
+    if (is_opening) {
+        finish_opening(p);
+    }
+    else {
+        p->answered++;
+    }
 }
 
-/* Of a batch of writes, when its end has been answered: until then nobody takes its results. Those of
- * reads are taken as they come. */
-static int is_done(const sf_line *line)
+/* The Sync has been answered. The answers to writes are all there, since they are taken after that; those
+ * to reads may have been taken, and need not be looked at: a read that fails undoes nothing. */
+static void finish_batch(sf_pipeline *p)
 {
     int i;
 
-    for (i = 0; i < line->answered; i++) {
-        if (PQresultStatus(line->batch[i].result) != PGRES_TUPLES_OK) {
-            return 0;
+    if (p->batch_state != SF_BATCH_EXECUTING) {
+        return;
+    }
+    p->batch_state = SF_BATCH_COMMITTED;
+    for (i = 0; p->writes && i < p->count; i++) {
+        if (PQresultStatus(p->batch[i].answer) != PGRES_TUPLES_OK) {
+            p->batch_state = SF_BATCH_ROLLED_BACK;
         }
     }
-    return !line->uncommitted && line->answered == line->count;
 }
 
-/* Takes the results that are there. libpq has a NULL at the end of each statement's: two in a row, and
- * it expects no more. */
-static sf_line_news take_results(sf_line *line)
+/* Takes all results that have arrived. libpq ends each statement's results with NULL; a second NULL means
+ * that it expects no more, although the Sync is not answered. */
+static sf_answers take_results(sf_pipeline *p)
 {
-    PGconn *native = line->session->native;
-    int ends = 0;
+    PGconn *native = p->session->native;
+    int nulls = 0;
 
-    while (!PQisBusy(native) && ends < 2) {
+    while (!PQisBusy(native) && nulls < 2) {
         PGresult *result = PQgetResult(native);
 
-        ends = result ? 0 : ends + 1;
-        if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
-            PQclear(result);
-            line->done = line->writes && is_done(line);
-            return SF_LINE_ALL;
+        if (!result) {
+            nulls++;
         }
-        if (result && (!line->opened || line->answered < line->count)) {
-            take_result(line, result);
+        else if (PQresultStatus(result) == PGRES_PIPELINE_SYNC) {
+            PQclear(result);
+            finish_batch(p);
+            return SF_ANSWERS_ALL;
         }
         else {
-            line->uncommitted |= result != NULL;
-            PQclear(result);
+            nulls = 0;
+            take_result(p, result);
         }
     }
-    line->broken = line->broken || ends == 2;
-    return SF_LINE_SOME;
+    if (nulls == 2) {
+        p->state = SF_PIPELINE_BROKEN;
+    }
+    return SF_ANSWERS_SOME;
 }
 
-sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout)
+sf_answers sf_pipeline_read(sf_pipeline *p, apr_interval_time_t timeout)
 {
-    PGconn *native = line->session->native;
+    PGconn *native = p->session->native;
     struct pollfd socket = { PQsocket(native), POLLIN, 0 };
-    sf_line_news news;
+    sf_answers answers;
 
-    if (line->broken) {
-        return SF_LINE_SOME;
+    if (p->state == SF_PIPELINE_BROKEN) {
+        return SF_ANSWERS_SOME;
     }
     if (PQflush(native) == 1) {
         socket.events |= POLLOUT;
     }
+    /* poll takes milliseconds; rounded up, or it would not wait at all for the last of them */
     if (poll(&socket, 1, (int)((timeout + 999) / 1000)) <= 0 || !(socket.revents & ~POLLOUT)) {
-        return SF_LINE_NOTHING;
+        return SF_ANSWERS_NONE;
     }
-    line->broken = !PQconsumeInput(native);
-    news = take_results(line);
-    line->broken = line->broken || PQstatus(native) == CONNECTION_BAD;
-    return news;
+    if (!PQconsumeInput(native)) {
+        p->state = SF_PIPELINE_BROKEN;
+    }
+    answers = take_results(p);
+    if (PQstatus(native) == CONNECTION_BAD) {
+        p->state = SF_PIPELINE_BROKEN;
+    }
+    return answers;
 }
 
-void sf_line_end(sf_line *line)
+void sf_pipeline_end_batch(sf_pipeline *p)
 {
     int i;
 
-    PQclear(line->opening.result);
-    line->opening.result = NULL;
-    for (i = 0; i < line->count; i++) {
-        PQclear(line->batch[i].result);
+    PQclear(p->opening.answer);
+    p->opening.answer = NULL;
+    for (i = 0; i < p->count; i++) {
+        PQclear(p->batch[i].answer);
     }
-    line->count = line->answered = 0;
+    p->count = p->answered = 0;
+    p->batch_state = SF_BATCH_FILLING;
 }

@@ -1,76 +1,111 @@
-/* A connection on which several statements are under way at once, in libpq's pipeline mode. It is used
- * by one thread at a time, and never waits longer than it is told to. For core/db*.c only.
+/* A connection in libpq's pipeline mode, on which the statements of a batch are in flight at once. One
+ * thread uses it at a time, and no function waits longer than its caller says. For core/db/ only.
  *
- * A batch is sent with one Sync at its end. After an error PostgreSQL skips what comes before the next
- * Sync: so what follows a statement that failed has not run, and is to be sent once more. A Sync for
- * each would make PostgreSQL send each answer by itself, which costs both sides more than a short
- * statement does. statement_timeout is for each statement either way.
- *
- * A batch of reads begins with credentials_tag, so that what it says was so after every statement of the
- * batch was wanted, and before any of them ran. A batch of writes is committed by its Sync: nothing of
- * it has happened before that is answered. Whoever holds a lock that one of them needs makes it fail. */
+ * A batch is sent with one Sync at its end. After an error PostgreSQL skips all statements up to the next
+ * Sync: they have not run. A batch of reads begins with the statement credentials_tag, the opening: its
+ * answer is true of a moment after each statement of the batch was asked for, and before any of them ran.
+ * A batch of writes has no opening; its Sync commits it. README.md has the reasons. */
 #ifndef SF_DB_PIPELINE_CONNECTION_H
 #define SF_DB_PIPELINE_CONNECTION_H
 
 #include "core/db/session.h"
 
 /* The most statements of a batch. */
-#define SF_LINE_MOST 64
+#define SF_BATCH_MAX 64
 
-/* One statement of a batch, and what became of it. */
+/* Whether the connection can carry another batch. */
+typedef enum {
+    /* There is no connection. The first state, and set by close. Ended by ensure_open. */
+    SF_PIPELINE_CLOSED,
+    /* Set by ensure_open. Ended by the states below, and by close. */
+    SF_PIPELINE_READY,
+    /* The connection works, but another batch would fail. Set by mark_stale, and by ensure_open where a
+     * new session could not be set up. Ended by ensure_open, which connects anew. */
+    SF_PIPELINE_STALE,
+    /* No more answers come: the connection is lost, or out of step with the protocol. Set by send and
+     * read. Ended by ensure_open, which connects anew. */
+    SF_PIPELINE_BROKEN
+} sf_pipeline_state;
+
+/* How far a batch has come. end_batch ends the last four. */
+typedef enum {
+    /* Nothing is in flight; statements may be added. The first state, and set by end_batch. Ended by send. */
+    SF_BATCH_FILLING,
+    /* Of reads: sent, and the opening is not answered. Set by send. Ended by read. */
+    SF_BATCH_OPENING,
+    /* Sent, and statements are being answered. Set by send for writes, by read for reads. Ended by read. */
+    SF_BATCH_EXECUTING,
+    /* Of reads: the opening has failed, and no statement runs. Set by read. */
+    SF_BATCH_OPENING_FAILED,
+    /* All statements are answered, and after that PostgreSQL reported an error. Set by read. */
+    SF_BATCH_COMMIT_FAILED,
+    /* Of writes: the Sync is answered, and a statement has failed. Set by read. */
+    SF_BATCH_ROLLED_BACK,
+    /* The Sync is answered, and the transaction is committed. Set by read. */
+    SF_BATCH_COMMITTED
+} sf_batch_state;
+
+/* How the session knows a statement. */
+typedef enum {
+    SF_NOT_PREPARED,
+    SF_PREPARED_BY_APR_DBD, /* its parameters are text */
+    SF_PREPARED_BY_PIPELINE /* its parameters have PostgreSQL's types: a uuid may go in binary */
+} sf_preparation;
+
+/* One statement of a batch. */
 typedef struct {
     sf_statement_id id;
-    const char *const *values; /* read until it has been sent */
-    PGresult *result;          /* rows, an error, or PGRES_PIPELINE_ABORTED: it was skipped */
-    int unprepared;            /* the error is of preparing it */
-    int prepares;              /* it is prepared first, and that has not been answered yet */
-} sf_line_statement;
-
-/* How a session knows a statement: not at all, as apr_dbd has prepared it, for which all parameters are
- * text, or as the line has. */
-typedef enum { SF_LINE_UNKNOWN, SF_LINE_BY_APR_DBD, SF_LINE_OWN } sf_line_knowledge;
+    const char *const *values; /* read by send */
+    /* rows, an error, or PGRES_PIPELINE_ABORTED: it was skipped. The caller may take it, and sets it to
+     * NULL then */
+    PGresult *answer;
+    int preparing;         /* PostgreSQL prepares it first, and has not answered that */
+    int preparation_error; /* `answer` is the error of preparing it */
+} sf_batch_statement;
 
 typedef struct {
     server_rec *server;
-    int writes;          /* its statements write: a batch counts as a whole, or not at all */
-    sf_session *session; /* NULL: there is no connection */
-    int stale;           /* the session has forgotten statements: a new one after this batch */
-    int broken;          /* lost, or nobody knows where in the protocol it is */
-    sf_line_knowledge known[SF_STATEMENT_COUNT];
-    sf_line_statement opening; /* credentials_tag, before the batch's own statements */
-    int opened;                /* it has been answered: session->state has the tag */
-    int uncommitted;           /* the end of the batch failed */
-    int done;                  /* of writes: all have been done, the batch's end included */
-    int count;                 /* statements in the batch; 0 where none is under way */
-    int answered;
-    sf_line_statement batch[SF_LINE_MOST];
-} sf_line;
+    int writes;          /* set once: its batches are of writes */
+    sf_session *session; /* NULL where there is no connection */
+    sf_pipeline_state state;
+    sf_preparation prepared[SF_STATEMENT_COUNT];
 
-/* What has come from PostgreSQL: nothing in time, something, or the last of the batch. */
-typedef enum { SF_LINE_NOTHING, SF_LINE_SOME, SF_LINE_ALL } sf_line_news;
+    sf_batch_state batch_state;
+    sf_batch_statement opening;
+    sf_batch_statement batch[SF_BATCH_MAX];
+    int count;    /* how many statements the batch has */
+    int answered; /* so many of them, from the first, have their answer */
+} sf_pipeline;
 
-/* Has a connection with a session ready, between two batches. Waits for a new one as long as DBDParams
- * says; 0 where it is not to be had, which has been logged. */
-int sf_line_ready(sf_line *line, const sf_caller *caller);
+/* The answers that sf_pipeline_read() has read. */
+typedef enum {
+    SF_ANSWERS_NONE, /* nothing came in time */
+    SF_ANSWERS_SOME, /* an answer, a part of one, or the end of the connection */
+    SF_ANSWERS_ALL   /* the last: that to the Sync */
+} sf_answers;
 
-/* Puts a statement into the batch that is sent next. */
-void sf_line_add(sf_line *line, sf_statement_id id, const char *const *values);
+/* Makes sure that the connection can carry a batch. Called between two batches. Connecting takes as long
+ * as DBDParams allows (connect_timeout). Returns 0 where no connection can be had, which has been logged. */
+int sf_pipeline_ensure_open(sf_pipeline *p, const sf_caller *caller);
 
-/* Sends the batch. Does not wait: what the socket does not take, sf_line_read() sends. */
-void sf_line_send(sf_line *line);
+/* Adds a statement to the batch, which has at most SF_BATCH_MAX. */
+void sf_pipeline_add(sf_pipeline *p, sf_statement_id id, const char *const *values);
 
-/* The error of a batch's opening, after which none of its statements has run, or NULL. */
-const PGresult *sf_line_opening_error(const sf_line *line);
+/* Sends the batch without waiting: sf_pipeline_read() sends the part that the socket does not take. A
+ * failure sets SF_PIPELINE_BROKEN. */
+void sf_pipeline_send(sf_pipeline *p);
 
-/* Waits for answers; those of the first `answered` statements are there then, or have been taken. Where
- * `broken` is set after that, no others will come. */
-sf_line_news sf_line_read(sf_line *line, apr_interval_time_t timeout);
+/* Waits at most `timeout` microseconds for answers, and stores those that are complete. Sets
+ * SF_PIPELINE_BROKEN where no more can come. */
+sf_answers sf_pipeline_read(sf_pipeline *p, apr_interval_time_t timeout);
 
-/* Ends the batch, so that another can begin. Frees the results that nobody has taken: who takes one sets
- * it to NULL. */
-void sf_line_end(sf_line *line);
+/* Has the connection replaced before the next batch. */
+void sf_pipeline_mark_stale(sf_pipeline *p);
 
-/* Gives the connection back to mod_dbd, if there is one. */
-void sf_line_close(sf_line *line);
+/* Ends the batch, and frees the answers that the caller has not taken. */
+void sf_pipeline_end_batch(sf_pipeline *p);
+
+/* Gives the connection back to mod_dbd, where there is one, as mod_dbd gave it. */
+void sf_pipeline_close(sf_pipeline *p);
 
 #endif
