@@ -98,7 +98,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make what a child needs");
         return;
     }
-    sf_db_look(pool, s);
+    sf_db_check_schemas(pool, s);
 }
 
 /* The id that ErrorLogFormat's %L shows is the one the client gets. */

@@ -126,7 +126,7 @@ static const sf_error *run_known(sf_request *request, sf_statement_id id, const 
     }
     all[0] = known.account;
     all[1] = NULL;
-    error = sf_db_run_together(&caller, sf_statement_known[id], all, rows);
+    error = sf_db_run_batched(&caller, sf_statement_known[id], all, rows);
     memcpy(all, credential, sizeof(credential));
     if (!are_found(&known, *rows)) {
         *rows = NULL;

@@ -12,18 +12,30 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* How often a statement is repeated that did not run, for another's sake. */
+/* The most attempts at a statement or transaction that did not run, for which another one is the reason
+ * (a deadlock, a serialization failure, a session that was not ours). */
 #define MAX_ATTEMPTS 5
 
-/* One connection's turn for a caller: the session on it, and what became of the work. */
+/* The most attempts at a statement that reads, where the connection was lost. */
+#define MAX_READ_ATTEMPTS 2
+
+/* A connection of the pool while a task runs on it. */
 struct sf_transaction {
     const sf_caller *caller;
     sf_session *session;
-    sf_db_result result; /* of the statement that failed */
+    sf_db_result result; /* of the last step */
 };
 
-/* What is done in such a turn. */
-typedef sf_db_result turn(sf_transaction *on, void *work);
+/* One statement, or a transaction where there are `steps`. */
+typedef struct {
+    sf_statement_kind kind;
+    sf_statement_id id;
+    const char *const *values;
+    sf_rows **rows;
+    sf_steps *steps;
+    void *data;
+    const sf_error *error; /* which the steps returned */
+} task;
 
 static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
 {
@@ -39,156 +51,148 @@ static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
     }
 }
 
-static sf_db_result take_turn(const sf_caller *caller, turn *act, void *work)
+
+/* Attempts -------------------------------------------------------------------------------------- */
+
+/* Runs the steps between BEGIN and COMMIT or ROLLBACK. Until COMMIT is sent nothing has happened, so that
+ * a connection lost before that means SF_DB_NOT_RUN. Returns SF_DB_OK with `t->error` where the steps
+ * themselves refuse. */
+static sf_db_result run_steps(sf_transaction *transaction, task *t)
 {
-    sf_transaction on = { caller, NULL, SF_DB_OK };
-    sf_db_result result = sf_session_open(caller, caller->server, &on.session);
+    const sf_caller *caller = transaction->caller;
+    sf_db_result result = sf_session_control(caller, transaction->session, "BEGIN");
+
+    if (result != SF_DB_OK) {
+        return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
+    }
+    transaction->result = SF_DB_OK;
+    t->error = t->steps(transaction, t->data);
+    if (!t->error) {
+        return sf_session_control(caller, transaction->session, "COMMIT");
+    }
+    if (sf_session_control(caller, transaction->session, "ROLLBACK") != SF_DB_OK) {
+        sf_session_reset(transaction->session);
+    }
+    return transaction->result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : transaction->result;
+}
+
+/* Makes one attempt, on a connection of the pool. The caller holds a permit. */
+static sf_db_result attempt(const sf_caller *caller, task *t)
+{
+    sf_transaction transaction = { caller, NULL, SF_DB_OK };
+    sf_db_result result = sf_session_open(caller, caller->server, &transaction.session);
 
     if (result != SF_DB_OK) {
         return result;
     }
-    result = act(&on, work);
+    result = t->steps ? run_steps(&transaction, t)
+                      : sf_session_run(caller, transaction.session, t->id, t->values, t->rows);
     if (result == SF_DB_INVALIDATED) {
-        sf_session_reset(on.session);
+        sf_session_reset(transaction.session);
     }
-    sf_session_close(caller->server, on.session);
+    sf_session_close(caller->server, transaction.session);
     return result;
 }
 
-static int may_repeat(sf_db_result result, sf_statement_kind kind, int attempt)
+/* Whether another attempt may follow one with this result, after so many attempts. A write whose
+ * connection was lost may have been done, and is never repeated. */
+static int may_retry(sf_db_result result, sf_statement_kind kind, int attempts)
 {
     switch (result) {
     case SF_DB_CONNECTION_LOST:
-        return kind <= SF_LARGE_READ && attempt == 1;
+        return (kind == SF_READ || kind == SF_LARGE_READ) && attempts < MAX_READ_ATTEMPTS;
     case SF_DB_INVALIDATED:
     case SF_DB_NOT_RUN:
-        return attempt < MAX_ATTEMPTS;
+        return attempts < MAX_ATTEMPTS;
     default:
         return 0;
     }
 }
 
-/* Through the gate, and as often as may be. How much of ServerlessDBTimeout is left, and how many
- * attempts there were, somebody else may have begun. */
-static sf_db_result take_turns(const sf_caller *caller, sf_statement_kind kind, turn *act,
-                               void *work, apr_interval_time_t timeout, int attempt)
+/* Takes a permit within `timeout`, then makes attempts until one is final. `attempts` is how many count
+ * that were made before. */
+static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_interval_time_t timeout,
+                                     int attempts)
 {
+    const int long_running = t->kind == SF_LONG_WRITE;
     sf_db_result result;
 
-    if (sf_connection_limit_acquire(timeout, kind == SF_LONG_WRITE) != APR_SUCCESS) {
+    if (sf_connection_limit_acquire(timeout, long_running) != APR_SUCCESS) {
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
         return SF_DB_UNAVAILABLE;
     }
     do {
-        result = take_turn(caller, act, work);
-    } while (may_repeat(result, kind, ++attempt));
-    sf_connection_limit_release(kind == SF_LONG_WRITE);
+        result = attempt(caller, t);
+        attempts++;
+    } while (may_retry(result, t->kind, attempts));
+    sf_connection_limit_release(long_running);
     return result;
 }
 
 
-/* One statement --------------------------------------------------------------------------------- */
+/* Statements ------------------------------------------------------------------------------------ */
 
-typedef struct {
-    sf_statement_id id;
-    const char *const *values;
-    sf_rows **rows;
-} single;
-
-static sf_db_result run_single(sf_transaction *on, void *work)
+/* Runs a short statement in a batch, or else on a connection of the pool, for which the rest of
+ * ServerlessDBTimeout is left. An attempt in a batch counts where its connection was lost, since the
+ * statement may have run; a batch that did not run the statement is no attempt. */
+static sf_db_result run_short(const sf_caller *caller, task *t)
 {
-    const single *statement = work;
-
-    return sf_session_run(on->caller, on->session, statement->id, statement->values,
-                          statement->rows);
-}
-
-/* Short statements go together with others' where that is possible. What was not done there goes
- * alone. */
-static sf_db_result run_short(const sf_caller *caller, sf_statement_kind kind, single *statement)
-{
-    const apr_time_t begun = apr_time_now();
-    const sf_db_result result
-        = sf_batch_run(caller, statement->id, statement->values, statement->rows);
+    const apr_time_t deadline = apr_time_now() + sf_config_db_timeout();
+    const sf_db_result result = sf_batch_run(caller, t->id, t->values, t->rows);
     apr_interval_time_t left;
+    int attempts = 0;
 
-    if (!may_repeat(result, kind, 1)) {
+    if (!may_retry(result, t->kind, 1)) {
         return result;
     }
-    left = begun + sf_config_db_timeout() - apr_time_now();
-    return take_turns(caller, kind, run_single, statement, left > 0 ? left : 0,
-                      result == SF_DB_CONNECTION_LOST);
+    if (result == SF_DB_CONNECTION_LOST) {
+        attempts = 1;
+    }
+    left = deadline - apr_time_now();
+    return run_with_retries(caller, t, left > 0 ? left : 0, attempts);
 }
 
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                           sf_rows **rows)
 {
-    const sf_statement_kind kind = sf_statements[id].kind;
-    single statement = { id, values, rows };
+    task t = { .kind = sf_statements[id].kind, .id = id, .values = values, .rows = rows };
+    sf_db_result result;
 
     *rows = NULL;
-    return error_of(
-        caller, kind == SF_READ || kind == SF_SHORT_WRITE
-                    ? run_short(caller, kind, &statement)
-                    : take_turns(caller, kind, run_single, &statement, sf_config_db_timeout(), 0));
+    if (t.kind == SF_READ || t.kind == SF_SHORT_WRITE) {
+        result = run_short(caller, &t);
+    }
+    else {
+        result = run_with_retries(caller, &t, sf_config_db_timeout(), 0);
+    }
+    return error_of(caller, result);
 }
 
-const sf_error *sf_db_run_together(const sf_caller *caller, sf_statement_id id,
-                                   const char *const *values, sf_rows **rows)
+const sf_error *sf_db_run_batched(const sf_caller *caller, sf_statement_id id,
+                                  const char *const *values, sf_rows **rows)
 {
     sf_db_result result;
 
     *rows = NULL;
     result = sf_batch_run(caller, id, values, rows);
-    return may_repeat(result, SF_READ, 1) ? NULL : error_of(caller, result);
+    return may_retry(result, SF_READ, 1) ? NULL : error_of(caller, result);
+}
+
+const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void *data)
+{
+    task t = { .kind = SF_WRITE, .steps = steps, .data = data };
+    const sf_db_result result = run_with_retries(caller, &t, sf_config_db_timeout(), 0);
+
+    return result == SF_DB_OK ? t.error : error_of(caller, result);
 }
 
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
                            const char *const *values, sf_rows **rows)
 {
-    single statement = { id, values, rows };
-
     *rows = NULL;
-    transaction->result = run_single(transaction, &statement);
+    transaction->result
+        = sf_session_run(transaction->caller, transaction->session, id, values, rows);
     return error_of(transaction->caller, transaction->result);
-}
-
-
-/* Several --------------------------------------------------------------------------------------- */
-
-typedef struct {
-    sf_steps *steps;
-    void *data;
-    const sf_error *error; /* of the steps themselves */
-} several;
-
-static sf_db_result run_several(sf_transaction *on, void *work)
-{
-    several *transaction = work;
-    sf_db_result result = sf_session_control(on->caller, on->session, "BEGIN");
-
-    if (result != SF_DB_OK) {
-        return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
-    }
-    on->result = SF_DB_OK;
-    transaction->error = transaction->steps(on, transaction->data);
-    if (!transaction->error) {
-        return sf_session_control(on->caller, on->session, "COMMIT");
-    }
-    if (sf_session_control(on->caller, on->session, "ROLLBACK") != SF_DB_OK) {
-        sf_session_reset(on->session);
-    }
-    /* before COMMIT nothing has happened, so a lost connection lost nothing */
-    return on->result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : on->result;
-}
-
-const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void *data)
-{
-    several transaction = { steps, data, NULL };
-    const sf_db_result result
-        = take_turns(caller, SF_WRITE, run_several, &transaction, sf_config_db_timeout(), 0);
-
-    return result == SF_DB_OK ? transaction.error : error_of(caller, result);
 }
 
 
@@ -209,7 +213,7 @@ apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
     return sf_config_pipelining() ? sf_batch_init(pool, s) : APR_SUCCESS;
 }
 
-void sf_db_look(apr_pool_t *pool, server_rec *s)
+void sf_db_check_schemas(apr_pool_t *pool, server_rec *s)
 {
     for (s = sf_config_next_database(s); s; s = sf_config_next_database(s->next)) {
         static const char *const none[] = { NULL };

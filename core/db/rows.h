@@ -14,7 +14,7 @@ const char *sf_rows_value(sf_rows *rows, int row, int column);
 
 /* From now on there is a column before what was this one, the same in all rows; `text` lives as long as
  * they do. Of three columns at most, from left to right, and of rows that came together with others'
- * (sf_db_run_together). */
+ * (sf_db_run_batched). */
 void sf_rows_know(sf_rows *rows, int column, const char *text);
 
 /* The key with which page tokens are signed in the database that the rows came from. */
