@@ -60,7 +60,7 @@ static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
 static sf_db_result run_steps(sf_transaction *transaction, task *t)
 {
     const sf_caller *caller = transaction->caller;
-    sf_db_result result = sf_session_control(caller, transaction->session, "BEGIN");
+    sf_db_result result = sf_session_command(caller, transaction->session, "BEGIN");
 
     if (result != SF_DB_OK) {
         return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
@@ -68,9 +68,9 @@ static sf_db_result run_steps(sf_transaction *transaction, task *t)
     transaction->result = SF_DB_OK;
     t->error = t->steps(transaction, t->data);
     if (!t->error) {
-        return sf_session_control(caller, transaction->session, "COMMIT");
+        return sf_session_command(caller, transaction->session, "COMMIT");
     }
-    if (sf_session_control(caller, transaction->session, "ROLLBACK") != SF_DB_OK) {
+    if (sf_session_command(caller, transaction->session, "ROLLBACK") != SF_DB_OK) {
         sf_session_reset(transaction->session);
     }
     return transaction->result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : transaction->result;

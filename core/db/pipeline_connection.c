@@ -38,7 +38,7 @@ static int set_up(sf_pipeline *p, const sf_caller *caller)
         p->prepared[i] = p->session->prepared[i] ? SF_PREPARED_BY_APR_DBD : SF_NOT_PREPARED;
     }
     if (p->writes
-        && sf_session_control(caller, p->session, "SET lock_timeout = '20ms'") != SF_DB_OK) {
+        && sf_session_command(caller, p->session, "SET lock_timeout = '20ms'") != SF_DB_OK) {
         return 0;
     }
     return PQsetnonblocking(p->session->native, 1) == 0 && PQenterPipelineMode(p->session->native);

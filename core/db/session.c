@@ -16,7 +16,7 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* One statement on its way. */
+/* A statement or command that is being run. */
 typedef struct {
     const sf_caller *caller;
     sf_session *session;
@@ -24,29 +24,29 @@ typedef struct {
     sf_statement_id id;
     const char *const *values;
     sf_rows *rows;
-} call;
+} execution;
 
 static APR_OPTIONAL_FN_TYPE(ap_dbd_open) *dbd_open;
 static APR_OPTIONAL_FN_TYPE(ap_dbd_close) *dbd_close;
 
-/* Sessions on a schema that does not fit; logged when it becomes so, not with every request. */
-static volatile apr_uint32_t schema_complained;
+/* 1 since SF0004 has been logged, until a schema fits: it is not logged with every request. */
+static volatile apr_uint32_t schema_mismatch_logged;
 
 
 /* Connections ----------------------------------------------------------------------------------- */
 
-static PGconn *native(const ap_dbd_t *dbd)
+static PGconn *native_of(const ap_dbd_t *dbd)
 {
     return apr_dbd_native_handle(dbd->driver, dbd->handle);
 }
 
-/* mod_dbd's hook on a new connection: have SQLSTATEs in the error text. Survives a reconnect. */
+/* mod_dbd's hook on a new connection: has libpq put SQLSTATEs into error texts, also after a reconnect. */
 static apr_status_t post_connect(apr_pool_t *pool, dbd_cfg_t *cfg, ap_dbd_t *dbd)
 {
     (void)pool;
     (void)cfg;
     if (strcmp(apr_dbd_name(dbd->driver), "pgsql") == 0) {
-        PQsetErrorVerbosity(native(dbd), PQERRORS_VERBOSE);
+        PQsetErrorVerbosity(native_of(dbd), PQERRORS_VERBOSE);
     }
     return APR_SUCCESS;
 }
@@ -63,8 +63,9 @@ int sf_session_post_config(void)
     return dbd_open && dbd_close;
 }
 
-/* First comes the reason as text, then the end of the stream. */
-static void notice_closed(PGconn *connection)
+/* Reads the bytes that have arrived, so that libpq sees the end of the stream where the server has closed
+ * it. An error text comes before that, hence a few reads. */
+static void read_pending(PGconn *connection)
 {
     struct pollfd socket = { PQsocket(connection), POLLIN, 0 };
     int reads = 0;
@@ -75,7 +76,7 @@ static void notice_closed(PGconn *connection)
 
 int sf_session_is_alive(const sf_session *session)
 {
-    notice_closed(session->native);
+    read_pending(session->native);
     return PQstatus(session->native) == CONNECTION_OK;
 }
 
@@ -89,8 +90,9 @@ void sf_session_close(server_rec *server, sf_session *session)
     dbd_close(server, session->dbd);
 }
 
-/* A connection that works as far as can be told without asking it, or NULL. */
-static ap_dbd_t *connect_to(const sf_caller *caller, server_rec *server)
+/* Takes a connection of mod_dbd's pool and reconnects it where the server has closed it. Returns NULL where
+ * that fails. */
+static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
 {
     ap_dbd_t *dbd = dbd_open(caller->pool, server);
 
@@ -98,7 +100,7 @@ static ap_dbd_t *connect_to(const sf_caller *caller, server_rec *server)
         sf_log(caller, APLOG_ERR, "SF0001", "no connection to the database");
         return NULL;
     }
-    notice_closed(native(dbd));
+    read_pending(native_of(dbd));
     if (apr_dbd_check_conn(dbd->driver, caller->pool, dbd->handle) != APR_SUCCESS) {
         sf_log(caller, APLOG_ERR, "SF0002",
                "the connection to the database was lost and cannot be "
@@ -112,25 +114,27 @@ static ap_dbd_t *connect_to(const sf_caller *caller, server_rec *server)
 
 /* Statements ------------------------------------------------------------------------------------ */
 
-/* Says in the log what PostgreSQL said, as far as it may be written down, and what it means. */
-static sf_db_result failed(const call *c, const char *doing)
+/* Logs the error of the last command, as far as it may be logged, and returns the result that it stands
+ * for. `doing` is the verb of the log line. */
+static sf_db_result log_failure(const execution *e, const char *doing)
 {
-    const ap_dbd_t *dbd = c->session->dbd;
-    char *text = apr_pstrdup(c->caller->pool, apr_dbd_error(dbd->driver, dbd->handle, 0));
-    const sf_db_result result = PQstatus(c->session->native) == CONNECTION_BAD
+    const ap_dbd_t *dbd = e->session->dbd;
+    char *text = apr_pstrdup(e->caller->pool, apr_dbd_error(dbd->driver, dbd->handle, 0));
+    const sf_db_result result = PQstatus(e->session->native) == CONNECTION_BAD
                                     ? SF_DB_CONNECTION_LOST
                                     : sf_db_result_of_error(text);
 
-    if (!(c->id == SF_STATEMENT_SESSION_BEGIN && result == SF_DB_NO_SCHEMA
-          && apr_atomic_read32(&schema_complained))) { /* else SF0004 has said it all */
-        sf_db_log_failure(c->caller, doing, c->name, text);
+    if (!(e->id == SF_STATEMENT_SESSION_BEGIN && result == SF_DB_NO_SCHEMA
+          && apr_atomic_read32(&schema_mismatch_logged))) { /* SF0004 is in the log */
+        sf_db_log_failure(e->caller, doing, e->name, text);
     }
     return result;
 }
 
-/* apr_dbd wants printf's %s for each parameter, in order, and makes it $1, $2, ...: they stand in a
- * comment, where the order is ours. What else is a % is to be doubled. */
-static const char *apr_dbd_form(apr_pool_t *pool, const sf_statement *statement)
+/* Returns a statement's SQL in apr_dbd's form. apr_dbd expects %s for each parameter and numbers them $1,
+ * $2, ... in order of appearance; the SQL has its $n in any order, so a comment at its end holds the %s.
+ * Each other % is doubled. */
+static const char *sql_for_apr_dbd(apr_pool_t *pool, const sf_statement *statement)
 {
     char *form = apr_palloc(pool, 2 * strlen(statement->sql) + 3 * statement->parameters + 4);
     char *end = form;
@@ -150,68 +154,69 @@ static const char *apr_dbd_form(apr_pool_t *pool, const sf_statement *statement)
     return form;
 }
 
-/* Prepares a statement unless the session knows it. What a failure leaves is freed: until the schema
- * fits, each request fails again. */
-static sf_db_result prepare(const call *c)
+/* Prepares a statement unless the session knows it. The pool of a failed attempt is destroyed, because
+ * each request fails again until the schema fits. */
+static sf_db_result prepare(const execution *e)
 {
-    const ap_dbd_t *dbd = c->session->dbd;
+    const ap_dbd_t *dbd = e->session->dbd;
     sf_db_result result;
     apr_pool_t *pool;
 
-    if (c->session->prepared[c->id]) {
+    if (e->session->prepared[e->id]) {
         return SF_DB_OK;
     }
-    apr_pool_create(&pool, c->session->pool);
+    apr_pool_create(&pool, e->session->pool);
     if (apr_dbd_prepare(dbd->driver, pool, dbd->handle,
-                        apr_dbd_form(c->caller->pool, &sf_statements[c->id]), c->name,
-                        &c->session->prepared[c->id])
+                        sql_for_apr_dbd(e->caller->pool, &sf_statements[e->id]), e->name,
+                        &e->session->prepared[e->id])
         == 0) {
         return SF_DB_OK;
     }
-    result = failed(c, "preparing");
-    c->session->prepared[c->id] = NULL;
+    result = log_failure(e, "preparing");
+    e->session->prepared[e->id] = NULL;
     apr_pool_destroy(pool);
     return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
 }
 
-static sf_db_result execute(call *c)
+/* Prepares and runs the statement. */
+static sf_db_result execute(execution *e)
 {
-    const ap_dbd_t *dbd = c->session->dbd;
-    sf_db_result result = prepare(c);
+    const ap_dbd_t *dbd = e->session->dbd;
+    sf_db_result result = prepare(e);
     apr_dbd_results_t *results = NULL;
 
     if (result != SF_DB_OK) {
         return result;
     }
     /* random access: without it apr_dbd hides errors and sleeps on an empty result */
-    if (apr_dbd_pselect(dbd->driver, c->caller->pool, dbd->handle, &results,
-                        c->session->prepared[c->id], 1, sf_statements[c->id].parameters,
-                        (const char **)c->values)
+    if (apr_dbd_pselect(dbd->driver, e->caller->pool, dbd->handle, &results,
+                        e->session->prepared[e->id], 1, sf_statements[e->id].parameters,
+                        (const char **)e->values)
         != 0) {
-        return failed(c, "executing");
+        return log_failure(e, "executing");
     }
-    c->rows = sf_rows_of_apr_dbd(c->caller->pool, dbd->driver, results, &c->session->state);
+    e->rows = sf_rows_of_apr_dbd(e->caller->pool, dbd->driver, results, &e->session->state);
     return SF_DB_OK;
 }
 
-/* A time limit is the session's, and the connection somebody else's next: it is set for one statement
- * and set back to what DBDParams says. */
-static sf_db_result execute_long(call *c)
+/* The same, under ServerlessDeleteTimeout. statement_timeout belongs to the session, which other requests
+ * use next: it is reset to the value of DBDParams. */
+static sf_db_result execute_long(execution *e)
 {
-    const ap_dbd_t *dbd = c->session->dbd;
+    const ap_dbd_t *dbd = e->session->dbd;
     int rows;
-    const char *limit = apr_psprintf(c->caller->pool, "SET statement_timeout = %" APR_TIME_T_FMT,
-                                     apr_time_as_msec(sf_config_delete_timeout(c->caller->r)));
+    const char *limit = apr_psprintf(e->caller->pool, "SET statement_timeout = %" APR_TIME_T_FMT,
+                                     apr_time_as_msec(sf_config_delete_timeout(e->caller->r)));
     sf_db_result result;
 
     if (apr_dbd_query(dbd->driver, dbd->handle, &rows, limit) != 0) {
-        result = failed(c, "setting the time limit of");
+        result = log_failure(e, "setting the time limit of");
         return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result; /* it was not sent */
     }
-    result = execute(c);
+    result = execute(e);
     if (apr_dbd_query(dbd->driver, dbd->handle, &rows, "RESET statement_timeout") != 0) {
-        failed(c, "resetting the time limit of");
-        sf_session_reset(c->session); /* rather a new connection than one with a wrong limit */
+        log_failure(e, "resetting the time limit of");
+        sf_session_reset(e->session); /* a session must not keep the other limit */
     }
     return result;
 }
@@ -219,22 +224,22 @@ static sf_db_result execute_long(call *c)
 sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_statement_id id,
                             const char *const *values, sf_rows **rows)
 {
-    call c = { caller, session, sf_statements[id].name, id, values, NULL };
+    execution e = { caller, session, sf_statements[id].name, id, values, NULL };
     const sf_db_result result
-        = sf_statements[id].kind == SF_LONG_WRITE ? execute_long(&c) : execute(&c);
+        = sf_statements[id].kind == SF_LONG_WRITE ? execute_long(&e) : execute(&e);
 
-    *rows = c.rows;
+    *rows = e.rows;
     return result;
 }
 
-sf_db_result sf_session_control(const sf_caller *caller, sf_session *session, const char *command)
+sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *command)
 {
-    const call c = { caller, session, "a transaction", SF_STATEMENT_COUNT, NULL, NULL };
+    const execution e = { caller, session, "a transaction", SF_STATEMENT_COUNT, NULL, NULL };
     int rows;
 
     return apr_dbd_query(session->dbd->driver, session->dbd->handle, &rows, command) == 0
                ? SF_DB_OK
-               : failed(&c, command);
+               : log_failure(&e, command);
 }
 
 
@@ -245,26 +250,27 @@ sf_db_result sf_session_control(const sf_caller *caller, sf_session *session, co
     "DBDParams"
 #define UPGRADE_MODULE "install the module that was made for it"
 
-static void complain_of_schema(const sf_caller *caller, const char *found, const char *remedy)
+static void log_schema_mismatch(const sf_caller *caller, const char *found, const char *remedy)
 {
-    if (apr_atomic_xchg32(&schema_complained, 1) == 0) {
+    if (apr_atomic_xchg32(&schema_mismatch_logged, 1) == 0) {
         sf_log(caller, APLOG_CRIT, "SF0004",
                "the database schema is %s, this module needs version %d: %s", found,
                SF_SCHEMA_VERSION, remedy);
     }
 }
 
-/* Reads what session_begin says; 1 where the schema is the one our statements are written for. */
-static int learn(const sf_caller *caller, sf_session *session, sf_rows *rows)
+/* Reads the row of session_begin: schema version and key of page tokens. Returns 1 where the schema has the
+ * version that the statements are written for. */
+static int read_session_begin(const sf_caller *caller, sf_session *session, sf_rows *rows)
 {
-    const int there = sf_rows_count(rows) == 1;
-    const char *version = there ? sf_rows_value(rows, 0, 0) : NULL;
-    const char *key = there ? sf_rows_value(rows, 0, 1) : NULL;
+    const int has_row = sf_rows_count(rows) == 1;
+    const char *version = has_row ? sf_rows_value(rows, 0, 0) : NULL;
+    const char *key = has_row ? sf_rows_value(rows, 0, 1) : NULL;
     int i;
 
     if (!version || atoi(version) != SF_SCHEMA_VERSION || !key
         || strlen(key) != 2 * SF_DB_KEY_BYTES) {
-        complain_of_schema(
+        log_schema_mismatch(
             caller, version ? apr_psprintf(caller->pool, "version %s", version) : "empty",
             version && atoi(version) > SF_SCHEMA_VERSION ? UPGRADE_MODULE : APPLY_SCHEMA);
         return 0;
@@ -274,27 +280,27 @@ static int learn(const sf_caller *caller, sf_session *session, sf_rows *rows)
 
         session->state.page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
     }
-    apr_atomic_set32(&schema_complained, 0);
+    apr_atomic_set32(&schema_mismatch_logged, 0);
     return 1;
 }
 
-static sf_db_result look_at_schema(const sf_caller *caller, sf_session *session)
+static sf_db_result check_schema(const sf_caller *caller, sf_session *session)
 {
     sf_rows *rows;
     const sf_db_result result
         = sf_session_run(caller, session, SF_STATEMENT_SESSION_BEGIN, NULL, &rows);
 
     if (result == SF_DB_OK) {
-        session->schema_fits = learn(caller, session, rows);
+        session->schema_fits = read_session_begin(caller, session, rows);
     }
     else if (result == SF_DB_NO_SCHEMA) {
-        complain_of_schema(caller, "not there, or not open to httpd's role", APPLY_SCHEMA);
+        log_schema_mismatch(caller, "not there, or not open to httpd's role", APPLY_SCHEMA);
     }
     return result != SF_DB_OK || session->schema_fits ? result : SF_DB_NO_SCHEMA;
 }
 
-/* A backend that is new to us knows none of our statements. */
-static void forget(sf_session *session, int backend_pid)
+/* Empties the record of a session: a new backend knows no prepared statements. */
+static void start_session(sf_session *session, int backend_pid)
 {
     apr_pool_clear(session->pool);
     memset(session->prepared, 0, sizeof(session->prepared));
@@ -302,20 +308,20 @@ static void forget(sf_session *session, int backend_pid)
     session->backend_pid = backend_pid;
 }
 
-/* Until the schema fits, each call looks again. */
-sf_db_result sf_session_begin(const sf_caller *caller, sf_session *session)
+/* Makes sure that the connection has a session whose schema fits. Until it does, each call checks again. */
+static sf_db_result begin_session(const sf_caller *caller, sf_session *session)
 {
     const int backend_pid = PQbackendPID(session->native);
 
     if (session->backend_pid != backend_pid) {
-        forget(session, backend_pid);
-        PQsetClientEncoding(session->native, "UTF8"); /* whatever environment or role say */
+        start_session(session, backend_pid);
+        PQsetClientEncoding(session->native, "UTF8"); /* not the default of environment or role */
     }
-    return session->schema_fits ? SF_DB_OK : look_at_schema(caller, session);
+    return session->schema_fits ? SF_DB_OK : check_schema(caller, session);
 }
 
-/* What is remembered with this connection, or what will be. */
-static sf_session *session_on(ap_dbd_t *dbd)
+/* Returns the session kept with a connection; makes it at the connection's first use. */
+static sf_session *session_of(ap_dbd_t *dbd)
 {
     static const char key[] = "serverless_functions_session";
     sf_session *session;
@@ -327,7 +333,7 @@ static sf_session *session_on(ap_dbd_t *dbd)
     }
     session = apr_pcalloc(dbd->pool, sizeof(*session));
     session->dbd = dbd;
-    session->native = native(dbd);
+    session->native = native_of(dbd);
     apr_pool_create(&session->pool, dbd->pool);
     apr_pool_userdata_setn(session, key, NULL, dbd->pool);
     return session;
@@ -335,14 +341,14 @@ static sf_session *session_on(ap_dbd_t *dbd)
 
 sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_session **session)
 {
-    ap_dbd_t *dbd = connect_to(caller, server);
+    ap_dbd_t *dbd = take_connection(caller, server);
     sf_db_result result;
 
     if (!dbd) {
         return SF_DB_UNAVAILABLE;
     }
-    *session = session_on(dbd);
-    result = sf_session_begin(caller, *session);
+    *session = session_of(dbd);
+    result = begin_session(caller, *session);
     if (result == SF_DB_OK) {
         return SF_DB_OK;
     }

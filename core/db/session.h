@@ -1,8 +1,8 @@
-/* A connection that mod_dbd made, and the session of PostgreSQL on it: what we know of one lasts as
- * long as its backend lives. For core/db*.c only.
+/* A connection of mod_dbd's pool with PostgreSQL's session on it, and statements run on it through
+ * apr_dbd. For core/db/ only.
  *
- * PostgreSQL forgets prepared statements with the backend, and mod_dbd is not told when apr_dbd or
- * libpq reconnects: a changed backend process begins a new session here. */
+ * Prepared statements last as long as the backend process. apr_dbd and libpq reconnect without telling
+ * mod_dbd, so this file compares the backend's process id: where it has changed, the session is new. */
 #ifndef SF_DB_SESSION_H
 #define SF_DB_SESSION_H
 
@@ -15,43 +15,47 @@
 #include <libpq-fe.h>
 #include <mod_dbd.h>
 
+/* A connection with its session. It lasts as long as mod_dbd keeps the connection. */
 typedef struct {
     ap_dbd_t *dbd;
-    PGconn *native; /* the same connection, as libpq has it */
+    PGconn *native; /* libpq's handle of the same connection */
     int backend_pid;
-    int schema_fits;
+    int schema_fits; /* the schema has the version that the statements are written for */
     sf_db_state state;
-    apr_pool_t *pool; /* cleared when another begins */
-    apr_dbd_prepared_t *prepared[SF_STATEMENT_COUNT];
+    apr_pool_t *pool; /* of `prepared`; cleared with each new session */
+    apr_dbd_prepared_t *prepared[SF_STATEMENT_COUNT]; /* NULL: not prepared yet */
 } sf_session;
 
-/* As in db.h. */
+/* As sf_db_register_hooks() and sf_db_post_config(). */
 void sf_session_register_hooks(void);
 int sf_session_post_config(void);
 
-/* Takes a connection of this server's pool of mod_dbd's, which must have one left: it would wait for
- * it without a limit. Returns SF_DB_OK and a session whose schema fits; otherwise what stands in the
- * way, has logged it, and nothing need be closed. */
+/* Takes a connection of mod_dbd's pool for this server. The caller holds a permit of
+ * connection_limit.h, because mod_dbd would wait without a limit. Returns SF_DB_OK and a session whose
+ * schema fits; or the failure, which has been logged, and then there is nothing to close:
+ * SF_DB_UNAVAILABLE without a connection, SF_DB_NO_SCHEMA with another schema, SF_DB_NOT_RUN where the
+ * connection was lost again, or the result of the statement session_begin. */
 sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_session **session);
 
-/* Makes sure of the session after its connection was reset, as sf_session_open does. */
-sf_db_result sf_session_begin(const sf_caller *caller, sf_session *session);
-
-/* Takes in what the server sent unasked, and so notices a connection that it has closed, without a
- * round trip. Returns 0 where it has. */
+/* Reads the bytes that have arrived on the idle connection, without a round trip. Returns 0 where the
+ * server has closed it. */
 int sf_session_is_alive(const sf_session *session);
 
-/* Connects anew: the session is over. Waits for that as long as DBDParams says (connect_timeout). */
+/* Reconnects, which ends the session. Takes as long as DBDParams allows (connect_timeout). A failure shows
+ * when the connection is used next. */
 void sf_session_reset(const sf_session *session);
 
-/* Gives the connection back. */
+/* Gives the connection back to the pool. */
 void sf_session_close(server_rec *server, sf_session *session);
 
-/* Runs a statement through apr_dbd; `values` as for sf_db_run(). */
+/* Runs a statement through apr_dbd, after preparing it where the session does not know it; `values` as
+ * for sf_db_run(). A statement of the kind "long write" runs under ServerlessDeleteTimeout. Returns
+ * SF_DB_OK and the rows, or the failure, which has been logged, and NULL. */
 sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_statement_id id,
                             const char *const *values, sf_rows **rows);
 
-/* Runs BEGIN, COMMIT or ROLLBACK. */
-sf_db_result sf_session_control(const sf_caller *caller, sf_session *session, const char *command);
+/* Runs a command without parameters or rows, such as BEGIN, COMMIT, ROLLBACK or SET. Returns SF_DB_OK or
+ * the failure, which has been logged. */
+sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *command);
 
 #endif
