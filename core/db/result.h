@@ -1,4 +1,4 @@
-/* Makes result sets (core/db/rows.h) of the results of apr_dbd and libpq. For core/db/ only. */
+/* Makes result sets (rows.h) of the results of apr_dbd and libpq. For core/db/ only. */
 #ifndef SF_DB_RESULT_H
 #define SF_DB_RESULT_H
 
@@ -8,17 +8,18 @@
 #include <apr_dbd.h>
 #include <libpq-fe.h>
 
-/* What was known of the database as a statement ran. */
+/* Values of the database that a result set has with it. */
 typedef struct {
     unsigned char page_token_key[SF_DB_KEY_BYTES];
-    char credentials_tag[SF_UUID_LENGTH + 1]; /* just before, or "" where nobody asked */
+    char
+        credentials_tag[SF_UUID_LENGTH + 1]; /* just before the statement ran; "" outside a batch */
 } sf_db_state;
 
-/* Of a statement that went through apr_dbd. */
+/* Returns the rows of a statement that ran through apr_dbd. */
 sf_rows *sf_rows_of_apr_dbd(apr_pool_t *pool, const apr_dbd_driver_t *driver,
                             apr_dbd_results_t *results, const sf_db_state *state);
 
-/* Of one that went through libpq; frees the result with the pool. */
+/* Returns the rows of a statement that ran in a batch. The PGresult is freed with the pool. */
 sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const sf_db_state *state);
 
 #endif

@@ -4,12 +4,12 @@
 #define KNOWN_MAX 3
 
 struct sf_rows {
-    PGresult *native; /* or, where this is NULL, through apr_dbd: */
+    PGresult *native; /* of libpq; NULL where the rows came through apr_dbd: */
     const apr_dbd_driver_t *driver;
     apr_pool_t *pool;
     apr_dbd_results_t *results;
     apr_dbd_row_t *row;
-    int at; /* which row that is, or -1 */
+    int at; /* the number of `row`, or -1 */
     int count;
     sf_db_state state;
     struct {
@@ -40,7 +40,7 @@ sf_rows *sf_rows_of_apr_dbd(apr_pool_t *pool, const apr_dbd_driver_t *driver,
     return rows;
 }
 
-static apr_status_t clear(void *result)
+static apr_status_t clear_result(void *result)
 {
     PQclear(result);
     return APR_SUCCESS;
@@ -50,7 +50,7 @@ sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const sf_db_state 
 {
     sf_rows *rows = new_rows(pool, state);
 
-    apr_pool_cleanup_register(pool, result, clear, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(pool, result, clear_result, apr_pool_cleanup_null);
     rows->native = result;
     rows->count = PQntuples(result);
     return rows;
@@ -67,7 +67,7 @@ void sf_rows_know(sf_rows *rows, int column, const char *text)
     rows->known[rows->known_count++].text = text;
 }
 
-/* libpq would write a complaint to stderr of what is out of range. */
+/* Checks the range itself, because libpq writes a warning to stderr. */
 static const char *native_value(const sf_rows *rows, int row, int column)
 {
     int left_out = 0;
