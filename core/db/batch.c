@@ -72,8 +72,8 @@ static void end_batch(sf_batch_queue *q)
     sf_pipeline_end_batch(&q->connection);
 }
 
-/* Ends a batch whose connection is lost: the waiters without an answer have lost it, too. Returns how many
- * are put into `completed`. Called with the mutex held. */
+/* Ends a batch after its connection is lost: the waiters without an answer are completed with that. Returns
+ * how many are put into `completed`. Called with the mutex held. */
 static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
 {
     int count = 0;
@@ -132,7 +132,7 @@ static int deliver_answers(sf_batch_queue *q, sf_answers answers, sf_waiter **co
 }
 
 /* Delivers answers and wakes their requests, which is done without the mutex: they would only have to
- * wait for it. Waiters are never freed, so that waking one whose request has left does no harm. */
+ * wait for it. Waiters are never freed, so that waking one after its request has left does no harm. */
 static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_answers answers)
 {
     sf_waiter *completed[SF_BATCH_MAX];

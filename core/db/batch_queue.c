@@ -213,7 +213,7 @@ static int is_undone(const sf_batch_queue *q, const PGresult *answer)
                && q->connection.batch_state != SF_BATCH_COMMITTED);
 }
 
-/* Whether what was undone goes into another batch: not where the batch's opening or its commit has
+/* Whether a statement that was undone goes into another batch: not where the batch's opening or its commit has
  * failed, since these may fail again. */
 static int may_send_again(const sf_batch_queue *q)
 {

@@ -1,6 +1,6 @@
 /* A counting semaphore: it limits how many requests of a child hold a connection of mod_dbd's pool at
- * once. mod_dbd's own pool waits for a connection without a limit (apr_reslist_acquire, whose timeout is
- * never set); a thread that holds a permit finds a free connection there and never waits. */
+ * once. mod_dbd's own pool waits for a connection without a limit (the timeout of its apr_reslist_acquire
+ * is never set); a thread that holds a permit finds a free connection there and never waits. */
 #ifndef SF_DB_CONNECTION_LIMIT_H
 #define SF_DB_CONNECTION_LIMIT_H
 

@@ -12,8 +12,8 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* The most attempts at a statement or transaction that did not run, for which another one is the reason
- * (a deadlock, a serialization failure, a session that was not ours). */
+/* The most attempts at a statement or transaction that provably did not run: after a deadlock, a
+ * serialization failure, or in a session without the prepared statement. */
 #define MAX_ATTEMPTS 5
 
 /* The most attempts at a statement that reads, where the connection was lost. */
@@ -94,8 +94,8 @@ static sf_db_result attempt(const sf_caller *caller, task *t)
     return result;
 }
 
-/* Whether another attempt may follow one with this result, after so many attempts. A write whose
- * connection was lost may have been done, and is never repeated. */
+/* Whether another attempt may follow one with this result, after so many attempts. A write on a
+ * connection that was lost may have been done, and is never repeated. */
 static int may_retry(sf_db_result result, sf_statement_kind kind, int attempts)
 {
     switch (result) {

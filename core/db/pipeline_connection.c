@@ -190,7 +190,7 @@ static void take_preparation(sf_pipeline *p, sf_batch_statement *one, PGresult *
     one->answer = result;
 }
 
-/* Stores a result of the statement whose turn it is: of its preparation or of itself. A result after the
+/* Stores a result of the first statement without an answer: of its preparation or of itself. A result after the
  * last statement's is an error of the commit. */
 static void take_result(sf_pipeline *p, PGresult *result)
 {

@@ -308,7 +308,7 @@ static void start_session(sf_session *session, int backend_pid)
     session->backend_pid = backend_pid;
 }
 
-/* Makes sure that the connection has a session whose schema fits. Until it does, each call checks again. */
+/* Makes sure that the connection has a session, and that the schema fits. Until it does, each call checks again. */
 static sf_db_result begin_session(const sf_caller *caller, sf_session *session)
 {
     const int backend_pid = PQbackendPID(session->native);
