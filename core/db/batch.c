@@ -17,7 +17,8 @@ APLOG_USE_MODULE(serverless_functions);
 /* How long a batch should be in flight: its size follows from that. */
 #define BATCH_DURATION apr_time_from_msec(10)
 
-/* With fewer other requests at the database, connections side by side answer sooner than a batch. */
+/* With fewer other requests at the database, connections side by side answer sooner than a
+ * batch. */
 #define BATCH_MIN_WAITERS 3
 
 /* After a failure to connect, how long no attempt is made. */
@@ -30,7 +31,8 @@ static sf_batch_queue *write_queues;
 
 /* The leader ------------------------------------------------------------------------------------ */
 
-/* No connection can be had: all waiters fall back, and for RETRY_INTERVAL so does each new request. */
+/* No connection can be had: all waiters fall back, and for RETRY_INTERVAL so does each new
+ * request. */
 static void refuse_all(sf_batch_queue *q)
 {
     apr_thread_mutex_lock(q->mutex);
@@ -72,8 +74,8 @@ static void end_batch(sf_batch_queue *q)
     sf_pipeline_end_batch(&q->connection);
 }
 
-/* Ends a batch after its connection is lost: the waiters without an answer are completed with that. Returns
- * how many are put into `completed`. Called with the mutex held. */
+/* Ends a batch after its connection is lost: the waiters without an answer are completed with that.
+ * Returns how many are put into `completed`. Called with the mutex held. */
 static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
 {
     int count = 0;
@@ -91,8 +93,8 @@ static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
     return count;
 }
 
-/* Where the opening of a batch has failed, none of its statements has run, and none would in another
- * batch of this session. Called as the batch ends. */
+/* Where the opening of a batch has failed, none of its statements has run, and none would in
+ * another batch of this session. Called as the batch ends. */
 static void check_opening(sf_batch_queue *q, const sf_caller *caller)
 {
     const PGresult *error = q->connection.opening.answer;
@@ -104,9 +106,9 @@ static void check_opening(sf_batch_queue *q, const sf_caller *caller)
     }
 }
 
-/* Delivers the answers that have been read: of reads each at once, of writes all after the commit. Returns
- * how many waiters are put into `completed`; `lost` is how many of them lost their connection. Called with
- * the mutex held. */
+/* Delivers the answers that have been read: of reads each at once, of writes all after the commit.
+ * Returns how many waiters are put into `completed`; `lost` is how many of them lost their
+ * connection. Called with the mutex held. */
 static int deliver_answers(sf_batch_queue *q, sf_answers answers, sf_waiter **completed, int *lost)
 {
     const int deliverable = !q->connection.writes || answers == SF_ANSWERS_ALL;
@@ -131,8 +133,9 @@ static int deliver_answers(sf_batch_queue *q, sf_answers answers, sf_waiter **co
     return count + *lost;
 }
 
-/* Delivers answers and wakes their requests, which is done without the mutex: they would only have to
- * wait for it. Waiters are never freed, so that waking one after its request has left does no harm. */
+/* Delivers answers and wakes their requests, which is done without the mutex: they would only have
+ * to wait for it. Waiters are never freed, so that waking one after its request has left does no
+ * harm. */
 static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_answers answers)
 {
     sf_waiter *completed[SF_BATCH_MAX];
@@ -175,8 +178,8 @@ static void make_progress(sf_batch_queue *q, const sf_caller *caller, const sf_w
     }
 }
 
-/* Uses the connection for all waiters until the leader's own statement is completed, or should fall back.
- * Called with the mutex held, and returns with it held. */
+/* Uses the connection for all waiters until the leader's own statement is completed, or should fall
+ * back. Called with the mutex held, and returns with it held. */
 static void lead(sf_batch_queue *q, const sf_caller *caller, const sf_waiter *self)
 {
     q->has_leader = 1;
@@ -202,9 +205,9 @@ static void lead(sf_batch_queue *q, const sf_caller *caller, const sf_waiter *se
 
 /* A request ------------------------------------------------------------------------------------- */
 
-/* Returns the queue for a statement to the caller's database, or NULL where it is not batched: pipelining
- * is off, or httpd itself is the caller. Its statements, such as those of Builds, have time and may be
- * large. */
+/* Returns the queue for a statement to the caller's database, or NULL where it is not batched:
+ * pipelining is off, or httpd itself is the caller. Its statements, such as those of Builds, have
+ * time and may be large. */
 static sf_batch_queue *queue_for(const sf_caller *caller, sf_statement_id id)
 {
     const int database = sf_config_database(caller->server);
@@ -233,7 +236,8 @@ static void follow(sf_batch_queue *q, const sf_waiter *self)
     apr_thread_cond_timedwait(self->wake, q->mutex, left > 0 ? left : sf_batch_timeout());
 }
 
-/* Returns the result of a waiter that has left, with its rows. Logs an error of the statement's own. */
+/* Returns the result of a waiter that has left, with its rows. Logs an error of the statement's
+ * own. */
 static sf_db_result conclude(const sf_caller *caller, const sf_waiter *left, sf_rows **rows)
 {
     sf_db_result result = left->outcome;
@@ -286,9 +290,9 @@ sf_db_result sf_batch_run(const sf_caller *caller, sf_statement_id id, const cha
 
 /* A child's life -------------------------------------------------------------------------------- */
 
-/* Gives the connection back before mod_dbd destroys its pool, which asserts that it has all connections.
- * The threads that serve requests have ended by then; a leader that is left over is waited for as long as
- * a request may take. */
+/* Gives the connection back before mod_dbd destroys its pool, which asserts that it has all
+ * connections. The threads that serve requests have ended by then; a leader that is left over is
+ * waited for as long as a request may take. */
 static apr_status_t close_queue(void *data)
 {
     const apr_time_t deadline = apr_time_now() + sf_config_db_timeout();

@@ -202,8 +202,8 @@ static sf_db_result result_of(const PGresult *answer)
     }
 }
 
-/* Whether a statement has not run, through no fault of its own: PostgreSQL has skipped it after another's
- * error, or has rolled it back with a batch of writes. */
+/* Whether a statement has not run, through no fault of its own: PostgreSQL has skipped it after
+ * another's error, or has rolled it back with a batch of writes. */
 static int is_undone(const sf_batch_queue *q, const PGresult *answer)
 {
     const ExecStatusType status = PQresultStatus(answer);
@@ -213,8 +213,8 @@ static int is_undone(const sf_batch_queue *q, const PGresult *answer)
                && q->connection.batch_state != SF_BATCH_COMMITTED);
 }
 
-/* Whether a statement that was undone goes into another batch: not where the batch's opening or its commit has
- * failed, since these may fail again. */
+/* Whether a statement that was undone goes into another batch: not where the batch's opening or its
+ * commit has failed, since these may fail again. */
 static int may_send_again(const sf_batch_queue *q)
 {
     return q->connection.batch_state != SF_BATCH_OPENING_FAILED

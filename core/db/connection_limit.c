@@ -36,8 +36,8 @@ static int is_available(int long_running)
     return permits.available > 0 && (!long_running || permits.available_long_running > 0);
 }
 
-/* Wakes one waiter that can have a permit; the others would only wait again. Long-running statements go
- * first, because they can never take all permits. */
+/* Wakes one waiter that can have a permit; the others would only wait again. Long-running
+ * statements go first, because they can never take all permits. */
 static void wake_one(void)
 {
     int long_running;

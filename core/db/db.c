@@ -54,9 +54,9 @@ static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
 
 /* Attempts -------------------------------------------------------------------------------------- */
 
-/* Runs the steps between BEGIN and COMMIT or ROLLBACK. Until COMMIT is sent nothing has happened, so that
- * a connection lost before that means SF_DB_NOT_RUN. Returns SF_DB_OK with `t->error` where the steps
- * themselves refuse. */
+/* Runs the steps between BEGIN and COMMIT or ROLLBACK. Until COMMIT is sent nothing has happened,
+ * so that a connection lost before that means SF_DB_NOT_RUN. Returns SF_DB_OK with `t->error` where
+ * the steps themselves refuse. */
 static sf_db_result run_steps(sf_transaction *transaction, task *t)
 {
     const sf_caller *caller = transaction->caller;
@@ -109,8 +109,8 @@ static int may_retry(sf_db_result result, sf_statement_kind kind, int attempts)
     }
 }
 
-/* Takes a permit within `timeout`, then makes attempts until one is final. `attempts` is how many count
- * that were made before. */
+/* Takes a permit within `timeout`, then makes attempts until one is final. `attempts` is how many
+ * count that were made before. */
 static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_interval_time_t timeout,
                                      int attempts)
 {
@@ -133,8 +133,8 @@ static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_inter
 /* Statements ------------------------------------------------------------------------------------ */
 
 /* Runs a short statement in a batch, or else on a connection of the pool, for which the rest of
- * ServerlessDBTimeout is left. An attempt in a batch counts where its connection was lost, since the
- * statement may have run; a batch that did not run the statement is no attempt. */
+ * ServerlessDBTimeout is left. An attempt in a batch counts where its connection was lost, since
+ * the statement may have run; a batch that did not run the statement is no attempt. */
 static sf_db_result run_short(const sf_caller *caller, task *t)
 {
     const apr_time_t deadline = apr_time_now() + sf_config_db_timeout();

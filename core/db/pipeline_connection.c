@@ -27,8 +27,8 @@ void sf_pipeline_close(sf_pipeline *p)
     p->state = SF_PIPELINE_CLOSED;
 }
 
-/* Prepares the session of a new connection for batches. Batches of writes get a short lock_timeout: a
- * statement that waits for a lock would have the whole batch wait. Returns 0 on failure. */
+/* Prepares the session of a new connection for batches. Batches of writes get a short lock_timeout:
+ * a statement that waits for a lock would have the whole batch wait. Returns 0 on failure. */
 static int set_up(sf_pipeline *p, const sf_caller *caller)
 {
     int i;
@@ -73,8 +73,8 @@ void sf_pipeline_add(sf_pipeline *p, sf_statement_id id, const char *const *valu
     p->batch[p->count++] = (sf_batch_statement){ .id = id, .values = values };
 }
 
-/* Sends the preparation of a statement. PostgreSQL infers the types of its parameters, except of one that
- * is not used: that is declared as text. */
+/* Sends the preparation of a statement. PostgreSQL infers the types of its parameters, except of
+ * one that is not used: that is declared as text. */
 static int write_preparation(PGconn *native, const sf_statement *statement)
 {
     static const Oid text = 25; /* TEXTOID, which libpq does not export */
@@ -97,8 +97,8 @@ typedef struct {
 
 _Static_assert(SF_STATEMENT_MAX_PARAMETERS <= 32, "sf_statement.uuids has a bit for each");
 
-/* Sets one value. A uuid of 32 hex digits goes in binary: two of them as text would take PostgreSQL 0.6 of
- * the 9 microseconds of a fetch. Any other value goes as text. */
+/* Sets one value. A uuid of 32 hex digits goes in binary: two of them as text would take PostgreSQL
+ * 0.6 of the 9 microseconds of a fetch. Any other value goes as text. */
 static void set_argument(arguments *to, int i, const char *value, int is_uuid)
 {
     apr_size_t length;
@@ -114,8 +114,8 @@ static void set_argument(arguments *to, int i, const char *value, int is_uuid)
     }
 }
 
-/* Sends one statement, after its preparation where the session does not know it. Returns 0 where libpq
- * does not take it. */
+/* Sends one statement, after its preparation where the session does not know it. Returns 0 where
+ * libpq does not take it. */
 static int write_statement(sf_pipeline *p, sf_batch_statement *one)
 {
     const sf_statement *statement = &sf_statements[one->id];
@@ -161,7 +161,8 @@ void sf_pipeline_send(sf_pipeline *p)
 
 /* Reading --------------------------------------------------------------------------------------- */
 
-/* The opening has been answered: the statements after it ran under this tag, "" where there is none. */
+/* The opening has been answered: the statements after it ran under this tag, "" where there is
+ * none. */
 static void finish_opening(sf_pipeline *p)
 {
     char *tag = p->session->state.credentials_tag;
@@ -190,8 +191,8 @@ static void take_preparation(sf_pipeline *p, sf_batch_statement *one, PGresult *
     one->answer = result;
 }
 
-/* Stores a result of the first statement without an answer: of its preparation or of itself. A result after the
- * last statement's is an error of the commit. */
+/* Stores a result of the first statement without an answer: of its preparation or of itself. A
+ * result after the last statement's is an error of the commit. */
 static void take_result(sf_pipeline *p, PGresult *result)
 {
     const int is_opening = p->batch_state == SF_BATCH_OPENING;
@@ -222,8 +223,9 @@ static void take_result(sf_pipeline *p, PGresult *result)
     }
 }
 
-/* The Sync has been answered. The answers to writes are all there, since they are taken after that; those
- * to reads may have been taken, and need not be looked at: a read that fails undoes nothing. */
+/* The Sync has been answered. The answers to writes are all there, since they are taken after that;
+ * those to reads may have been taken, and need not be looked at: a read that fails undoes
+ * nothing. */
 static void finish_batch(sf_pipeline *p)
 {
     int i;
@@ -239,8 +241,8 @@ static void finish_batch(sf_pipeline *p)
     }
 }
 
-/* Takes all results that have arrived. libpq ends each statement's results with NULL; a second NULL means
- * that it expects no more, although the Sync is not answered. */
+/* Takes all results that have arrived. libpq ends each statement's results with NULL; a second NULL
+ * means that it expects no more, although the Sync is not answered. */
 static sf_answers take_results(sf_pipeline *p)
 {
     PGconn *native = p->session->native;

@@ -1,5 +1,5 @@
-/* The result set of a statement. It lives as long as the pool of the statement's caller, and so do the
- * texts in it. */
+/* The result set of a statement. It lives as long as the pool of the statement's caller, and so do
+ * the texts in it. */
 #ifndef SF_DB_ROWS_H
 #define SF_DB_ROWS_H
 
@@ -11,8 +11,8 @@ typedef struct sf_rows sf_rows;
 /* Returns the number of rows. */
 int sf_rows_count(const sf_rows *rows);
 
-/* Returns the text of a value, or NULL for SQL's NULL and where there is no such row or column. Both are
- * counted from 0. */
+/* Returns the text of a value, or NULL for SQL's NULL and where there is no such row or column.
+ * Both are counted from 0. */
 const char *sf_rows_value(sf_rows *rows, int row, int column);
 
 /* From now on there is a column before what was this one, the same in all rows; `text` lives as long as
@@ -20,11 +20,12 @@ const char *sf_rows_value(sf_rows *rows, int row, int column);
  * (sf_db_run_batched). */
 void sf_rows_know(sf_rows *rows, int column, const char *text);
 
-/* Returns the key of page tokens, SF_DB_KEY_BYTES bytes, of the database that the rows came from. */
+/* Returns the key of page tokens, SF_DB_KEY_BYTES bytes, of the database that the rows came
+ * from. */
 const unsigned char *sf_rows_page_token_key(const sf_rows *rows);
 
-/* Returns the database's credentials_tag, 36 characters, as it was just before the statement ran; "" where
- * the statement did not run in a batch. */
+/* Returns the database's credentials_tag, 36 characters, as it was just before the statement ran;
+ * "" where the statement did not run in a batch. */
 const char *sf_rows_credentials_tag(const sf_rows *rows);
 
 #endif

@@ -40,7 +40,8 @@ static PGconn *native_of(const ap_dbd_t *dbd)
     return apr_dbd_native_handle(dbd->driver, dbd->handle);
 }
 
-/* mod_dbd's hook on a new connection: has libpq put SQLSTATEs into error texts, also after a reconnect. */
+/* mod_dbd's hook on a new connection: has libpq put SQLSTATEs into error texts, also after a
+ * reconnect. */
 static apr_status_t post_connect(apr_pool_t *pool, dbd_cfg_t *cfg, ap_dbd_t *dbd)
 {
     (void)pool;
@@ -63,8 +64,8 @@ int sf_session_post_config(void)
     return dbd_open && dbd_close;
 }
 
-/* Reads the bytes that have arrived, so that libpq sees the end of the stream where the server has closed
- * it. An error text comes before that, hence a few reads. */
+/* Reads the bytes that have arrived, so that libpq sees the end of the stream where the server has
+ * closed it. An error text comes before that, hence a few reads. */
 static void read_pending(PGconn *connection)
 {
     struct pollfd socket = { PQsocket(connection), POLLIN, 0 };
@@ -90,8 +91,8 @@ void sf_session_close(server_rec *server, sf_session *session)
     dbd_close(server, session->dbd);
 }
 
-/* Takes a connection of mod_dbd's pool and reconnects it where the server has closed it. Returns NULL where
- * that fails. */
+/* Takes a connection of mod_dbd's pool and reconnects it where the server has closed it. Returns
+ * NULL where that fails. */
 static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
 {
     ap_dbd_t *dbd = dbd_open(caller->pool, server);
@@ -114,8 +115,8 @@ static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
 
 /* Statements ------------------------------------------------------------------------------------ */
 
-/* Logs the error of the last command, as far as it may be logged, and returns the result that it stands
- * for. `doing` is the verb of the log line. */
+/* Logs the error of the last command, as far as it may be logged, and returns the result that it
+ * stands for. `doing` is the verb of the log line. */
 static sf_db_result log_failure(const execution *e, const char *doing)
 {
     const ap_dbd_t *dbd = e->session->dbd;
@@ -131,9 +132,9 @@ static sf_db_result log_failure(const execution *e, const char *doing)
     return result;
 }
 
-/* Returns a statement's SQL in apr_dbd's form. apr_dbd expects %s for each parameter and numbers them $1,
- * $2, ... in order of appearance; the SQL has its $n in any order, so a comment at its end holds the %s.
- * Each other % is doubled. */
+/* Returns a statement's SQL in apr_dbd's form. apr_dbd expects %s for each parameter and numbers
+ * them $1, $2, ... in order of appearance; the SQL has its $n in any order, so a comment at its end
+ * holds the %s. Each other % is doubled. */
 static const char *sql_for_apr_dbd(apr_pool_t *pool, const sf_statement *statement)
 {
     char *form = apr_palloc(pool, 2 * strlen(statement->sql) + 3 * statement->parameters + 4);
@@ -154,8 +155,8 @@ static const char *sql_for_apr_dbd(apr_pool_t *pool, const sf_statement *stateme
     return form;
 }
 
-/* Prepares a statement unless the session knows it. The pool of a failed attempt is destroyed, because
- * each request fails again until the schema fits. */
+/* Prepares a statement unless the session knows it. The pool of a failed attempt is destroyed,
+ * because each request fails again until the schema fits. */
 static sf_db_result prepare(const execution *e)
 {
     const ap_dbd_t *dbd = e->session->dbd;
@@ -199,8 +200,8 @@ static sf_db_result execute(execution *e)
     return SF_DB_OK;
 }
 
-/* The same, under ServerlessDeleteTimeout. statement_timeout belongs to the session, which other requests
- * use next: it is reset to the value of DBDParams. */
+/* The same, under ServerlessDeleteTimeout. statement_timeout belongs to the session, which other
+ * requests use next: it is reset to the value of DBDParams. */
 static sf_db_result execute_long(execution *e)
 {
     const ap_dbd_t *dbd = e->session->dbd;
@@ -259,8 +260,8 @@ static void log_schema_mismatch(const sf_caller *caller, const char *found, cons
     }
 }
 
-/* Reads the row of session_begin: schema version and key of page tokens. Returns 1 where the schema has the
- * version that the statements are written for. */
+/* Reads the row of session_begin: schema version and key of page tokens. Returns 1 where the schema
+ * has the version that the statements are written for. */
 static int read_session_begin(const sf_caller *caller, sf_session *session, sf_rows *rows)
 {
     const int has_row = sf_rows_count(rows) == 1;
@@ -308,7 +309,8 @@ static void start_session(sf_session *session, int backend_pid)
     session->backend_pid = backend_pid;
 }
 
-/* Makes sure that the connection has a session, and that the schema fits. Until it does, each call checks again. */
+/* Makes sure that the connection has a session, and that the schema fits. Until it does, each call
+ * checks again. */
 static sf_db_result begin_session(const sf_caller *caller, sf_session *session)
 {
     const int backend_pid = PQbackendPID(session->native);

@@ -1,8 +1,9 @@
 /* A connection of mod_dbd's pool with PostgreSQL's session on it, and statements run on it through
  * apr_dbd. For core/db/ only.
  *
- * Prepared statements last as long as the backend process. apr_dbd and libpq reconnect without telling
- * mod_dbd, so this file compares the backend's process id: where it has changed, the session is new. */
+ * Prepared statements last as long as the backend process. apr_dbd and libpq reconnect without
+ * telling mod_dbd, so this file compares the backend's process id: where it has changed, the
+ * session is new. */
 #ifndef SF_DB_SESSION_H
 #define SF_DB_SESSION_H
 
@@ -31,31 +32,31 @@ void sf_session_register_hooks(void);
 int sf_session_post_config(void);
 
 /* Takes a connection of mod_dbd's pool for this server. The caller holds a permit of
- * connection_limit.h, because mod_dbd would wait without a limit. Returns SF_DB_OK and a session where the
- * schema fits; or the failure, which has been logged, and then there is nothing to close:
- * SF_DB_UNAVAILABLE without a connection, SF_DB_NO_SCHEMA with another schema, SF_DB_NOT_RUN where the
- * connection was lost again, or the result of the statement session_begin. */
+ * connection_limit.h, because mod_dbd would wait without a limit. Returns SF_DB_OK and a session
+ * where the schema fits; or the failure, which has been logged, and then there is nothing to close:
+ * SF_DB_UNAVAILABLE without a connection, SF_DB_NO_SCHEMA with another schema, SF_DB_NOT_RUN where
+ * the connection was lost again, or the result of the statement session_begin. */
 sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_session **session);
 
-/* Reads the bytes that have arrived on the idle connection, without a round trip. Returns 0 where the
- * server has closed it. */
+/* Reads the bytes that have arrived on the idle connection, without a round trip. Returns 0 where
+ * the server has closed it. */
 int sf_session_is_alive(const sf_session *session);
 
-/* Reconnects, which ends the session. Takes as long as DBDParams allows (connect_timeout). A failure shows
- * when the connection is used next. */
+/* Reconnects, which ends the session. Takes as long as DBDParams allows (connect_timeout). A
+ * failure shows when the connection is used next. */
 void sf_session_reset(const sf_session *session);
 
 /* Gives the connection back to the pool. */
 void sf_session_close(server_rec *server, sf_session *session);
 
-/* Runs a statement through apr_dbd, after preparing it where the session does not know it; `values` as
- * for sf_db_run(). A statement of the kind "long write" runs under ServerlessDeleteTimeout. Returns
- * SF_DB_OK and the rows, or the failure, which has been logged, and NULL. */
+/* Runs a statement through apr_dbd, after preparing it where the session does not know it; `values`
+ * as for sf_db_run(). A statement of the kind "long write" runs under ServerlessDeleteTimeout.
+ * Returns SF_DB_OK and the rows, or the failure, which has been logged, and NULL. */
 sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_statement_id id,
                             const char *const *values, sf_rows **rows);
 
-/* Runs a command without parameters or rows, such as BEGIN, COMMIT, ROLLBACK or SET. Returns SF_DB_OK or
- * the failure, which has been logged. */
+/* Runs a command without parameters or rows, such as BEGIN, COMMIT, ROLLBACK or SET. Returns
+ * SF_DB_OK or the failure, which has been logged. */
 sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *command);
 
 #endif

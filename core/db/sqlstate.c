@@ -36,8 +36,8 @@ void sf_db_sqlstate(const char *text, char sqlstate[SF_SQLSTATE_LENGTH + 1])
     }
 }
 
-/* SQLSTATEs by their beginning; the first entry that matches decides, so that a whole code stands before
- * its class. PostgreSQL's manual, appendix A, lists the codes. */
+/* SQLSTATEs by their beginning; the first entry that matches decides, so that a whole code stands
+ * before its class. PostgreSQL's manual, appendix A, lists the codes. */
 static const struct {
     const char *prefix;
     sf_db_result result;
