@@ -1,13 +1,19 @@
-/* On whose behalf something runs: a request, or httpd itself where `r` is NULL. */
+/* The caller of a function below the API: a request, or httpd itself where there is no request. */
 #ifndef SF_CALLER_H
 #define SF_CALLER_H
 
 #include <httpd.h>
 
 typedef struct {
-    apr_pool_t *pool; /* what is made lives as long as this */
+    apr_pool_t *pool; /* results live as long as this pool */
     server_rec *server;
-    request_rec *r;
+    request_rec *r; /* NULL outside of requests */
 } sf_caller;
+
+/* The caller for work on behalf of a request; results live as long as the request. */
+static inline sf_caller sf_caller_of(request_rec *r)
+{
+    return (sf_caller){ r->pool, r->server, r };
+}
 
 #endif

@@ -43,18 +43,11 @@ const sf_resource sf_variables = {
     .remove = { SF_STATEMENT_VARIABLE_DELETE, NULL },
 };
 
-static sf_caller caller_of(const sf_request *request)
-{
-    const sf_caller caller = { request->r->pool, request->r->server, request->r };
-
-    return caller;
-}
-
 /* What the database gets of a value. */
 static const sf_error *seal(const sf_request *request, const char *environment,
                             const char *variable, const char *value, const char **sealed)
 {
-    const sf_caller caller = caller_of(request);
+    const sf_caller caller = sf_caller_of(request->r);
     char context[SF_SECRET_CONTEXT];
 
     sf_secret_context(context, environment, variable);
@@ -64,7 +57,7 @@ static const sf_error *seal(const sf_request *request, const char *environment,
 /* A value is bound to its Variable, so that its SID is made before. */
 const sf_error *sf_variable_create(sf_request *request)
 {
-    const sf_caller caller = caller_of(request);
+    const sf_caller caller = sf_caller_of(request->r);
     const char *given[2];
     const char *values[3];
     const sf_error *error = sf_params_read(request, create_params, given);
@@ -84,7 +77,7 @@ const sf_error *sf_variable_create(sf_request *request)
 
 const sf_error *sf_variable_update(sf_request *request)
 {
-    const sf_caller caller = caller_of(request);
+    const sf_caller caller = sf_caller_of(request->r);
     const char *values[3] = { sf_conditional_expected(request) };
     const sf_error *error = sf_params_read(request, update_params, values + 1);
 

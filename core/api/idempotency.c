@@ -44,7 +44,7 @@ static void add(sf_sha256 *hash, const char *text)
 static const sf_error *end(const creation *creation, sf_sha256 *hash, char hex[SF_SHA256_HEX + 1])
 {
     request_rec *r = creation->request->r;
-    const sf_caller caller = { r->pool, r->server, r };
+    const sf_caller caller = sf_caller_of(r);
 
     return sf_sha256_end(hash, hex) ? NULL : sf_sha256_failed(&caller);
 }
@@ -149,7 +149,7 @@ static const sf_error *create_once(sf_transaction *transaction, void *data)
 const sf_error *sf_idempotency_create(sf_request *request, int count, const char *const *contents,
                                       sf_steps *create, void *data, sf_rows **rows)
 {
-    const sf_caller caller = { request->r->pool, request->r->server, request->r };
+    const sf_caller caller = sf_caller_of(request->r);
     creation creation = { .request = request, .create = create, .data = data, .rows = rows };
     const sf_error *error;
 

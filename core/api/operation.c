@@ -115,7 +115,7 @@ static void add_known(const sf_request *request, const sf_ownership *known, sf_r
 static const sf_error *run_known(sf_request *request, sf_statement_id id, const char **all,
                                  sf_rows **rows)
 {
-    const sf_caller caller = { request->r->pool, request->r->server, request->r };
+    const sf_caller caller = sf_caller_of(request->r);
     const char *const credential[] = { all[0], all[1] };
     const sf_error *error;
     sf_ownership known;
@@ -154,7 +154,7 @@ const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int co
                                  const char *const *values, const sf_outcome *outcomes,
                                  sf_rows **rows)
 {
-    const sf_caller caller = { request->r->pool, request->r->server, request->r };
+    const sf_caller caller = sf_caller_of(request->r);
     const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
     const sf_error *error;
 

@@ -131,7 +131,7 @@ static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int
                                    const char *sealed, char text[SF_SECRET_MAX + 1])
 {
     const sf_resource *resource = request->resource;
-    const sf_caller caller = { request->r->pool, request->r->server, request->r };
+    const sf_caller caller = sf_caller_of(request->r);
     char context[SF_SECRET_CONTEXT];
 
     sf_secret_context(context, sf_rows_value(rows, row, sf_resource_column(resource, "ZE")),

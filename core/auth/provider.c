@@ -52,7 +52,7 @@ static int matches(const char hex[SF_SHA256_HEX + 1], const char *kept)
 static authn_status ask(sf_request *request, const char *credential, const char *password)
 {
     request_rec *r = request->r;
-    const sf_caller caller = { r->pool, r->server, r };
+    const sf_caller caller = sf_caller_of(r);
     char hex[SF_SHA256_HEX + 1];
     sf_rows *rows;
 
@@ -128,7 +128,7 @@ const sf_error *sf_auth_take_user(sf_request *request)
     request_rec *r = request->r;
 
     if (!r->user) {
-        const sf_caller caller = { r->pool, r->server, r };
+        const sf_caller caller = sf_caller_of(r);
 
         sf_log(&caller, APLOG_ERR, "SF0007",
                "refused: no authentication is configured for this Location (AuthType, "

@@ -54,7 +54,7 @@ static char *fetch(const chunk *chunk, apr_pool_t *pool, apr_size_t *length)
  * client sees it, whatever filters are between. */
 static apr_status_t give_up(const chunk *chunk)
 {
-    const sf_caller caller = { chunk->r->pool, chunk->r->server, chunk->r };
+    const sf_caller caller = sf_caller_of(chunk->r);
 
     sf_log(&caller, APLOG_ERR, "SF0040", "content breaks off: its chunk %d cannot be read",
            chunk->number);

@@ -57,7 +57,7 @@ static const sf_error *bad(const upload *upload, const char *why)
 static const sf_error *no_spool(const upload *upload, apr_status_t rv)
 {
     request_rec *r = upload->request->r;
-    const sf_caller caller = { r->pool, r->server, r };
+    const sf_caller caller = sf_caller_of(r);
 
     if (rv == SF_SPOOL_NO_HASH) {
         return sf_sha256_failed(&caller);
