@@ -69,6 +69,17 @@ const sf_error *sf_error_make(apr_pool_t *pool, int status, const char *format, 
     return make(pool, status, message);
 }
 
+const sf_error *sf_error_bad_request(apr_pool_t *pool, const char *format, ...)
+{
+    va_list arguments;
+    const char *message;
+
+    va_start(arguments, format);
+    message = apr_pvsprintf(pool, format, arguments);
+    va_end(arguments);
+    return make(pool, HTTP_BAD_REQUEST, message);
+}
+
 const sf_error *sf_error_of_status(apr_pool_t *pool, int status)
 {
     const char *line;

@@ -17,6 +17,10 @@ typedef struct {
 const sf_error *sf_error_make(apr_pool_t *pool, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* 400, with a message of its own. */
+const sf_error *sf_error_bad_request(apr_pool_t *pool, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 /* The error that a status alone tells; any status from 400 on. */
 const sf_error *sf_error_of_status(apr_pool_t *pool, int status);
 

@@ -176,11 +176,6 @@ static const char *read_runtime(const sf_request *request, const char *wanted)
     return NULL;
 }
 
-static const sf_error *bad(const sf_request *request, const char *why)
-{
-    return sf_error_make(request->r->pool, HTTP_BAD_REQUEST, "%s", why);
-}
-
 const sf_error *sf_build_create(sf_request *request)
 {
     static const sf_param params[] = {
@@ -190,6 +185,7 @@ const sf_error *sf_build_create(sf_request *request)
         { "Dependencies", SF_TEXT, .maximum = 32000 },
         { .name = NULL },
     };
+    apr_pool_t *pool = request->r->pool;
     const char *values[4];
     const sf_error *error = sf_params_read(request, params, values);
 
@@ -197,16 +193,17 @@ const sf_error *sf_build_create(sf_request *request)
         return error;
     }
     if (!values[0] && !values[1]) {
-        return bad(request,
-                   "At least one Function Version or Asset Version is required for Build.");
+        return sf_error_bad_request(
+            pool, "At least one Function Version or Asset Version is required for Build.");
     }
     values[2] = read_runtime(request, values[2]);
     if (!values[2]) {
-        return bad(request, "Runtime is not one that this server offers");
+        return sf_error_bad_request(pool, "Runtime is not one that this server offers");
     }
-    values[3] = read_dependencies(request->r->pool, values[3]);
+    values[3] = read_dependencies(pool, values[3]);
     if (!values[3]) {
-        return bad(request, "Dependencies must be a JSON array of objects with name and version");
+        return sf_error_bad_request(
+            pool, "Dependencies must be a JSON array of objects with name and version");
     }
     error = sf_resource_create_from(request, 4, values);
     if (!error) {

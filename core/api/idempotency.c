@@ -73,8 +73,8 @@ static const sf_error *read_key(creation *creation)
         at++;
     }
     if (*at || at == key || at - key > KEY_MAX) {
-        return sf_error_make(pool, HTTP_BAD_REQUEST,
-                             HEADER " must be of 1 to %d printable ASCII characters", KEY_MAX);
+        return sf_error_bad_request(pool, HEADER " must be of 1 to %d printable ASCII characters",
+                                    KEY_MAX);
     }
     sf_sha256_begin(&hash, pool);
     add(&hash, key);

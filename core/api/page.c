@@ -22,11 +22,6 @@ typedef struct {
     unsigned char bytes[TOKEN_BYTES];
 } token;
 
-static const sf_error *bad(const sf_request *request, const char *why)
-{
-    return sf_error_make(request->r->pool, HTTP_BAD_REQUEST, "%s", why);
-}
-
 
 /* Tokens ----------------------------------------------------------------------------------------- */
 
@@ -111,17 +106,18 @@ static int number(const char *text, int minimum, int maximum, int *value)
     return *value >= minimum;
 }
 
-static const sf_error *read_token(const sf_request *request, sf_page *page)
+static const sf_error *read_token(apr_pool_t *pool, sf_page *page)
 {
     token token;
 
     if (!page->token) {
         return page->number == 0
                    ? NULL
-                   : bad(request, "Page needs the PageToken that came with the page before it");
+                   : sf_error_bad_request(
+                       pool, "Page needs the PageToken that came with the page before it");
     }
     if (!decode(page->token, &token)) {
-        return bad(request, "PageToken is not valid for this list");
+        return sf_error_bad_request(pool, "PageToken is not valid for this list");
     }
     page->direction = (char)token.bytes[0];
     ap_bin2hex(token.bytes + 1, SF_UUID_BYTES, page->row);
@@ -136,6 +132,7 @@ static const sf_param page_params[] = { { "PageSize", SF_TEXT, .maximum = 255 },
 
 const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page)
 {
+    apr_pool_t *pool = request->r->pool;
     const int count = sf_params_count(page->filters);
     const char **const values = page->values + count;
     sf_param params[SF_PARAMS_MAX + 1];
@@ -150,16 +147,16 @@ const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *pa
         return error;
     }
     if (!number(values[0] ? values[0] : DEFAULT_SIZE, 1, maximum, &page->size)) {
-        return bad(request, "PageSize must be a whole number from 1 to 1000");
+        return sf_error_bad_request(pool, "PageSize must be a whole number from 1 to 1000");
     }
     if (!number(values[1] ? values[1] : "0", 0, MAXIMUM_NUMBER, &page->number)) {
-        return bad(request, "Page must be a whole number from 0");
+        return sf_error_bad_request(pool, "Page must be a whole number from 0");
     }
     page->token = values[2];
     page->direction = SF_PAGE_FROM;
     memset(page->row, 'f', SF_SID_DIGITS); /* no row is newer */
     page->row[SF_SID_DIGITS] = '\0';
-    return read_token(request, page);
+    return read_token(pool, page);
 }
 
 const char *sf_page_filters(apr_pool_t *pool, const sf_page *page)

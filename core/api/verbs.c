@@ -186,7 +186,7 @@ const sf_error *sf_resource_list(sf_request *request)
     scope.list = list_path(request, rows);
     scope.filters = sf_page_filters(pool, &page);
     if (page.token && !sf_page_token_is_ours(pool, &page, &scope)) {
-        return sf_error_make(pool, HTTP_BAD_REQUEST, "PageToken is not valid for this list");
+        return sf_error_bad_request(pool, "PageToken is not valid for this list");
     }
     error = sf_record_check(request, rows);
     if (error) {

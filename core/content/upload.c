@@ -34,6 +34,7 @@ typedef enum { NO_PART, PATH, VISIBILITY, CONTENT } part;
 
 typedef struct {
     sf_request *request;
+    apr_pool_t *pool;
     const sf_upload_kind *kind;
     apr_off_t limit;       /* bytes of Content */
     const sf_error *error; /* why the parts were stopped */
@@ -47,11 +48,6 @@ typedef struct {
     sf_utf8 text;
     sf_rows *rows;
 } upload;
-
-static const sf_error *bad(const upload *upload, const char *why)
-{
-    return sf_error_make(upload->request->r->pool, HTTP_BAD_REQUEST, "%s", why);
-}
 
 /* 503: the temporary file cannot be written or read; 500 where there is no hash. */
 static const sf_error *no_spool(const upload *upload, apr_status_t rv)
@@ -72,8 +68,7 @@ static const sf_error *no_spool(const upload *upload, apr_status_t rv)
 static int once(upload *upload, const char *name, int *given)
 {
     if (*given) {
-        upload->error = sf_error_make(upload->request->r->pool, HTTP_BAD_REQUEST,
-                                      "%s is given more than once", name);
+        upload->error = sf_error_bad_request(upload->pool, "%s is given more than once", name);
         return 0;
     }
     return *given = 1;
@@ -116,7 +111,7 @@ static int begin(void *data, const char *name, const char *type)
     }
     if (strcmp(name, "Content") == 0) {
         upload->part = CONTENT;
-        upload->content_type = known_type(upload->request->r->pool, type);
+        upload->content_type = known_type(upload->pool, type);
         return once(upload, name, &upload->content_given);
     }
     return 1;
@@ -125,7 +120,8 @@ static int begin(void *data, const char *name, const char *type)
 static int field_bytes(upload *upload, field *field, const char *bytes, apr_size_t size)
 {
     if (size > FIELD_BYTES - field->length) {
-        upload->error = bad(upload, "Path and Visibility must not be longer than 255 characters");
+        upload->error = sf_error_bad_request(
+            upload->pool, "Path and Visibility must not be longer than 255 characters");
         return 0;
     }
     memcpy(field->bytes + field->length, bytes, size);
@@ -135,11 +131,11 @@ static int field_bytes(upload *upload, field *field, const char *bytes, apr_size
 
 static int content_bytes(upload *upload, const char *bytes, apr_size_t size)
 {
-    apr_pool_t *pool = upload->request->r->pool;
+    apr_pool_t *pool = upload->pool;
     apr_status_t rv;
 
     if (upload->kind->is_text && !sf_utf8_feed(&upload->text, bytes, size)) {
-        upload->error = bad(upload, "Content must be UTF-8 without NUL");
+        upload->error = sf_error_bad_request(upload->pool, "Content must be UTF-8 without NUL");
         return 0;
     }
     rv = sf_spool_write(upload->content, bytes, size);
@@ -175,7 +171,7 @@ static int end(void *data)
     upload *upload = data;
 
     if (upload->part == CONTENT && upload->kind->is_text && !sf_utf8_is_whole(&upload->text)) {
-        upload->error = bad(upload, "Content must be UTF-8 without NUL");
+        upload->error = sf_error_bad_request(upload->pool, "Content must be UTF-8 without NUL");
         return 0;
     }
     return 1;
@@ -193,7 +189,8 @@ static const sf_error *feed(void *data, const char *bytes, apr_size_t size)
     if (sf_multipart_feed(&upload->body, bytes, size)) {
         return NULL;
     }
-    return upload->body.error ? bad(upload, upload->body.error) : upload->error;
+    return upload->body.error ? sf_error_bad_request(upload->pool, "%s", upload->body.error)
+                              : upload->error;
 }
 
 static const sf_error *read_body(upload *upload)
@@ -212,12 +209,12 @@ static const sf_error *read_body(upload *upload)
     }
     wrong = sf_multipart_boundary(content_type, boundary);
     if (wrong) {
-        return bad(upload, wrong);
+        return sf_error_bad_request(upload->pool, "%s", wrong);
     }
     sf_multipart_begin(&upload->body, boundary, &sink, upload);
     error = sf_body_stream(r, upload->limit + OVERHEAD, feed, upload);
     if (!error && !sf_multipart_is_whole(&upload->body)) {
-        error = bad(upload, "The body ends before its last delimiter");
+        error = sf_error_bad_request(upload->pool, "The body ends before its last delimiter");
     }
     return error;
 }
@@ -241,20 +238,22 @@ static const sf_error *check_path(const upload *upload, const char **value)
     int length;
 
     if (!*path) {
-        return bad(upload, "Missing required parameter Path in the post body");
+        return sf_error_bad_request(upload->pool,
+                                    "Missing required parameter Path in the post body");
     }
     if (strlen(path) != upload->path.length || sf_utf8_length(path) < 0) {
-        return bad(upload, "Path is not valid UTF-8");
+        return sf_error_bad_request(upload->pool, "Path is not valid UTF-8");
     }
     if (*path != '/') {
-        path = apr_pstrcat(upload->request->r->pool, "/", path, NULL);
+        path = apr_pstrcat(upload->pool, "/", path, NULL);
     }
     length = sf_utf8_length(path);
     if (length > 255) {
-        return bad(upload, "Path must not be longer than 255 characters");
+        return sf_error_bad_request(upload->pool, "Path must not be longer than 255 characters");
     }
     if (strpbrk(path, "#;,?:@+&$()'\" \\") || has_control(path)) {
-        return bad(upload, "Path must not contain spaces or any of # ; , ? : @ + & $ ( ) ' \" \\");
+        return sf_error_bad_request(
+            upload->pool, "Path must not contain spaces or any of # ; , ? : @ + & $ ( ) ' \" \\");
     }
     *value = path;
     return NULL;
@@ -266,7 +265,8 @@ static const sf_error *check_visibility(const upload *upload, const char **value
     size_t i;
 
     if (upload->visibility.length == 0) {
-        return bad(upload, "Missing required parameter Visibility in the post body");
+        return sf_error_bad_request(upload->pool,
+                                    "Missing required parameter Visibility in the post body");
     }
     for (i = 0; i < sizeof(visibilities) / sizeof(*visibilities); i++) {
         if (ap_cstr_casecmp(upload->visibility.bytes, visibilities[i]) == 0
@@ -275,7 +275,7 @@ static const sf_error *check_visibility(const upload *upload, const char **value
             return NULL;
         }
     }
-    return bad(upload, "Visibility must be public, protected or private");
+    return sf_error_bad_request(upload->pool, "Visibility must be public, protected or private");
 }
 
 
@@ -289,7 +289,7 @@ typedef struct {
 
 static const sf_error *add_chunks(sf_transaction *transaction, upload *upload)
 {
-    apr_pool_t *pool = upload->request->r->pool;
+    apr_pool_t *pool = upload->pool;
     const char *service
         = sf_rows_value(upload->rows, 0, sf_resource_column(upload->request->resource, "ZS"));
     const sf_error *error = NULL;
@@ -314,7 +314,7 @@ static const sf_error *store(sf_transaction *transaction, void *data)
 {
     const version *version = data;
     upload *upload = version->upload;
-    apr_pool_t *pool = upload->request->r->pool;
+    apr_pool_t *pool = upload->pool;
     const char *values[] = { version->path,
                              version->visibility,
                              upload->content_type,
@@ -352,7 +352,8 @@ static const sf_error *check_parts(upload *upload, version *version)
 
     error = error ? error : check_visibility(upload, &version->visibility);
     if (!error && !upload->content_given) {
-        error = bad(upload, "Missing required parameter Content in the post body");
+        error = sf_error_bad_request(upload->pool,
+                                     "Missing required parameter Content in the post body");
     }
     return error;
 }
@@ -381,6 +382,7 @@ const sf_error *sf_upload(sf_request *request)
         return error;
     }
     upload->request = request;
+    upload->pool = request->r->pool;
     upload->kind = kind;
     upload->limit = kind->limit();
     upload->content = sf_spool_make(request->r->pool, upload->limit);

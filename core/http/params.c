@@ -15,15 +15,11 @@
 
 typedef struct {
     const sf_request *request;
+    apr_pool_t *pool;
     const sf_param *params;
     const char **values;
     apr_array_header_t *lists[SF_PARAMS_MAX]; /* of SF_SIDS */
 } reading;
-
-static const sf_error *bad(const reading *in, const char *name, const char *why)
-{
-    return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST, "%s %s", name, why);
-}
 
 
 /* The kinds -------------------------------------------------------------------------------------- */
@@ -34,12 +30,11 @@ static const sf_error *check_length(const reading *in, const sf_param *param, co
     int length = sf_utf8_length(value);
 
     if (length < 0) {
-        return bad(in, param->name, "is not valid UTF-8");
+        return sf_error_bad_request(in->pool, "%s is not valid UTF-8", param->name);
     }
     if ((bytes ? (int)strlen(value) : length) > param->maximum) {
-        return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
-                             "%s must not be longer than %d %s", param->name, param->maximum,
-                             bytes ? "bytes" : "characters");
+        return sf_error_bad_request(in->pool, "%s must not be longer than %d %s", param->name,
+                                    param->maximum, bytes ? "bytes" : "characters");
     }
     return NULL;
 }
@@ -51,12 +46,13 @@ static const sf_error *check_unique_name(const reading *in, const sf_param *para
     char digits[SF_SID_DIGITS + 1];
 
     if (!sf_unique_name_is_valid(value)) {
-        return bad(in, param->name,
-                   "must begin with a letter or digit and consist of letters, digits, "
-                   "'-', '_' and '.'");
+        return sf_error_bad_request(
+            in->pool,
+            "%s must begin with a letter or digit and consist of letters, digits, '-', '_' and '.'",
+            param->name);
     }
     if (sf_sid_parse(value, "ZS", digits)) {
-        return bad(in, param->name, "must not look like a SID");
+        return sf_error_bad_request(in->pool, "%s must not look like a SID", param->name);
     }
     return NULL;
 }
@@ -70,7 +66,7 @@ static const sf_error *check_flag(const reading *in, const sf_param *param, cons
         *value = "f";
     }
     else {
-        return bad(in, param->name, "must be true or false");
+        return sf_error_bad_request(in->pool, "%s must be true or false", param->name);
     }
     return NULL;
 }
@@ -83,18 +79,19 @@ static const sf_error *check_label(const reading *in, const sf_param *param, con
         at++;
     }
     if (*at || *value == '-' || at[-1] == '-') {
-        return bad(in, param->name, "must consist of letters and digits, with '-' only between");
+        return sf_error_bad_request(
+            in->pool, "%s must consist of letters and digits, with '-' only between", param->name);
     }
     return NULL;
 }
 
 static const sf_error *check_sid(const reading *in, const sf_param *param, const char **value)
 {
-    char *digits = apr_palloc(in->request->r->pool, SF_SID_DIGITS + 1);
+    char *digits = apr_palloc(in->pool, SF_SID_DIGITS + 1);
 
     if (!sf_sid_parse(*value, param->prefix, digits)) {
-        return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
-                             "%s must be a SID that begins with %s", param->name, param->prefix);
+        return sf_error_bad_request(in->pool, "%s must be a SID that begins with %s", param->name,
+                                    param->prefix);
     }
     *value = digits;
     return NULL;
@@ -102,17 +99,19 @@ static const sf_error *check_sid(const reading *in, const sf_param *param, const
 
 static const sf_error *check_date(const reading *in, const sf_param *param, const char **value)
 {
-    *value = sf_date_read(in->request->r->pool, *value);
-    return *value ? NULL : bad(in, param->name, "must be a time such as 2018-11-10T20:00:00Z");
+    *value = sf_date_read(in->pool, *value);
+    return *value ? NULL
+                  : sf_error_bad_request(in->pool, "%s must be a time such as 2018-11-10T20:00:00Z",
+                                         param->name);
 }
 
 static const sf_error *check_required(const reading *in, const sf_param *param, const char *value)
 {
     if (param->required) {
-        return sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
-                             "Missing required parameter %s in the post body", param->name);
+        return sf_error_bad_request(in->pool, "Missing required parameter %s in the post body",
+                                    param->name);
     }
-    return value ? bad(in, param->name, "must not be empty") : NULL;
+    return value ? sf_error_bad_request(in->pool, "%s must not be empty", param->name) : NULL;
 }
 
 static const sf_error *check(const reading *in, const sf_param *param, const char **value)
@@ -151,9 +150,9 @@ static const sf_error *decode(const reading *in, char *text)
     case OK:
         return NULL;
     case HTTP_NOT_FOUND: /* so it says of %00 */
-        return bad(in, "The parameters", "must not contain NUL");
+        return sf_error_bad_request(in->pool, "The parameters must not contain NUL");
     default:
-        return bad(in, "The parameters", "have a malformed percent-encoding");
+        return sf_error_bad_request(in->pool, "The parameters have a malformed percent-encoding");
     }
 }
 
@@ -162,9 +161,8 @@ static const sf_error *keep_sid(const reading *in, int i, const char *value)
     const sf_error *error = check_sid(in, &in->params[i], &value);
 
     if (!error && in->lists[i]->nelts == in->params[i].maximum) {
-        error = sf_error_make(in->request->r->pool, HTTP_BAD_REQUEST,
-                              "%s must not be given more than %d times", in->params[i].name,
-                              in->params[i].maximum);
+        error = sf_error_bad_request(in->pool, "%s must not be given more than %d times",
+                                     in->params[i].name, in->params[i].maximum);
     }
     if (!error) {
         APR_ARRAY_PUSH(in->lists[i], const char *) = value;
@@ -192,7 +190,7 @@ static const sf_error *keep(const reading *in, const char *name, const char *val
             return keep_sid(in, i, value);
         }
         if (in->values[i]) {
-            return bad(in, name, "is given more than once");
+            return sf_error_bad_request(in->pool, "%s is given more than once", name);
         }
         in->values[i] = value;
     }
@@ -212,7 +210,7 @@ static const sf_error *split(const reading *in, char *text)
             *value++ = '\0';
         }
         else {
-            value = apr_pstrdup(in->request->r->pool, "");
+            value = apr_pstrdup(in->pool, "");
         }
         error = decode(in, name);
         error = error ? error : decode(in, value);
@@ -247,13 +245,15 @@ static const sf_error *read_form(const reading *in, char **text)
     if (!type && length > 0) {
         return sf_error_of_status(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE);
     }
-    return strlen(*text) == length ? NULL : bad(in, "The body", "must not contain NUL");
+    return strlen(*text) == length
+               ? NULL
+               : sf_error_bad_request(in->pool, "The body must not contain NUL");
 }
 
 const sf_error *sf_params_read(const sf_request *request, const sf_param *params,
                                const char **values)
 {
-    reading in = { request, params, values, { NULL } };
+    reading in = { request, request->r->pool, params, values, { NULL } };
     const sf_error *error = NULL;
     char *text = NULL;
     int i;
