@@ -183,10 +183,6 @@ static outcome check_build(build *build)
     }
     if (sf_config_node()) {
         check = sf_javascript_begin(build->caller.pool, sf_config_node(), build->deadline);
-        if (!check) {
-            sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_config_node());
-            return POSTPONED;
-        }
     }
     outcome = check_sources(build, parts, check);
     if (check && conclude(build, check) == POSTPONED) {
