@@ -1,0 +1,125 @@
+#include "core/storage/chunk_bucket.h"
+
+#include "core/db/db.h"
+#include "core/log.h"
+#include "core/storage/spool.h"
+
+#include <apr_encode.h>
+#include <apr_strings.h>
+#include <http_log.h>
+#include <string.h>
+
+/* One chunk, shared by the buckets that stand for parts of it. */
+typedef struct {
+    apr_bucket_refcount refcount;
+    sf_caller caller;
+    const sf_stored_content *content;
+    int number; /* from 0 */
+} chunk;
+
+/* Reads the chunk from the database. Returns its bytes, allocated as a heap bucket's, and their number in
+ * `length`; or NULL. */
+static char *fetch_chunk(const chunk *part, apr_pool_t *pool, apr_size_t *length)
+{
+    const sf_caller caller = { pool, part->caller.server, part->caller.r };
+    const char *values[]
+        = { part->content->service, part->content->sha256, apr_itoa(pool, part->number) };
+    const char *hex;
+    sf_rows *rows;
+    char *bytes;
+
+    if (sf_db_run(&caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows)
+        || sf_rows_count(rows) != 1) {
+        return NULL;
+    }
+    hex = sf_rows_value(rows, 0, 0);
+    bytes = apr_bucket_alloc(strlen(hex) / 2 + 1, part->caller.r->connection->bucket_alloc);
+    apr_decode_base16_binary((unsigned char *)bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
+                             length);
+    return bytes;
+}
+
+/* Fails the response: its head has been sent, and the rest of its body cannot be had. Closing the
+ * connection shows that to the client even where a filter has removed Content-Length. */
+static apr_status_t break_off(const chunk *part)
+{
+    sf_log(&part->caller, APLOG_ERR, "SF0040", "content breaks off: its chunk %d cannot be read",
+           part->number);
+    part->caller.r->connection->keepalive = AP_CONN_CLOSE;
+    return APR_EGENERAL;
+}
+
+/* Reads the bucket: turns it into a heap bucket of the part of the chunk that it stands for. */
+static apr_status_t read_chunk(apr_bucket *b, const char **data, apr_size_t *length,
+                               apr_read_type_e block)
+{
+    chunk *part = b->data;
+    const apr_off_t start = b->start;
+    const apr_size_t wanted = b->length;
+    apr_size_t fetched = 0;
+    apr_pool_t *scratch;
+    char *bytes;
+
+    apr_pool_create(&scratch, part->caller.pool);
+    bytes = fetch_chunk(part, scratch, &fetched);
+    apr_pool_destroy(scratch);
+    if (fetched < (apr_size_t)start + wanted) {
+        if (bytes) {
+            apr_bucket_free(bytes);
+        }
+        return break_off(part);
+    }
+    b->type->destroy(part);
+    apr_bucket_heap_make(b, bytes, fetched, apr_bucket_free);
+    b->start = start;
+    b->length = wanted;
+    return apr_bucket_read(b, data, length, block);
+}
+
+/* Drops a reference. The chunk's memory is the request's. */
+static void destroy_chunk(void *data)
+{
+    apr_bucket_shared_destroy(data);
+}
+
+/* Setting aside is nothing: the request outlives its response. */
+static const apr_bucket_type_t chunk_type = { "SF_CHUNK",
+                                              5,
+                                              APR_BUCKET_DATA,
+                                              destroy_chunk,
+                                              read_chunk,
+                                              apr_bucket_setaside_noop,
+                                              apr_bucket_shared_split,
+                                              apr_bucket_shared_copy };
+
+static apr_bucket *make_bucket(const sf_caller *caller, const sf_stored_content *content,
+                               int number, apr_size_t length)
+{
+    apr_bucket_alloc_t *alloc = caller->r->connection->bucket_alloc;
+    apr_bucket *b = apr_bucket_alloc(sizeof(*b), alloc);
+    chunk *part = apr_pcalloc(caller->pool, sizeof(*part));
+
+    part->caller = *caller;
+    part->content = content;
+    part->number = number;
+    APR_BUCKET_INIT(b);
+    b->free = apr_bucket_free;
+    b->list = alloc;
+    b->type = &chunk_type;
+    return apr_bucket_shared_make(b, part, 0, length);
+}
+
+void sf_chunk_buckets_append(apr_bucket_brigade *brigade, const sf_caller *caller,
+                             const sf_stored_content *content)
+{
+    const sf_stored_content *kept = apr_pmemdup(caller->pool, content, sizeof(*content));
+    apr_off_t left = content->size;
+    int number;
+
+    for (number = 0; left > 0; number++) {
+        const apr_size_t length = left < SF_CHUNK_BYTES ? (apr_size_t)left : SF_CHUNK_BYTES;
+
+        APR_BRIGADE_INSERT_TAIL(brigade, make_bucket(caller, kept, number, length));
+        left -= (apr_off_t)length;
+    }
+}
