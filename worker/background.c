@@ -5,29 +5,29 @@
 #include <ap_mpm.h>
 #include <apr_atomic.h>
 
-/* How long a child waits for its threads, and how often it looks for them meanwhile. */
+/* How long a stopping child waits for running steps, and how often it counts them meanwhile. */
 #define STOP_LIMIT apr_time_from_sec(10)
 #define STOP_SLICE apr_time_from_msec(10)
 
-/* How many threads are at work, and whether none may begin any more. Whoever begins looks after it has
- * been counted, and who stops counts after it has said so: one of the two sees the other. */
-static volatile apr_uint32_t busy;
+/* The number of running steps, and whether further steps are refused. run_step() counts its step before it
+ * reads `stopped`, and sf_background_stop() sets `stopped` before it reads the count: no step is missed. */
+static volatile apr_uint32_t running;
 static volatile apr_uint32_t stopped;
 
-/* mod_watchdog calls this. */
-static apr_status_t run(int state, void *data, apr_pool_t *pool)
+/* Runs a step of a task. mod_watchdog calls this. */
+static apr_status_t run_step(int state, void *data, apr_pool_t *pool)
 {
-    sf_background_task *watched = data;
+    sf_background_task *task = data;
 
-    apr_atomic_inc32(&busy);
+    apr_atomic_inc32(&running);
     if (state == AP_WATCHDOG_STATE_RUNNING && !apr_atomic_read32(&stopped)) {
-        watched->look(watched, pool);
+        task->step(task, pool);
     }
-    apr_atomic_dec32(&busy);
+    apr_atomic_dec32(&running);
     return APR_SUCCESS;
 }
 
-apr_status_t sf_background_add(const char *name, sf_background_step *look, apr_size_t size,
+apr_status_t sf_background_add(const char *name, sf_background_step *step, apr_size_t size,
                                server_rec *s, apr_pool_t *pconf)
 {
     APR_OPTIONAL_FN_TYPE(ap_watchdog_get_instance) *get
@@ -43,11 +43,11 @@ apr_status_t sf_background_add(const char *name, sf_background_step *look, apr_s
     rv = get(&watchdog, name, 0, 0, pconf);
     for (s = sf_config_next_database(s); s && rv == APR_SUCCESS;
          s = sf_config_next_database(s->next)) {
-        sf_background_task *watched = apr_pcalloc(pconf, size);
+        sf_background_task *task = apr_pcalloc(pconf, size);
 
-        watched->server = s;
-        watched->look = look;
-        rv = add(watchdog, AP_WD_TM_SLICE, watched, run);
+        task->server = s;
+        task->step = step;
+        rv = add(watchdog, AP_WD_TM_SLICE, task, run_step);
     }
     return rv;
 }
@@ -59,7 +59,7 @@ void sf_background_stop(apr_pool_t *pool, int graceful)
     (void)pool;
     (void)graceful;
     apr_atomic_set32(&stopped, 1);
-    while (apr_atomic_read32(&busy) > 0 && apr_time_now() < limit) {
+    while (apr_atomic_read32(&running) > 0 && apr_time_now() < limit) {
         apr_sleep(STOP_SLICE);
     }
 }

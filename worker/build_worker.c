@@ -14,38 +14,41 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* How often a child looks for Builds of others. */
-#define LOOK_EVERY apr_time_from_sec(1)
+/* How often a child looks for Builds that others created. */
+#define POLL_INTERVAL apr_time_from_sec(1)
 
-/* And how long it leaves a database alone that did not answer: each try may take connect_timeout, and
- * the Builds of others wait as long. */
-#define REST apr_time_from_sec(5)
+/* How long a child leaves a database alone that did not answer. Each try may take connect_timeout, and the
+ * Builds of other databases wait as long. */
+#define RETRY_INTERVAL apr_time_from_sec(5)
 
-/* A Build that has outlived so many workers fails. */
-#define MOST_ATTEMPTS "3"
+/* The number of leases after which a Build fails. */
+#define MAX_LEASES "3"
 
-/* What a lease lasts longer than an attempt may. */
+/* How much longer a lease is than an attempt may take. */
 #define LEASE_MARGIN apr_time_from_sec(5)
 
-typedef enum { FINISHED, POSTPONED } outcome;
+/* The result of checking a Build: it ends as completed or failed, or it stays for another attempt. */
+typedef enum { CHECKED, POSTPONED } check_result;
 
+/* A Build that this worker has a lease of. */
 typedef struct {
     sf_caller caller;
-    const char *service;
+    const char *service; /* uuids */
     const char *id;
     const char *lease;
     char sid[SF_SID_LENGTH + 1];
     apr_time_t deadline;
-    const char *failure; /* why it failed, for its owner */
-} build;
+    const char *failure; /* the message for its owner, or NULL while nothing is wrong */
+} claimed_build;
 
-/* A database, to this child's worker. */
+/* The worker of one database. */
 typedef struct {
-    sf_background_task watched;
-    int rests;          /* it did not answer */
-    apr_uint32_t wakes; /* how many there had been at the last look */
-} queue;
+    sf_background_task task;
+    int unavailable;         /* the database did not answer the last look */
+    apr_uint32_t seen_wakes; /* the value of `wakes` at the last step */
+} build_queue;
 
+/* The number of calls of sf_build_worker_wake(), for all databases. */
 static volatile apr_uint32_t wakes;
 
 void sf_build_worker_wake(void)
@@ -54,7 +57,7 @@ void sf_build_worker_wake(void)
 }
 
 
-/* What is checked -------------------------------------------------------------------------------- */
+/* Checking --------------------------------------------------------------------------------------- */
 
 /* The columns of build_parts. */
 enum { PART_VERSION, PART_PATH, PART_SIZE, PART_KIND, PART_IS_WHOLE };
@@ -64,8 +67,8 @@ static int is_function(sf_rows *parts, int part)
     return strcmp(sf_rows_value(parts, part, PART_KIND), "function") == 0;
 }
 
-/* What is wrong with a part, as far as can be told without its bytes, or NULL. */
-static const char *fault_of(apr_pool_t *pool, sf_rows *parts, int part)
+/* Checks a part by its size and by whether all its chunks are there. Returns NULL or an error message. */
+static const char *part_error(apr_pool_t *pool, sf_rows *parts, int part)
 {
     const char *size = sf_rows_value(parts, part, PART_SIZE);
     const apr_off_t limit
@@ -80,25 +83,26 @@ static const char *fault_of(apr_pool_t *pool, sf_rows *parts, int part)
     return *sf_rows_value(parts, part, PART_IS_WHOLE) == 't' ? NULL : "the content is damaged";
 }
 
-/* Every Version is there, whole, and not too large. */
-static void check_parts(build *build, sf_rows *parts)
+/* Checks that every Version is there, whole, and not too large. */
+static void check_parts(claimed_build *build, sf_rows *parts)
 {
     apr_pool_t *pool = build->caller.pool;
     int i;
 
     for (i = 0; i < sf_rows_count(parts) && !build->failure; i++) {
-        const char *fault = fault_of(pool, parts, i);
+        const char *message = part_error(pool, parts, i);
 
-        if (fault) {
+        if (message) {
             build->failure
-                = apr_pstrcat(pool, sf_rows_value(parts, i, PART_PATH), ": ", fault, NULL);
+                = apr_pstrcat(pool, sf_rows_value(parts, i, PART_PATH), ": ", message, NULL);
         }
     }
 }
 
-/* Fetches a Version's source, whose bytes the database has compared with their hash. */
-static outcome read_source(build *build, apr_pool_t *pool, const char *version, const char *path,
-                           const char **source)
+/* Reads the source of a Version. The database compares it with its hash, and returns NULL where they
+ * differ. */
+static check_result read_source(claimed_build *build, apr_pool_t *pool, const char *version,
+                                const char *path, const char **source)
 {
     const sf_caller caller = { pool, build->caller.server, NULL };
     const char *values[] = { build->service, version };
@@ -111,19 +115,19 @@ static outcome read_source(build *build, apr_pool_t *pool, const char *version, 
     if (!*source) {
         build->failure = apr_psprintf(build->caller.pool, "%s: the content is damaged", path);
     }
-    return FINISHED;
+    return CHECKED;
 }
 
-/* Hands every source to the check, if there is one; without, they are still read and compared. Assets
- * are not read: they may be large, and nothing here depends on what they contain. */
-static outcome check_sources(build *build, sf_rows *parts, sf_javascript *check)
+/* Reads the source of every Function, and sends it to the compile check if there is one (`check` is not
+ * NULL). Assets are not read: they may be large, and no check depends on their bytes. */
+static check_result check_sources(claimed_build *build, sf_rows *parts, sf_javascript *check)
 {
-    outcome outcome = FINISHED;
-    apr_pool_t *pool;
+    check_result result = CHECKED;
+    apr_pool_t *scratch;
     int i;
 
-    apr_pool_create(&pool, build->caller.pool);
-    for (i = 0; i < sf_rows_count(parts) && !build->failure && outcome == FINISHED; i++) {
+    apr_pool_create(&scratch, build->caller.pool);
+    for (i = 0; i < sf_rows_count(parts) && !build->failure && result == CHECKED; i++) {
         const char *path = sf_rows_value(parts, i, PART_PATH);
         const char *source;
 
@@ -134,17 +138,18 @@ static outcome check_sources(build *build, sf_rows *parts, sf_javascript *check)
             build->failure = "The Functions could not be read within this server's limit of time";
             break;
         }
-        outcome = read_source(build, pool, sf_rows_value(parts, i, PART_VERSION), path, &source);
-        if (outcome == FINISHED && source && check && !sf_javascript_add(check, path, source)) {
-            break; /* its result tells why */
+        result = read_source(build, scratch, sf_rows_value(parts, i, PART_VERSION), path, &source);
+        if (result == CHECKED && source && check && !sf_javascript_add(check, path, source)) {
+            break; /* sf_javascript_end() says why */
         }
-        apr_pool_clear(pool);
+        apr_pool_clear(scratch);
     }
-    apr_pool_destroy(pool);
-    return outcome;
+    apr_pool_destroy(scratch);
+    return result;
 }
 
-static outcome conclude(build *build, sf_javascript *check)
+/* Ends the compile check, and takes its result for the Build's. A failure that is known already stays. */
+static check_result end_check(claimed_build *build, sf_javascript *check)
 {
     const char *reason = NULL;
 
@@ -153,56 +158,58 @@ static outcome conclude(build *build, sf_javascript *check)
         sf_log(&build->caller, APLOG_ERR, "SF0009", "cannot start %s", sf_config_node());
         return POSTPONED;
     case SF_JAVASCRIPT_VALID:
-        return FINISHED;
+        return CHECKED;
     case SF_JAVASCRIPT_INVALID:
         build->failure = build->failure ? build->failure : reason;
-        return FINISHED;
+        return CHECKED;
     case SF_JAVASCRIPT_EXHAUSTED:
-        build->failure = build->failure ? build->failure
-                                        : "The Functions could not be compiled within this "
-                                          "server's limits of time and memory";
-        return FINISHED;
-    default:
+        reason = "The Functions could not be compiled within this server's limits of time and "
+                 "memory";
+        build->failure = build->failure ? build->failure : reason;
+        return CHECKED;
+    default: /* SF_JAVASCRIPT_STOPPED */
         return POSTPONED;
     }
 }
 
-static outcome check_build(build *build)
+/* Checks the Build, and sets its failure where it has one. POSTPONED: the database or node did not work,
+ * or httpd stops. */
+static check_result check_build(claimed_build *build)
 {
     const char *values[] = { build->service, build->id };
     sf_javascript *check = NULL;
     sf_rows *parts;
-    outcome outcome;
+    check_result result;
 
     if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_PARTS, values, &parts)) {
         return POSTPONED;
     }
     check_parts(build, parts);
     if (build->failure) {
-        return FINISHED;
+        return CHECKED;
     }
     if (sf_config_node()) {
         check = sf_javascript_begin(build->caller.pool, sf_config_node(), build->deadline);
     }
-    outcome = check_sources(build, parts, check);
-    if (check && conclude(build, check) == POSTPONED) {
-        outcome = POSTPONED;
+    result = check_sources(build, parts, check);
+    if (check && end_check(build, check) == POSTPONED) {
+        return POSTPONED;
     }
-    return outcome;
+    return result;
 }
 
 
 /* Claiming and finishing ------------------------------------------------------------------------- */
 
-/* What became of a look for a Build. */
-typedef enum { DONE_ONE, NONE_WAITS, NO_ANSWER } look_result;
+/* The result of looking for a Build. */
+typedef enum { BUILD_FOUND, NO_BUILD, NO_ANSWER } look_result;
 
-/* Takes the next Build. */
-static look_result claim(build *build)
+/* Takes a lease of the oldest Build that waits. Returns NO_ANSWER where the database fails, which has been
+ * logged. */
+static look_result claim(claimed_build *build)
 {
     const apr_interval_time_t lease = sf_config_build_timeout() + LEASE_MARGIN;
-    const char *values[]
-        = { apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MOST_ATTEMPTS };
+    const char *values[] = { apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MAX_LEASES };
     sf_rows *rows;
 
     if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_CLAIM, values, &rows)) {
@@ -213,20 +220,21 @@ static look_result claim(build *build)
     build->lease = sf_rows_value(rows, 0, 2);
     build->deadline = apr_time_now() + sf_config_build_timeout();
     if (!build->id) {
-        return NONE_WAITS;
+        return NO_BUILD;
     }
     sf_sid_write(build->sid, "ZB", build->id);
-    return DONE_ONE;
+    return BUILD_FOUND;
 }
 
-/* Says how it ended, unless it was deleted or another has it by now. */
-static void finish(const build *build)
+/* Writes the Build's result, unless it was deleted or another worker has a lease of it by now. The log does
+ * not have the failure itself: it may quote sources. */
+static void finish(const claimed_build *build)
 {
     const char *values[] = { build->service, build->id, build->lease,
                              build->failure ? "failed" : "completed", build->failure };
     sf_rows *rows;
 
-    if (build->failure) { /* which may quote sources, and is its owner's to read */
+    if (build->failure) {
         sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed", build->sid);
     }
     if (!sf_db_run(&build->caller, SF_STATEMENT_BUILD_FINISH, values, &rows)
@@ -236,8 +244,8 @@ static void finish(const build *build)
     }
 }
 
-/* Whoever comes next can take it at once, and it was no attempt. */
-static void give_back(const build *build)
+/* Ends the lease early: any worker can take the Build at once, and the lease does not count. */
+static void release(const claimed_build *build)
 {
     const char *values[] = { build->service, build->id, build->lease };
     sf_rows *rows;
@@ -247,13 +255,14 @@ static void give_back(const build *build)
            build->sid);
 }
 
-static void work_on(build *build)
+/* Checks a Build that was claimed, and ends its lease; or leaves the lease to run out. */
+static void work_on(claimed_build *build)
 {
-    if (check_build(build) == FINISHED) {
+    if (check_build(build) == CHECKED) {
         finish(build);
     }
     else if (sf_background_stopping()) {
-        give_back(build);
+        release(build);
     }
     else {
         sf_log(&build->caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
@@ -261,50 +270,57 @@ static void work_on(build *build)
     }
 }
 
-/* One Build from claim to finish, if there is one. */
-static look_result do_one(server_rec *s, apr_pool_t *parent)
+/* Claims the next Build, if one waits, and works on it. */
+static look_result take_build(server_rec *s, apr_pool_t *parent)
 {
-    build build = { .caller = { NULL, s, NULL } };
+    claimed_build build = { .caller = { NULL, s, NULL } };
     look_result result;
 
     apr_pool_create(&build.caller.pool, parent);
     result = claim(&build);
-    if (result == DONE_ONE) {
+    if (result == BUILD_FOUND) {
         work_on(&build);
     }
     apr_pool_destroy(build.caller.pool);
     return result;
 }
 
-/* Whether it is time to look; who has to rest is not woken. */
-static int is_due(queue *queue)
+/* Returns whether to look for a Build now: the interval has passed, or a request of this child has created
+ * one. A wake-up does not shorten the interval of a database that did not answer. */
+static int is_due(const build_queue *queue, apr_uint32_t now_wakes)
 {
-    const apr_uint32_t known = queue->wakes;
-
-    queue->wakes = apr_atomic_read32(&wakes);
-    return apr_time_now() >= queue->watched.next_look || (!queue->rests && queue->wakes != known);
+    return apr_time_now() >= queue->task.next_step
+           || (!queue->unavailable && queue->seen_wakes != now_wakes);
 }
 
-static void look(sf_background_task *watched, apr_pool_t *pool)
+/* Works on one Build of the database. After a Build, the next look follows at once. */
+static void build_step(sf_background_task *task, apr_pool_t *pool)
 {
-    queue *own = (queue *)watched;
-    look_result result;
+    build_queue *queue = (build_queue *)task;
+    const apr_uint32_t now_wakes = apr_atomic_read32(&wakes);
+    const int due = is_due(queue, now_wakes);
 
-    if (!is_due(own)) {
+    queue->seen_wakes = now_wakes;
+    if (!due) {
         return;
     }
-    watched->next_look = apr_time_now() + LOOK_EVERY;
-    result = do_one(watched->server, pool);
-    own->rests = result == NO_ANSWER;
-    if (result == DONE_ONE) { /* perhaps there are more */
-        watched->next_look = 0;
-    }
-    else if (result == NO_ANSWER) {
-        watched->next_look = apr_time_now() + REST;
+    task->next_step = apr_time_now() + POLL_INTERVAL;
+    switch (take_build(task->server, pool)) {
+    case BUILD_FOUND:
+        task->next_step = 0;
+        queue->unavailable = 0;
+        break;
+    case NO_BUILD:
+        queue->unavailable = 0;
+        break;
+    case NO_ANSWER:
+        task->next_step = apr_time_now() + RETRY_INTERVAL;
+        queue->unavailable = 1;
+        break;
     }
 }
 
 apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_background_add("serverless-builds", look, sizeof(queue), s, pconf);
+    return sf_background_add("serverless-builds", build_step, sizeof(build_queue), s, pconf);
 }

@@ -1,5 +1,6 @@
-// Compiles every source on stdin as a CommonJS module, without running any. Each comes as a line
-// "<bytes> <path>" and then its bytes. Prints the first that does not compile, and why.
+// Compiles every source on stdin as a CommonJS module, and runs none. A source is a line "<bytes> <path>",
+// followed by its bytes. Prints one line: the error message of the first source that does not compile, or
+// nothing.
 'use strict';
 
 const { readFileSync } = require('fs');
@@ -18,7 +19,7 @@ function sources(input) {
   return found;
 }
 
-function complaint({ path, text }) {
+function compileError({ path, text }) {
   try {
     compileFunction(text.replace(/^#!.*/, ''), wrapper, { filename: path });
     return null;
@@ -30,9 +31,9 @@ function complaint({ path, text }) {
 }
 
 for (const source of sources(readFileSync(0))) {
-  const found = complaint(source);
-  if (found) {
-    process.stdout.write(found);
+  const message = compileError(source);
+  if (message) {
+    process.stdout.write(message);
     break;
   }
 }

@@ -4,6 +4,7 @@
 #include "core/db/db.h"
 #include "core/log.h"
 #include "worker/background.h"
+#include "worker/maintenance_task.h"
 #include "worker/rekey.h"
 
 #include <apr_strings.h>
@@ -13,76 +14,80 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* How often a child looks whether something is due. */
-#define LOOK_EVERY apr_time_from_sec(5)
+/* How often a child asks whether a task is due. */
+#define POLL_INTERVAL apr_time_from_sec(5)
 
-/* And how long it leaves a database alone that did not answer. */
-#define REST apr_time_from_sec(60)
+/* How long a child leaves a database alone that did not answer. */
+#define RETRY_INTERVAL apr_time_from_sec(60)
 
-/* The most rows that one statement takes care of, so that none is long. */
-#define BATCH "1000"
+/* The most rows that a batch removes. */
+#define BATCH_ROWS "1000"
 
+/* The number of tasks. */
 #define TASKS 3
 
-/* A database, to this child. */
+/* The maintenance of one database, as this child knows it. */
 typedef struct {
-    sf_background_task watched;
-    int failing[TASKS]; /* which the log knows of */
+    sf_background_task task;
+    int failing[TASKS]; /* the task's last turn failed, and the log says so */
     sf_rekey_walk rekey;
-} household;
+} maintenance;
 
-/* One statement's worth of a task, or a hundred rows': adds to `rows` how many it took care of. Returns
- * 1, 0 where nothing is left, or -1 where it failed, and the log has said why. Two may be at it at once,
- * if one takes very long. */
-typedef int step(household *household, const sf_caller *caller, int *rows);
+/* Does one batch of a task, and adds to `rows` the number of rows that it took care of. Two children may
+ * do batches of one task at once, where a turn takes longer than the task's period. */
+typedef sf_task_result run_batch(maintenance *database, const sf_caller *caller, int *rows);
 
 typedef struct {
     const char *name; /* in serverless.upkeep */
-    step *step;
-    const char *did; /* to its rows, for the log */
-} task;
+    run_batch *run_batch;
+    const char *log_text; /* behind the number of rows */
+} maintenance_task;
 
 
 /* Tasks ------------------------------------------------------------------------------------------ */
 
-/* A step that is a statement: it says in its first column how many rows it was. */
-static int run_statement(const sf_caller *caller, sf_statement_id id, const char *const *values,
-                         int *rows)
+/* Does a batch that is one statement, whose first column is the number of rows. */
+static sf_task_result run_statement(const sf_caller *caller, sf_statement_id id,
+                                    const char *const *values, int *rows)
 {
     sf_rows *answer;
     int count;
 
     if (sf_db_run(caller, id, values, &answer)) {
-        return -1;
+        return SF_TASK_FAILED;
     }
     count = atoi(sf_rows_value(answer, 0, 0));
     *rows += count;
-    return count > 0;
+    return count > 0 ? SF_TASK_MORE : SF_TASK_DONE;
 }
 
-static int expire_logs(household *household, const sf_caller *caller, int *rows)
+static sf_task_result expire_logs(maintenance *database, const sf_caller *caller, int *rows)
 {
     const apr_time_t retention = apr_time_sec(sf_config_log_retention());
-    const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH };
+    const char *values[] = { apr_itoa(caller->pool, (int)retention), BATCH_ROWS };
 
-    (void)household;
-    return retention ? run_statement(caller, SF_STATEMENT_LOG_EXPIRE, values, rows) : 0;
+    (void)database;
+    if (retention == 0) {
+        return SF_TASK_DONE;
+    }
+    return run_statement(caller, SF_STATEMENT_LOG_EXPIRE, values, rows);
 }
 
-static int expire_idempotency_keys(household *household, const sf_caller *caller, int *rows)
+static sf_task_result expire_idempotency_keys(maintenance *database, const sf_caller *caller,
+                                              int *rows)
 {
-    static const char *const values[] = { BATCH };
+    static const char *const values[] = { BATCH_ROWS };
 
-    (void)household;
+    (void)database;
     return run_statement(caller, SF_STATEMENT_IDEMPOTENCY_KEY_EXPIRE, values, rows);
 }
 
-static int rekey_variables(household *household, const sf_caller *caller, int *rows)
+static sf_task_result rekey_variables(maintenance *database, const sf_caller *caller, int *rows)
 {
-    return sf_variables_rekey(caller, &household->rekey, rows);
+    return sf_variables_rekey(caller, &database->rekey, rows);
 }
 
-static const task tasks[TASKS] = {
+static const maintenance_task tasks[TASKS] = {
     { "expire_logs", expire_logs, "old log entries removed" },
     { "expire_idempotency_keys", expire_idempotency_keys, "idempotency keys of yesterday removed" },
     { "rekey_variables", rekey_variables, "Variables encrypted with the first key" },
@@ -91,80 +96,81 @@ static const task tasks[TASKS] = {
 
 /* Turns ------------------------------------------------------------------------------------------ */
 
-/* Says what became of a turn; of failures in a row, only that it has come to them. */
-static void report(household *household, const sf_caller *caller, const task *task, int rows,
-                   int failed)
+/* Logs a turn that took care of rows, and the first of several turns that failed. */
+static void log_turn(maintenance *database, const sf_caller *caller, int index, int rows,
+                     sf_task_result result)
 {
-    int *known = &household->failing[task - tasks];
+    const int failed = result == SF_TASK_FAILED;
 
     if (rows > 0) {
-        sf_log(caller, APLOG_INFO, "SF0014", "%d %s", rows, task->did);
+        sf_log(caller, APLOG_INFO, "SF0014", "%d %s", rows, tasks[index].log_text);
     }
-    if (failed && !*known) {
+    if (failed && !database->failing[index]) {
         sf_log(caller, APLOG_WARNING, "SF0015", "%s fails, and is tried again when it is due",
-               task->name);
+               tasks[index].name);
     }
-    *known = failed;
+    database->failing[index] = failed;
 }
 
-/* Step after step until nothing is left, or until it is due again and may be somebody else's. */
-static void take_turn(household *household, const sf_caller *caller, const task *task,
-                      apr_time_t until)
+/* Does batch after batch of a task, until a batch finds nothing or fails, the child stops, or `until`:
+ * the task is due again then, and another child may take it. */
+static void run_turn(maintenance *database, const sf_caller *caller, int index, apr_time_t until)
 {
-    sf_caller own = *caller;
+    sf_caller scratch = *caller;
     int rows = 0;
-    int result;
+    sf_task_result result;
 
-    apr_pool_create(&own.pool, caller->pool);
+    apr_pool_create(&scratch.pool, caller->pool);
     do {
-        apr_pool_clear(own.pool);
-        result = task->step(household, &own, &rows);
-    } while (result > 0 && apr_time_now() < until && !sf_background_stopping());
-    report(household, caller, task, rows, result < 0);
-    apr_pool_destroy(own.pool);
+        apr_pool_clear(scratch.pool);
+        result = tasks[index].run_batch(database, &scratch, &rows);
+    } while (result == SF_TASK_MORE && apr_time_now() < until && !sf_background_stopping());
+    log_turn(database, caller, index, rows, result);
+    apr_pool_destroy(scratch.pool);
 }
 
-/* Does what is due in a database; 0 where it does not answer. */
-static int keep(household *household, const sf_caller *caller)
+/* Does the tasks of a database that are due. Returns 0 where it does not answer. */
+static int run_due_tasks(maintenance *database, const sf_caller *caller)
 {
     static const char *const none[] = { NULL };
     const apr_time_t begun = apr_time_now();
     sf_rows *due;
-    int i;
-    int k;
+    int row;
+    int index;
 
     if (sf_db_run(caller, SF_STATEMENT_UPKEEP_BEGIN, none, &due)) {
         return 0;
     }
-    for (i = 0; i < sf_rows_count(due); i++) {
-        const char *name = sf_rows_value(due, i, 0);
-        const int period = atoi(sf_rows_value(due, i, 1));
+    for (row = 0; row < sf_rows_count(due); row++) {
+        const char *name = sf_rows_value(due, row, 0);
+        const int period = atoi(sf_rows_value(due, row, 1));
 
-        for (k = 0; k < TASKS; k++) {
-            if (strcmp(tasks[k].name, name) == 0) {
-                take_turn(household, caller, &tasks[k], begun + apr_time_from_sec(period));
+        for (index = 0; index < TASKS; index++) {
+            if (strcmp(tasks[index].name, name) == 0) {
+                run_turn(database, caller, index, begun + apr_time_from_sec(period));
             }
         }
     }
     return 1;
 }
 
-static void look(sf_background_task *watched, apr_pool_t *parent)
+static void maintenance_step(sf_background_task *task, apr_pool_t *parent)
 {
-    sf_caller caller = { NULL, watched->server, NULL };
+    sf_caller caller = { NULL, task->server, NULL };
 
-    if (apr_time_now() < watched->next_look) {
+    if (apr_time_now() < task->next_step) {
         return;
     }
-    watched->next_look = apr_time_now() + LOOK_EVERY;
+    task->next_step = apr_time_now() + POLL_INTERVAL;
     apr_pool_create(&caller.pool, parent);
-    if (!keep((household *)watched, &caller)) {
-        watched->next_look = apr_time_now() + REST;
+    if (!run_due_tasks((maintenance *)task, &caller)) {
+        task->next_step = apr_time_now() + RETRY_INTERVAL;
     }
     apr_pool_destroy(caller.pool);
 }
 
 apr_status_t sf_maintenance_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_background_add("serverless-maintenance", look, sizeof(household), s, pconf);
+    return sf_background_add("serverless-maintenance", maintenance_step, sizeof(maintenance), s,
+                             pconf);
 }

@@ -1,11 +1,12 @@
-/* Keeps the database in order, in the background, in httpd's children by mod_watchdog: tasks that are
- * due now and then (serverless.upkeep says when), whichever child on whichever node comes first. */
+/* Maintenance: a background task that keeps the database in order. The table serverless.upkeep has its
+ * tasks and their periods; the first child on any node that finds a task due does it. */
 #ifndef SF_MAINTENANCE_H
 #define SF_MAINTENANCE_H
 
 #include <httpd.h>
 
-/* Registers it. Called from post_config; returns APR_SUCCESS or why that failed. */
+/* Registers maintenance. Called from post_config. Returns APR_SUCCESS, or the error of
+ * sf_background_add(). */
 apr_status_t sf_maintenance_register(apr_pool_t *pconf, server_rec *s);
 
 #endif

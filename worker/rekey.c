@@ -11,93 +11,99 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-#define BATCH 100
+#define BATCH_ROWS 100
 
 /* The columns of variable_sealed. */
 enum { SERVICE, VARIABLE, ENVIRONMENT, SEALED };
 
-/* A page of values. */
+/* One batch of values. */
 typedef struct {
     const sf_caller *caller;
     sf_rekey_walk *walk;
-    sf_rows *rows;
-    int done; /* how many have the first key now */
-} page;
+    sf_rows *values;
+    int replaced; /* values that have the first key now */
+} rekey_batch;
 
-typedef enum { GOES_ON, FAILED } outcome;
+typedef enum { REKEY_NEXT, REKEY_FAILED } rekey_result;
 
-/* Takes note of a value that its key does not open. It stays for whoever can mend it. */
-static void skip(sf_rekey_walk *walk, const char *context)
+/* Counts a value that its key does not open. The value stays as it is. */
+static void note_damaged(sf_rekey_walk *walk, const char *context)
 {
-    if (walk->damaged++ == 0) {
+    if (walk->damaged == 0) {
         apr_cpystrn(walk->first_damaged, context, sizeof(walk->first_damaged));
     }
+    walk->damaged++;
 }
 
-static outcome replace(page *page, int row, const char *sealed)
+/* Writes a value that was encrypted again, if it is still the one that was read. */
+static rekey_result replace_value(rekey_batch *batch, int row, const char *sealed)
 {
     const char *values[]
-        = { sf_rows_value(page->rows, row, SERVICE), sf_rows_value(page->rows, row, VARIABLE),
-            sf_rows_value(page->rows, row, SEALED), sealed };
+        = { sf_rows_value(batch->values, row, SERVICE), sf_rows_value(batch->values, row, VARIABLE),
+            sf_rows_value(batch->values, row, SEALED), sealed };
     sf_rows *replaced;
 
-    if (sf_db_run(page->caller, SF_STATEMENT_VARIABLE_RESEAL, values, &replaced)) {
-        return FAILED;
+    if (sf_db_run(batch->caller, SF_STATEMENT_VARIABLE_RESEAL, values, &replaced)) {
+        return REKEY_FAILED;
     }
-    page->done += sf_rows_count(replaced); /* none, where somebody was faster */
-    return GOES_ON;
+    batch->replaced += sf_rows_count(replaced);
+    return REKEY_NEXT;
 }
 
-static outcome rekey(page *page, int row)
+/* Decrypts a value, encrypts it with the first key and writes it. */
+static rekey_result rekey_value(rekey_batch *batch, int row)
 {
     char context[SF_SECRET_CONTEXT];
     char text[SF_SECRET_MAX + 1];
     const char *sealed;
-    outcome outcome = GOES_ON;
+    rekey_result result = REKEY_NEXT;
 
-    sf_secret_context(context, sf_rows_value(page->rows, row, ENVIRONMENT),
-                      sf_rows_value(page->rows, row, VARIABLE));
-    if (sf_secret_try(sf_config_variable_keys(), context, sf_rows_value(page->rows, row, SEALED),
+    sf_secret_context(context, sf_rows_value(batch->values, row, ENVIRONMENT),
+                      sf_rows_value(batch->values, row, VARIABLE));
+    if (sf_secret_try(sf_config_variable_keys(), context, sf_rows_value(batch->values, row, SEALED),
                       text)) {
-        skip(page->walk, context);
+        note_damaged(batch->walk, context);
     }
-    else if (sf_secret_seal(page->caller, context, text, &sealed)) {
-        outcome = FAILED;
+    else if (sf_secret_seal(batch->caller, context, text, &sealed)) {
+        result = REKEY_FAILED;
     }
     else {
-        outcome = replace(page, row, sealed);
+        result = replace_value(batch, row, sealed);
     }
     OPENSSL_cleanse(text, sizeof(text));
-    return outcome;
+    return result;
 }
 
-/* The next values of a key. It goes on behind each of them: what cannot be decrypted must not hide the
- * rest. Returns how many there were, or -1. */
-static int rekey_page(page *page, const sf_encryption_key *key)
+/* Does a batch of values with the key `key`. The walk moves past each value, damaged ones included, so that
+ * these do not keep the rest from being reached. Sets `count` to the number of values that were read. */
+static rekey_result rekey_values(rekey_batch *batch, const sf_encryption_key *key, int *count)
 {
-    static const char none[] = "00000000-0000-0000-0000-000000000000";
-    sf_rekey_walk *walk = page->walk;
-    const char *values[] = { key->id, *walk->service ? walk->service : none,
-                             *walk->variable ? walk->variable : none, APR_STRINGIFY(BATCH) };
-    int i;
+    static const char lowest[] = "00000000-0000-0000-0000-000000000000";
+    sf_rekey_walk *walk = batch->walk;
+    const char *values[] = { key->id, *walk->service ? walk->service : lowest,
+                             *walk->variable ? walk->variable : lowest, APR_STRINGIFY(BATCH_ROWS) };
+    int row;
 
-    if (sf_db_run(page->caller, SF_STATEMENT_VARIABLE_SEALED, values, &page->rows)) {
-        return -1;
+    if (sf_db_run(batch->caller, SF_STATEMENT_VARIABLE_SEALED, values, &batch->values)) {
+        return REKEY_FAILED;
     }
-    for (i = 0; i < sf_rows_count(page->rows); i++) {
-        if (rekey(page, i) == FAILED) {
-            return -1;
+    *count = sf_rows_count(batch->values);
+    for (row = 0; row < *count; row++) {
+        if (rekey_value(batch, row) == REKEY_FAILED) {
+            return REKEY_FAILED;
         }
-        apr_cpystrn(walk->service, sf_rows_value(page->rows, i, SERVICE), sizeof(walk->service));
-        apr_cpystrn(walk->variable, sf_rows_value(page->rows, i, VARIABLE), sizeof(walk->variable));
+        apr_cpystrn(walk->service, sf_rows_value(batch->values, row, SERVICE),
+                    sizeof(walk->service));
+        apr_cpystrn(walk->variable, sf_rows_value(batch->values, row, VARIABLE),
+                    sizeof(walk->variable));
     }
-    return i;
+    return REKEY_NEXT;
 }
 
-/* All of a key's values have been looked at. */
-static void leave(const sf_caller *caller, sf_rekey_walk *walk, const sf_encryption_key *key)
+/* Ends the walk over the values of one key. Logs those that cannot be decrypted. */
+static void finish_key(const sf_caller *caller, sf_rekey_walk *walk, const sf_encryption_key *key)
 {
-    const int keys = walk->keys + 1;
+    const int finished_keys = walk->finished_keys + 1;
 
     if (walk->damaged > 0) {
         sf_log(caller, APLOG_WARNING, "SF0019",
@@ -106,24 +112,28 @@ static void leave(const sf_caller *caller, sf_rekey_walk *walk, const sf_encrypt
                walk->damaged, key->id, walk->first_damaged);
     }
     memset(walk, 0, sizeof(*walk));
-    walk->keys = keys;
+    walk->finished_keys = finished_keys;
 }
 
-int sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *done)
+sf_task_result sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *rows)
 {
     const sf_keyring *keys = sf_config_variable_keys();
 
-    while (keys && walk->keys + 1 < keys->count) {
-        const sf_encryption_key *key = &keys->key[walk->keys + 1];
-        page page = { caller, walk, NULL, 0 };
-        const int count = rekey_page(&page, key);
+    while (keys && walk->finished_keys + 1 < keys->count) {
+        const sf_encryption_key *key = &keys->key[walk->finished_keys + 1];
+        rekey_batch batch = { caller, walk, NULL, 0 };
+        int count = 0;
+        const rekey_result result = rekey_values(&batch, key, &count);
 
-        *done += page.done;
-        if (count != 0) {
-            return count < 0 ? -1 : 1;
+        *rows += batch.replaced;
+        if (result == REKEY_FAILED) {
+            return SF_TASK_FAILED;
         }
-        leave(caller, walk, key);
+        if (count > 0) {
+            return SF_TASK_MORE;
+        }
+        finish_key(caller, walk, key);
     }
-    walk->keys = 0;
-    return 0;
+    walk->finished_keys = 0;
+    return SF_TASK_DONE;
 }

@@ -1,27 +1,26 @@
-/* Encrypts Variables anew when the administrator has changed the key. */
+/* The maintenance task that encrypts Variables again when the administrator has changed the key. */
 #ifndef SF_REKEY_H
 #define SF_REKEY_H
 
 #include "core/caller.h"
 #include "core/crypto/secret.h"
+#include "core/sid.h"
+#include "worker/maintenance_task.h"
 
-#include <apr_uuid.h>
-
-/* How far a walk over all values that are to be encrypted anew has come; 0 is its beginning. */
+/* The position of a walk over all values with an old key, in the order of keys, Services and Variables.
+ * All zeros is the beginning. */
 typedef struct {
-    int keys; /* how many, behind the first, it is through with */
-    char service[APR_UUID_FORMATTED_LENGTH
-                 + 1]; /* the Variable of the next that it goes on behind, */
-    char variable[APR_UUID_FORMATTED_LENGTH + 1]; /* or "" */
-    int damaged;                                  /* how many of that key cannot be decrypted */
-    char first_damaged[SF_SECRET_CONTEXT];        /* one of them */
+    int finished_keys;                /* old keys that the walk is through with */
+    char service[SF_UUID_LENGTH + 1]; /* the last Variable of the next key, or "" */
+    char variable[SF_UUID_LENGTH + 1];
+    int damaged;                           /* values of the next key that cannot be decrypted */
+    char first_damaged[SF_SECRET_CONTEXT]; /* the first of them */
 } sf_rekey_walk;
 
-/* Looks at the next values, up to a hundred, of the caller's database that are encrypted with another of
- * the server's keys than the first, which they are encrypted with then; what somebody changes meanwhile
- * is left alone. Adds to `done` how many there are less now. Returns 1; 0 at the end of the walk, which
- * then begins anew; or -1 where the database fails, which has been logged. Any number of processes may
- * be at it at once. */
-int sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *done);
+/* Does one batch: reads up to 100 values of the caller's database that are encrypted with another of the
+ * server's keys than the first, and encrypts them with the first. A value that changes meanwhile stays as
+ * it is: its writer used the first key. Adds the number of encrypted values to `rows`. SF_TASK_DONE is the
+ * end of the walk, which begins again with the next batch. Several processes may do batches at once. */
+sf_task_result sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *rows);
 
 #endif
