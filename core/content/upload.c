@@ -14,45 +14,46 @@
 #include <http_log.h>
 #include <string.h>
 
-/* What a body may have besides Content: delimiters, headers, the other parts. */
-#define OVERHEAD (64 * 1024)
+/* Bytes of a body besides Content: delimiters, headers, the other parts. */
+#define OVERHEAD_BYTES (64 * 1024)
 
-/* Bytes of Path or Visibility that are kept; longer ones are refused anyway. */
+/* Bytes of Path or Visibility: 255 characters, and one byte more, so that a longer value is noticed. */
 #define FIELD_BYTES (4 * 255 + 1)
 
-/* Of content whose type nobody said; and how long one may be. */
+/* The type of content without a valid type of its own, and the most bytes of a type. */
 #define UNKNOWN_TYPE "application/octet-stream"
 #define TYPE_MAX 255
 
+/* A part that is a short text. */
 typedef struct {
     char bytes[FIELD_BYTES + 1];
     apr_size_t length;
     int given;
 } field;
 
-typedef enum { NO_PART, PATH, VISIBILITY, CONTENT } part;
+typedef enum { PART_OTHER, PART_PATH, PART_VISIBILITY, PART_CONTENT } part_kind;
 
 typedef struct {
     sf_request *request;
     apr_pool_t *pool;
     const sf_upload_kind *kind;
     apr_off_t limit;       /* bytes of Content */
-    const sf_error *error; /* why the parts were stopped */
+    const sf_error *error; /* that stops the parts: refuse() sets it, feed_body() returns it */
     sf_multipart body;
-    part part;
+    part_kind part; /* the part that is being read */
     field path;
     field visibility;
     int content_given;
     const char *content_type;
     sf_spool *content;
     sf_utf8 text;
-    sf_rows *rows;
+    sf_rows *rows; /* the new Version */
 } upload;
 
-/* 503: the temporary file cannot be written or read; 500 where there is no hash. */
-static const sf_error *no_spool(const upload *upload, apr_status_t rv)
+/* Returns the error for a failed spool: 500 where OpenSSL cannot hash, else 503, and a log line. */
+static const sf_error *no_spool(const upload *form, apr_status_t rv)
 {
-    request_rec *r = upload->request->r;
+    request_rec *r = form->request->r;
     const sf_caller caller = sf_caller_of(r);
 
     if (rv == SF_SPOOL_NO_HASH) {
@@ -65,17 +66,25 @@ static const sf_error *no_spool(const upload *upload, apr_status_t rv)
 
 /* Parts ------------------------------------------------------------------------------------------ */
 
-static int once(upload *upload, const char *name, int *given)
+/* Stops the parts with an error. Returns 0, as a sink's function does to stop the parser. */
+static int refuse(upload *form, const sf_error *error)
 {
-    if (*given) {
-        upload->error = sf_error_bad_request(upload->pool, "%s is given more than once", name);
-        return 0;
-    }
-    return *given = 1;
+    form->error = error;
+    return 0;
 }
 
-/* Whether it is a type and nothing that those who fetch the content later could take for more: a name,
- * and parameters in printable characters. */
+/* Records that a part was given. Returns 0 where it was given before. */
+static int mark_given(upload *form, const char *name, int *given)
+{
+    if (*given) {
+        return refuse(form, sf_error_bad_request(form->pool, "%s is given more than once", name));
+    }
+    *given = 1;
+    return 1;
+}
+
+/* Returns whether the text is a media type: a name, and parameters of printable characters. Downloads send
+ * it as a header, so that it must not hold anything else. */
 static int is_type(const char *text)
 {
     const char *slash = ap_scan_http_token(text);
@@ -90,137 +99,136 @@ static int is_type(const char *text)
     return !*end && end - text <= TYPE_MAX;
 }
 
-static const char *known_type(apr_pool_t *pool, const char *type)
+static const char *valid_type(apr_pool_t *pool, const char *type)
 {
     return type && is_type(type) ? apr_pstrdup(pool, type) : UNKNOWN_TYPE;
 }
 
-/* Parts of other names are read over, as unknown parameters are. */
-static int begin(void *data, const char *name, const char *type)
+/* Begins a part. Parts of other names are skipped, as unknown parameters are. */
+static int part_begin(void *data, const char *name, const char *type)
 {
-    upload *upload = data;
+    upload *form = data;
 
-    upload->part = NO_PART;
+    form->part = PART_OTHER;
     if (strcmp(name, "Path") == 0) {
-        upload->part = PATH;
-        return once(upload, name, &upload->path.given);
+        form->part = PART_PATH;
+        return mark_given(form, name, &form->path.given);
     }
     if (strcmp(name, "Visibility") == 0) {
-        upload->part = VISIBILITY;
-        return once(upload, name, &upload->visibility.given);
+        form->part = PART_VISIBILITY;
+        return mark_given(form, name, &form->visibility.given);
     }
     if (strcmp(name, "Content") == 0) {
-        upload->part = CONTENT;
-        upload->content_type = known_type(upload->pool, type);
-        return once(upload, name, &upload->content_given);
+        form->part = PART_CONTENT;
+        form->content_type = valid_type(form->pool, type);
+        return mark_given(form, name, &form->content_given);
     }
     return 1;
 }
 
-static int field_bytes(upload *upload, field *field, const char *bytes, apr_size_t size)
+static int append_field(upload *form, field *text, const char *bytes, apr_size_t size)
 {
-    if (size > FIELD_BYTES - field->length) {
-        upload->error = sf_error_bad_request(
-            upload->pool, "Path and Visibility must not be longer than 255 characters");
-        return 0;
+    if (size > FIELD_BYTES - text->length) {
+        return refuse(form, sf_error_bad_request(form->pool, "Path and Visibility must not be "
+                                                             "longer than 255 characters"));
     }
-    memcpy(field->bytes + field->length, bytes, size);
-    field->length += size;
+    memcpy(text->bytes + text->length, bytes, size);
+    text->length += size;
     return 1;
 }
 
-static int content_bytes(upload *upload, const char *bytes, apr_size_t size)
+static int append_content(upload *form, const char *bytes, apr_size_t size)
 {
-    apr_pool_t *pool = upload->pool;
     apr_status_t rv;
 
-    if (upload->kind->is_text && !sf_utf8_feed(&upload->text, bytes, size)) {
-        upload->error = sf_error_bad_request(upload->pool, "Content must be UTF-8 without NUL");
-        return 0;
+    if (form->kind->is_text && !sf_utf8_feed(&form->text, bytes, size)) {
+        return refuse(form, sf_error_bad_request(form->pool, "Content must be UTF-8 without NUL"));
     }
-    rv = sf_spool_write(upload->content, bytes, size);
-    if (rv == APR_ENOSPC && upload->content->size + (apr_off_t)size > upload->limit) {
-        upload->error = sf_error_make(pool, HTTP_REQUEST_ENTITY_TOO_LARGE,
-                                      "Content must not be larger than %" APR_OFF_T_FMT " bytes",
-                                      upload->limit);
+    rv = sf_spool_write(form->content, bytes, size);
+    if (rv == APR_ENOSPC && form->content->size + (apr_off_t)size > form->limit) {
+        return refuse(form,
+                      sf_error_make(form->pool, HTTP_REQUEST_ENTITY_TOO_LARGE,
+                                    "Content must not be larger than %" APR_OFF_T_FMT " bytes",
+                                    form->limit));
     }
-    else if (rv != APR_SUCCESS) {
-        upload->error = no_spool(upload, rv);
-    }
-    return rv == APR_SUCCESS;
+    return rv == APR_SUCCESS ? 1 : refuse(form, no_spool(form, rv));
 }
 
-static int bytes(void *data, const char *bytes, size_t size)
+static int part_bytes(void *data, const char *bytes, size_t size)
 {
-    upload *upload = data;
+    upload *form = data;
 
-    switch (upload->part) {
-    case PATH:
-        return field_bytes(upload, &upload->path, bytes, size);
-    case VISIBILITY:
-        return field_bytes(upload, &upload->visibility, bytes, size);
-    case CONTENT:
-        return content_bytes(upload, bytes, size);
+    switch (form->part) {
+    case PART_PATH:
+        return append_field(form, &form->path, bytes, size);
+    case PART_VISIBILITY:
+        return append_field(form, &form->visibility, bytes, size);
+    case PART_CONTENT:
+        return append_content(form, bytes, size);
     default:
         return 1;
     }
 }
 
-static int end(void *data)
+static int part_end(void *data)
 {
-    upload *upload = data;
+    upload *form = data;
 
-    if (upload->part == CONTENT && upload->kind->is_text && !sf_utf8_is_whole(&upload->text)) {
-        upload->error = sf_error_bad_request(upload->pool, "Content must be UTF-8 without NUL");
-        return 0;
+    if (form->part == PART_CONTENT && form->kind->is_text && !sf_utf8_is_whole(&form->text)) {
+        return refuse(form, sf_error_bad_request(form->pool, "Content must be UTF-8 without NUL"));
     }
     return 1;
 }
 
-static const sf_multipart_sink sink = { begin, bytes, end };
+static const sf_multipart_sink part_sink = { part_begin, part_bytes, part_end };
 
 
 /* The body --------------------------------------------------------------------------------------- */
 
-static const sf_error *feed(void *data, const char *bytes, apr_size_t size)
+/* Sends bytes of the body to the parser. Returns NULL, or the error that stopped the parser or a part. */
+static const sf_error *feed_body(void *data, const char *bytes, apr_size_t size)
 {
-    upload *upload = data;
+    upload *form = data;
 
-    if (sf_multipart_feed(&upload->body, bytes, size)) {
+    if (sf_multipart_feed(&form->body, bytes, size)) {
         return NULL;
     }
-    return upload->body.error ? sf_error_bad_request(upload->pool, "%s", upload->body.error)
-                              : upload->error;
+    if (form->body.error) {
+        refuse(form, sf_error_bad_request(form->pool, "%s", form->body.error));
+    }
+    return form->error;
 }
 
-static const sf_error *read_body(upload *upload)
+/* Reads the body's parts. 415 where it is not multipart/form-data, 400 where it is malformed, and the
+ * errors of sf_body_stream() and of the parts. */
+static const sf_error *read_body(upload *form)
 {
     static const char type[] = "multipart/form-data";
-    request_rec *r = upload->request->r;
+    request_rec *r = form->request->r;
     const char *content_type = apr_table_get(r->headers_in, "Content-Type");
     char boundary[SF_MULTIPART_BOUNDARY_MAX + 1];
     const sf_error *error;
-    const char *wrong;
+    const char *message;
 
     if (!content_type || ap_cstr_casecmpn(content_type, type, sizeof(type) - 1) != 0
         || !strchr("; \t", content_type[sizeof(type) - 1])) {
         return sf_error_make(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE, "The content type must be %s",
                              type);
     }
-    wrong = sf_multipart_boundary(content_type, boundary);
-    if (wrong) {
-        return sf_error_bad_request(upload->pool, "%s", wrong);
+    message = sf_multipart_boundary(content_type, boundary);
+    if (message) {
+        return sf_error_bad_request(form->pool, "%s", message);
     }
-    sf_multipart_begin(&upload->body, boundary, &sink, upload);
-    error = sf_body_stream(r, upload->limit + OVERHEAD, feed, upload);
-    if (!error && !sf_multipart_is_whole(&upload->body)) {
-        error = sf_error_bad_request(upload->pool, "The body ends before its last delimiter");
+    sf_multipart_begin(&form->body, boundary, &part_sink, form);
+    error = sf_body_stream(r, form->limit + OVERHEAD_BYTES, feed_body, form);
+    if (!error && !sf_multipart_is_whole(&form->body)) {
+        error = sf_error_bad_request(form->pool, "The body ends before its last delimiter");
     }
     return error;
 }
 
 
-/* Its parameters --------------------------------------------------------------------------------- */
+/* Parameters ------------------------------------------------------------------------------------- */
 
 static int has_control(const char *text)
 {
@@ -230,56 +238,56 @@ static int has_control(const char *text)
     return *text != '\0';
 }
 
-/* The slash that a path begins with may be left out. What else may not be in it is what the toolkit
- * refuses before it uploads. */
-static const sf_error *check_path(const upload *upload, const char **value)
+/* Checks Path and adds the slash that it may begin without. The characters that are refused are those that
+ * Twilio's toolkit refuses before it uploads. */
+static const sf_error *check_path(const upload *form, const char **value)
 {
-    const char *path = upload->path.bytes;
+    const char *path = form->path.bytes;
     int length;
 
     if (!*path) {
-        return sf_error_bad_request(upload->pool,
-                                    "Missing required parameter Path in the post body");
+        return sf_error_bad_request(form->pool, "Missing required parameter Path in the post body");
     }
-    if (strlen(path) != upload->path.length || sf_utf8_length(path) < 0) {
-        return sf_error_bad_request(upload->pool, "Path is not valid UTF-8");
+    if (strlen(path) != form->path.length || sf_utf8_length(path) < 0) {
+        return sf_error_bad_request(form->pool, "Path is not valid UTF-8");
     }
     if (*path != '/') {
-        path = apr_pstrcat(upload->pool, "/", path, NULL);
+        path = apr_pstrcat(form->pool, "/", path, NULL);
     }
     length = sf_utf8_length(path);
     if (length > 255) {
-        return sf_error_bad_request(upload->pool, "Path must not be longer than 255 characters");
+        return sf_error_bad_request(form->pool, "Path must not be longer than 255 characters");
     }
     if (strpbrk(path, "#;,?:@+&$()'\" \\") || has_control(path)) {
         return sf_error_bad_request(
-            upload->pool, "Path must not contain spaces or any of # ; , ? : @ + & $ ( ) ' \" \\");
+            form->pool, "Path must not contain spaces or any of # ; , ? : @ + & $ ( ) ' \" \\");
     }
     *value = path;
     return NULL;
 }
 
-static const sf_error *check_visibility(const upload *upload, const char **value)
+/* Checks Visibility, in any case, and writes it in lower case. */
+static const sf_error *check_visibility(const upload *form, const char **value)
 {
     static const char *const visibilities[] = { "public", "protected", "private" };
     size_t i;
 
-    if (upload->visibility.length == 0) {
-        return sf_error_bad_request(upload->pool,
+    if (form->visibility.length == 0) {
+        return sf_error_bad_request(form->pool,
                                     "Missing required parameter Visibility in the post body");
     }
     for (i = 0; i < sizeof(visibilities) / sizeof(*visibilities); i++) {
-        if (ap_cstr_casecmp(upload->visibility.bytes, visibilities[i]) == 0
-            && strlen(visibilities[i]) == upload->visibility.length) {
+        if (ap_cstr_casecmp(form->visibility.bytes, visibilities[i]) == 0
+            && strlen(visibilities[i]) == form->visibility.length) {
             *value = visibilities[i];
             return NULL;
         }
     }
-    return sf_error_bad_request(upload->pool, "Visibility must be public, protected or private");
+    return sf_error_bad_request(form->pool, "Visibility must be public, protected or private");
 }
 
 
-/* Into the database ------------------------------------------------------------------------------ */
+/* The database ----------------------------------------------------------------------------------- */
 
 typedef struct {
     upload *upload;
@@ -287,23 +295,23 @@ typedef struct {
     const char *visibility;
 } version;
 
-static const sf_error *add_chunks(sf_transaction *transaction, upload *upload)
+/* Adds all chunks of the content but the first. */
+static const sf_error *add_chunks(sf_transaction *transaction, upload *form)
 {
-    apr_pool_t *pool = upload->pool;
     const char *service
-        = sf_rows_value(upload->rows, 0, sf_resource_column(upload->request->resource, "ZS"));
+        = sf_rows_value(form->rows, 0, sf_resource_column(form->request->resource, "ZS"));
     const sf_error *error = NULL;
     apr_pool_t *scratch;
     int i;
 
-    apr_pool_create(&scratch, pool);
-    for (i = 1; i < sf_spool_chunks(upload->content) && !error; i++) {
+    apr_pool_create(&scratch, form->pool);
+    for (i = 1; i < sf_spool_chunks(form->content) && !error; i++) {
         sf_rows *rows;
-        const char *chunk = sf_spool_chunk(upload->content, i, scratch);
-        const char *values[] = { service, upload->content->sha256, apr_itoa(scratch, i), chunk };
+        const char *chunk = sf_spool_chunk(form->content, i, scratch);
+        const char *values[] = { service, form->content->sha256, apr_itoa(scratch, i), chunk };
 
         error = chunk ? sf_db_step(transaction, SF_STATEMENT_CONTENT_CHUNK_ADD, values, &rows)
-                      : no_spool(upload, APR_EGENERAL);
+                      : no_spool(form, APR_EGENERAL);
         apr_pool_clear(scratch);
     }
     apr_pool_destroy(scratch);
@@ -346,50 +354,55 @@ static const sf_error *store_once(version *version)
     return sf_idempotency_create(upload->request, 4, contents, store, version, &upload->rows);
 }
 
-static const sf_error *check_parts(upload *upload, version *version)
+static const sf_error *check_parts(const upload *form, version *made)
 {
-    const sf_error *error = check_path(upload, &version->path);
+    const sf_error *error = check_path(form, &made->path);
 
-    error = error ? error : check_visibility(upload, &version->visibility);
-    if (!error && !upload->content_given) {
-        error = sf_error_bad_request(upload->pool,
+    if (!error) {
+        error = check_visibility(form, &made->visibility);
+    }
+    if (!error && !form->content_given) {
+        error = sf_error_bad_request(form->pool,
                                      "Missing required parameter Content in the post body");
     }
     return error;
 }
 
-static const sf_error *make_version(upload *upload)
+/* Checks the parts that were read, and stores the Version. */
+static const sf_error *make_version(upload *form)
 {
-    version version = { upload, NULL, NULL };
-    const sf_error *error = check_parts(upload, &version);
+    version made = { form, NULL, NULL };
+    const sf_error *error = check_parts(form, &made);
     apr_status_t rv;
 
     if (error) {
         return error;
     }
-    rv = sf_spool_finish(upload->content);
-    return rv == APR_SUCCESS ? store_once(&version) : no_spool(upload, rv);
+    rv = sf_spool_finish(form->content);
+    return rv == APR_SUCCESS ? store_once(&made) : no_spool(form, rv);
 }
 
 const sf_error *sf_upload(sf_request *request)
 {
     const sf_upload_kind *kind = request->resource->upload;
-    upload *upload = apr_pcalloc(request->r->pool, sizeof(*upload));
-    const sf_error *error = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &upload->rows);
+    upload *form = apr_pcalloc(request->r->pool, sizeof(*form));
+    const sf_error *error = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &form->rows);
 
     if (error) {
-        request->r->connection->keepalive = AP_CONN_CLOSE; /* the body is not waited for */
+        request->r->connection->keepalive = AP_CONN_CLOSE; /* the body stays unread */
         return error;
     }
-    upload->request = request;
-    upload->pool = request->r->pool;
-    upload->kind = kind;
-    upload->limit = kind->limit();
-    upload->content = sf_spool_make(request->r->pool, upload->limit);
-    error = read_body(upload);
-    error = error ? error : make_version(upload);
+    form->request = request;
+    form->pool = request->r->pool;
+    form->kind = kind;
+    form->limit = kind->limit();
+    form->content = sf_spool_make(form->pool, form->limit);
+    error = read_body(form);
     if (!error) {
-        sf_response_record(request, HTTP_CREATED, upload->rows);
+        error = make_version(form);
+    }
+    if (!error) {
+        sf_response_record(request, HTTP_CREATED, form->rows);
     }
     return error;
 }
