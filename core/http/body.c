@@ -6,26 +6,28 @@
 #include <string.h>
 #include <util_filter.h>
 
-/* How much is asked for at a time, in bytes. */
+/* Bytes that are asked for at a time. */
 #define READ_SIZE 8192
 
 typedef struct {
     request_rec *r;
-    apr_off_t left; /* of what it may have */
+    apr_off_t left; /* bytes that the body may still have */
     sf_body_sink *sink;
     void *data;
-    int ended;
+    int ended; /* the end of the body has come */
 } stream;
 
-/* Takes what one bucket holds. */
-static const sf_error *take(stream *body, apr_bucket *bucket)
+/* Passes the bytes of one bucket to the sink. */
+static const sf_error *take_bucket(stream *body, apr_bucket *bucket)
 {
     const char *bytes;
     apr_size_t size;
     apr_status_t rv;
 
     if (APR_BUCKET_IS_METADATA(bucket)) {
-        body->ended |= APR_BUCKET_IS_EOS(bucket);
+        if (APR_BUCKET_IS_EOS(bucket)) {
+            body->ended = 1;
+        }
         return NULL;
     }
     rv = apr_bucket_read(bucket, &bytes, &size, APR_BLOCK_READ);
@@ -39,7 +41,7 @@ static const sf_error *take(stream *body, apr_bucket *bucket)
     return body->sink(body->data, bytes, size);
 }
 
-/* Takes what has arrived, or waits for more. */
+/* Takes the bytes that have arrived, or waits for some. */
 static const sf_error *receive(stream *body, apr_bucket_brigade *received)
 {
     const sf_error *error = NULL;
@@ -53,14 +55,14 @@ static const sf_error *receive(stream *body, apr_bucket_brigade *received)
     for (bucket = APR_BRIGADE_FIRST(received);
          bucket != APR_BRIGADE_SENTINEL(received) && !body->ended && !error;
          bucket = APR_BUCKET_NEXT(bucket)) {
-        error = take(body, bucket);
+        error = take_bucket(body, bucket);
     }
     apr_brigade_cleanup(received);
     return error;
 }
 
-/* Refuses what is said to be too large before it comes; a client that asks first (100-continue) keeps
- * it then. What Content-Length is worth where it is malformed, httpd tells. */
+/* Refuses a body by its Content-Length. A client that waits for 100 (Continue) does not send it then. httpd
+ * itself refuses a malformed Content-Length. */
 static const sf_error *check_length(const request_rec *r, apr_off_t limit)
 {
     const char *header = apr_table_get(r->headers_in, "Content-Length");
@@ -81,7 +83,7 @@ const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *si
         error = receive(&body, received);
     }
     if (error) {
-        r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body is not waited for */
+        r->connection->keepalive = AP_CONN_CLOSE; /* the rest of the body stays unread */
     }
     return error;
 }
@@ -96,7 +98,7 @@ typedef struct {
     apr_size_t room;
 } buffer;
 
-static const sf_error *append(void *data, const char *bytes, apr_size_t size)
+static const sf_error *append_bytes(void *data, const char *bytes, apr_size_t size)
 {
     buffer *whole = data;
 
@@ -116,7 +118,7 @@ static const sf_error *append(void *data, const char *bytes, apr_size_t size)
 const sf_error *sf_body_read(request_rec *r, apr_off_t limit, char **bytes, apr_size_t *length)
 {
     buffer whole = { r->pool, apr_palloc(r->pool, READ_SIZE), 0, READ_SIZE };
-    const sf_error *error = sf_body_stream(r, limit, append, &whole);
+    const sf_error *error = sf_body_stream(r, limit, append_bytes, &whole);
 
     whole.bytes[whole.length] = '\0';
     *bytes = whole.bytes;

@@ -10,7 +10,7 @@
 #define HASH_DIGITS 16
 #define REVISION_DIGITS 15 /* of hex, enough for the year 38000 */
 
-/* Reads the revision of the strong tag at `text`; -1 where it is none of ours. */
+/* Returns the revision in the strong tag at `text`, or -1 where this server did not make the tag. */
 static apr_int64_t revision_of(const char *text)
 {
     const size_t digits = strspn(text + 1, "0123456789abcdef");
@@ -42,6 +42,7 @@ const char *sf_conditional_expected(const sf_request *request)
     return apr_pstrcat(pool, "{", apr_array_pstrcat(pool, revisions, ','), "}", NULL);
 }
 
+/* Writes the low `digits` hex digits of a number. Returns the end of the text. */
 static char *write_hex(char *to, apr_uint64_t number, int digits)
 {
     int shift;
@@ -52,7 +53,7 @@ static char *write_hex(char *to, apr_uint64_t number, int digits)
     return to;
 }
 
-/* "REVISION-HASH", the revision without leading zeros. */
+/* Makes the tag "REVISION-HASH", in hex, the revision without leading zeros. */
 static const char *make_tag(apr_pool_t *pool, apr_uint64_t revision, apr_uint64_t hash)
 {
     char *tag = apr_palloc(pool, sizeof("\"-\"") + 2 * HASH_DIGITS);

@@ -6,10 +6,10 @@
 #include <http_protocol.h>
 #include <string.h>
 
-/* Two hours, the most that Chromium keeps it for. */
+/* Two hours, the most that Chromium keeps a preflight for. */
 #define MAX_AGE "7200"
 
-/* Those of the hosted API, and behind them what this server understands and sends besides. */
+/* The values begin with those of the hosted API; behind them are the headers that this server adds. */
 static const struct {
     const char *name;
     const char *value;
@@ -24,13 +24,13 @@ static const struct {
       "Twilio-Request-Id" },
 };
 
-/* The Location's origins, or NULL where it has none or does not serve the API. */
+/* Returns the Location's origins, or NULL where it has none or does not serve the API. */
 static const apr_array_header_t *origins_of(const request_rec *r)
 {
     return sf_config_serves_api(r) ? sf_config_cors_origins(r) : NULL;
 }
 
-/* The origin that the request comes from if it is one of the Location's, else NULL. */
+/* Returns the request's Origin if it is one of the Location's, else NULL. */
 static const char *allowed_origin(const request_rec *r)
 {
     const apr_array_header_t *origins = origins_of(r);
@@ -51,7 +51,7 @@ void sf_cors_add_headers(request_rec *r)
     apr_size_t i;
 
     if (origins_of(r)) {
-        apr_table_mergen(r->err_headers_out, "Vary", "Origin"); /* httpd drops what it has twice */
+        apr_table_mergen(r->err_headers_out, "Vary", "Origin"); /* httpd removes a repeated value */
     }
     if (origin) {
         apr_table_setn(r->err_headers_out, "Access-Control-Allow-Origin", origin);

@@ -17,8 +17,8 @@
 
 static ap_filter_rec_t *error_filter;
 
-/* The path as messages have it: percent-encoded, and without what stands before /Services. httpd may
- * have refused the request before it knew the Location. */
+/* Returns the path as error messages have it: percent-encoded, without the prefix before /Services. The
+ * prefix is "/v1" where httpd refused the request before it knew the Location. */
 static const char *message_path(request_rec *r)
 {
     const char *configured = sf_config_prefix(r);
@@ -29,7 +29,8 @@ static const char *message_path(request_rec *r)
     return strncmp(path, prefix, length) == 0 && path[length] == '/' ? path + length : path;
 }
 
-static const sf_error *error_of(request_rec *r)
+/* Returns the error of a hook before the handler, or an error for httpd's status. */
+static const sf_error *response_error(request_rec *r)
 {
     const sf_error *known = sf_request_of(r)->error;
 
@@ -40,7 +41,7 @@ static const sf_error *error_of(request_rec *r)
                                        : sf_error_of_status(r->pool, r->status);
 }
 
-/* Sends the API's body once in place of httpd's, and nothing of what follows. */
+/* Replaces httpd's body by the API's: sends it at the first call, and drops httpd's buckets at each. */
 static apr_status_t replace_body(ap_filter_t *filter, apr_bucket_brigade *original)
 {
     request_rec *r = filter->r;
@@ -54,9 +55,9 @@ static apr_status_t replace_body(ap_filter_t *filter, apr_bucket_brigade *origin
     if (filter->ctx) {
         return APR_SUCCESS;
     }
-    filter->ctx = filter; /* done */
+    filter->ctx = filter; /* the body is sent */
 
-    error = error_of(r);
+    error = response_error(r);
     body = sf_error_body(r->pool, error, &length);
     r->status = error->status;
     r->status_line = NULL;

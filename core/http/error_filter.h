@@ -1,6 +1,5 @@
-/* What httpd itself refuses, in the API's form: a client of the API's virtual host never meets HTML.
- * httpd refuses some requests before it knows their Location (a bad request line, %2F, a slow
- * header), so this is the virtual host's business. */
+/* The error filter: gives errors of httpd itself the API's form, in all of a virtual host that has the API.
+ * httpd refuses some requests before it knows their Location (a bad request line, %2F, a slow header). */
 #ifndef SF_ERROR_FILTER_H
 #define SF_ERROR_FILTER_H
 
@@ -9,10 +8,10 @@
 /* Registers the output filter that replaces the body of an error response. */
 void sf_error_filter_register(void);
 
-/* Hook insert_error_filter: adds that filter to an error response of an API's virtual host. */
+/* Hook insert_error_filter: adds that filter to an error response of a virtual host that has the API. */
 void sf_error_filter_insert(request_rec *r);
 
-/* Keeps an ErrorDocument of the virtual host from answering for the API. */
+/* Removes the virtual host's ErrorDocuments from a request to the API. */
 void sf_error_filter_suppress_documents(request_rec *r);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+/* Ends the parsing with an error message, or with NULL where the sink has stopped it. Returns 0. */
 static int fail(sf_multipart *body, const char *error)
 {
     body->state = SF_MULTIPART_FAILED;
@@ -12,23 +13,25 @@ static int fail(sf_multipart *body, const char *error)
     return 0;
 }
 
-/* The sink had enough; it knows why. */
-static int stopped(sf_multipart *body)
+/* Passes on a sink's result: 0 ends the parsing. */
+static int sink_result(sf_multipart *body, int result)
 {
-    return fail(body, NULL);
+    return result ? 1 : fail(body, NULL);
 }
 
 
 /* Header parameters ------------------------------------------------------------------------------ */
 
-/* Copies a parameter's value, quoted or not, to `value`. Returns where it ends in `from`, or NULL
- * where it is malformed or longer than `room` - 1. */
+/* Copies a parameter's value, quoted or not, to `value`. Returns its end in `from`, or NULL where the value
+ * is malformed or longer than `room` - 1. */
 static const char *read_value(const char *from, char *value, size_t room)
 {
     const int quoted = *from == '"';
     size_t length = 0;
 
-    from += quoted;
+    if (quoted) {
+        from++;
+    }
     while (*from && (quoted ? *from != '"' : !strchr("; \t", *from))) {
         if (quoted && *from == '\\' && from[1]) {
             from++;
@@ -39,15 +42,17 @@ static const char *read_value(const char *from, char *value, size_t room)
         value[length++] = *from++;
     }
     value[length] = '\0';
-    if (quoted && *from++ != '"') {
-        return NULL;
+    if (!quoted) {
+        return from;
     }
-    return from;
+    return *from == '"' ? from + 1 : NULL;
 }
 
-/* Finds the parameter `name` behind a header's value ("form-data; name=x"). Returns 1 with its value,
- * 0 where it is not there, -1 where the header is malformed. */
-static int parameter(const char *header, const char *name, char *value, size_t room)
+typedef enum { PARAMETER_MISSING, PARAMETER_FOUND, PARAMETER_MALFORMED } parameter_result;
+
+/* Finds the parameter `name` in a header's value ("form-data; name=x") and copies its value. */
+static parameter_result find_parameter(const char *header, const char *name, char *value,
+                                       size_t room)
 {
     const size_t length = strlen(name);
     char other[SF_MULTIPART_HEADER_MAX + 1];
@@ -57,18 +62,19 @@ static int parameter(const char *header, const char *name, char *value, size_t r
         header++;
         header += strspn(header, " \t");
         if (strncasecmp(header, name, length) == 0 && header[length] == '=') {
-            return read_value(header + length + 1, value, room) ? 1 : -1;
+            return read_value(header + length + 1, value, room) ? PARAMETER_FOUND
+                                                                : PARAMETER_MALFORMED;
         }
         header += strcspn(header, "=;");
         if (*header == '=') {
             header = read_value(header + 1, other, sizeof(other));
             if (!header) {
-                return -1;
+                return PARAMETER_MALFORMED;
             }
         }
         header += strspn(header, " \t");
     }
-    return *header ? -1 : 0;
+    return *header ? PARAMETER_MALFORMED : PARAMETER_MISSING;
 }
 
 const char *sf_multipart_boundary(const char *content_type,
@@ -76,12 +82,12 @@ const char *sf_multipart_boundary(const char *content_type,
 {
     const char *at;
 
-    switch (parameter(content_type, "boundary", boundary, SF_MULTIPART_BOUNDARY_MAX + 1)) {
-    case 0:
+    switch (find_parameter(content_type, "boundary", boundary, SF_MULTIPART_BOUNDARY_MAX + 1)) {
+    case PARAMETER_MISSING:
         return "The content type has no boundary";
-    case 1:
+    case PARAMETER_FOUND:
         break;
-    default:
+    case PARAMETER_MALFORMED:
         return "The content type's boundary is malformed";
     }
     for (at = boundary; *at; at++) {
@@ -95,8 +101,8 @@ const char *sf_multipart_boundary(const char *content_type,
 
 /* A part's header -------------------------------------------------------------------------------- */
 
-/* The line of this header field in the NUL-separated lines, behind its colon, or NULL. */
-static const char *field(const sf_multipart *body, const char *name)
+/* Returns the value of a header field, in lines that end with NUL; or NULL. */
+static const char *header_field(const sf_multipart *body, const char *name)
 {
     const char *line = body->header;
     const size_t length = strlen(name);
@@ -111,7 +117,7 @@ static const char *field(const sf_multipart *body, const char *name)
     return NULL;
 }
 
-/* Ends each line with NUL instead of CRLF. */
+/* Ends each line of the header with NUL instead of CRLF. */
 static void cut_lines(sf_multipart *body)
 {
     char *at = body->header;
@@ -124,6 +130,7 @@ static void cut_lines(sf_multipart *body)
     }
 }
 
+/* Checks a part's header, which is whole now, and begins the part. */
 static int begin_part(sf_multipart *body)
 {
     char name[SF_MULTIPART_NAME_MAX + 1];
@@ -138,10 +145,10 @@ static int begin_part(sf_multipart *body)
         || memchr(body->header, '\n', body->header_length)) {
         return fail(body, "A part's header has a line that does not end with CRLF");
     }
-    disposition = field(body, "Content-Disposition");
-    encoding = field(body, "Content-Transfer-Encoding");
+    disposition = header_field(body, "Content-Disposition");
+    encoding = header_field(body, "Content-Transfer-Encoding");
     if (!disposition || strncasecmp(disposition, "form-data", 9) != 0
-        || parameter(disposition, "name", name, sizeof(name)) != 1) {
+        || find_parameter(disposition, "name", name, sizeof(name)) != PARAMETER_FOUND) {
         return fail(body, "A part has no name");
     }
     if (encoding && strcasecmp(encoding, "binary") != 0 && strcasecmp(encoding, "8bit") != 0
@@ -150,11 +157,12 @@ static int begin_part(sf_multipart *body)
     }
     body->state = SF_MULTIPART_BYTES;
     body->matched = 0;
-    return body->sink->begin(body->data, name, field(body, "Content-Type")) ? 1 : stopped(body);
+    return sink_result(body,
+                       body->sink->begin(body->data, name, header_field(body, "Content-Type")));
 }
 
-/* One more byte of the header, which an empty line ends; it may be empty itself. */
-static int header_byte(sf_multipart *body, char byte)
+/* Takes one byte of a part's header. An empty line ends the header, which may be empty itself. */
+static int take_header_byte(sf_multipart *body, char byte)
 {
     if (body->header_length >= SF_MULTIPART_HEADER_MAX) {
         return fail(body, "A part's header is too long");
@@ -174,28 +182,29 @@ static int header_byte(sf_multipart *body, char byte)
 
 /* Delimiters and bytes --------------------------------------------------------------------------- */
 
-static int hand_on(sf_multipart *body, const char *bytes, size_t size)
+/* Passes bytes of a part to the sink. Bytes of the preamble are dropped. */
+static int pass_bytes(sf_multipart *body, const char *bytes, size_t size)
 {
     if (body->state != SF_MULTIPART_BYTES || size == 0) {
-        return 1; /* a preamble is nobody's */
+        return 1;
     }
-    return body->sink->bytes(body->data, bytes, size) ? 1 : stopped(body);
+    return sink_result(body, body->sink->bytes(body->data, bytes, size));
 }
 
-/* A whole delimiter was seen: the part before it, if any, is complete. */
-static int at_delimiter(sf_multipart *body)
+/* Ends the part before a delimiter that is complete, if there is one. */
+static int end_part(sf_multipart *body)
 {
     const int inside = body->state == SF_MULTIPART_BYTES;
 
     body->state = SF_MULTIPART_DELIMITER;
     body->header_length = 0;
-    return !inside || body->sink->end(body->data) ? 1 : stopped(body);
+    return sink_result(body, !inside || body->sink->end(body->data));
 }
 
-/* Takes bytes of a part, or of what precedes the first, up to the end of a delimiter. Returns how many
- * it took. A CR begins a delimiter and stands nowhere else in it, so a failed match need only be
- * looked at for a CR again. */
-static size_t search(sf_multipart *body, const char *bytes, size_t size)
+/* Takes bytes of a part or of the preamble, up to the end of a delimiter. Returns the number of bytes
+ * taken. A delimiter begins with CR and has no other CR, so that the bytes of a failed match hold no
+ * beginning of another match. */
+static size_t search_delimiter(sf_multipart *body, const char *bytes, size_t size)
 {
     size_t at = 0;
 
@@ -204,7 +213,7 @@ static size_t search(sf_multipart *body, const char *bytes, size_t size)
             const char *cr = memchr(bytes + at, '\r', size - at);
             const size_t run = cr ? (size_t)(cr - bytes) - at : size - at;
 
-            if (!hand_on(body, bytes + at, run)) {
+            if (!pass_bytes(body, bytes + at, run)) {
                 return at;
             }
             at += run;
@@ -215,7 +224,7 @@ static size_t search(sf_multipart *body, const char *bytes, size_t size)
         if (bytes[at] == body->delimiter[body->matched]) {
             at++;
             if (++body->matched == body->delimiter_length) {
-                at_delimiter(body);
+                end_part(body);
                 break;
             }
         }
@@ -223,7 +232,7 @@ static size_t search(sf_multipart *body, const char *bytes, size_t size)
             const size_t matched = body->matched;
 
             body->matched = 0;
-            if (!hand_on(body, body->delimiter, matched)) {
+            if (!pass_bytes(body, body->delimiter, matched)) {
                 break;
             }
         }
@@ -231,8 +240,8 @@ static size_t search(sf_multipart *body, const char *bytes, size_t size)
     return at;
 }
 
-/* Behind a delimiter: "--" ends the body, CRLF begins a part; blanks may stand before it. */
-static int after_delimiter(sf_multipart *body, char byte)
+/* Takes one byte behind a delimiter: "--" ends the body, and blanks and CRLF begin a part. */
+static int take_delimiter_byte(sf_multipart *body, char byte)
 {
     if (body->header_length == 0 && (byte == ' ' || byte == '\t')) {
         return 1;
@@ -267,7 +276,7 @@ void sf_multipart_begin(sf_multipart *body, const char *boundary, const sf_multi
     body->header_length = 0;
     body->delimiter_length
         = (size_t)snprintf(body->delimiter, sizeof(body->delimiter), "\r\n--%s", boundary);
-    body->matched = 2; /* the first delimiter needs no CRLF before it */
+    body->matched = 2; /* CRLF: the first delimiter needs none before it */
 }
 
 int sf_multipart_feed(sf_multipart *body, const char *bytes, size_t size)
@@ -278,13 +287,13 @@ int sf_multipart_feed(sf_multipart *body, const char *bytes, size_t size)
         switch (body->state) {
         case SF_MULTIPART_PREAMBLE:
         case SF_MULTIPART_BYTES:
-            at += search(body, bytes + at, size - at);
+            at += search_delimiter(body, bytes + at, size - at);
             break;
         case SF_MULTIPART_DELIMITER:
-            after_delimiter(body, bytes[at++]);
+            take_delimiter_byte(body, bytes[at++]);
             break;
         case SF_MULTIPART_HEADER:
-            header_byte(body, bytes[at++]);
+            take_header_byte(body, bytes[at++]);
             break;
         case SF_MULTIPART_EPILOGUE:
             return 1;
