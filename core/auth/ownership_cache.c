@@ -6,13 +6,14 @@
 #include <apr_strings.h>
 #include <string.h>
 
-/* Pairs of a credential and a Service. */
+/* The most pairs of a credential and a Service. */
 #define ENTRIES_MAX 4096
 
 typedef struct {
     int database;
     char credential[SF_SID_LENGTH];
-    char generation[SF_GENERATION_LENGTH + 1]; /* "" where httpd authenticated otherwise */
+    char
+        generation[SF_GENERATION_LENGTH + 1]; /* "" where another provider of httpd authenticated */
     char service[SF_SID_DIGITS];
 } cache_key;
 
@@ -23,8 +24,9 @@ apr_status_t sf_ownership_cache_init(apr_pool_t *pool)
     return sf_cache_make(pool, sizeof(cache_key), sizeof(sf_ownership), ENTRIES_MAX, &cache);
 }
 
-/* Returns 0 where the request is not one of which anything is remembered. */
-static int key_of(const sf_request *request, cache_key *key)
+/* Makes the key of a request. Returns 0 where the path names no Service by SID, or the virtual host has no
+ * database. */
+static int request_key(const sf_request *request, cache_key *key)
 {
     memset(key, 0, sizeof(*key));
     key->database = sf_config_database(request->r->server);
@@ -43,14 +45,14 @@ int sf_ownership_cache_find(const sf_request *request, sf_ownership *ownership)
 {
     cache_key key;
 
-    return key_of(request, &key) && sf_cache_find(cache, &key, ownership);
+    return request_key(request, &key) && sf_cache_find(cache, &key, ownership);
 }
 
 void sf_ownership_cache_keep(const sf_request *request, const sf_ownership *ownership)
 {
     cache_key key;
 
-    if (key_of(request, &key)) {
+    if (request_key(request, &key)) {
         sf_cache_keep(cache, &key, ownership);
     }
 }

@@ -9,23 +9,23 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-/* More credentials than a child is likely to meet. */
+/* The most credentials. */
 #define ENTRIES_MAX 1024
 
-/* The same SID in two databases is not the same credential: one may be a copy of the other. */
+/* The database is a part of the key: one database may be a copy of another, with the same SIDs. */
 typedef struct {
     int database;
     char credential[SF_SID_LENGTH];
 } cache_key;
 
-/* What is kept of a password: hashed under two keys that only this child has. It is as good as SHA-256
- * for comparing with what a client sends, and each request has to be compared. */
+/* A password's hash under two keys that only this child has. 128 bits of SipHash tell passwords apart as
+ * well as SHA-256 does here, and cost each request less. */
 typedef struct {
     apr_uint64_t halves[2];
 } fingerprint;
 
 typedef struct {
-    fingerprint fingerprint;
+    fingerprint hash;
     char generation[SF_GENERATION_LENGTH + 1];
 } entry;
 
@@ -39,7 +39,7 @@ apr_status_t sf_password_cache_init(apr_pool_t *pool)
                : APR_EGENERAL;
 }
 
-static cache_key key_of(int database, const char *credential)
+static cache_key credential_key(int database, const char *credential)
 {
     cache_key key;
 
@@ -60,12 +60,12 @@ static fingerprint fingerprint_of(const char *password)
 const char *sf_password_cache_find(apr_pool_t *pool, int database, const char *credential,
                                    const char *password)
 {
-    const cache_key key = key_of(database, credential);
+    const cache_key key = credential_key(database, credential);
     const fingerprint given = fingerprint_of(password);
     entry found;
 
     return sf_cache_find(cache, &key, &found)
-                   && CRYPTO_memcmp(&found.fingerprint, &given, sizeof(given)) == 0
+                   && CRYPTO_memcmp(&found.hash, &given, sizeof(given)) == 0
                ? apr_pstrdup(pool, found.generation)
                : NULL;
 }
@@ -73,9 +73,9 @@ const char *sf_password_cache_find(apr_pool_t *pool, int database, const char *c
 void sf_password_cache_keep(int database, const char *credential, const char *password,
                             const char *generation)
 {
-    const cache_key key = key_of(database, credential);
-    entry entry = { .fingerprint = fingerprint_of(password) };
+    const cache_key key = credential_key(database, credential);
+    entry kept = { .hash = fingerprint_of(password) };
 
-    apr_cpystrn(entry.generation, generation, sizeof(entry.generation));
-    sf_cache_keep(cache, &key, &entry);
+    apr_cpystrn(kept.generation, generation, sizeof(kept.generation));
+    sf_cache_keep(cache, &key, &kept);
 }

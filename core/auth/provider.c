@@ -18,7 +18,7 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* The SID of an account or key in lower case, or NULL. */
+/* Returns the user with hex digits in lower case if it is the SID of an account or key, else NULL. */
 static const char *credential_of(apr_pool_t *pool, const char *user)
 {
     char *sid = apr_palloc(pool, SF_SID_LENGTH + 1);
@@ -31,8 +31,8 @@ static const char *credential_of(apr_pool_t *pool, const char *user)
     return sid;
 }
 
-/* Secrets are long and random, so SHA-256 is enough and costs next to nothing. Returns 0 where OpenSSL
- * has failed. */
+/* Hashes a password as the database has it. Secrets are long and random, so that SHA-256 is enough. Returns 0
+ * where OpenSSL has failed. */
 static int hash_password(apr_pool_t *pool, const char *password, char hex[SF_SHA256_HEX + 1])
 {
     sf_sha256 hash;
@@ -42,14 +42,15 @@ static int hash_password(apr_pool_t *pool, const char *password, char hex[SF_SHA
     return sf_sha256_end(&hash, hex);
 }
 
-/* Whether that is the hash which the database has; compared in constant time. */
-static int matches(const char hex[SF_SHA256_HEX + 1], const char *kept)
+/* Compares a hash with the database's, in constant time. */
+static int matches_hash(const char hex[SF_SHA256_HEX + 1], const char *kept)
 {
     return strlen(kept) == SF_SHA256_HEX && CRYPTO_memcmp(hex, kept, SF_SHA256_HEX) == 0;
 }
 
-/* Asks the database. What it grants is remembered, so that the next request need not ask. */
-static authn_status ask(sf_request *request, const char *credential, const char *password)
+/* Checks the password by a statement. Keeps it in the password cache if it is right. */
+static authn_status check_in_database(sf_request *request, const char *credential,
+                                      const char *password)
 {
     request_rec *r = request->r;
     const sf_caller caller = sf_caller_of(r);
@@ -62,12 +63,12 @@ static authn_status ask(sf_request *request, const char *credential, const char 
     }
     request->error = sf_db_run(&caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows);
     if (request->error) {
-        return AUTH_GENERAL_ERROR; /* mod_auth_basic makes it 500, our error filter 503 again */
+        return AUTH_GENERAL_ERROR; /* 500 of mod_auth_basic, which our error filter makes 503 again */
     }
     if (sf_rows_count(rows) == 0) {
         return AUTH_USER_NOT_FOUND;
     }
-    if (!matches(hex, sf_rows_value(rows, 0, 0))) {
+    if (!matches_hash(hex, sf_rows_value(rows, 0, 0))) {
         return AUTH_DENIED;
     }
     request->generation = sf_rows_value(rows, 0, 1);
@@ -77,10 +78,10 @@ static authn_status ask(sf_request *request, const char *credential, const char 
     return AUTH_GRANTED;
 }
 
-/* What was checked before may be taken for granted where a statement of ours follows that says
- * whether it still holds: in the API, not in whatever else has this provider. */
-static const char *remembered(const sf_request *request, const char *credential,
-                              const char *password)
+/* Looks the password up in the password cache, for requests to the API only: the statement that follows there
+ * checks the generation. A Location of another handler has no such statement. */
+static const char *check_in_cache(const sf_request *request, const char *credential,
+                                  const char *password)
 {
     const int database = sf_config_database(request->r->server);
 
@@ -97,8 +98,8 @@ static authn_status check_password(request_rec *r, const char *user, const char 
     if (!credential) {
         return AUTH_USER_NOT_FOUND;
     }
-    request->generation = remembered(request, credential, password);
-    return request->generation ? AUTH_GRANTED : ask(request, credential, password);
+    request->generation = check_in_cache(request, credential, password);
+    return request->generation ? AUTH_GRANTED : check_in_database(request, credential, password);
 }
 
 void sf_auth_register(apr_pool_t *pool)
@@ -109,16 +110,16 @@ void sf_auth_register(apr_pool_t *pool)
                               &provider, AP_AUTH_INTERNAL_PER_CONF);
 }
 
-/* httpd does not authenticate again where it redirects a request internally or makes one on behalf
- * of another: what was checked for that one is what was checked. */
-static void inherit(sf_request *request)
+/* Takes the generation over from the request that an internal redirect or subrequest comes from: httpd does
+ * not authenticate again there. */
+static void inherit_generation(sf_request *request)
 {
     request_rec *from = request->r->prev ? request->r->prev : request->r->main;
 
     if (from && from->user && !request->generation && strcmp(from->user, request->r->user) == 0) {
         sf_request *origin = sf_request_of(from);
 
-        inherit(origin);
+        inherit_generation(origin);
         request->generation = origin->generation;
     }
 }
@@ -135,7 +136,7 @@ const sf_error *sf_auth_take_user(sf_request *request)
                "AuthBasicProvider serverless, Require valid-user)");
         return sf_error_of_status(r->pool, HTTP_FORBIDDEN);
     }
-    inherit(request);
+    inherit_generation(request);
     request->credential = credential_of(r->pool, r->user);
     return request->credential ? NULL : sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
 }

@@ -1,5 +1,5 @@
-/* Who is asking. The passwords are checked by a provider for Apache's own Basic authentication; any
- * other authentication that sets the user to the SID of an account or API key is as good. */
+/* Authentication: the provider "serverless" for mod_auth_basic, and the credential of a request. Any other
+ * authentication of httpd that sets the user to the SID of an account or API key works as well. */
 #ifndef SF_AUTH_PROVIDER_H
 #define SF_AUTH_PROVIDER_H
 
@@ -10,12 +10,12 @@
 /* Registers the provider "serverless" (AuthBasicProvider). */
 void sf_auth_register(apr_pool_t *pool);
 
-/* Takes the user that Apache has authenticated for the request's credential. Returns NULL, 403 where
- * there is no user (the Location asks for no authentication, so it serves nothing), or 401 where it
- * is no SID of an account or key. Whether it is active, the request's statement tells. */
+/* Sets the request's credential to the user that httpd has authenticated. Returns NULL; 403 where there is
+ * no user (the Location asks for no authentication, so it serves nothing); or 401 where the user is not the
+ * SID of an account or key. The request's statement checks whether the credential is active. */
 const sf_error *sf_auth_take_user(sf_request *request);
 
-/* 401 needs a challenge: has Apache's authentication add its WWW-Authenticate. */
+/* Adds the challenge of a 401: WWW-Authenticate of httpd's own authentication. */
 void sf_auth_challenge(request_rec *r);
 
 #endif

@@ -10,19 +10,20 @@
 #include <openssl/hmac.h>
 #include <string.h>
 
-/* What the file may have, comments and all. */
+/* The most bytes of the file, comments included. */
 #define FILE_BYTES 16384
 
 #define KEY_DIGITS (2 * SF_KEY_BYTES)
 
-#define OTHERS                                                                                     \
+#define GROUP_OR_OTHERS                                                                            \
     (APR_FPROT_GREAD | APR_FPROT_GWRITE | APR_FPROT_GEXECUTE | APR_FPROT_WREAD | APR_FPROT_WWRITE  \
      | APR_FPROT_WEXECUTE)
 
 
 /* The file --------------------------------------------------------------------------------------- */
 
-/* Whoever may read it now may decrypt everything, and whoever may write to it soon. */
+/* Checks that only httpd's administrator may read and write the file: with its keys, all values can be
+ * decrypted. Returns NULL or an error message, as all functions of this file do. */
 static const char *check_access(apr_pool_t *pool, apr_file_t *file)
 {
     apr_finfo_t found;
@@ -36,7 +37,7 @@ static const char *check_access(apr_pool_t *pool, apr_file_t *file)
     if (found.filetype != APR_REG) {
         return "is not a file";
     }
-    if (found.protection & OTHERS) {
+    if (found.protection & GROUP_OR_OTHERS) {
         return "must not be open to group or others (chmod 600)";
     }
     if (found.user != 0 && found.user != user) {
@@ -47,12 +48,12 @@ static const char *check_access(apr_pool_t *pool, apr_file_t *file)
 
 static const char *read_open(apr_pool_t *pool, apr_file_t *file, char text[FILE_BYTES + 1])
 {
-    const char *wrong = check_access(pool, file);
+    const char *message = check_access(pool, file);
     apr_size_t length = 0;
     apr_status_t rv;
 
-    if (wrong) {
-        return wrong;
+    if (message) {
+        return message;
     }
     rv = apr_file_read_full(file, text, FILE_BYTES + 1, &length);
     if (rv != APR_EOF) {
@@ -62,26 +63,26 @@ static const char *read_open(apr_pool_t *pool, apr_file_t *file, char text[FILE_
     return strlen(text) == length ? NULL : "is not a text file";
 }
 
-/* Not waiting for what a named pipe's other end may write. */
-#define HOW (APR_FOPEN_READ | APR_FOPEN_NONBLOCK)
+/* Without blocking: the path may be a named pipe. */
+#define OPEN_FLAGS (APR_FOPEN_READ | APR_FOPEN_NONBLOCK)
 
 static const char *read_file(apr_pool_t *pool, const char *path, char text[FILE_BYTES + 1])
 {
     apr_file_t *file;
-    apr_status_t rv = apr_file_open(&file, path, HOW, APR_FPROT_OS_DEFAULT, pool);
-    const char *wrong;
+    apr_status_t rv = apr_file_open(&file, path, OPEN_FLAGS, APR_FPROT_OS_DEFAULT, pool);
+    const char *message;
     char reason[128];
 
     if (rv != APR_SUCCESS) {
         return apr_psprintf(pool, "cannot be opened: %s", apr_strerror(rv, reason, sizeof(reason)));
     }
-    wrong = read_open(pool, file, text);
+    message = read_open(pool, file, text);
     apr_file_close(file);
-    return wrong;
+    return message;
 }
 
 
-/* Its lines -------------------------------------------------------------------------------------- */
+/* The lines -------------------------------------------------------------------------------------- */
 
 static apr_size_t id_length(const char *text)
 {
@@ -101,16 +102,16 @@ static const char *after_space(const char *text)
     return text;
 }
 
-/* Makes of the key one for another purpose: what it says there tells nothing of the key itself. */
-static int derive(const unsigned char key[SF_KEY_BYTES], const char *purpose,
-                  unsigned char derived[SF_KEY_BYTES])
+/* Derives a key for another purpose, which reveals nothing of `key` itself. Returns 0 where OpenSSL fails. */
+static int derive_key(const unsigned char key[SF_KEY_BYTES], const char *purpose,
+                      unsigned char derived[SF_KEY_BYTES])
 {
     return HMAC(EVP_sha256(), key, SF_KEY_BYTES, (const unsigned char *)purpose, strlen(purpose),
                 derived, NULL)
            != NULL;
 }
 
-/* Adds the key that the line at `id` is. Returns NULL or what is wrong with it. */
+/* Adds the key of the line at `id`. Returns NULL or an error message about the line. */
 static const char *add_key(sf_keyring *keys, const char *id)
 {
     const apr_size_t length = id_length(id);
@@ -130,36 +131,36 @@ static const char *add_key(sf_keyring *keys, const char *id)
     }
     apr_cpystrn(key->id, id, length + 1);
     apr_decode_base16_binary(key->bytes, digits, KEY_DIGITS, APR_ENCODE_NONE, NULL);
-    if (!derive(key->bytes, "fingerprints of values", key->fingerprint)) {
+    if (!derive_key(key->bytes, "fingerprints of values", key->fingerprint)) {
         return "is a key that OpenSSL derives no other from";
     }
     keys->count++;
     return NULL;
 }
 
-static const char *parse(apr_pool_t *pool, char *text, sf_keyring *keys)
+static const char *parse_lines(apr_pool_t *pool, char *text, sf_keyring *keys)
 {
     int number;
 
     for (number = 1; text; number++) {
         char *end = strchr(text, '\n');
         const char *line;
-        const char *wrong;
+        const char *message;
 
         if (end) {
             *end++ = '\0';
         }
         line = after_space(text);
-        wrong = *line && *line != '#' ? add_key(keys, line) : NULL;
-        if (wrong) {
-            return apr_psprintf(pool, "line %d %s", number, wrong);
+        message = *line && *line != '#' ? add_key(keys, line) : NULL;
+        if (message) {
+            return apr_psprintf(pool, "line %d %s", number, message);
         }
         text = end;
     }
     return keys->count > 0 ? NULL : "has no key";
 }
 
-static apr_status_t wipe(void *keys)
+static apr_status_t wipe_keys(void *keys)
 {
     OPENSSL_cleanse(keys, sizeof(sf_keyring));
     return APR_SUCCESS;
@@ -169,14 +170,16 @@ const char *sf_keyring_read(apr_pool_t *pool, const char *path, const sf_keyring
 {
     sf_keyring *found = apr_pcalloc(pool, sizeof(*found));
     char text[FILE_BYTES + 1] = "";
-    const char *wrong;
+    const char *message;
 
-    apr_pool_cleanup_register(pool, found, wipe, apr_pool_cleanup_null);
-    wrong = read_file(pool, path, text);
-    wrong = wrong ? wrong : parse(pool, text, found);
+    apr_pool_cleanup_register(pool, found, wipe_keys, apr_pool_cleanup_null);
+    message = read_file(pool, path, text);
+    if (!message) {
+        message = parse_lines(pool, text, found);
+    }
     OPENSSL_cleanse(text, sizeof(text));
     *keys = found;
-    return wrong;
+    return message;
 }
 
 const sf_encryption_key *sf_keyring_find(const sf_keyring *keys, const char *id, apr_size_t length)

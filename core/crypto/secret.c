@@ -15,12 +15,12 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-#define NONCE_BYTES 12 /* what GCM is made for; NIST SP 800-38D, section 8.2 */
+#define NONCE_BYTES 12 /* NIST SP 800-38D, section 8.2 */
 #define TAG_BYTES 16
 
-/* What a sealed value has besides: the nonce before it, the tag behind. */
-#define OVERHEAD (NONCE_BYTES + TAG_BYTES)
-#define SEALED_MAX (SF_SECRET_MAX + OVERHEAD)
+/* Bytes of a stored value besides the ciphertext: the nonce before it, the tag behind it. */
+#define OVERHEAD_BYTES (NONCE_BYTES + TAG_BYTES)
+#define SEALED_MAX (SF_SECRET_MAX + OVERHEAD_BYTES)
 
 enum { DECRYPT, ENCRYPT };
 
@@ -35,8 +35,9 @@ void sf_secret_context(char to[SF_SECRET_CONTEXT], const char *environment, cons
 
 /* AES-256-GCM ------------------------------------------------------------------------------------ */
 
-/* Between `text` and the `length` bytes of ciphertext that stand in `sealed` between nonce and tag. The
- * tag is set or compared. 1, or 0 where OpenSSL fails, or the tag is another. */
+/* Encrypts or decrypts between `text` and the `length` bytes of ciphertext in `sealed`, which stand between
+ * nonce and tag. Encryption writes the tag, decryption compares it. Returns 0 where OpenSSL fails or the
+ * tag differs. */
 static int transform(int direction, const sf_encryption_key *key, const char *context,
                      unsigned char *sealed, unsigned char *text, int length)
 {
@@ -58,7 +59,7 @@ static int transform(int direction, const sf_encryption_key *key, const char *co
 
     EVP_CIPHER_CTX_free(cipher);
     if (!done) {
-        ERR_clear_error(); /* the thread's, which mod_ssl would find */
+        ERR_clear_error(); /* the error queue of the thread, which mod_ssl would find */
     }
     return done;
 }
@@ -74,7 +75,7 @@ static int decrypt(const sf_encryption_key *key, const char *context, unsigned c
                    char *text, int length)
 {
     if (!transform(DECRYPT, key, context, sealed, (unsigned char *)text, length)) {
-        OPENSSL_cleanse(text, (size_t)length); /* nobody vouches for what is there */
+        OPENSSL_cleanse(text, (size_t)length); /* unauthenticated */
         return 0;
     }
     text[length] = '\0';
@@ -82,9 +83,10 @@ static int decrypt(const sf_encryption_key *key, const char *context, unsigned c
 }
 
 
-/* As text ---------------------------------------------------------------------------------------- */
+/* Stored values ---------------------------------------------------------------------------------- */
 
-static const sf_error *failed(const sf_caller *caller, const char *to)
+/* Returns the error for a failure of OpenSSL, and logs it. */
+static const sf_error *openssl_failed(const sf_caller *caller, const char *to)
 {
     ERR_clear_error();
     sf_log(caller, APLOG_ERR, "SF0020", "OpenSSL cannot %s the value of a Variable", to);
@@ -109,12 +111,12 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
         return sf_secret_available(caller);
     }
     if (length > SF_SECRET_MAX || !encrypt(&keys->key[0], context, text, length, bytes)) {
-        return failed(caller, "encrypt");
+        return openssl_failed(caller, "encrypt");
     }
-    *sealed = apr_pstrcat(
-        caller->pool, keys->key[0].id, ":",
-        apr_pencode_base16_binary(caller->pool, bytes, length + OVERHEAD, APR_ENCODE_LOWER, NULL),
-        NULL);
+    *sealed = apr_pstrcat(caller->pool, keys->key[0].id, ":",
+                          apr_pencode_base16_binary(caller->pool, bytes, length + OVERHEAD_BYTES,
+                                                    APR_ENCODE_LOWER, NULL),
+                          NULL);
     return NULL;
 }
 
@@ -129,7 +131,7 @@ const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text,
     }
     if (!HMAC(EVP_sha256(), keys->key[0].fingerprint, SF_KEY_BYTES, (const unsigned char *)text,
               strlen(text), digest, &length)) {
-        return failed(caller, "hash");
+        return openssl_failed(caller, "hash");
     }
     *hash = apr_pencode_base16_binary(caller->pool, digest, length, APR_ENCODE_LOWER, NULL);
     return NULL;
@@ -139,7 +141,7 @@ const char *sf_secret_try(const sf_keyring *keys, const char *context, const cha
                           char text[SF_SECRET_MAX + 1])
 {
     const apr_size_t id = strcspn(sealed, ":");
-    const char *digits = sealed + id + (sealed[id] == ':');
+    const char *digits = sealed[id] == ':' ? sealed + id + 1 : sealed + id;
     const apr_size_t length = strlen(digits) / 2;
     const sf_encryption_key *key = sf_keyring_find(keys, sealed, id);
     unsigned char bytes[SEALED_MAX];
@@ -147,9 +149,9 @@ const char *sf_secret_try(const sf_keyring *keys, const char *context, const cha
     if (!key) {
         return "the key is not known";
     }
-    if (length < OVERHEAD || length > SEALED_MAX
+    if (length < OVERHEAD_BYTES || length > SEALED_MAX
         || apr_decode_base16_binary(bytes, digits, (apr_ssize_t)(2 * length), APR_ENCODE_NONE, NULL)
-        || !decrypt(key, context, bytes, text, (int)(length - OVERHEAD))) {
+        || !decrypt(key, context, bytes, text, (int)(length - OVERHEAD_BYTES))) {
         return "it is not what was written there";
     }
     return NULL;
@@ -159,16 +161,16 @@ const sf_error *sf_secret_open(const sf_caller *caller, const char *context, con
                                char text[SF_SECRET_MAX + 1])
 {
     const sf_keyring *keys = sf_config_variable_keys();
-    const char *wrong;
+    const char *message;
 
     if (!keys) {
         return sf_secret_available(caller);
     }
-    wrong = sf_secret_try(keys, context, sealed, text);
-    if (!wrong) {
+    message = sf_secret_try(keys, context, sealed, text);
+    if (!message) {
         return NULL;
     }
     sf_log(caller, APLOG_ERR, "SF0018", "Variable %s, key \"%.*s\": cannot be decrypted: %s",
-           strchr(context, '/') + 1, (int)strcspn(sealed, ":"), sealed, wrong);
+           strchr(context, '/') + 1, (int)strcspn(sealed, ":"), sealed, message);
     return sf_error_of_status(caller->pool, HTTP_INTERNAL_SERVER_ERROR);
 }

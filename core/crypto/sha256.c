@@ -19,10 +19,11 @@ static void release(sf_sha256 *hash)
     }
 }
 
-static void give_up(sf_sha256 *hash)
+/* Marks the hash as failed, and clears the error queue of the thread, which mod_ssl would find. */
+static void fail_hash(sf_sha256 *hash)
 {
     release(hash);
-    ERR_clear_error(); /* the thread's, which mod_ssl would find */
+    ERR_clear_error();
 }
 
 void sf_sha256_begin(sf_sha256 *hash, apr_pool_t *pool)
@@ -33,14 +34,14 @@ void sf_sha256_begin(sf_sha256 *hash, apr_pool_t *pool)
         apr_pool_cleanup_register(pool, hash->context, free_context, apr_pool_cleanup_null);
     }
     if (!hash->context || EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) != 1) {
-        give_up(hash);
+        fail_hash(hash);
     }
 }
 
 void sf_sha256_add(sf_sha256 *hash, const void *bytes, apr_size_t size)
 {
     if (hash->context && EVP_DigestUpdate(hash->context, bytes, size) != 1) {
-        give_up(hash);
+        fail_hash(hash);
     }
 }
 
@@ -49,7 +50,7 @@ int sf_sha256_end(sf_sha256 *hash, char hex[SF_SHA256_HEX + 1])
     unsigned char digest[EVP_MAX_MD_SIZE];
 
     if (!hash->context || EVP_DigestFinal_ex(hash->context, digest, NULL) != 1) {
-        give_up(hash);
+        fail_hash(hash);
         return 0;
     }
     release(hash);

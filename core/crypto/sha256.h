@@ -1,4 +1,4 @@
-/* The SHA-256 of what comes piece by piece. */
+/* The SHA-256 of bytes that come in pieces. */
 #ifndef SF_SHA256_H
 #define SF_SHA256_H
 
@@ -12,20 +12,20 @@
 
 typedef struct {
     apr_pool_t *pool;
-    EVP_MD_CTX
-    *context; /* NULL once OpenSSL has failed: what else comes is ignored, and the end tells */
+    EVP_MD_CTX *context; /* NULL once OpenSSL has failed: sf_sha256_end() reports that */
 } sf_sha256;
 
-/* Begins a hash, which goes with the pool. */
+/* Begins a hash, which lives as long as the pool. */
 void sf_sha256_begin(sf_sha256 *hash, apr_pool_t *pool);
 
+/* Adds bytes. */
 void sf_sha256_add(sf_sha256 *hash, const void *bytes, apr_size_t size);
 
-/* Ends it: 1 with the hash in lower-case hex, or 0 where OpenSSL has failed, which the caller is not to
- * take for a hash. */
+/* Ends the hash. Returns 1 with the hash in lower-case hex, or 0 where OpenSSL has failed; `hex` is unset
+ * then. */
 int sf_sha256_end(sf_sha256 *hash, char hex[SF_SHA256_HEX + 1]);
 
-/* The error for a hash that could not be made: 500, and a line in the log. */
+/* Returns the error for a hash that could not be made: 500, and a line in the log. */
 const sf_error *sf_sha256_failed(const sf_caller *caller);
 
 #endif
