@@ -94,14 +94,14 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     if (rv == APR_SUCCESS) {
         rv = sf_db_child_init(pool, s);
     }
-    if (rv != APR_SUCCESS) { /* every request will be answered with 503 */
+    if (rv != APR_SUCCESS) { /* every request gets 503 */
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make what a child needs");
         return;
     }
     sf_db_check_schemas(pool, s);
 }
 
-/* The id that ErrorLogFormat's %L shows is the one the client gets. */
+/* Makes the request's id httpd's log id, which %L of ErrorLogFormat shows. */
 static int generate_log_id(const conn_rec *c, const request_rec *r, const char **id)
 {
     (void)c;
@@ -120,8 +120,8 @@ static int post_read_request(request_rec *r)
     return DECLINED;
 }
 
-/* The first hook that knows the Location, before httpd looks into the path's percent-encoding and may
- * refuse it. */
+/* Prepares the errors and the CORS headers. This is the first hook that knows the Location, before httpd
+ * decodes the path and may refuse it. */
 static int pre_translate_name(request_rec *r)
 {
     if (sf_config_serves_api(r)) {
@@ -131,8 +131,8 @@ static int pre_translate_name(request_rec *r)
     return DECLINED;
 }
 
-/* Runs after Alias, RewriteRule and ProxyPass have declined. There is no file behind the path, so
- * nobody need look for one; the file name has no suffix that mod_mime could read something into. */
+/* Claims a request that Alias, RewriteRule and ProxyPass have declined. No file stands behind the path: the file
+ * name is a constant without a suffix, so that mod_mime finds no type in it. */
 static int translate_name(request_rec *r)
 {
     sf_request *request;
@@ -148,7 +148,8 @@ static int translate_name(request_rec *r)
     return OK;
 }
 
-/* What the Location says is not known here: httpd has put it aside for the walk that we prevent. */
+/* Keeps httpd from walking the file system. sf_config_serves_api() is not valid here: the Location's
+ * configuration is not merged again until after this hook. */
 static int map_to_storage(request_rec *r)
 {
     return sf_request_of(r)->claimed ? OK : DECLINED;
@@ -178,7 +179,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_translate_name(translate_name, NULL, NULL, APR_HOOK_LAST);
     ap_hook_map_to_storage(map_to_storage, NULL, NULL, APR_HOOK_FIRST);
-    /* after the rules of Require that need no user, such as those for addresses */
+    /* after the rules of Require that need no user, such as "Require ip" */
     ap_hook_check_access_ex(sf_cors_answer_preflight, after_authz, NULL, APR_HOOK_LAST,
                             AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);

@@ -10,8 +10,8 @@ struct sf_cache {
     apr_size_t value_size;
     unsigned int entries_max;
     apr_thread_mutex_t *mutex;
-    apr_pool_t *pool;    /* of the entries */
-    apr_hash_t *entries; /* key to value */
+    apr_pool_t *pool; /* of the entries; cleared where they are too many */
+    apr_hash_t *entries;
 };
 
 apr_status_t sf_cache_make(apr_pool_t *pool, apr_size_t key_size, apr_size_t value_size,
@@ -47,8 +47,8 @@ int sf_cache_find(sf_cache *cache, const void *key, void *value)
     return found != NULL;
 }
 
-/* The value to be written, a new one where the key has none. */
-static void *value_for(sf_cache *cache, const void *key)
+/* Returns the value of a key to be written, a new one where the key has none. Called with the mutex held. */
+static void *writable_value(sf_cache *cache, const void *key)
 {
     void *value = apr_hash_get(cache->entries, key, (apr_ssize_t)cache->key_size);
 
@@ -71,6 +71,6 @@ void sf_cache_keep(sf_cache *cache, const void *key, const void *value)
         return;
     }
     apr_thread_mutex_lock(cache->mutex);
-    memcpy(value_for(cache, key), value, cache->value_size);
+    memcpy(writable_value(cache, key), value, cache->value_size);
     apr_thread_mutex_unlock(cache->mutex);
 }

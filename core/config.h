@@ -1,5 +1,5 @@
-/* The module's configuration as every other file reads it. A directive that the administrator left out has
- * its default here, so that no reader knows of unset values. directives/ writes the configuration
+/* The module's configuration, for every file that reads it. A directive that the administrator left out has its
+ * default here, so that no reader knows of unset values. directives/ writes the configuration
  * (core/config_fields.h). */
 #ifndef SF_CONFIG_H
 #define SF_CONFIG_H

@@ -8,10 +8,10 @@
 
 #define MORE_INFO "https://www.twilio.com/docs/errors/"
 
-/* Long enough for a restart of PostgreSQL, short enough for a client that waits. */
+/* Seconds: as long as a quick restart of PostgreSQL takes. */
 #define RETRY_AFTER "1"
 
-/* What is said where only the status is known; the wording of 401 and 405 is the API's own. */
+/* The messages for a status alone. The wording of 401 and 405 is that of the hosted API. */
 static const struct {
     int status;
     const char *message;

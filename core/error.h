@@ -1,13 +1,13 @@
-/* One value for everything that goes wrong: made where the reason is known, handed up as the return
- * value (NULL is success), and turned into a response in one place. */
+/* The error value: made where the reason is known, returned upwards (NULL is success), and made a response
+ * in one place (core/api/dispatch.c). */
 #ifndef SF_ERROR_H
 #define SF_ERROR_H
 
 #include <httpd.h>
 
 typedef struct {
-    int status;          /* HTTP's, or AP_FILTER_ERROR where httpd has answered already */
-    int code;            /* the API's */
+    int status;          /* of HTTP, or AP_FILTER_ERROR where httpd has answered already */
+    int code;            /* of the API */
     const char *message; /* UTF-8, for the client */
     const char *allow;   /* with 405: the value of Allow */
     const char *details; /* JSON for the client, or NULL */
@@ -21,26 +21,26 @@ const sf_error *sf_error_make(apr_pool_t *pool, int status, const char *format, 
 const sf_error *sf_error_bad_request(apr_pool_t *pool, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The error that a status alone tells; any status from 400 on. */
+/* An error with the status's own message, for any status from 400 on. */
 const sf_error *sf_error_of_status(apr_pool_t *pool, int status);
 
-/* 404 for a path, as "/Services/ZS.../Functions": percent-encoded where it is not plain ASCII. */
+/* 404 for a path such as "/Services/ZS.../Functions", percent-encoded where it is not plain ASCII. */
 const sf_error *sf_error_not_found(apr_pool_t *pool, const char *path);
 
-/* 405, with the methods that are allowed as the header wants them. */
+/* 405, with the value of Allow. */
 const sf_error *sf_error_method(apr_pool_t *pool, const char *allow);
 
-/* The error with details for the client, JSON text (or NULL for none). */
+/* A copy of the error with details for the client, as JSON text, or NULL for none. */
 const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool, const char *details);
 
-/* The body: {"code":…,"message":…,"more_info":…,"status":…}, and "details" where
- * there are any; its length goes to `length`. */
+/* Returns the body of the response and its length: {"code":…,"message":…,"more_info":…,"status":…}, and
+ * "details" where the error has some. */
 const char *sf_error_body(apr_pool_t *pool, const sf_error *error, apr_size_t *length);
 
-/* The headers that belong to an error (Allow, Retry-After), into r->err_headers_out. */
+/* Sets the headers of the error (Allow, Retry-After) in r->err_headers_out. */
 void sf_error_headers(request_rec *r, const sf_error *error);
 
-/* Every status for which an ErrorDocument could stand; ends with 0. */
+/* Every status that can have an ErrorDocument; ends with 0. */
 extern const int sf_error_statuses[];
 
 #endif

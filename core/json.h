@@ -1,4 +1,4 @@
-/* json-c, with its objects owned by pools. */
+/* JSON by json-c, with objects that pools own. */
 #ifndef SF_JSON_H
 #define SF_JSON_H
 
@@ -8,18 +8,20 @@
 /* A new object that lives as long as `pool`. Never NULL. */
 json_object *sf_json_object(apr_pool_t *pool);
 
-/* A new string, empty at first, that lives as long as `pool`; and the text that is in it from now on. */
+/* A new, empty string that lives as long as `pool`. */
 json_object *sf_json_string(apr_pool_t *pool);
+
+/* Replaces the text of a string. */
 void sf_json_set_text(json_object *string, const char *text);
 
-/* Adds a member of a name that the object does not have yet; the object then owns `value` (NULL is
- * JSON's null). `name` must outlive the object. */
+/* Adds a member whose name the object does not have yet. The object owns `value` then; NULL is JSON's null.
+ * `name` must outlive the object. */
 void sf_json_add(json_object *object, const char *name, json_object *value);
 
-/* A value that is JSON already and passes through as it is, as PostgreSQL made it. */
+/* A value from JSON text, such as PostgreSQL's, that is written unchanged. */
 json_object *sf_json_raw(const char *json);
 
-/* A value as compact JSON, valid until it next changes; its length in bytes goes to `length`, which may
+/* Returns a value as compact JSON, valid until the value changes, and its length in bytes in `length`, which may
  * be NULL. */
 const char *sf_json_text(json_object *value, apr_size_t *length);
 

@@ -1,6 +1,5 @@
 #include "core/log.h"
 
-#include "core/http/request.h"
 #include "core/request_id.h"
 
 #include <apr_strings.h>

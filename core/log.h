@@ -1,11 +1,10 @@
-/* Log lines: numbered, and with the request's id whatever ErrorLogFormat says. They never hold a
- * secret, a parameter or a name. */
+/* The log: lines with a number and the request's id. A line never holds a secret, a parameter or a name. */
 #ifndef SF_LOG_H
 #define SF_LOG_H
 
 #include "core/caller.h"
 
-/* Logs at `level` (APLOG_ERR, ...) under `number` ("SF0001"). */
+/* Logs a line at `level` (APLOG_ERR, ...) under `number` ("SF0001"), whose meaning docs/operations.md has. */
 void sf_log(const sf_caller *caller, int level, const char *number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

@@ -1,13 +1,14 @@
-/* What names a request, in its response and in the log. */
+/* The id of a request, in its response and in the log. */
 #ifndef SF_REQUEST_ID_H
 #define SF_REQUEST_ID_H
 
 #include <httpd.h>
 
-/* Makes what the ids of this child begin from. Called from child_init. */
+/* Makes the keys of this child's ids. Called from child_init. Returns APR_SUCCESS, or APR_EGENERAL where
+ * OpenSSL has no random bytes. */
 apr_status_t sf_request_id_init(void);
 
-/* The id this request has in the response header and the log: "RQ" and 32 hex digits. */
+/* Returns the request's id, "RQ" and 32 hex digits. The first call makes it, as r->log_id. */
 const char *sf_request_id(request_rec *r);
 
 #endif

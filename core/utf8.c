@@ -2,8 +2,9 @@
 
 #include <string.h>
 
-/* What may follow `lead` (RFC 3629, section 4); 0 where no character begins so. */
-static int begin(sf_utf8 *check, unsigned char lead)
+/* Takes the first byte of a character, and sets the bounds of the next one (RFC 3629, section 4). Returns 0
+ * where no character begins with it. */
+static int take_lead(sf_utf8 *check, unsigned char lead)
 {
     check->low = 0x80;
     check->high = 0xBF;
@@ -31,7 +32,8 @@ static int begin(sf_utf8 *check, unsigned char lead)
     return 0;
 }
 
-static int go_on(sf_utf8 *check, unsigned char byte)
+/* Takes a continuation byte. Returns 0 where it is outside the bounds. */
+static int take_continuation(sf_utf8 *check, unsigned char byte)
 {
     const int fits = byte >= check->low && byte <= check->high;
 
@@ -48,7 +50,7 @@ int sf_utf8_feed(sf_utf8 *check, const char *bytes, size_t size)
     for (i = 0; i < size; i++) {
         const unsigned char byte = (unsigned char)bytes[i];
 
-        if (!(check->follow ? go_on(check, byte) : begin(check, byte))) {
+        if (!(check->follow ? take_continuation(check, byte) : take_lead(check, byte))) {
             return 0;
         }
     }

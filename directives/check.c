@@ -10,7 +10,7 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* mod_dbd keeps its configuration to itself, so it is read from the configuration's tree. */
+/* The settings of mod_dbd, which has no function to ask for them: they are read from the tree of directives. */
 typedef struct {
     const char *driver;
     const char *params;
@@ -20,7 +20,7 @@ typedef struct {
     int persist;
 } dbd_settings;
 
-/* The first argument of the last directive of this name in the list, or `otherwise`. */
+/* Returns the first argument of the last directive of this name in the list, or `otherwise`. */
 static const char *argument(apr_pool_t *pool, const ap_directive_t *list, const char *name,
                             const char *otherwise)
 {
@@ -34,59 +34,63 @@ static const char *argument(apr_pool_t *pool, const ap_directive_t *list, const 
     return otherwise;
 }
 
-/* Whether this node of the tree is where the server is defined. */
-static int defines(const ap_directive_t *node, const server_rec *s)
+/* Returns whether this node of the tree is the <VirtualHost> of the server. */
+static int is_definition(const ap_directive_t *node, const server_rec *s)
 {
     return s->is_virtual && s->defn_name && ap_cstr_casecmp(node->directive, "<VirtualHost") == 0
            && (unsigned)node->line_num == s->defn_line_number
            && strcmp(node->filename, s->defn_name) == 0;
 }
 
-/* What stands in this server's <VirtualHost>; NULL for the main server. */
+/* Returns the directives in the server's <VirtualHost>, or NULL for the main server. */
 static const ap_directive_t *virtual_host(const server_rec *s)
 {
     const ap_directive_t *node;
 
     for (node = ap_conftree; node; node = node->next) {
-        if (defines(node, s)) {
+        if (is_definition(node, s)) {
             return node->first_child;
         }
     }
     return NULL;
 }
 
-/* Whether a file with this <VirtualHost> is included more than once: nobody can tell then which of
- * its servers is which. */
+/* Returns whether the file of this <VirtualHost> is included more than once: its servers cannot be told apart in
+ * the tree then. */
 static int is_ambiguous(const server_rec *s)
 {
     const ap_directive_t *node;
     int definitions = 0;
 
     for (node = ap_conftree; node; node = node->next) {
-        definitions += defines(node, s);
+        if (is_definition(node, s)) {
+            definitions++;
+        }
     }
     return definitions > 1;
 }
 
-/* Of a virtual host where it says so, else of the main server, else mod_dbd's default. */
-static const char *setting(apr_pool_t *pool, const server_rec *s, const char *name,
-                           const char *otherwise)
+/* Returns the argument of a directive of the virtual host, else of the main server, else `otherwise`, which is
+ * mod_dbd's default. */
+static const char *dbd_argument(apr_pool_t *pool, const server_rec *s, const char *name,
+                                const char *otherwise)
 {
     return argument(pool, virtual_host(s), name, argument(pool, ap_conftree, name, otherwise));
 }
 
+/* An ambiguous virtual host counts as a database of its own. */
 static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *dbd)
 {
-    dbd->driver = setting(pool, s, "DBDriver", "");
+    dbd->driver = dbd_argument(pool, s, "DBDriver", "");
     dbd->params = is_ambiguous(s) ? apr_psprintf(pool, "of %pp alone", (const void *)s)
-                                  : setting(pool, s, "DBDParams", "");
-    dbd->min = atoi(setting(pool, s, "DBDMin", "1"));
-    dbd->keep = atoi(setting(pool, s, "DBDKeep", "2"));
-    dbd->max = atoi(setting(pool, s, "DBDMax", "10"));
-    dbd->persist = ap_cstr_casecmp(setting(pool, s, "DBDPersist", "On"), "On") == 0;
+                                  : dbd_argument(pool, s, "DBDParams", "");
+    dbd->min = atoi(dbd_argument(pool, s, "DBDMin", "1"));
+    dbd->keep = atoi(dbd_argument(pool, s, "DBDKeep", "2"));
+    dbd->max = atoi(dbd_argument(pool, s, "DBDMax", "10"));
+    dbd->persist = ap_cstr_casecmp(dbd_argument(pool, s, "DBDPersist", "On"), "On") == 0;
 }
 
-/* What keeps the API from working with these settings of mod_dbd, or NULL. */
+/* Returns an error message for settings of mod_dbd that the API cannot work with, or NULL. */
 static const char *dbd_message(apr_pool_t *pool, const dbd_settings *dbd)
 {
     if (!ap_find_linked_module("mod_dbd.c")) {
@@ -116,7 +120,7 @@ static const char *dbd_message(apr_pool_t *pool, const dbd_settings *dbd)
     return NULL;
 }
 
-/* Numbers the databases that have the API, by how they are reached. */
+/* Numbers the databases that have the API: virtual hosts with the same DBDParams have the same database. */
 static void number_database(sf_server_config *config, apr_array_header_t *databases,
                             const char *params)
 {
@@ -133,6 +137,7 @@ static void number_database(sf_server_config *config, apr_array_header_t *databa
     }
 }
 
+/* Returns an error message where pipelining leaves too few connections, or NULL. */
 static const char *pipelining_message(apr_pool_t *pool)
 {
     const int connections = sf_config_db_connections();
@@ -147,7 +152,7 @@ static const char *pipelining_message(apr_pool_t *pool)
 }
 
 /* Logs the message and the virtual host that it concerns. Returns the hook's result for an error. */
-static int refuse(const server_rec *s, const char *message)
+static int refuse_config(const server_rec *s, const char *message)
 {
     ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "%s%s%s", message,
                  s->is_virtual ? " in the virtual host " : "",
@@ -173,7 +178,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         read_settings(ptemp, s, &dbd);
         message = dbd_message(ptemp, &dbd);
         if (message) {
-            return refuse(s, message);
+            return refuse_config(s, message);
         }
         number_database(config, databases, dbd.params);
         if (smallest_pool == 0 || dbd.max < smallest_pool) {
@@ -185,5 +190,5 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     }
     sf_config_resolve(smallest_pool);
     message = pipelining_message(ptemp);
-    return message ? refuse(main_server, message) : OK;
+    return message ? refuse_config(main_server, message) : OK;
 }
