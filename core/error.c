@@ -48,7 +48,7 @@ static int code_of(int status)
     }
 }
 
-static sf_error *make(apr_pool_t *pool, int status, const char *message)
+static sf_error *make_error(apr_pool_t *pool, int status, const char *message)
 {
     sf_error *error = apr_pcalloc(pool, sizeof(*error));
 
@@ -66,7 +66,7 @@ const sf_error *sf_error_make(apr_pool_t *pool, int status, const char *format, 
     va_start(arguments, format);
     message = apr_pvsprintf(pool, format, arguments);
     va_end(arguments);
-    return make(pool, status, message);
+    return make_error(pool, status, message);
 }
 
 const sf_error *sf_error_bad_request(apr_pool_t *pool, const char *format, ...)
@@ -77,7 +77,7 @@ const sf_error *sf_error_bad_request(apr_pool_t *pool, const char *format, ...)
     va_start(arguments, format);
     message = apr_pvsprintf(pool, format, arguments);
     va_end(arguments);
-    return make(pool, HTTP_BAD_REQUEST, message);
+    return make_error(pool, HTTP_BAD_REQUEST, message);
 }
 
 const sf_error *sf_error_of_status(apr_pool_t *pool, int status)
@@ -87,11 +87,11 @@ const sf_error *sf_error_of_status(apr_pool_t *pool, int status)
 
     for (i = 0; i < sizeof(generic) / sizeof(*generic); i++) {
         if (generic[i].status == status) {
-            return make(pool, status, generic[i].message);
+            return make_error(pool, status, generic[i].message);
         }
     }
     line = ap_get_status_line(status);
-    return make(pool, status, apr_pstrdup(pool, line + sizeof("500")));
+    return make_error(pool, status, apr_pstrdup(pool, line + sizeof("500")));
 }
 
 const sf_error *sf_error_not_found(apr_pool_t *pool, const char *path)
@@ -101,7 +101,7 @@ const sf_error *sf_error_not_found(apr_pool_t *pool, const char *path)
 
 const sf_error *sf_error_method(apr_pool_t *pool, const char *allow)
 {
-    sf_error *error = make(pool, HTTP_METHOD_NOT_ALLOWED, "Method not allowed");
+    sf_error *error = make_error(pool, HTTP_METHOD_NOT_ALLOWED, "Method not allowed");
 
     error->allow = allow;
     return error;

@@ -3,29 +3,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-static apr_status_t release(void *object)
+static apr_status_t put_object(void *object)
 {
     json_object_put(object);
     return APR_SUCCESS;
 }
 
-static json_object *keep(apr_pool_t *pool, json_object *made)
+/* Gives a new object to the pool. */
+static json_object *owned_by(apr_pool_t *pool, json_object *made)
 {
     if (!made) {
         abort(); /* as apr does when memory ends */
     }
-    apr_pool_cleanup_register(pool, made, release, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(pool, made, put_object, apr_pool_cleanup_null);
     return made;
 }
 
 json_object *sf_json_object(apr_pool_t *pool)
 {
-    return keep(pool, json_object_new_object());
+    return owned_by(pool, json_object_new_object());
 }
 
 json_object *sf_json_string(apr_pool_t *pool)
 {
-    return keep(pool, json_object_new_string(""));
+    return owned_by(pool, json_object_new_string(""));
 }
 
 void sf_json_set_text(json_object *string, const char *text)

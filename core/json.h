@@ -14,7 +14,7 @@ json_object *sf_json_string(apr_pool_t *pool);
 /* Replaces the text of a string. */
 void sf_json_set_text(json_object *string, const char *text);
 
-/* Adds a member whose name the object does not have yet. The object owns `value` then; NULL is JSON's null.
+/* Adds a member; its name must be new to the object. The object owns `value` then; NULL is JSON's null.
  * `name` must outlive the object. */
 void sf_json_add(json_object *object, const char *name, json_object *value);
 

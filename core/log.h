@@ -4,7 +4,7 @@
 
 #include "core/caller.h"
 
-/* Logs a line at `level` (APLOG_ERR, ...) under `number` ("SF0001"), whose meaning docs/operations.md has. */
+/* Logs a line at `level` (APLOG_ERR, ...) under `number` ("SF0001"); docs/operations.md lists the numbers. */
 void sf_log(const sf_caller *caller, int level, const char *number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

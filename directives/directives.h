@@ -1,4 +1,4 @@
-/* The directives of httpd.conf. docs/directives.md says what each one does. */
+/* The directives of httpd.conf. docs/directives.md describes them. */
 #ifndef SF_DIRECTIVES_H
 #define SF_DIRECTIVES_H
 

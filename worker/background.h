@@ -8,7 +8,7 @@
 
 typedef struct sf_background_task sf_background_task;
 
-/* Does what is due of the task. `pool` is cleared afterwards. */
+/* Does the part of the task that is due. `pool` is cleared afterwards. */
 typedef void sf_background_step(sf_background_task *task, apr_pool_t *pool);
 
 /* A task for one database. A task with state of its own has this as the first member of a larger struct. */

@@ -14,7 +14,7 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* How often a child looks for Builds that others created. */
+/* How often a child looks for Builds that were created through another child. */
 #define POLL_INTERVAL apr_time_from_sec(1)
 
 /* How long a child leaves a database alone that did not answer. Each try may take connect_timeout, and the
@@ -38,7 +38,7 @@ typedef struct {
     const char *lease;
     char sid[SF_SID_LENGTH + 1];
     apr_time_t deadline;
-    const char *failure; /* the message for its owner, or NULL while nothing is wrong */
+    const char *failure; /* an error message for its owner, or NULL */
 } claimed_build;
 
 /* The worker of one database. */
@@ -84,7 +84,7 @@ static const char *part_error(apr_pool_t *pool, sf_rows *parts, int part)
 }
 
 /* Checks that every Version is there, whole, and not too large. */
-static void check_parts(claimed_build *build, sf_rows *parts)
+static void check_versions(claimed_build *build, sf_rows *parts)
 {
     apr_pool_t *pool = build->caller.pool;
     int i;
@@ -184,7 +184,7 @@ static check_result check_build(claimed_build *build)
     if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_PARTS, values, &parts)) {
         return POSTPONED;
     }
-    check_parts(build, parts);
+    check_versions(build, parts);
     if (build->failure) {
         return CHECKED;
     }
@@ -228,7 +228,7 @@ static look_result claim(claimed_build *build)
 
 /* Writes the Build's result, unless it was deleted or another worker has a lease of it by now. The log does
  * not have the failure itself: it may quote sources. */
-static void finish(const claimed_build *build)
+static void finish_build(const claimed_build *build)
 {
     const char *values[] = { build->service, build->id, build->lease,
                              build->failure ? "failed" : "completed", build->failure };
@@ -245,7 +245,7 @@ static void finish(const claimed_build *build)
 }
 
 /* Ends the lease early: any worker can take the Build at once, and the lease does not count. */
-static void release(const claimed_build *build)
+static void release_lease(const claimed_build *build)
 {
     const char *values[] = { build->service, build->id, build->lease };
     sf_rows *rows;
@@ -259,10 +259,10 @@ static void release(const claimed_build *build)
 static void work_on(claimed_build *build)
 {
     if (check_build(build) == CHECKED) {
-        finish(build);
+        finish_build(build);
     }
     else if (sf_background_stopping()) {
-        release(build);
+        release_lease(build);
     }
     else {
         sf_log(&build->caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",

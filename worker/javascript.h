@@ -20,7 +20,7 @@ typedef struct sf_javascript sf_javascript;
  * start is the check's result: SF_JAVASCRIPT_BROKEN. */
 sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_t deadline);
 
-/* Sends one source, whose error messages name it by `path`. Returns 0 where the process takes no more;
+/* Sends one source. Its error message names it by `path`. Returns 0 where the process takes no more;
  * the check's result says why. */
 int sf_javascript_add(sf_javascript *check, const char *path, const char *source);
 

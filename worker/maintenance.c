@@ -35,18 +35,18 @@ typedef struct {
 
 /* Does one batch of a task, and adds to `rows` the number of rows that it took care of. Two children may
  * do batches of one task at once, where a turn takes longer than the task's period. */
-typedef sf_task_result run_batch(maintenance *database, const sf_caller *caller, int *rows);
+typedef sf_task_result batch_function(maintenance *database, const sf_caller *caller, int *rows);
 
 typedef struct {
     const char *name; /* in serverless.upkeep */
-    run_batch *run_batch;
+    batch_function *run_batch;
     const char *log_text; /* behind the number of rows */
 } maintenance_task;
 
 
 /* Tasks ------------------------------------------------------------------------------------------ */
 
-/* Does a batch that is one statement, whose first column is the number of rows. */
+/* Does a batch that is one statement. Its first column is the number of rows. */
 static sf_task_result run_statement(const sf_caller *caller, sf_statement_id id,
                                     const char *const *values, int *rows)
 {

@@ -26,7 +26,7 @@ typedef struct sf_keyring {
  * its number) is not a key. */
 const char *sf_keyring_read(apr_pool_t *pool, const char *path, const sf_keyring **keys);
 
-/* Returns the key whose id is the first `length` characters at `id`, or NULL. */
+/* Returns the key with the id of `length` characters at `id`, or NULL. */
 const sf_encryption_key *sf_keyring_find(const sf_keyring *keys, const char *id, apr_size_t length);
 
 #endif

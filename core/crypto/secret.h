@@ -37,7 +37,7 @@ const sf_error *sf_secret_open(const sf_caller *caller, const char *context, con
 const char *sf_secret_try(const sf_keyring *keys, const char *context, const char *sealed,
                           char text[SF_SECRET_MAX + 1]);
 
-/* Returns NULL and an HMAC of `text` in hex, whose key is derived from the first key: without the key, texts
+/* Returns NULL and an HMAC of `text` in hex. Its key is derived from the first key: without the key, texts
  * cannot be compared with the HMAC. Or returns an error: 503 where the server has no keys, 500 where OpenSSL
  * fails, which has been logged. */
 const sf_error *sf_secret_fingerprint(const sf_caller *caller, const char *text, const char **hash);

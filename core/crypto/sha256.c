@@ -11,7 +11,7 @@ static apr_status_t free_context(void *context)
     return APR_SUCCESS;
 }
 
-static void release(sf_sha256 *hash)
+static void free_hash(sf_sha256 *hash)
 {
     if (hash->context) {
         apr_pool_cleanup_run(hash->pool, hash->context, free_context);
@@ -22,7 +22,7 @@ static void release(sf_sha256 *hash)
 /* Marks the hash as failed, and clears the error queue of the thread, which mod_ssl would find. */
 static void fail_hash(sf_sha256 *hash)
 {
-    release(hash);
+    free_hash(hash);
     ERR_clear_error();
 }
 
@@ -53,7 +53,7 @@ int sf_sha256_end(sf_sha256 *hash, char hex[SF_SHA256_HEX + 1])
         fail_hash(hash);
         return 0;
     }
-    release(hash);
+    free_hash(hash);
     ap_bin2hex(digest, SF_SHA256_BYTES, hex);
     return 1;
 }

@@ -63,7 +63,7 @@ static const sf_error *receive(stream *body, apr_bucket_brigade *received)
 
 /* Refuses a body by its Content-Length. A client that waits for 100 (Continue) does not send it then. httpd
  * itself refuses a malformed Content-Length. */
-static const sf_error *check_length(const request_rec *r, apr_off_t limit)
+static const sf_error *check_content_length(const request_rec *r, apr_off_t limit)
 {
     const char *header = apr_table_get(r->headers_in, "Content-Length");
     apr_off_t length;
@@ -77,7 +77,7 @@ const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *si
 {
     apr_bucket_brigade *received = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     stream body = { r, limit, sink, data, 0 };
-    const sf_error *error = check_length(r, limit);
+    const sf_error *error = check_content_length(r, limit);
 
     while (!body.ended && !error) {
         error = receive(&body, received);

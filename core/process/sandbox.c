@@ -27,8 +27,8 @@ static void set_limit(int resource, rlim_t value)
     setrlimit(resource, &both);
 }
 
-/* Takes off what a process inherits from the thread of httpd that forked it: signal mask and handlers,
- * the process group, and its life beyond that thread's. */
+/* Resets the state that a process inherits from the thread of httpd that forked it: process group, signal mask
+ * and handler of SIGPIPE. The kernel kills the process when that thread ends. */
 static void leave_httpd(void)
 {
     sigset_t none;
