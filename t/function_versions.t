@@ -5,15 +5,13 @@ use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
 use Serverless::Test;
-use Serverless::Versions;
+use Serverless::VersionChecks;
 use Test::More;
 
 my ($api) = versions_of('function');
 
 my $limit = 1024 * 1024;
 my $chunk = 256 * 1024;
-
-prove_versions();
 
 subtest 'Content is JSON, byte by byte' => sub {
     my $version = upload(new_list(), "\"\xc3\xa9\"\n\t\\ \x01")->json;

@@ -1,39 +1,22 @@
-# What is true of Functions and of Assets alike: the five operations, under a
-# Service named by SID or by UniqueName, and lists by FriendlyName. t/functions.t
-# and t/assets.t have it proved:
+# The part of the API that is the same for Functions and Assets. Both are called
+# "artifact" here. Each subtest runs once for each kind: the five operations, under a
+# Service named by SID and by UniqueName; which FriendlyNames are accepted; who finds
+# an artifact, and under which path; lists filtered by FriendlyName.
 #
-#   prove_artifacts('asset');
-package Serverless::Artifacts;
-
+# t/functions.t shows the same operations on Functions alone, and is shorter.
 use strict;
 use warnings FATAL => 'all';
 
-use Exporter qw(import);
+use Apache::Test qw(-withtestmore);
 use Serverless::Database;
 use Serverless::Project;
 use Serverless::Test;
 use Test::More;
 
-our @EXPORT = qw(prove_artifacts);
-
+# The kind that the subtests are about, its account, its Service and the list of its artifacts there.
 my ($kind, $api, $service, $list);
 
-sub prove_artifacts {
-    my ($of) = @_;
-    $kind = Serverless::Project::kind($of);
-    $api = Serverless::Test->account;
-    $service = $api->post('/v1/Services', UniqueName => 'artifacts', FriendlyName => 'A')->json;
-    $list = "/v1/Services/$service->{sid}/$kind->{list}";
-
-    operations('SID', $list);
-    operations('UniqueName', "/v1/Services/artifacts/$kind->{list}");
-    bodies();
-    friendly_names();
-    places();
-    filter();
-}
-
-# The answer is an artifact, whole, that differs from the usual one as given.
+# Compares the whole answer with the usual artifact, changed by the properties of $given.
 sub is_artifact {
     my ($reply, $status, $given, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -52,7 +35,7 @@ sub is_artifact {
     }, $name;
 }
 
-# One that the test does not care about.
+# Creates an artifact whose properties do not matter to the test.
 sub new_artifact {
     my ($name) = @_;
     my $reply = $api->post($list, FriendlyName => $name // '/hello');
@@ -60,7 +43,7 @@ sub new_artifact {
     return $reply->json;
 }
 
-# Makes one look as if nothing had happened to it since.
+# Sets the dates of an artifact back to 2020, as %long_ago has them.
 sub set_back {
     my ($sid) = @_;
     db()->do(<<'SQL', undef, substr $sid, 2);
@@ -71,6 +54,7 @@ SQL
 }
 my %long_ago = (date_created => '2020-01-02T03:04:05Z', date_updated => '2020-02-03T04:05:06Z');
 
+# The number of artifacts of the Service.
 sub rows {
     return db()->selectrow_array('SELECT count(*) FROM serverless.artifacts WHERE service_id = ?',
         undef, substr $service->{sid}, 2);
@@ -80,42 +64,42 @@ sub rows {
 sub operations {
     my ($by, $list) = @_;
 
-    subtest "create, by $by" => sub {
+    subtest "create a $kind->{name} under a Service named by $by" => sub {
         my $before = now;
         my $reply = $api->post($list, FriendlyName => '/hello');
         my $after = now;
 
         is_artifact $reply, 201, {}, "the answer is the $kind->{name}";
         my $artifact = $reply->json;
-        is $reply->header('Location'), $artifact->{url}, 'Location is its address';
-        is $reply->header('Content-Type'), 'application/json', 'as JSON';
-        is $artifact->{date_updated}, $artifact->{date_created}, 'never updated';
+        is $reply->header('Location'), $artifact->{url}, 'Location is the url of the new artifact';
+        is $reply->header('Content-Type'), 'application/json', 'Content-Type is application/json';
+        is $artifact->{date_updated}, $artifact->{date_created}, 'date_updated of a new artifact is its date_created';
 
         my ($created) = db()->selectrow_array(
             'SELECT extract(epoch FROM ?::timestamptz)', undef, $artifact->{date_created});
-        ok $before <= $created && $created <= $after, 'created now, in UTC';
+        ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
 
         my $same = $api->post($list, FriendlyName => '/hello');
-        is_artifact $same, 201, {}, 'a second of the same FriendlyName';
-        isnt $same->json->{sid}, $artifact->{sid}, "is another $kind->{name}";
+        is_artifact $same, 201, {}, 'a second create with the same FriendlyName succeeds';
+        isnt $same->json->{sid}, $artifact->{sid}, "and makes a second $kind->{name} with its own SID";
     };
 
-    subtest "fetch, by $by" => sub {
+    subtest "fetch a $kind->{name} under a Service named by $by" => sub {
         my $artifact = new_artifact();
         my $sid = $artifact->{sid};
         (my $capitals = $sid) =~ s/^ZH(.*)/'ZH' . uc $1/e;
 
-        is_reply $api->get("$list/$sid"), 200, $artifact, 'by SID';
-        is_reply $api->get($artifact->{url}), 200, $artifact, 'by the url it has';
+        is_reply $api->get("$list/$sid"), 200, $artifact, 'fetched by SID';
+        is_reply $api->get($artifact->{url}), 200, $artifact, 'fetched by its url property';
         is_reply $api->get("$list/$capitals"), 200, $artifact,
-            'by SID in capitals; the answer has it in small letters';
+            'fetched by SID in upper case; the answer has the SID in lower case';
 
         set_back $sid;
         is_reply $api->get("$list/$sid"), 200, { %$artifact, %long_ago },
-            'dates are in UTC, without fractions';
+            'dates are in UTC, in whole seconds';
     };
 
-    subtest "update, by $by" => sub {
+    subtest "update a $kind->{name} under a Service named by $by" => sub {
         my $artifact = new_artifact();
         my $bystander = new_artifact();
         my $url = "$list/$artifact->{sid}";
@@ -125,38 +109,38 @@ sub operations {
         is_artifact $reply, 200,
             { sid => $artifact->{sid}, friendly_name => '/hello/again', %long_ago,
                 date_updated => date },
-            'FriendlyName';
+            'the answer has the new FriendlyName and date_updated, the rest unchanged';
         isnt $reply->json->{date_updated}, $long_ago{date_updated}, 'date_updated is now';
-        is $reply->header('Location'), undef, 'nothing was created';
-        is_reply $api->get($url), 200, $reply->json, 'and so it stays';
+        is $reply->header('Location'), undef, 'an update has no Location';
+        is_reply $api->get($url), 200, $reply->json, 'a fetch afterwards returns the same';
         is_reply $api->get("$list/$bystander->{sid}"), 200, { %$bystander, %long_ago },
-            'no other is touched';
+            'another artifact of the Service is unchanged';
 
         set_back $artifact->{sid};
         my $same = $api->post($url, FriendlyName => '/hello/again');
-        is $same->status, 200, 'the name it has already';
-        isnt $same->json->{date_updated}, $long_ago{date_updated}, 'is an update too';
+        is $same->status, 200, 'an update to the present FriendlyName succeeds';
+        isnt $same->json->{date_updated}, $long_ago{date_updated}, 'and sets date_updated';
     };
 
-    subtest "delete, by $by" => sub {
+    subtest "delete a $kind->{name} under a Service named by $by" => sub {
         my ($artifact, $bystander) = (new_artifact(), new_artifact());
         my $url = "$list/$artifact->{sid}";
         my $before = rows();
 
         my $reply = $api->delete($url);
-        is $reply->status, 204, 'one is deleted';
-        is $reply->body, '', 'the answer is empty';
-        is $reply->header($_), undef, "and has no $_" for qw(Content-Type Content-Length);
-        is rows(), $before - 1, 'nothing of it is left';
-        is_reply $api->get($bystander->{url}), 200, $bystander, 'no other is touched';
+        is $reply->status, 204, 'delete answers 204';
+        is $reply->body, '', 'the answer to delete has no body';
+        is $reply->header($_), undef, "the answer to delete has no $_" for qw(Content-Type Content-Length);
+        is rows(), $before - 1, 'the row is gone from the database';
+        is_reply $api->get($bystander->{url}), 200, $bystander, 'another artifact of the Service is unchanged';
 
         (my $path = $url) =~ s{^/v1}{};
         is_error $api->$_($url, $_ eq 'post' ? (FriendlyName => 'f') : ()), 404, 20404,
-            "The requested resource $path was not found", "then $_ finds nothing"
+            "The requested resource $path was not found", "$_ after delete answers 404"
             for qw(get delete post);
     };
 
-    subtest "list, by $by" => sub {
+    subtest "list the $kind->{list} of a Service named by $by" => sub {
         db()->do('DELETE FROM serverless.artifacts WHERE service_id = ?', undef,
             substr $service->{sid}, 2);
         my @made = map { new_artifact("/$_") } 1 .. 3;
@@ -167,12 +151,12 @@ sub operations {
                 first_page_url => $page, key => $kind->{key}, next_page_url => undef, page => 0,
                 page_size => 50, previous_page_url => undef, url => $page,
             },
-        }, 'as each is fetched, newest first';
+        }, 'the list has every artifact as a fetch returns it, newest first';
     };
 }
 
 sub bodies {
-    subtest 'the same, byte by byte' => sub {
+    subtest "the JSON of a $kind->{name}, byte for byte" => sub {
         my $reply = $api->post($list, FriendlyName => "/a \"b\" \x{e9}");
         my %is = %{ $reply->json };
         my $expected = <<"JSON";
@@ -182,13 +166,13 @@ sub bodies {
 "links":{"$kind->{versions}":"$is{url}/Versions"}}
 JSON
         $expected =~ s/\n//g;
-        is $reply->body, $expected, 'properties in the documented order';
-        is $reply->header('Content-Length'), length $expected, 'and their length is given';
+        is $reply->body, $expected, 'the JSON has its properties in the documented order';
+        is $reply->header('Content-Length'), length $expected, 'Content-Length is the length of the JSON';
     };
 }
 
 sub friendly_names {
-    subtest 'any FriendlyName comes back as it was sent' => sub {
+    subtest "a $kind->{name} keeps any FriendlyName exactly as it was sent" => sub {
         for my $case (
             [ 'a path',                       '/hello/world.js' ],
             [ 'slashes and dots',             '//../.././' ],
@@ -224,20 +208,20 @@ sub friendly_names {
             is_artifact $reply, 201, { friendly_name => $name }, "created with $what";
             next if $reply->status != 201;
             my $url = "$list/" . $reply->json->{sid};
-            is_reply $api->get($url), 200, $reply->json, 'fetched';
-            is $api->get($list, PageSize => 1)->json->{ $kind->{key} }[0]{friendly_name}, $name, 'listed';
+            is_reply $api->get($url), 200, $reply->json, "fetched with $what";
+            is $api->get($list, PageSize => 1)->json->{ $kind->{key} }[0]{friendly_name}, $name, "listed with $what";
             $api->post($url, FriendlyName => 'x');
-            is $api->post($url, FriendlyName => $name)->json->{friendly_name}, $name, 'updated';
+            is $api->post($url, FriendlyName => $name)->json->{friendly_name}, $name, "updated to $what";
 
             utf8::encode(my $bytes = $name);
             my ($stored) = db()->selectrow_array(
                 q(SELECT encode(convert_to(friendly_name, 'UTF8'), 'hex') FROM serverless.artifacts
                    WHERE id = ?), undef, substr $reply->json->{sid}, 2);
-            is $stored, unpack('H*', $bytes), 'stored';
+            is $stored, unpack('H*', $bytes), "stored with $what, as the same bytes";
         }
     };
 
-    subtest 'FriendlyName is required, of 1 to 255 characters' => sub {
+    subtest "the FriendlyName of a $kind->{name} is required and has 1 to 255 characters" => sub {
         my $artifact = new_artifact();
         my $before = rows();
         my $missing = 'Missing required parameter FriendlyName in the post body';
@@ -254,13 +238,13 @@ sub friendly_names {
             is_error $api->post("$list/$artifact->{sid}", @$form), 400, 20001, $message,
                 "update: $what";
         }
-        is rows(), $before, 'nothing was created';
-        is_reply $api->get($artifact->{url}), 200, $artifact, 'nothing was updated';
+        is rows(), $before, 'a refused create makes nothing';
+        is_reply $api->get($artifact->{url}), 200, $artifact, 'a refused update changes nothing';
     };
 }
 
 sub places {
-    subtest 'under the wrong Service, or another account, it is not there' => sub {
+    subtest "a $kind->{name} is not found under another Service or by another account" => sub {
         my $artifact = new_artifact();
         my $wrong = $api->post('/v1/Services', UniqueName => 'wrong', FriendlyName => 'W')->json;
         my $other = Serverless::Test->account;
@@ -289,16 +273,16 @@ sub places {
             for my $operation ([ 'get' ], [ 'post', FriendlyName => 'orphan' ]) {
                 my ($method, @form) = @$operation;
                 is_error $api->$method("/v1$path", @form), 404, 20404,
-                    "The requested resource $path was not found", "$method: under no Service";
+                    "The requested resource $path was not found", "$method: the list of a Service that does not exist";
             }
         }
-        is rows(), $before, 'nothing came or went';
-        is_reply $api->get($artifact->{url}), 200, $artifact, 'it is untouched';
+        is rows(), $before, 'none of these requests created or deleted an artifact';
+        is_reply $api->get($artifact->{url}), 200, $artifact, 'none of these requests changed the artifact';
         is_deeply $api->get($wrong->{links}{ $kind->{key} })->json->{ $kind->{key} }, [],
-            'and the other Service has none';
+            'the other Service still has no artifact';
     };
 
-    subtest 'no such one' => sub {
+    subtest "a $kind->{name} SID that does not exist, or is none, is not found" => sub {
         for my $sid ('ZH' . '0' x 32, 'ZH' . '0' x 31, 'zh' . '0' x 32, 'hello', $service->{sid}) {
             my $path = "/Services/$service->{sid}/$kind->{list}/$sid";
             for my $operation ([ 'get' ], [ 'post', FriendlyName => 'f' ], [ 'delete' ]) {
@@ -309,7 +293,7 @@ sub places {
         }
     };
 
-    subtest 'one of the other kind is not there' => sub {
+    subtest "a $kind->{name} path does not find an artifact of the other kind" => sub {
         my $other = Serverless::Project::kind($kind->{other});
         my $theirs = $api->post("/v1/Services/$service->{sid}/$other->{list}", FriendlyName => '/theirs')->json;
         my $mine = new_artifact('/mine');
@@ -323,15 +307,15 @@ sub places {
                     "The requested resource $path was not found", "$method, as an $as->{name}";
             }
             is_error $api->get("/v1$path/Versions"), 404, 20404,
-                "The requested resource $path/Versions was not found", 'nor has it Versions there';
+                "The requested resource $path/Versions was not found", "its Versions cannot be listed as those of an $as->{name}";
             is_error $api->upload("/v1$path/Versions", [ Path => undef, undef, '/a' ],
                 [ Visibility => undef, undef, 'public' ], [ Content => 'a', 'text/plain', 'a' ]), 404, 20404,
-                "The requested resource $path/Versions was not found", 'nor can it be given one';
+                "The requested resource $path/Versions was not found", "a Version cannot be uploaded to it as to an $as->{name}";
         }
-        is rows(), $before, 'nothing came or went';
-        is_reply $api->get($_->{url}), 200, $_, 'each is as it was' for $mine, $theirs;
+        is rows(), $before, 'none of these requests created or deleted an artifact';
+        is_reply $api->get($_->{url}), 200, $_, "$_->{friendly_name} is unchanged" for $mine, $theirs;
         my %sids = map { $_->{sid} => 1 } @{ $api->get($list)->json->{ $kind->{key} } };
-        ok $sids{ $mine->{sid} } && !$sids{ $theirs->{sid} }, 'and each is in its own list alone';
+        ok $sids{ $mine->{sid} } && !$sids{ $theirs->{sid} }, 'the list has the artifact of its own kind and not the other';
     };
 }
 
@@ -359,7 +343,7 @@ sub is_page {
 }
 
 sub filter {
-    subtest 'those of a FriendlyName, exactly' => sub {
+    subtest "the list of $kind->{list} filtered by FriendlyName has exact matches only" => sub {
         my @names = (
             '/hello', '/hello/', 'hello', '/Hello', ' /hello', '/hello ', 'a b', 'a+b', 'a%20b', 'a_b', 'a%b', '%', '_',
             "caf\x{e9}", "cafe\x{301}", "\x{1f680}/\x{51fd}", 'a&PageSize=1', 'a=b', q('"\\), "a\nb", 'x' x 255,
@@ -371,37 +355,39 @@ sub filter {
             is_page $api->get($found_in, FriendlyName => $names[$i]), [ $made[$i] ], $page, quoted($names[$i]);
         }
         my $page = "$found_in?FriendlyName=nobody&PageSize=50&Page=0";
-        is_page $api->get($found_in, FriendlyName => 'nobody'), [], $page, 'none has that name';
+        is_page $api->get($found_in, FriendlyName => 'nobody'), [], $page, 'no artifact has the name: an empty page';
 
         my ($sid) = $found_in =~ /(ZS\w+)/;
         my $unique_name = $api->get("/v1/Services/$sid")->json->{unique_name};
         is_page $api->get("/v1/Services/$unique_name/$kind->{list}", FriendlyName => 'hello'), [ $made[2] ],
-            "$found_in?FriendlyName=hello&PageSize=50&Page=0", 'by UniqueName of the Service';
+            "$found_in?FriendlyName=hello&PageSize=50&Page=0", 'filtered under a Service named by UniqueName';
         my ($elsewhere) = named();
         is_deeply $api->get($elsewhere, FriendlyName => '/hello')->json->{ $kind->{key} }, [],
-            'those of another Service are not found';
-        is $api->head($found_in, FriendlyName => '/hello')->status, 200, 'HEAD';
+            'the same filter in another Service finds nothing';
+        is $api->head($found_in, FriendlyName => '/hello')->status, 200, 'HEAD of a filtered list answers 200';
 
         my $url = $made[0]{url};
         my $renamed = $api->post($url, FriendlyName => 'renamed')->json;
         is_deeply $api->get($found_in, FriendlyName => 'renamed')->json->{ $kind->{key} }, [$renamed],
-            'renamed, it is found by the new name';
-        is_deeply $api->get($found_in, FriendlyName => '/hello')->json->{ $kind->{key} }, [], 'and not by the old';
+            'after an update the filter finds the new FriendlyName';
+        is_deeply $api->get($found_in, FriendlyName => '/hello')->json->{ $kind->{key} }, [],
+            'after an update the filter does not find the old FriendlyName';
         $api->delete($url);
-        is_deeply $api->get($found_in, FriendlyName => 'renamed')->json->{ $kind->{key} }, [], 'deleted, it is not found';
+        is_deeply $api->get($found_in, FriendlyName => 'renamed')->json->{ $kind->{key} }, [],
+            'after a delete the filter finds nothing';
     };
 
-    subtest 'the other kind of that name is not among them' => sub {
+    subtest "the list of $kind->{list} filtered by FriendlyName has no artifact of the other kind" => sub {
         my $project = Serverless::Project->of($api);
         my %both = map { $_ => $project->new_artifact($_, '/same') } qw(function asset);
         for my $each (values %both) {
             my $of = Serverless::Project::kind_of($each);
             is_deeply $api->get($project->path . "/$of->{list}", FriendlyName => '/same')->json->{ $of->{key} },
-                [$each], "of $of->{list}, one";
+                [$each], "the filtered list of $of->{list} has the $of->{name} only";
         }
     };
 
-    subtest 'what is no FriendlyName' => sub {
+    subtest "the list of $kind->{list} refuses an invalid FriendlyName filter" => sub {
         my ($found_in) = named('/hello');
         for my $case (
             [ 'empty',          'FriendlyName=',                      'FriendlyName must not be empty' ],
@@ -420,10 +406,10 @@ sub filter {
             is_error $api->get("$found_in?$query"), 400, 20001, $message, $what;
         }
         is scalar @{ $api->get("$found_in?friendlyname=other")->json->{ $kind->{key} } }, 1,
-            'under another case it is unknown, and so no filter';
+            'a parameter friendlyname is unknown and filters nothing';
     };
 
-    subtest 'pages of those' => sub {
+    subtest "the pages of a list of $kind->{list} filtered by FriendlyName" => sub {
         my ($found_in, @made) = named(map { ("a \x{e9}/$_", 'a b') } 1 .. 5);
         my @wanted = reverse grep { $_->{friendly_name} eq 'a b' } @made;
         my $first_url = "$found_in?FriendlyName=a+b&PageSize=2&Page=0";
@@ -436,7 +422,7 @@ sub filter {
                     first_page_url => $first_url, key => $kind->{key}, page => $number, page_size => 2, url => $url,
                     next_page_url => $next, previous_page_url => $previous,
                 },
-            }, "page $number";
+            }, "page $number of the filtered list";
             return $reply->json->{meta};
         };
         my $first = $page->($api->get($found_in, FriendlyName => 'a b', PageSize => 2), 0, [ @wanted[0, 1] ],
@@ -454,24 +440,25 @@ sub filter {
         my ($of_all) = $api->get($found_in, PageSize => 2)->json->{meta}{next_page_url} =~ /PageToken=(.*)/;
         my ($elsewhere) = named();
         for my $case (
-            [ 'with another FriendlyName',      $found_in,  FriendlyName => 'a', PageToken => $token ],
-            [ 'without one',                    $found_in,  PageToken => $token ],
+            [ 'for another FriendlyName',      $found_in,  FriendlyName => 'a', PageToken => $token ],
+            [ 'without FriendlyName',                    $found_in,  PageToken => $token ],
             [ 'in another Service',             $elsewhere, FriendlyName => 'a b', PageToken => $token ],
-            [ 'of the whole list, with one',    $found_in,  FriendlyName => 'a b', PageToken => $of_all ],
+            [ 'of the unfiltered list, with FriendlyName',    $found_in,  FriendlyName => 'a b', PageToken => $of_all ],
         ) {
             my ($what, $in, @query) = @$case;
             is_error $api->get($in, Page => 1, @query), 400, 20001, 'PageToken is not valid for this list',
-                "a token $what";
+                "a PageToken is refused $what";
         }
     };
 
-    subtest 'a few of thousands' => sub {
+    subtest "the list of $kind->{list} filtered by FriendlyName, in a Service with thousands" => sub {
         my ($found_in, $oldest) = named('/few');
         my ($sid) = $found_in =~ /(ZS\w+)/;
         add_artifacts($kind->{key} =~ s/s$//r, $sid, 2500, $_) for '/many', '/others';
         my $newest = $api->post($found_in, FriendlyName => '/few')->json;
         is_page $api->get($found_in, FriendlyName => '/few'), [ $newest, $oldest ],
-            "$found_in?FriendlyName=%2ffew&PageSize=50&Page=0", 'those two, the newest and the oldest of all';
+            "$found_in?FriendlyName=%2ffew&PageSize=50&Page=0",
+            'the filter finds the newest and the oldest artifact of the Service';
 
         my ($url, %seen, @sizes) = ("$found_in?FriendlyName=/many&PageSize=1000");
         while ($url) {
@@ -480,9 +467,23 @@ sub filter {
             $seen{ $_->{sid} }++ for grep { $_->{friendly_name} eq '/many' } @{ $reply->{ $kind->{key} } };
             $url = $reply->{meta}{next_page_url};
         }
-        is_deeply \@sizes, [ 1000, 1000, 500 ], 'all of the many, in pages';
-        is scalar(keys %seen), 2500, 'each once';
+        is_deeply \@sizes, [ 1000, 1000, 500 ], 'the pages of a filter with 2500 matches are full but the last';
+        is scalar(keys %seen), 2500, 'the pages have each of the 2500 matches once';
     };
 }
 
-1;
+for my $each (qw(function asset)) {
+    $kind = Serverless::Project::kind($each);
+    $api = Serverless::Test->account;
+    $service = $api->post('/v1/Services', UniqueName => 'artifacts', FriendlyName => 'A')->json;
+    $list = "/v1/Services/$service->{sid}/$kind->{list}";
+
+    operations('SID', $list);
+    operations('UniqueName', "/v1/Services/artifacts/$kind->{list}");
+    bodies();
+    friendly_names();
+    places();
+    filter();
+}
+
+done_testing;

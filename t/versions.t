@@ -1,25 +1,23 @@
-# What is true of Function Versions and of Asset Versions alike: how they are
-# uploaded, listed and fetched. t/function_versions.t and t/asset_versions.t have
-# it proved, and say themselves what content each may have:
+# The part of the API that is the same for Function Versions and Asset Versions. Each
+# subtest runs once for each kind: uploads and their parameters, how content is stored,
+# the forms that a request may have on the connection, list and fetch.
 #
-#   my ($api, $project) = versions_of('asset');
-#   prove_versions();
-package Serverless::Versions;
-
+# The content that each kind may have is the subject of t/function_versions.t and
+# t/asset_versions.t; the body's syntax is that of t/multipart.t.
 use strict;
 use warnings FATAL => 'all';
 
-use Digest::SHA qw(sha256_hex);
-use Exporter qw(import);
+use Apache::Test qw(-withtestmore);
 use IO::Socket::INET ();
 use Serverless::Project;
 use Serverless::Test;
+use Serverless::VersionChecks;
 use Test::More;
 use Time::HiRes ();
 
-our @EXPORT = qw(versions_of prove_versions new_list last_artifact upload is_version is_content is_stored rows all_rows bytes_of);
+# The kind that the subtests are about, its account, and its Service.
+my ($kind, $api, $project, $service);
 
-my ($kind, $api, $project, $service, $artifact);
 my $limit = 1024 * 1024;
 my $chunk = 256 * 1024;
 
@@ -27,149 +25,34 @@ my @path = (Path => undef, undef, '/hello');
 my @visibility = (Visibility => undef, undef, 'public');
 my @content = (Content => 'hello', 'application/javascript', 'exports.handler = 1;');
 
-sub versions_of {
-    my ($of) = @_;
-    $kind = Serverless::Project::kind($of);
-    $api = Serverless::Test->account;
-    $project = Serverless::Project->of($api);
-    $service = $project->service;
-    return ($api, $project);
-}
-
-sub prove_versions {
-    uploads();
-    parameters();
-    contents();
-    ways();
-    reading();
-}
-
-# Where Versions of a new artifact are uploaded to.
-sub new_list {
-    $artifact = new_artifact($project);
-    return $project->path . "/$kind->{list}/$artifact->{sid}/Versions";
-}
-
-# The last new_list's.
-sub last_artifact { $artifact }
-
-sub new_artifact { my ($in) = @_; return $in->new_artifact($kind->{key} =~ s/s$//r) }
-
-# In this Project, of an artifact of its own or of that one.
-sub new_version {
-    my ($in, %with) = @_;
-    return $in->new_version(artifact => new_artifact($in), %with);
-}
-
-# One of these bytes, where all else is as usual.
-sub upload {
-    my ($list, $bytes, $type) = @_;
-    return $api->upload($list, [@path], [@visibility], [ Content => 'f', $type // 'text/plain', $bytes ]);
-}
-
-# The answer is a Version, whole, of the last new_list's artifact.
-sub is_version {
-    my ($reply, $status, $given, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $sid = ($reply->json || {})->{sid} // '';
-    my $url = "$artifact->{url}/Versions/$sid";
-    is_reply $reply, $status, {
-        sid          => sid('ZN'),
-        account_sid  => $api->user,
-        service_sid  => $service->{sid},
-        $kind->{sid} => $artifact->{sid},
-        path         => '/hello',
-        visibility   => 'public',
-        date_created => date,
-        url          => $url,
-        links_of($url),
-        %$given,
-    }, $name;
-}
-
-# Only a Function Version has a link to its Content: so the API does it.
-sub links_of {
-    my ($url) = @_;
-    return $kind->{content_link} ? (links => { $kind->{content_link} => "$url/Content" }) : ();
-}
-
-# What Content answers for this Version: a Function's is text in JSON, an Asset's
-# is bytes.
-sub is_content {
-    my ($version, $bytes, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $reply = $api->get("$version->{url}/Content");
-    my $is = $kind->{content_link} ? $reply->json : { content => $reply->body };
-    my $same = defined $is->{content}
-        && $bytes eq ($kind->{content_link} ? bytes_of(delete $is->{content}) : delete $is->{content});
-    is_deeply [ $reply->status, $same, $is ], [ 200, 1, $kind->{content_link} ? {
-        sid          => $version->{sid},
-        account_sid  => $api->user,
-        service_sid  => $version->{service_sid},
-        $kind->{sid} => $version->{ $kind->{sid} },
-        url          => $version->{links}{ $kind->{content_link} },
-    } : {} ], $name;
-}
-
-# What the database has of this Version's content: its size, its hash, and chunks
-# of 256 KiB.
-sub is_stored {
-    my ($version, $bytes, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $stored = db()->selectrow_arrayref(<<'SQL', undef, substr $version->{sid}, 2);
-SELECT c.size, encode(c.sha256, 'hex'),
-       (SELECT array_to_string(array_agg(octet_length(k.bytes) ORDER BY k.number), ' ')
-          FROM serverless.content_chunks AS k WHERE (k.service_id, k.sha256) = (c.service_id, c.sha256))
-  FROM serverless.versions AS v
-  JOIN serverless.contents AS c ON (c.service_id, c.sha256) = (v.service_id, v.content_sha256)
- WHERE v.id = ?
-SQL
-    my @chunks;
-    for (my $left = length $bytes; $left > 0; $left -= $chunks[-1]) {
-        push @chunks, $left < $chunk ? $left : $chunk;
-    }
-    is_deeply $stored, [ length $bytes, sha256_hex($bytes), @chunks ? "@chunks" : undef ], $name;
-}
-
-# How many rows the Service has in a table.
-sub rows {
-    my ($table, $of) = @_;
-    return db()->selectrow_array("SELECT count(*) FROM serverless.$table WHERE service_id = ?", undef,
-        substr +($of || $service)->{sid}, 2);
-}
-
-sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks) }
-
-sub bytes_of { my ($text) = @_; utf8::encode($text); return $text }
-
-
 # Upload -------------------------------------------------------------------------
 
 sub uploads {
-    subtest 'upload' => sub {
+    subtest "upload a $kind->{name} Version" => sub {
         my $list = new_list();
         my $before = now;
         my $reply = $api->upload($list, [@path], [@visibility], [@content]);
         my $after = now;
 
-        is_version $reply, 201, {}, 'the answer is the Version';
+        is_version $reply, 201, {}, 'the answer to an upload is the Version';
         my $version = $reply->json;
-        is $reply->header('Location'), $version->{url}, 'Location is its address';
-        is $reply->header('Content-Type'), 'application/json', 'as JSON';
-        is_content $version, 'exports.handler = 1;', 'Content has the source';
+        is $reply->header('Location'), $version->{url}, 'Location is the url of the new Version';
+        is $reply->header('Content-Type'), 'application/json', 'Content-Type is application/json';
+        is_content $version, 'exports.handler = 1;', 'Content is the uploaded source';
 
         my ($created) = db()->selectrow_array(
             'SELECT extract(epoch FROM ?::timestamptz)', undef, $version->{date_created});
-        ok $before <= $created && $created <= $after, 'created now, in UTC';
+        ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
 
         (my $by_name = $list) =~ s/\Q$service->{sid}/$service->{unique_name}/;
         my $second = $api->upload($by_name, [@path], [@visibility], [@content]);
-        is_version $second, 201, {}, 'a second, of the same path and content, by UniqueName of the Service';
-        isnt $second->json->{sid}, $version->{sid}, 'is another Version';
+        is_version $second, 201, {}, 'a second upload of the same path and content, to a Service named by UniqueName, succeeds';
+        isnt $second->json->{sid}, $version->{sid}, 'and makes a second Version with its own SID';
     };
 
-    subtest 'the same, byte by byte' => sub {
+    subtest "the JSON of a $kind->{name} Version, byte for byte" => sub {
         my $list = new_list();
+        my $artifact = last_artifact();
         my $reply = $api->upload($list, [ Path => undef, undef, "/caf\xc3\xa9" ], [@visibility], [@content]);
         my %is = %{ $reply->json };
         my $links = $kind->{content_link} ? qq(,"links":{"$kind->{content_link}":"$is{url}/Content"}) : '';
@@ -179,11 +62,11 @@ sub uploads {
 "date_created":"$is{date_created}","url":"$is{url}"$links}
 JSON
         $expected =~ s/\n//g;
-        is $reply->body, $expected, 'properties in the documented order';
-        is $reply->header('Content-Length'), length $expected, 'and their length is given';
+        is $reply->body, $expected, 'the JSON has its properties in the documented order';
+        is $reply->header('Content-Length'), length $expected, 'Content-Length is the length of the JSON';
     };
 
-    subtest 'parts may come in any order and form' => sub {
+    subtest "the parts of a $kind->{name} Version upload may come in any order and form" => sub {
         my $list = new_list();
         my $source = 'module.exports = "b";';
         for my $case (
@@ -219,31 +102,33 @@ JSON
             my ($what, @parts) = @$case;
             my $reply = $api->upload($list, @parts);
             is_version $reply, 201, {}, $what;
-            is_content $reply->json, $source, 'and its Content';
+            is_content $reply->json, $source, "$what: the Content is the uploaded source";
         }
     };
 }
 
 sub parameters {
-    subtest 'Visibility' => sub {
+    subtest "the Visibility of a $kind->{name} Version" => sub {
         my $list = new_list();
         for my $sent (qw(public protected private Public PROTECTED pRiVaTe)) {
             my $reply = $api->upload($list, [@path], [ Visibility => undef, undef, $sent ], [@content]);
-            is_version $reply, 201, { visibility => lc $sent }, $sent;
-            is_version $api->get($reply->json->{url}), 200, { visibility => lc $sent }, 'and so it is fetched';
+            is_version $reply, 201, { visibility => lc $sent }, "Visibility $sent is answered in lower case";
+            is_version $api->get($reply->json->{url}), 200, { visibility => lc $sent },
+                "Visibility $sent is fetched in lower case";
         }
         my $before = all_rows();
         for my $wrong ('secret', ' public', "public\n", "public\0", 'publi', 'publicc', "p\xc3\xbcblic",
             'private' x 40) {
             is_error $api->upload($list, [@path], [ Visibility => undef, undef, $wrong ], [@content]),
-                400, 20001, 'Visibility must be public, protected or private', quoted($wrong);
+                400, 20001, 'Visibility must be public, protected or private', 'Visibility ' . quoted($wrong) . ' is refused';
         }
         is_error $api->upload($list, [@path], [ Visibility => undef, undef, 'public' x 400 ], [@content]),
-            400, 20001, 'Path and Visibility must not be longer than 255 characters', 'a very long one';
-        is all_rows(), $before, 'nothing came of those';
+            400, 20001, 'Path and Visibility must not be longer than 255 characters',
+            'a Visibility of 2400 characters is refused';
+        is all_rows(), $before, 'refused uploads store nothing';
     };
 
-    subtest 'Path' => sub {
+    subtest "the Path of a $kind->{name} Version" => sub {
         my $list = new_list();
         for my $case (
             # what is sent, what it becomes
@@ -263,8 +148,8 @@ sub parameters {
         ) {
             my ($sent, $is) = @$case;
             my $reply = $api->upload($list, [ Path => undef, undef, bytes_of($sent) ], [@visibility], [@content]);
-            is_version $reply, 201, { path => $is }, quoted($sent) . ', ' . length($is) . ' characters';
-            is_version $api->get($reply->json->{url}), 200, { path => $is }, 'and so it is fetched';
+            is_version $reply, 201, { path => $is }, 'Path ' . quoted($sent) . ', ' . length($is) . ' characters';
+            is_version $api->get($reply->json->{url}), 200, { path => $is }, 'fetched with Path ' . quoted($is);
         }
 
         my $before = all_rows();
@@ -286,16 +171,16 @@ sub parameters {
         ) {
             my ($sent, $message) = @$case;
             is_error $api->upload($list, [ Path => undef, undef, bytes_of($sent) ], [@visibility], [@content]),
-                400, 20001, $message, quoted($sent);
+                400, 20001, $message, 'Path ' . quoted($sent) . ' is refused';
         }
         for my $bytes ("/\xff", "/\xc3", "/\xc0\xaf", "/\xed\xa0\x80", "/\xf4\x90\x80\x80") {
             is_error $api->upload($list, [ Path => undef, undef, $bytes ], [@visibility], [@content]),
-                400, 20001, 'Path is not valid UTF-8', 'bytes ' . unpack 'H*', $bytes;
+                400, 20001, 'Path is not valid UTF-8', 'Path of the bytes ' . unpack('H*', $bytes) . ' is refused';
         }
-        is all_rows(), $before, 'nothing came of those';
+        is all_rows(), $before, 'refused uploads store nothing';
     };
 
-    subtest 'what is missing' => sub {
+    subtest "a $kind->{name} Version upload without a required part, or of another content type, is refused" => sub {
         my $list = new_list();
         my $before = all_rows();
         for my $case (
@@ -310,27 +195,27 @@ sub parameters {
             my ($missing, @parts) = @$case;
             is_error $api->upload($list, @parts), 400, 20001,
                 "Missing required parameter $missing in the post body",
-                "$missing, of " . join ' and ', map { $_->[0] } @parts;
+                "$missing is missing among the parts " . join ', ', map { $_->[0] } @parts;
         }
         for my $case (
-            [ 'a form',  'application/x-www-form-urlencoded', 'Path=/a&Visibility=public&Content=x' ],
-            [ 'JSON',    'application/json', '{"Path":"/a"}' ],
+            [ 'a body of a form',  'application/x-www-form-urlencoded', 'Path=/a&Visibility=public&Content=x' ],
+            [ 'a body of JSON',    'application/json', '{"Path":"/a"}' ],
             [ 'another multipart', 'multipart/mixed; boundary=b', "--b--\r\n" ],
-            [ 'a type that only begins so', 'multipart/form-data-2; boundary=b', "--b--\r\n" ],
-            [ 'no type', undef, "--b--\r\n" ],
+            [ 'a type that only begins with multipart/form-data', 'multipart/form-data-2; boundary=b', "--b--\r\n" ],
+            [ 'no content type', undef, "--b--\r\n" ],
         ) {
             my ($what, $type, $body) = @$case;
-            # raw, because HTTP::Tiny has a type of its own for a body without
+            # raw, because HTTP::Tiny adds a Content-Type to a body that has none
             is_error $api->raw_request("POST $list HTTP/1.1", body => $body, headers => [
                     'Content-Length: ' . length $body, defined $type ? "Content-Type: $type" : () ]),
                 415, 20415, 'The content type must be multipart/form-data', $what;
         }
-        is all_rows(), $before, 'nothing came of those';
+        is all_rows(), $before, 'refused uploads store nothing';
     };
 }
 
 sub contents {
-    subtest 'the same bytes are stored once in a Service' => sub {
+    subtest "the content of $kind->{name} Versions is stored once in a Service" => sub {
         my @text = ([ 'small', 'a' x 10 ], [ 'large', join ' ', 1 .. 100_000 ]);
         for my $case (@text) {
             my ($what, $text) = @$case;
@@ -342,25 +227,25 @@ sub contents {
             my ($first, $second) = map { new_version($mine, content => $text, path => "/$_") } 1, 2;
             is_deeply $stored->($mine), [ 1, $chunks ], "$what: two $kind->{list}, one content";
             my $other = new_version($theirs, content => $text);
-            is_deeply $stored->($theirs), [ 1, $chunks ], 'another Service has its own';
+            is_deeply $stored->($theirs), [ 1, $chunks ], "$what: another Service stores the same bytes for itself";
             new_version($mine, content => "$text.");
-            is_deeply $stored->($mine), [ 2, 2 * $chunks ], 'other bytes are another content';
+            is_deeply $stored->($mine), [ 2, 2 * $chunks ], "$what: other bytes are a second content";
 
             my $url = sub { $mine->path . "/$kind->{list}/$_[0]{ $kind->{sid} }" };
-            is $api->delete($url->($first))->status, 204, "the first $kind->{name} is deleted";
-            is_deeply $stored->($mine), [ 2, 2 * $chunks ], 'the second still has it';
-            is_content $second, $text, 'whole';
-            is $api->delete($url->($second))->status, 204, 'the second is deleted';
-            is_deeply $stored->($mine), [ 1, $chunks ], 'now it is gone';
-            is_content $other, $text, 'not from the other Service';
+            is $api->delete($url->($first))->status, 204, "$what: the first $kind->{name} is deleted";
+            is_deeply $stored->($mine), [ 2, 2 * $chunks ], "$what: the content of the second $kind->{name} is still stored";
+            is_content $second, $text, "$what: the second $kind->{name} still has its whole content";
+            is $api->delete($url->($second))->status, 204, "$what: the second $kind->{name} is deleted";
+            is_deeply $stored->($mine), [ 1, $chunks ], "$what: content without a Version is deleted";
+            is_content $other, $text, "$what: the other Service keeps its content";
 
             $first = new_version($mine, content => $text);
-            is_content $first, $text, 'uploaded again, it is there again';
-            is_deeply $stored->($mine), [ 2, 2 * $chunks ], 'once';
-            is $api->delete($mine->path)->status, 204, 'the Service is deleted';
-            is_deeply $stored->($mine), [ 0, 0 ], 'with all of it';
-            is $api->delete($theirs->path)->status, 204, 'and the other';
-            is_deeply $stored->($theirs), [ 0, 0 ], 'with its own';
+            is_content $first, $text, "$what: the same bytes uploaded again can be fetched";
+            is_deeply $stored->($mine), [ 2, 2 * $chunks ], "$what: the bytes uploaded again are stored once";
+            is $api->delete($mine->path)->status, 204, "$what: the Service is deleted";
+            is_deeply $stored->($mine), [ 0, 0 ], "$what: its content is deleted with it";
+            is $api->delete($theirs->path)->status, 204, "$what: the other Service is deleted";
+            is_deeply $stored->($theirs), [ 0, 0 ], "$what: the content of the other Service is deleted with it";
         }
     };
 }
@@ -371,7 +256,7 @@ my $boundary = 'a-boundary';
 my $type = "Content-Type: multipart/form-data; boundary=$boundary";
 my $body = Serverless::Test::multipart($boundary, [@path], [@visibility], [@content]);
 
-# A connection with the head of an upload sent: what is to be read from it.
+# Opens a connection and sends the head of an upload; returns the connection.
 sub begin {
     my ($client, $list, @headers) = @_;
     my ($host) = $client->base =~ m{^http://(.*)};
@@ -382,7 +267,7 @@ sub begin {
     return $socket;
 }
 
-# What comes up to an empty line, or to the end.
+# Reads up to an empty line, or to the end of the connection; returns the lines.
 sub read_head {
     my ($socket) = @_;
     my $head = '';
@@ -399,6 +284,7 @@ sub read_head {
     return $head;
 }
 
+# Reads the whole answer, to the end of the connection.
 sub read_reply {
     my ($socket) = @_;
     my $head = read_head($socket);
@@ -406,24 +292,25 @@ sub read_reply {
     return Serverless::Test::Reply->parse($head . ($head ? <$socket> // '' : ''));
 }
 
-sub ways {
-    subtest 'Expect: 100-continue' => sub {
+sub connections {
+    subtest "a $kind->{name} Version upload with Expect: 100-continue" => sub {
         my $list = new_list();
         my $socket = begin($api, $list, 'Expect: 100-continue', 'Content-Length: ' . length $body);
-        is read_head($socket), "HTTP/1.1 100 Continue\r\n\r\n", 'httpd says to go on';
+        is read_head($socket), "HTTP/1.1 100 Continue\r\n\r\n", '100 Continue before the body is sent';
         print $socket $body;
         my $reply = read_reply($socket);
-        is_version $reply, 201, {}, 'and answers with the Version';
-        is_content $reply->json, $content[3], 'which has its content';
+        is_version $reply, 201, {}, 'the Version after the body is sent';
+        is_content $reply->json, $content[3], 'the Version has the Content that was sent';
 
         $socket = begin($api, $list, 'Expect: 100-continue', 'Transfer-Encoding: chunked');
-        is read_head($socket), "HTTP/1.1 100 Continue\r\n\r\n", 'the same with a length not yet known';
+        is read_head($socket), "HTTP/1.1 100 Continue\r\n\r\n", '100 Continue before a body of unknown length is sent';
         printf $socket "%x\r\n%s\r\n0\r\n\r\n", length $body, $body;
-        is_version read_reply($socket), 201, {}, 'the answer is the Version';
+        is_version read_reply($socket), 201, {}, 'the Version after a chunked body is sent';
     };
 
-    subtest 'what cannot be uploaded to is told before the body is sent' => sub {
+    subtest "a $kind->{name} Version upload that must fail is answered before its body is sent" => sub {
         my $list = new_list();
+        my $artifact = last_artifact();
         my $before = all_rows();
         my $other = Serverless::Project->of($api);
         my $stranger = Serverless::Test->account;
@@ -453,11 +340,11 @@ sub ways {
         }
         my $nobody = Serverless::Test->client($api->user, 'wrong');
         is_error read_reply(begin($nobody, $list, 'Expect: 100-continue', "Content-Length: $limit")),
-            401, 20003, 'Authenticate', 'nor is a body read from just anybody';
-        is all_rows(), $before, 'nothing came of those';
+            401, 20003, 'Authenticate', 'wrong credentials, Expect: 100-continue';
+        is all_rows(), $before, 'refused uploads store nothing';
     };
 
-    subtest 'in chunks, and in pieces' => sub {
+    subtest "a $kind->{name} Version upload in HTTP chunks and in small packets" => sub {
         my $list = new_list();
         my $text = "\x{1f600}\x{e9}\r\n--a-boundar\x{51fd}\r\n";
         my $bytes = Serverless::Test::multipart($boundary, [@path], [@visibility],
@@ -467,7 +354,7 @@ sub ways {
             my $reply = $api->raw_request("POST $list HTTP/1.1",
                 headers => [ $type, 'Transfer-Encoding: chunked' ], body => "${chunked}0\r\n\r\n");
             is_version $reply, 201, {}, "chunks of $size bytes";
-            is_content $reply->json, bytes_of($text), 'and its Content';
+            is_content $reply->json, bytes_of($text), "chunks of $size bytes: the Content is what was sent";
         }
         # one packet ends in the middle of a character, another of a delimiter
         my $socket = begin($api, $list, 'Content-Length: ' . length $bytes);
@@ -481,11 +368,11 @@ sub ways {
             Time::HiRes::sleep(0.02);
         }
         my $reply = read_reply($socket);
-        is_version $reply, 201, {}, 'packets';
-        is_content $reply->json, bytes_of($text), 'and its Content';
+        is_version $reply, 201, {}, 'a body in ten packets';
+        is_content $reply->json, bytes_of($text), 'a body in ten packets: the Content is what was sent';
     };
 
-    subtest 'the upload host' => sub {
+    subtest "a $kind->{name} Version upload at the host name serverless-upload" => sub {
         my $list = new_list();
         my $post = sub {
             my ($host) = @_;
@@ -501,8 +388,8 @@ sub ways {
             my ($host, $base) = @$case;
             my $reply = $post->($host);
             my $url = "$base$list/" . ($reply->json || {})->{sid};
-            is_version $reply, 201, { url => $url, links_of($url) }, "at $host";
-            is $reply->header('Location'), $url, 'Location, too';
+            is_version $reply, 201, { url => $url, links_of($url) }, "upload at $host: url is at the API's host name";
+            is $reply->header('Location'), $url, "upload at $host: Location is at the API's host name";
         }
     };
 }
@@ -510,56 +397,60 @@ sub ways {
 # Reading ------------------------------------------------------------------------
 
 sub reading {
-    subtest 'list' => sub {
+    subtest "list the Versions of a $kind->{name}" => sub {
         my $list = new_list();
+        my $artifact = last_artifact();
         my $page = "$artifact->{links}{ $kind->{versions} }?PageSize=50&Page=0";
         my $meta = {
             first_page_url => $page, key => $kind->{versions}, next_page_url => undef, page => 0,
             page_size => 50, previous_page_url => undef, url => $page,
         };
-        is_reply $api->get($list), 200, { $kind->{versions} => [], meta => $meta }, 'nothing yet';
+        is_reply $api->get($list), 200, { $kind->{versions} => [], meta => $meta }, "the list of a new $kind->{name} is empty";
 
         my @made = map { new_version($project, artifact => $artifact) } 1 .. 5;
         my $other = new_version($project);
         is_reply $api->get($list), 200, { $kind->{versions} => [ reverse @made ], meta => $meta },
-            "the $kind->{name}'s own, as each is fetched, newest first";
+            "the list has every Version of the $kind->{name} as a fetch returns it, newest first";
 
         my @found;
         my $url = "$list?PageSize=2";
         for my $sizes (2, 2, 1) {
             my $reply = $api->get($url)->json;
-            is scalar @{ $reply->{ $kind->{versions} } }, $sizes, "a page of $sizes";
+            is scalar @{ $reply->{ $kind->{versions} } }, $sizes, "PageSize=2 of 5 Versions: a page of $sizes";
             push @found, @{ $reply->{ $kind->{versions} } };
             $url = $reply->{meta}{next_page_url};
         }
-        is $url, undef, 'then no more';
-        is_deeply \@found, [ reverse @made ], 'together they are all, newest first';
+        is $url, undef, 'the last page has no next_page_url';
+        is_deeply \@found, [ reverse @made ], 'the pages together have every Version, newest first';
         my $second = $api->get($api->get("$list?PageSize=2")->json->{meta}{next_page_url})->json;
         is_deeply $api->get($second->{meta}{previous_page_url})->json->{ $kind->{versions} },
-            [ @made[4, 3] ], 'and back again';
+            [ @made[4, 3] ], 'previous_page_url leads back to the first page';
         my ($token) = $second->{meta}{url} =~ /PageToken=([^&]+)/;
         my $others = $project->path . "/$kind->{list}/$other->{ $kind->{sid} }/Versions";
         is_error $api->get($others, Page => 1, PageToken => $token), 400, 20001,
-            'PageToken is not valid for this list', "a token is of one $kind->{name}'s list";
+            'PageToken is not valid for this list', "a PageToken of one $kind->{name}'s list is refused for another's";
     };
 
-    subtest 'fetch' => sub {
+    subtest "fetch a $kind->{name} Version and its Content" => sub {
         my $list = new_list();
+        my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact, content => 'a;');
         my $sid = $version->{sid};
         (my $capitals = $sid) =~ s/^ZN(.*)/'ZN' . uc $1/e;
         (my $by_name = $list) =~ s/\Q$service->{sid}/$service->{unique_name}/;
-        is_reply $api->get("$list/$sid"), 200, $version, 'by SID';
-        is_reply $api->get($version->{url}), 200, $version, 'by the url it has';
+        is_reply $api->get("$list/$sid"), 200, $version, 'fetched by SID';
+        is_reply $api->get($version->{url}), 200, $version, 'fetched by its url property';
         is_reply $api->get("$list/$capitals"), 200, $version,
-            'by SID in capitals; the answer has it in small letters';
-        is_reply $api->get("$by_name/$sid"), 200, $version, 'by UniqueName of the Service';
-        is_content { %$version, url => $api->base . "$by_name/$capitals" }, 'a;', 'its Content, the same ways';
-        is $api->head("$list/$sid")->status, 200, 'HEAD';
+            'fetched by SID in upper case; the answer has the SID in lower case';
+        is_reply $api->get("$by_name/$sid"), 200, $version, 'fetched under a Service named by UniqueName';
+        is_content { %$version, url => $api->base . "$by_name/$capitals" }, 'a;',
+            'Content fetched by SID in upper case, under a Service named by UniqueName';
+        is $api->head("$list/$sid")->status, 200, 'HEAD of a Version answers 200';
     };
 
-    subtest 'under the wrong artifact, Service or account, a Version is not there' => sub {
+    subtest "a $kind->{name} Version is not found under another $kind->{name} or Service, or by another account" => sub {
         my $list = new_list();
+        my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact);
         my $sibling = new_artifact($project);
         my $other = Serverless::Project->of($api);
@@ -584,11 +475,12 @@ sub reading {
                 for $path, "$path/Content";
         }
         is_error $stranger->get($list), 404, 20404,
-            "The requested resource /Services/$s/$kind->{list}/$f/Versions was not found", 'nor the list';
+            "The requested resource /Services/$s/$kind->{list}/$f/Versions was not found", 'list, by another account';
     };
 
-    subtest 'a Version never changes, and goes with its artifact' => sub {
+    subtest "a $kind->{name} Version cannot be changed, and is deleted with its $kind->{name}" => sub {
         my $list = new_list();
+        my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact);
         for my $case (
             # method, path, what is allowed
@@ -603,15 +495,27 @@ sub reading {
         ) {
             my ($method, $path, $allowed) = @$case;
             my $reply = $api->request($method, $path);
-            is_error $reply, 405, 20004, 'Method not allowed', "$method " . substr $path, length $list;
-            is $reply->header('Allow'), $allowed, 'and Allow says what is';
+            is_error $reply, 405, 20004, 'Method not allowed', "$method of .../Versions" . substr $path, length $list;
+            is $reply->header('Allow'), $allowed, "$method: Allow has the methods of the path";
         }
-        is_reply $api->get($version->{url}), 200, $version, 'it is as it was';
+        is_reply $api->get($version->{url}), 200, $version, 'refused methods leave the Version unchanged';
         is $api->delete("$artifact->{url}")->status, 204, "the $kind->{name} is deleted";
         (my $path = "$list/$version->{sid}") =~ s{^/v1}{};
         is_error $api->get("/v1$path"), 404, 20404, "The requested resource $path was not found",
-            'and the Version with it';
+            "a Version of the deleted $kind->{name} is not found";
     };
 }
 
-1;
+for my $each (qw(function asset)) {
+    ($api, $project) = versions_of($each);
+    $service = $project->service;
+    $kind = Serverless::Project::kind($each);
+
+    uploads();
+    parameters();
+    contents();
+    connections();
+    reading();
+}
+
+done_testing;
