@@ -324,7 +324,7 @@ sub places {
 # A new Service with artifacts of these names: its list, and what they are.
 sub named {
     my (@names) = @_;
-    my $project = Serverless::Project->of($api);
+    my $project = Serverless::Project->new($api);
     return ($project->service->{links}{ $kind->{key} },
         map { $project->create($project->path . "/$kind->{list}", FriendlyName => $_) } @names);
 }
@@ -378,7 +378,7 @@ sub filter {
     };
 
     subtest "the list of $kind->{list} filtered by FriendlyName has no artifact of the other kind" => sub {
-        my $project = Serverless::Project->of($api);
+        my $project = Serverless::Project->new($api);
         my %both = map { $_ => $project->new_artifact($_, '/same') } qw(function asset);
         for my $each (values %both) {
             my $of = Serverless::Project::kind_of($each);

@@ -21,7 +21,7 @@ my $chunk = 256 * 1024;
 my $large = join '', map { pack 'N', $_ } 1 .. 25 * $megabyte / 4;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 
 
 # Memory -----------------------------------------------------------------------------
@@ -162,7 +162,7 @@ for my $case (
         Serverless::Server->database(database => $own->name) . Serverless::Server->api);
     my $client = Serverless::Test->client($sid, $token)->at($other->address);
     my @its_children = $other->children;
-    my $url = Serverless::Project->of($client)->new_version(kind => 'asset', content => $large)->{url};
+    my $url = Serverless::Project->new($client)->new_version(kind => 'asset', content => $large)->{url};
     my $close = sub {
         db()->do("ALTER DATABASE @{[ $own->name ]} ALLOW_CONNECTIONS $_[0]");
         db()->do('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ?', undef, $own->name);

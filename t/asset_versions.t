@@ -100,7 +100,7 @@ subtest 'as large as ServerlessAssetLimit says' => sub {
 };
 
 subtest 'a Function and an Asset of the same bytes share them' => sub {
-    my $mine = Serverless::Project->of($api);
+    my $mine = Serverless::Project->new($api);
     my $bytes = 'shared ' x 60_000; # two chunks
     my $stored = sub { [ map { rows($_, $mine->service) } qw(versions contents content_chunks) ] };
     my %of = map { $_ => $mine->new_version(kind => $_, content => $bytes) } qw(function asset);

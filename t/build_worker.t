@@ -13,7 +13,7 @@ use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Server;
 use Serverless::Test;
-use Serverless::Workshop;
+use Serverless::Project;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -58,9 +58,9 @@ END
 }
 
 my $unique = 0;
-sub workshop {
+sub new_project {
     my ($server) = @_;
-    return Serverless::Workshop->new(Serverless::Test->client($account, $token)->at($server->address),
+    return Serverless::Project->new(Serverless::Test->client($account, $token)->at($server->address),
         sprintf 'worker-%d', ++$unique);
 }
 
@@ -73,9 +73,9 @@ sub row_of {
 
 # Waits for the Build and says how long that took.
 sub timed {
-    my ($shop, $build) = @_;
+    my ($project, $build) = @_;
     my $begin = time;
-    return ($shop->finished($build), time - $begin);
+    return ($project->finished($build), time - $begin);
 }
 
 my $exhausted = 'The Functions could not be compiled within this server\'s limits of time and memory';
@@ -146,8 +146,8 @@ node_does($valid);
 my $caged = server('caged', node => $fake);
 
 {
-    my $shop = workshop($caged);
-    my $function = $shop->function('caged');
+    my $project = new_project($caged);
+    my $function = $project->new_deployable(function => 'caged');
     node_does(<<'PERL');
 my @descriptors;
 for my $number (0 .. 1023) {
@@ -166,7 +166,7 @@ printf "environment: %s; descriptors: %s; group: %s; directory: %s %o, files: %d
     $directory, (stat '.')[2] & 07777, $files, @limit{'Max cpu time', 'Max data size', 'Max file size', 'Max core file size'},
     scalar @ARGV;
 PERL
-    my $build = $shop->finished($shop->build($function));
+    my $build = $project->finished($project->new_build($function));
     is $build->{status}, 'failed', 'what node says first is why a Build fails';
     my ($scratch) = ($build->{failure_reason} // '') =~ m{directory: (/\S+ \(deleted\))};
     is $build->{failure_reason}, 'environment: ; descriptors: 0 pipe, 1 pipe, 2 /dev/null; group: its own; '
@@ -183,9 +183,9 @@ PERL
 # A node that does not do what it should ---------------------------------------------------
 
 {
-    my $shop = workshop($caged);
-    my $small = $shop->function('small');
-    my $large = $shop->function('large', '/' x 1_000_000 . "\n");
+    my $project = new_project($caged);
+    my $small = $project->new_deployable(function => 'small');
+    my $large = $project->new_deployable(function => 'large', '/' x 1_000_000 . "\n");
 
     for my $case (
         ['says nothing and exits at once',          $small, '',                                            $exhausted],
@@ -209,7 +209,7 @@ PERL
         my ($name, $function, $code, $reason) = @$case;
         node_does($code);
         my $build;
-        is_within { $build = $shop->finished($shop->build($function)) } $TIMEOUT + 4, "a node that $name: the Build ends in time";
+        is_within { $build = $project->finished($project->new_build($function)) } $TIMEOUT + 4, "a node that $name: the Build ends in time";
         is_deeply row_of($build), ['failed', 1, $reason], '- fails, at once and for that reason';
         is $build->{failure_reason}, $reason, '- and says so';
         ok wait_until { !nodes() }, '- nothing of it still runs';
@@ -218,7 +218,7 @@ PERL
     is_deeply scratch_directories(), [], 'nor a directory';
 
     node_does($valid);
-    is $shop->finished($shop->build($large))->{status}, 'completed', 'a node that finds nothing to say: the Build completes';
+    is $project->finished($project->new_build($large))->{status}, 'completed', 'a node that finds nothing to say: the Build completes';
     my @failed = $caged->error_log =~ /(SF0010: .*)/g;
     is_deeply [grep { !/^SF0010: Build ZB[0-9a-f]{32} failed\z/ } @failed], [],
         'the log names the Builds that failed, and nothing that a user has written';
@@ -229,17 +229,17 @@ PERL
 # The database goes while a Build runs ------------------------------------------------------
 
 {
-    my $shop = workshop($caged);
-    my $function = $shop->function('stopped');
+    my $project = new_project($caged);
+    my $function = $project->new_deployable(function => 'stopped');
     node_waits();
-    my $build = $shop->build($function);
+    my $build = $project->new_build($function);
     running_node();
     database('stop');
     node_goes_on();
     ok wait_until { !nodes() }, 'the Build ends while PostgreSQL is not there';
     sleep 1; # its worker tries to say so
     database('start');
-    my ($ended, $seconds) = timed($shop, $build);
+    my ($ended, $seconds) = timed($project, $build);
     is $ended->{status}, 'completed', 'it completes once PostgreSQL is back';
     cmp_ok $seconds, '<', $LEASE + $SLACK, 'when its lease has expired at the latest';
     cmp_ok row_of($build)->[1], '<=', 2, 'with one more attempt';
@@ -249,14 +249,14 @@ undef $caged;
 my $patient = server('patient', node => $fake, timeout => $PATIENCE);
 
 {
-    my $shop = workshop($patient);
-    my $function = $shop->function('restarted');
+    my $project = new_project($patient);
+    my $function = $project->new_deployable(function => 'restarted');
     node_waits();
-    my $build = $shop->build($function);
+    my $build = $project->new_build($function);
     running_node();
     database('restart');
     node_goes_on();
-    my ($ended, $seconds) = timed($shop, $build);
+    my ($ended, $seconds) = timed($project, $build);
     is_deeply row_of($build), ['completed', 1, undef], 'PostgreSQL is restarted while a Build runs: it completes';
     cmp_ok $seconds, '<', $PATIENCE / 3, 'at once';
 }
@@ -269,9 +269,9 @@ for my $case (
     ['failed', 'print "the late one\n";'],
 ) {
     my ($status, $says) = @$case;
-    my $shop = workshop($patient);
+    my $project = new_project($patient);
     node_waits($says);
-    my $build = $shop->build($shop->function('taken-over'));
+    my $build = $project->new_build($project->new_deployable(function => 'taken-over'));
     running_node();
     $patient->error_log;
     sql(<<'SQL', $build->{sid});
@@ -285,22 +285,22 @@ SQL
     is_deeply row_of($build), ['building', 2, undef], 'it does not say how it ended';
     sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
     node_does($valid);
-    is $shop->finished($build)->{status}, 'completed', 'who gets it next does';
+    is $project->finished($build)->{status}, 'completed', 'who gets it next does';
     is_deeply row_of($build), ['completed', 3, undef], 'at the next attempt';
 }
 
 {
-    my $shop = workshop($patient);
+    my $project = new_project($patient);
     node_waits();
-    my $build = $shop->build($shop->function('deleted'));
+    my $build = $project->new_build($project->new_deployable(function => 'deleted'));
     running_node();
     $patient->error_log;
-    is $shop->delete($build)->status, 204, 'a Build is deleted while a worker has it';
+    is $project->delete($build)->status, 204, 'a Build is deleted while a worker has it';
     node_goes_on();
     my $log = '';
     ok wait_until { ($log .= $patient->error_log) =~ /SF0011: Build $build->{sid} was deleted or taken over/ },
         'the worker notices';
-    is $shop->fetch($build)->status, 404, 'and it stays deleted';
+    is $project->fetch($build)->status, 404, 'and it stays deleted';
 }
 
 
@@ -311,10 +311,10 @@ undef $patient;
 
 {
     my $server = server('killed', node => $fake, children => 3, timeout => 2 * $TIMEOUT);
-    my $shop = workshop($server);
-    my $function = $shop->function('killed');
+    my $project = new_project($server);
+    my $function = $project->new_deployable(function => 'killed');
     node_waits();
-    my $build = $shop->build($function);
+    my $build = $project->new_build($function);
     my ($node, $child) = running_node();
     my $begin = time;
 
@@ -326,16 +326,16 @@ undef $patient;
     isnt $other, $child, 'another child has it';
     cmp_ok time - $begin, '<', $LEASE + $TIMEOUT + $SLACK, 'as soon as the lease has expired';
     node_goes_on();
-    is $shop->finished($build)->{status}, 'completed', 'and completes it';
+    is $project->finished($build)->{status}, 'completed', 'and completes it';
     is_deeply row_of($build), ['completed', 2, undef], 'at the second attempt';
 }
 
 # A Build that takes every child with it, as one with a source that crashes httpd would.
 {
     my $server = server('deadly', node => $fake, timeout => $PATIENCE);
-    my $shop = workshop($server);
+    my $project = new_project($server);
     node_waits();
-    my $build = $shop->build($shop->function('deadly'));
+    my $build = $project->new_build($project->new_deployable(function => 'deadly'));
     for (1 .. 3) {
         my ($node, $child) = running_node();
         kill KILL => $child or die "child $child: $!\n";
@@ -343,7 +343,7 @@ undef $patient;
         # no need to wait so long each time
         sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
     }
-    is $shop->finished($build)->{failure_reason}, 'The Build could not be checked', 'after three children, a Build fails';
+    is $project->finished($build)->{failure_reason}, 'The Build could not be checked', 'after three children, a Build fails';
     is_deeply row_of($build), ['failed', 3, 'The Build could not be checked'], 'and is not tried again';
     node_goes_on();
     is_deeply scratch_directories(), [], 'not even a directory is left';
@@ -351,9 +351,9 @@ undef $patient;
 
 {
     my $server = server('graceful', node => $fake, children => 2, timeout => $PATIENCE);
-    my $shop = workshop($server);
+    my $project = new_project($server);
     node_waits();
-    my $build = $shop->build($shop->function('graceful'));
+    my $build = $project->new_build($project->new_deployable(function => 'graceful'));
     my ($node, $child) = running_node();
     my $begin = time;
     kill USR1 => $server->{pid};
@@ -361,8 +361,8 @@ undef $patient;
     cmp_ok time - $begin, '<', $PATIENCE / 3, 'long before its time is over';
     ok wait_until { !-e "/proc/$child" }, 'the child does not wait for it';
     node_goes_on();
-    $shop = $shop->by($shop->api->afresh);
-    my ($ended, $seconds) = timed($shop, $build);
+    $project = $project->by($project->api->afresh);
+    my ($ended, $seconds) = timed($project, $build);
     is $ended->{status}, 'completed', 'its successor completes the Build';
     cmp_ok $seconds, '<', $PATIENCE / 3, 'without waiting for the lease, which was given back';
     is row_of($build)->[1], 1, 'and that was no attempt';
@@ -403,11 +403,11 @@ undef $patient;
         . Serverless::Server->database(host => '127.0.0.1 port=' . $silent->sockport) . Serverless::Server->api . "</VirtualHost>\n");
     my $tries = sub { my $count = 0; $count++ while $silent->accept; return $count };
     node_does($valid);
-    my $shop = workshop($server);
-    my $function = $shop->function('beside');
+    my $project = new_project($server);
+    my $function = $project->new_deployable(function => 'beside');
     ok wait_until { $tries->() }, 'a database does not answer';
     my $begin = time;
-    is_deeply [map { $shop->finished($shop->build($function))->{status} } 1 .. 10], [('completed') x 10],
+    is_deeply [map { $project->finished($project->new_build($function))->{status} } 1 .. 10], [('completed') x 10],
         'the Builds of another complete';
     # one more by the upkeep, and one that had begun
     cmp_ok $tries->(), '<=', 2 + (time - $begin) / 5, 'and the first is tried every five seconds, not after each of them';
@@ -418,21 +418,21 @@ undef $patient;
 
 {
     my @servers = map { server($_, node => $ENV{NODE}, children => 2, timeout => $PATIENCE) } qw(left right);
-    my $shop = workshop($servers[0]);
-    my @functions = map { $shop->function("f$_") } 1 .. 3;
+    my $project = new_project($servers[0]);
+    my @functions = map { $project->new_deployable(function => "f$_") } 1 .. 3;
     my @builds = map { @$_ } at_once(sub {
         my ($server) = @_;
-        my $mine = $shop->by($shop->api->at($servers[$server]->address));
-        return [map { $mine->build(@functions) } 1 .. 5];
+        my $mine = $project->by($project->api->at($servers[$server]->address));
+        return [map { $mine->new_build(@functions) } 1 .. 5];
     }, 0, 1, 0, 1, 0, 1);
     is scalar @builds, 30, 'thirty Builds at two httpds at once';
-    is_deeply [grep { $_ ne 'completed' } map { $shop->finished($_)->{status} } @builds], [], 'all of them complete';
+    is_deeply [grep { $_ ne 'completed' } map { $project->finished($_)->{status} } @builds], [], 'all of them complete';
     is_deeply [grep { $_->[1] != 1 } map { row_of($_) } @builds], [], 'each was done once';
     unlike $_->error_log, qr/SF00(09|11|12)/, 'and nobody did another\'s work' for @servers;
 
     my $long = "\x{e9}" x 1500;
     utf8::encode($long);
-    my $build = $shop->finished($shop->build($shop->function('long', "let $long;\nlet $long;\n")));
+    my $build = $project->finished($project->new_build($project->new_deployable(function => 'long', "let $long;\nlet $long;\n")));
     my $reason = "/long line 2: SyntaxError: Identifier '";
     is $build->{failure_reason}, $reason . "\x{e9}" x int((1000 - length $reason) / 2),
         'a message too long is cut between characters';

@@ -11,7 +11,7 @@ use Serverless::Test;
 use Test::More;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $builds = $project->path . '/Builds';
 
 # The answer is a Build, whole, of these Versions in the order that they were made in.
@@ -140,7 +140,7 @@ subtest 'of Functions and of Assets' => sub {
         'one of them thrice, once in capitals: once';
 
     my $before = rows();
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $elsewhere = $other->new_version(kind => 'asset');
     my ($function) = @functions;
     my $no_function = 'Some FunctionVersions are not Versions of Functions in this Service.';
@@ -202,8 +202,8 @@ subtest 'Versions' => sub {
         201, [$first], {}, 'unknown parameters are ignored';
 
     my $before = rows();
-    my $other = Serverless::Project->of($api);
-    my $stranger = Serverless::Project->of(Serverless::Test->account);
+    my $other = Serverless::Project->new($api);
+    my $stranger = Serverless::Project->new(Serverless::Test->account);
     my ($elsewhere, $theirs) = map { $_->new_version } $other, $stranger;
     my $same_path = $project->new_version(path => $first->{path});
     my $unknown = 'Some FunctionVersions are not Versions of Functions in this Service.';
@@ -470,7 +470,7 @@ subtest 'damaged content' => sub {
         [ 'all missing',     'DELETE FROM %s WHERE true' ],
     ) {
         my ($what, $damage) = @$case;
-        my $mine = Serverless::Project->of($api);
+        my $mine = Serverless::Project->new($api);
         my ($whole, $damaged) = ($mine->new_version(content => 'a;'),
             $mine->new_version(content => $large, path => '/damaged'));
         damage($damaged, $damage);
@@ -491,7 +491,7 @@ subtest 'damaged Assets' => sub {
         [ 'completed', 'a byte changed',  'UPDATE %s SET bytes = set_byte(bytes, 10, 33) WHERE number = 0' ],
     ) {
         my ($status, $what, $damage) = @$case;
-        my $mine = Serverless::Project->of($api);
+        my $mine = Serverless::Project->new($api);
         my @parts = (kind => 'asset', path => '/damaged', content => $large);
         my ($function, $damaged) = ($mine->new_version, $mine->new_version(@parts));
         damage($damaged, $damage);
@@ -514,7 +514,7 @@ subtest 'what is larger than the limits of today' => sub {
     };
     my $client = Serverless::Test->client($sid, $token);
     my $server = $start->('');
-    my $there = Serverless::Project->of($client->at($server->address));
+    my $there = Serverless::Project->new($client->at($server->address));
     my %version = map { $_ => $there->new_version(kind => $_, path => "/$_", content => 'a' x 1000) } qw(function asset);
     $server->stop;
     for my $case ([ asset => "ServerlessAssetLimit 999\n" ], [ function => "ServerlessFunctionLimit 999\n" ]) {
@@ -545,7 +545,7 @@ subtest 'without a node, nothing is compiled, but all the rest is checked' => su
     my $server = Serverless::Server->start('no_node',
         Serverless::Server->database(database => $own->name) . Serverless::Server->api);
     my $client = Serverless::Test->client($sid, $token)->at($server->address);
-    my $there = Serverless::Project->of($client);
+    my $there = Serverless::Project->new($client);
 
     is_completed $there->finished($there->new_build($there->new_version(content => 'let let;'))),
         'what would not compile';
@@ -560,7 +560,7 @@ subtest 'without a node, nothing is compiled, but all the rest is checked' => su
 # List, fetch and delete ---------------------------------------------------------------
 
 subtest 'list' => sub {
-    my $mine = Serverless::Project->of($api);
+    my $mine = Serverless::Project->new($api);
     my $list = $mine->path . '/Builds';
     my $page = $mine->service->{links}{builds} . '?PageSize=50&Page=0';
     my $meta = {
@@ -628,9 +628,9 @@ subtest 'delete' => sub {
 subtest 'under the wrong Service or account, a Build is not there' => sub {
     my $version = $project->new_version;
     my $build = $project->completed($version);
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $stranger = Serverless::Test->account;
-    my $theirs = Serverless::Project->of($stranger);
+    my $theirs = Serverless::Project->new($stranger);
     for my $case (
         [ 'another Service',            $api,      $other->sid, $build->{sid} ],
         [ 'another account',            $stranger, $project->sid, $build->{sid} ],

@@ -15,7 +15,7 @@ use Test::More;
 use Time::HiRes ();
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 
 my $long_ago = 'Sun, 06 Nov 1994 08:49:37 GMT';
 my $tag_form = qr/^"[0-9a-f]+-[0-9a-f]{16}"$/;
@@ -46,7 +46,7 @@ sub tally { my %times; $times{ $_->status }++ for @_; return \%times }
 # changes it (a form), and whether its address may have the Service's UniqueName.
 my $version = $project->new_version;
 my @changeable = (
-    [ 'Service',     sub { Serverless::Project->of($api)->service }, [ FriendlyName => 'changed' ] ],
+    [ 'Service',     sub { Serverless::Project->new($api)->service }, [ FriendlyName => 'changed' ] ],
     [ 'Function',    sub { $project->new_function }, [ FriendlyName => 'changed' ] ],
     [ 'Asset',       sub { $project->new_asset },    [ FriendlyName => 'changed' ] ],
     [ 'Build',       sub { $project->completed($version) } ],
@@ -215,7 +215,7 @@ for my $case (grep { $_->[2] } @changeable) {
 }
 
 {
-    my $service = Serverless::Project->of($api)->service;
+    my $service = Serverless::Project->new($api)->service;
     my $tag = tag_of($api->get($service->{url}));
     my $nothing = $api->with('If-Match' => $tag)->post($service->{url});
     is_deeply [ $nothing->status, tag_of($nothing) ], [ 200, $tag ], 'an update of nothing is no new revision';
@@ -331,7 +331,7 @@ for my $case (grep { $_->[0] !~ /^Service/ } @changeable) {
         '- but it is the same revision';
 }
 {
-    my $service = Serverless::Project->of($api)->service;
+    my $service = Serverless::Project->new($api)->service;
     my $tag = tag_of($api->get("/v1/Services/$service->{unique_name}"));
     is $api->with('If-Match' => $tag)->post($service->{url}, FriendlyName => 'a')->status, 200, 'a Service, by UniqueName';
     is_error $api->with('If-Match' => $tag)->delete("/v1/Services/$service->{unique_name}"), 412, 20412, $message,

@@ -8,7 +8,7 @@ use POSIX ();
 use Serverless::Database;
 use Serverless::Server;
 use Serverless::Test;
-use Serverless::Workshop;
+use Serverless::Project;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -637,8 +637,8 @@ END
         $second => Serverless::Test->client($sid, $other_secret)->at($other),
     );
     for my $own ($first, $second) {
-        my $shop = Serverless::Workshop->new($client{$own}, 'shop');
-        is $shop->finished($shop->build($shop->function('hello')))->{status}, 'completed',
+        my $project = Serverless::Project->new($client{$own}, 'shop');
+        is $project->finished($project->new_build($project->new_deployable(function => 'hello')))->{status}, 'completed',
             "Builds are finished in the @{[ $own == $first ? 'first' : 'second' ]} database";
     }
 

@@ -78,7 +78,7 @@ subtest 'every answer says whose pages may read it' => sub {
     my $made = $api->post($functions, FriendlyName => 'f');
     my $modified = $account->undescribed->get("$services/alias")->header('Last-Modified');
     my $form = 'application/x-www-form-urlencoded';
-    my $content = Serverless::Project->of($api)->new_version(kind => 'asset', content => 'abc')->{url} . '/Content';
+    my $content = Serverless::Project->new($api)->new_version(kind => 'asset', content => 'abc')->{url} . '/Content';
     my $tag = $account->get($content)->header('ETag');
     my $absent = Serverless::Server->start('absent', "ServerlessCORSOrigins $origin\n"
         . Serverless::Server->database(database => 'absent') . Serverless::Server->api);

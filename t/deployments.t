@@ -9,7 +9,7 @@ use Serverless::Test;
 use Test::More;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $version = $project->new_version;
 my ($build, $second) = map { $project->completed($version) } 1, 2;
 my $unchanged = 'Environment already has requested deployment';
@@ -123,9 +123,9 @@ subtest 'undeploy' => sub {
 subtest 'what cannot be deployed' => sub {
     new_environment();
     deploy(BuildSid => $build->{sid});
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $elsewhere = $other->completed($other->new_version);
-    my $stranger = Serverless::Project->of(Serverless::Test->account);
+    my $stranger = Serverless::Project->new(Serverless::Test->account);
     my $theirs = $stranger->completed($stranger->new_version);
     my $failed = $project->finished($project->new_build($project->new_version(content => 'let let;')));
     is $failed->{status}, 'failed', 'there is a Build that failed';
@@ -247,7 +247,7 @@ subtest 'under the wrong Environment, Service or account, a Deployment is not th
     new_environment();
     my $deployment = deploy(BuildSid => $build->{sid})->json;
     my $sibling = $project->new_environment;
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $elsewhere = $other->new_environment;
     my $stranger = Serverless::Test->account;
     my ($s, $e, $d) = ($project->sid, $environment->{sid}, $deployment->{sid});

@@ -8,7 +8,7 @@ use Serverless::Test;
 use Test::More;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $environments = $project->path . '/Environments';
 my $domain_base = $project->service->{domain_base};
 my $taken = 'Environment with this UniqueName or DomainSuffix already exists.';
@@ -168,7 +168,7 @@ subtest 'what is taken in a Service' => sub {
     is create(UniqueName => 'STAGE', DomainSuffix => 'stage2')->status, 201,
         'UniqueName in another case is another';
 
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     is $api->post($other->path . '/Environments', UniqueName => 'stage', DomainSuffix => 'stage')->status,
         201, 'in another Service it is free';
     is $api->delete($stage->{url})->status, 204, 'once it is deleted';
@@ -225,9 +225,9 @@ subtest 'delete' => sub {
 
 subtest 'under the wrong Service or account, an Environment is not there' => sub {
     my $environment = $project->new_environment;
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $stranger = Serverless::Test->account;
-    my $theirs = Serverless::Project->of($stranger);
+    my $theirs = Serverless::Project->new($stranger);
     for my $case (
         [ 'another Service',            $api,      $other->sid, $environment->{sid} ],
         [ 'another account',            $stranger, $project->sid, $environment->{sid} ],
@@ -254,7 +254,7 @@ subtest 'under the wrong Service or account, an Environment is not there' => sub
 };
 
 subtest 'no two Environments have one domain, of whatever Services they are' => sub {
-    my ($short, $long) = map { Serverless::Project->of($_) } $api, Serverless::Test->account;
+    my ($short, $long) = map { Serverless::Project->new($_) } $api, Serverless::Test->account;
     my $name = 'clash-' . substr $short->sid, 2, 12;
     db()->do('UPDATE serverless.services SET domain_base = ? WHERE serverless.sid(?, id) = ?', undef, @$_)
         for [ $name, 'ZS', $short->sid ], [ "$name-stage", 'ZS', $long->sid ];

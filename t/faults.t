@@ -11,7 +11,7 @@ use Serverless::Test;
 use Test::More;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $functions = $project->path . '/Functions';
 my $asset = $project->new_asset;
 my $versions = $project->path . "/Assets/$asset->{sid}/Versions";

@@ -226,7 +226,7 @@ subtest 'delete a Function: DELETE /v1/Services/{ServiceSid}/Functions/{Sid}' =>
 };
 
 subtest 'delete a Function that an active Build contains: refused until the Build is inactive' => sub {
-    my $project = Serverless::Project->of($api);
+    my $project = Serverless::Project->new($api);
     my $function = $project->new_function('/deployed');
     my $version = $project->new_version(artifact => $function);
     my $build = $project->completed($version);

@@ -11,7 +11,6 @@ use Serverless::Parallel;
 use Serverless::Project;
 use Serverless::Server;
 use Serverless::Test;
-use Serverless::Workshop;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
@@ -32,11 +31,11 @@ my @addresses = (Serverless::Test::address('api'), $second->address);
 # Does as it likes until the time is over. Returns what it asked for and what it
 # was told, in order: [what, sid of what, status, begin, end, what else].
 sub client {
-    my ($shop, $seed, $until) = @_;
+    my ($project, $seed, $until) = @_;
     srand $seed;
     my $address = $addresses[$seed % @addresses];
     my $self = {
-        shop => $shop->by($shop->api->at($address)), until => $until, seed => $seed,
+        project => $project->by($project->api->at($address)), until => $until, seed => $seed,
         done => [], version => {}, made => 0,
     };
     while (time < $until) {
@@ -65,7 +64,7 @@ sub newest {
     my $known = $self->{lists}{$list};
     if (!$known || $known->{at} < time - 0.1) {
         my $reply = ask($self, "list $list", '-', sub {
-            $self->{shop}->api->get($self->{shop}->path("/$list"), PageSize => 20) });
+            $self->{project}->api->get($self->{project}->path("/$list"), PageSize => 20) });
         my ($rows) = grep { ref $_ eq 'ARRAY' } values %{ $reply->json || {} };
         $known = $self->{lists}{$list} = { at => time, rows => $rows || [] };
     }
@@ -83,9 +82,10 @@ sub make_artifact {
     return if newest($self, $is->{list}) >= 5;
     my $name = "a$self->{seed}-" . ++$self->{made};
     my $artifact = ask($self, "make $is->{name}", undef, sub {
-        $self->{shop}->api->post($self->{shop}->path("/$is->{list}"), FriendlyName => $name) })->json;
+        $self->{project}->api->post($self->{project}->path("/$is->{list}"), FriendlyName => $name) })->json;
     # the content of many is the same
-    ask($self, 'make Version', undef, sub { $self->{shop}->upload($artifact, 'exports.a = ' . int(rand 3)) },
+    ask($self, 'make Version', undef, sub {
+        $self->{project}->try_version(artifact => $artifact, path => "/$name", content => 'exports.a = ' . int(rand 3)) },
         $artifact->{sid}) if $artifact->{sid};
 }
 
@@ -94,7 +94,7 @@ sub version_of {
     my ($self, $artifact) = @_;
     return $self->{version}{ $artifact->{sid} } //= do {
         my $reply = ask($self, 'list Versions', '-', sub {
-            $self->{shop}->api->get($self->{shop}->path_of($artifact) . '/Versions') });
+            $self->{project}->api->get($self->{project}->path_of($artifact) . '/Versions') });
         ($reply->json->{ Serverless::Project::kind_of($artifact)->{versions} } || [])->[0];
     };
 }
@@ -104,7 +104,7 @@ sub make_build {
     return if grep({ $_->{status} eq 'building' } newest($self, 'Builds')) > 5;
     my %wanted = map { $_->{sid} => $_ } grep { $_ } map { any(newest($self, any_kind()->{list})) } 1 .. 1 + rand 3;
     my @versions = grep { defined } map { version_of($self, $_) } values %wanted or return;
-    ask($self, 'make Build', undef, sub { $self->{shop}->try_build(map { { version => $_ } } @versions) },
+    ask($self, 'make Build', undef, sub { $self->{project}->try_build(map { { version => $_ } } @versions) },
         [sort map { $_->{sid} } @versions]);
 }
 
@@ -112,26 +112,26 @@ sub deploy {
     my ($self) = @_;
     my $environment = any(newest($self, 'Environments')) or return;
     my $build = any(grep { $_->{status} eq 'completed' } newest($self, 'Builds')) or return;
-    ask($self, 'deploy', undef, sub { $self->{shop}->deploy($environment, $build) }, $environment->{sid});
+    ask($self, 'deploy', undef, sub { $self->{project}->try_deploy($environment, $build) }, $environment->{sid});
 }
 
 sub undeploy {
     my ($self) = @_;
     my $environment = any(newest($self, 'Environments')) or return;
-    ask($self, 'deploy', undef, sub { $self->{shop}->deploy($environment) }, $environment->{sid});
+    ask($self, 'deploy', undef, sub { $self->{project}->try_deploy($environment) }, $environment->{sid});
 }
 
 sub delete_artifact {
     my ($self) = @_;
     my $is = any_kind();
     my $artifact = any(newest($self, $is->{list})) or return;
-    ask($self, "delete $is->{name}", $artifact->{sid}, sub { $self->{shop}->delete($artifact) });
+    ask($self, "delete $is->{name}", $artifact->{sid}, sub { $self->{project}->delete($artifact) });
 }
 
 sub delete_build {
     my ($self) = @_;
     my $build = any(newest($self, 'Builds')) or return;
-    ask($self, 'delete Build', $build->{sid}, sub { $self->{shop}->delete($build) });
+    ask($self, 'delete Build', $build->{sid}, sub { $self->{project}->delete($build) });
 }
 
 sub replace_environment {
@@ -139,11 +139,11 @@ sub replace_environment {
     my @there = newest($self, 'Environments');
     if (@there > 2) {
         my $environment = any(@there);
-        ask($self, 'delete Environment', $environment->{sid}, sub { $self->{shop}->delete($environment) });
+        ask($self, 'delete Environment', $environment->{sid}, sub { $self->{project}->delete($environment) });
     }
     my $name = "e$self->{seed}-" . ++$self->{made};
     ask($self, 'make Environment', undef, sub {
-        $self->{shop}->api->post($self->{shop}->path('/Environments'), UniqueName => $name, DomainSuffix => $name) })
+        $self->{project}->api->post($self->{project}->path('/Environments'), UniqueName => $name, DomainSuffix => $name) })
         if @there < 4;
 }
 
@@ -152,9 +152,9 @@ sub replace_environment {
 
 # The SIDs that are there: of a table's rows of the Service.
 sub there {
-    my ($shop, $prefix, $rows) = @_;
+    my ($project, $prefix, $rows) = @_;
     return { map { $_ => 1 } @{ db()->selectcol_arrayref(
-        "SELECT serverless.sid('$prefix', id) FROM serverless.$rows AND service_id = ?", undef, substr $shop->sid, 2) } };
+        "SELECT serverless.sid('$prefix', id) FROM serverless.$rows AND service_id = ?", undef, substr $project->sid, 2) } };
 }
 
 my %tables = (
@@ -165,7 +165,7 @@ my %tables = (
 
 # What does not agree with the rows in the database, in words.
 sub lies {
-    my ($shop, $history) = @_;
+    my ($project, $history) = @_;
     my (%made, %deleted, @lies);
     for my $entry (@$history) {
         my ($what, $sid, $status, $begin, $end) = @$entry;
@@ -176,7 +176,7 @@ sub lies {
     }
     $deleted{Version} = { %{ $deleted{Function} || {} }, %{ $deleted{Asset} || {} } }; # with what they are Versions of
     for my $kind (sort keys %tables) {
-        my $there = there($shop, @{ $tables{$kind} });
+        my $there = there($project, @{ $tables{$kind} });
         my $gone = $deleted{$kind} || {};
         push @lies, map { "$kind $_ was deleted " . @{ $gone->{$_} } . ' times' } grep { @{ $gone->{$_} } > 1 } keys %$gone;
         push @lies, map { "$kind $_ was deleted, and is there" } grep { $there->{$_} } keys %$gone;
@@ -195,37 +195,37 @@ sub lies {
                 if $status == 404 && (!$by || $by->[0] > $end);
         }
     }
-    return @lies, lies_of_versions($shop, $history, $deleted{Version}),
-        lies_of_builds($shop, $history), lies_of_deployments($shop, $history, $deleted{Environment});
+    return @lies, lies_of_versions($project, $history, $deleted{Version}),
+        lies_of_builds($project, $history), lies_of_deployments($project, $history, $deleted{Environment});
 }
 
 sub lies_of_versions {
-    my ($shop, $history, $gone) = @_;
-    my $there = there($shop, @{ $tables{Version} });
+    my ($project, $history, $gone) = @_;
+    my $there = there($project, @{ $tables{Version} });
     return map { "Version $_->[1] was made, what it is a Version of not deleted, and is not there" }
         grep { $_->[0] eq 'make Version' && $_->[2] == 201 && !$there->{ $_->[1] } && !$gone->{ $_->[6] } } @$history;
 }
 
 # A Build contains what was asked for; none fails, because what it needs stays.
 sub lies_of_builds {
-    my ($shop, $history) = @_;
+    my ($project, $history) = @_;
     my %contains;
-    push @{ $contains{ $_->[0] } }, $_->[1] for @{ db()->selectall_arrayref(<<'SQL', undef, substr $shop->sid, 2) };
+    push @{ $contains{ $_->[0] } }, $_->[1] for @{ db()->selectall_arrayref(<<'SQL', undef, substr $project->sid, 2) };
 SELECT serverless.sid('ZB', build_id), serverless.sid('ZN', version_id) FROM serverless.build_versions
  WHERE service_id = ? ORDER BY version_id
 SQL
     return (map { "Build $_->[1] does not contain what was asked for" }
             grep { $_->[0] eq 'make Build' && $_->[2] == 201 && $contains{ $_->[1] }
                 && "@{ $contains{ $_->[1] } }" ne "@{ $_->[6] }" } @$history),
-        map { "Build $_->[0] failed: $_->[1]" } @{ db()->selectall_arrayref(<<'SQL', undef, substr $shop->sid, 2) };
+        map { "Build $_->[0] failed: $_->[1]" } @{ db()->selectall_arrayref(<<'SQL', undef, substr $project->sid, 2) };
 SELECT serverless.sid('ZB', id), failure_reason FROM serverless.builds WHERE service_id = ? AND status = 'failed'
 SQL
 }
 
 # An Environment has the Build of its last Deployment; a refused Deployment is none.
 sub lies_of_deployments {
-    my ($shop, $history, $gone) = @_;
-    my $rows = db()->selectall_arrayref(<<'SQL', undef, substr $shop->sid, 2);
+    my ($project, $history, $gone) = @_;
+    my $rows = db()->selectall_arrayref(<<'SQL', undef, substr $project->sid, 2);
 SELECT serverless.sid('ZD', d.id), serverless.sid('ZE', e.id), serverless.sid('ZB', d.build_id),
        serverless.sid('ZB', e.build_id), row_number() OVER (PARTITION BY e.id ORDER BY d.id DESC) = 1
   FROM serverless.deployments AS d
@@ -253,18 +253,18 @@ sub unexpected {
 
 # Rounds ------------------------------------------------------------------------------------------------
 
-my $shop = Serverless::Workshop->new(Serverless::Test->account, 'concurrent');
-$shop->function("first-$_"), $shop->asset("first-$_.js") for 1 .. 3;
-$shop->environment("first-$_") for 1 .. 3;
+my $project = Serverless::Project->new(Serverless::Test->account, 'concurrent');
+$project->new_deployable(function => "first-$_"), $project->new_deployable(asset => "first-$_.js") for 1 .. 3;
+$project->new_environment("first-$_") for 1 .. 3;
 my @history = map { ["make Environment", $_->{sid}, 201, 0, 0, $_] }
-    @{ $shop->api->get($shop->path('/Environments'))->json->{environments} };
+    @{ $project->api->get($project->path('/Environments'))->json->{environments} };
 
 # Lets the clients loose; what is wrong at any moment until they are done is
 # returned, and what they did goes to the history.
 sub round {
     my ($seed, $meanwhile) = @_;
     my $until = time + $SECONDS;
-    my $finish = begin_at_once(sub { client($shop, $_[0], $until) }, map { $seed * 100 + $_ } 1 .. $CLIENTS);
+    my $finish = begin_at_once(sub { client($project, $_[0], $until) }, map { $seed * 100 + $_ } 1 .. $CLIENTS);
     my ($moments, %wrong) = (0);
     while (time < $until) {
         $meanwhile->() if $meanwhile && time > $until - $SECONDS / 2;
@@ -290,12 +290,12 @@ for my $round (1 .. 5 * $ROUNDS) {
     is_deeply $wrong, [], "at $moments moments of it, every active Build had its Versions";
     ok wait_until { !there_is_building() }, 'no Build stays building';
     is_deeply inconsistencies(), [], 'nor did one lack any afterwards';
-    is_deeply [lies($shop, \@history)], [], 'what the clients were told is so';
+    is_deeply [lies($project, \@history)], [], 'what the clients were told is so';
 }
 
 sub there_is_building {
     return db()->selectrow_array(q(SELECT count(*) FROM serverless.builds WHERE service_id = ? AND status = 'building'),
-        undef, substr $shop->sid, 2);
+        undef, substr $project->sid, 2);
 }
 
 note "$_ $total{$_}" for sort keys %total;
@@ -304,11 +304,11 @@ cmp_ok $total{$_} // 0, '>=', $TIMES, "it was about something: $_" for @matters;
 # The Service is deleted under their hands.
 {
     my $reply;
-    my ($moments, $wrong, $done) = round(99, sub { $reply ||= $shop->api->delete($shop->path) });
+    my ($moments, $wrong, $done) = round(99, sub { $reply ||= $project->api->delete($project->path) });
     is_reply $reply, 204, '', 'the Service is deleted meanwhile';
     is_deeply +(unexpected($done))[0], {}, 'every answer is one of the API\'s';
     is_deeply $wrong, [], "at $moments moments of it, all was as it should be";
-    is_deeply rows_of($shop->sid), {}, 'nothing is left of it';
+    is_deeply rows_of($project->sid), {}, 'nothing is left of it';
     is_deeply inconsistencies(), [], 'and all is as it should be';
 }
 

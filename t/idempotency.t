@@ -10,7 +10,7 @@ use Serverless::Test;
 use Test::More;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $functions = $project->path . '/Functions';
 my $reused = 'Idempotency-Key was already used for another request';
 
@@ -112,7 +112,7 @@ subtest 'a key belongs to one request' => sub {
 subtest 'a key belongs to one account' => sub {
     my $key = new_key();
     my $other = Serverless::Test->account;
-    my $theirs = Serverless::Project->of($other);
+    my $theirs = Serverless::Project->new($other);
     with_key($key)->post($functions, FriendlyName => 'mine');
     my $reply = with_key($key, $other)->post($theirs->path . '/Functions', FriendlyName => 'theirs');
     is $reply->status, 201, 'another account has the same key';
@@ -201,7 +201,7 @@ subtest 'a key lives for a day, and is not kept in clear' => sub {
 };
 
 subtest 'it goes with its Service' => sub {
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $client = with_key(new_key());
     $client->post($other->path . '/Functions', FriendlyName => 'x');
     is count_of('idempotency_keys', $other->sid), 1, 'a key is kept';

@@ -12,7 +12,7 @@ use Serverless::Test;
 use Test::More;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my ($hello, $bye) = map { $project->new_version } 1, 2;
 
 # An Environment of the test's own, and the list of its entries.
@@ -146,7 +146,7 @@ subtest 'what a message may be' => sub {
 
 subtest 'what cannot be added' => sub {
     new_environment();
-    my $elsewhere = Serverless::Project->of(Serverless::Test->account)->new_version;
+    my $elsewhere = Serverless::Project->new(Serverless::Test->account)->new_version;
     my $gone = $project->new_function->{sid};
     $api->delete($project->path . "/Functions/$gone");
     my ($ze, $zh) = ($environment->{sid}, $hello->{function_sid});
@@ -485,7 +485,7 @@ subtest 'under the wrong Environment, Service or account, an entry is not there'
     new_environment();
     my $entry = add();
     my $sibling = $project->new_environment;
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $elsewhere = $other->new_environment;
     my $stranger = Serverless::Test->account;
     my ($s, $e) = ($project->sid, $environment->{sid});
@@ -522,7 +522,7 @@ subtest 'under the wrong Environment, Service or account, an entry is not there'
 };
 
 subtest 'entries go with their Environment, and with its Service' => sub {
-    my $mine = Serverless::Project->of($api);
+    my $mine = Serverless::Project->new($api);
     my $function = $mine->new_function;
     my ($one, $two) = map { $mine->new_environment } 1, 2;
     my $rows = sub { db()->selectrow_array('SELECT count(*) FROM serverless.logs WHERE service_id = ?', undef, substr $mine->sid, 2) };

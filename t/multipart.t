@@ -12,7 +12,7 @@ use Test::More;
 use Time::HiRes ();
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $function = $project->new_function;
 my $list = $project->path . "/Functions/$function->{sid}/Versions";
 

@@ -121,7 +121,7 @@ subtest 'docs/api.md has each operation beside the published one' => sub {
 # The server ---------------------------------------------------------------------
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $version = $project->new_version;
 my $build = $project->completed($version);
 my $environment = $project->new_environment;

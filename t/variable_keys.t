@@ -70,7 +70,7 @@ my $variables;
 {
     my $server = server('keyless', keyless => 1);
     my $api = client($server);
-    my $project = Serverless::Project->of($api);
+    my $project = Serverless::Project->new($api);
     my $environment = $project->new_environment;
     $variables = path_of($environment) . '/Variables';
     my $message = 'This server is not set up to keep Variables';

@@ -11,7 +11,7 @@ use Serverless::Test;
 use Test::More;
 
 my $api = Serverless::Test->account;
-my $project = Serverless::Project->of($api);
+my $project = Serverless::Project->new($api);
 my $environment = $project->new_environment;
 my $variables = $project->path . "/Environments/$environment->{sid}/Variables";
 my $taken = 'Variable with this Key already exists.';
@@ -306,7 +306,7 @@ subtest 'delete' => sub {
         "The requested resource $list was not found", 'and none is made there';
     is rows(), 1, 'the database has none of them';
 
-    my $whole = Serverless::Project->of($api);
+    my $whole = Serverless::Project->new($api);
     my $its = $whole->new_environment;
     $whole->create("$its->{url}/Variables" =~ s{^http://[^/]+}{}r, Key => 'K', Value => 'v');
     is $api->delete($whole->path)->status, 204, 'a Service is deleted';
@@ -318,10 +318,10 @@ subtest 'delete' => sub {
 subtest 'under the wrong Environment, Service or account, a Variable is not there' => sub {
     my $variable = made('TOKEN', 'secret');
     my $sibling = $project->new_environment;
-    my $other = Serverless::Project->of($api);
+    my $other = Serverless::Project->new($api);
     my $others = $other->new_environment;
     my $stranger = Serverless::Test->account;
-    my $theirs = Serverless::Project->of($stranger);
+    my $theirs = Serverless::Project->new($stranger);
     my $nobody = '0' x 32;
     for my $case (
         [ 'another Environment',           $api,      $project->sid, $sibling->{sid},     $variable->{sid} ],

@@ -219,8 +219,8 @@ sub contents {
         my @text = ([ 'small', 'a' x 10 ], [ 'large', join ' ', 1 .. 100_000 ]);
         for my $case (@text) {
             my ($what, $text) = @$case;
-            my $mine = Serverless::Project->of($api);
-            my $theirs = Serverless::Project->of($api);
+            my $mine = Serverless::Project->new($api);
+            my $theirs = Serverless::Project->new($api);
             my $chunks = int((length($text) + $chunk - 1) / $chunk);
             my $stored = sub { [ rows('contents', $_[0]->service), rows('content_chunks', $_[0]->service) ] };
 
@@ -312,9 +312,9 @@ sub connections {
         my $list = new_list();
         my $artifact = last_artifact();
         my $before = all_rows();
-        my $other = Serverless::Project->of($api);
+        my $other = Serverless::Project->new($api);
         my $stranger = Serverless::Test->account;
-        my $theirs = Serverless::Project->of($stranger);
+        my $theirs = Serverless::Project->new($stranger);
         for my $case (
             [ 'another Service',           $api, $other->sid, $artifact->{sid} ],
             [ 'another account\'s Service', $stranger, $theirs->sid, $artifact->{sid} ],
@@ -453,10 +453,10 @@ sub reading {
         my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact);
         my $sibling = new_artifact($project);
-        my $other = Serverless::Project->of($api);
+        my $other = Serverless::Project->new($api);
         my $elsewhere = new_artifact($other);
         my $stranger = Serverless::Test->account;
-        my $theirs = Serverless::Project->of($stranger);
+        my $theirs = Serverless::Project->new($stranger);
         my ($s, $f, $v) = ($service->{sid}, $artifact->{sid}, $version->{sid});
         for my $case (
             [ "another $kind->{name}",           $api,      $s, $sibling->{sid}, $v ],

@@ -28,7 +28,7 @@ sub versions_of {
     my ($of) = @_;
     $kind = Serverless::Project::kind($of);
     $api = Serverless::Test->account;
-    $project = Serverless::Project->of($api);
+    $project = Serverless::Project->new($api);
     $service = $project->service;
     return ($api, $project);
 }
