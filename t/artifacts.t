@@ -247,7 +247,7 @@ sub places {
     subtest "a $kind->{name} is not found under another Service or by another account" => sub {
         my $artifact = new_artifact();
         my $wrong = $api->post('/v1/Services', UniqueName => 'wrong', FriendlyName => 'W')->json;
-        my $other = Serverless::Test->account;
+        my $other = Serverless::Client->account;
         my $theirs = $other->post('/v1/Services', UniqueName => 'theirs', FriendlyName => 'T')->json;
         my $before = rows();
 
@@ -350,7 +350,7 @@ sub filter {
         );
         my ($found_in, @made) = named(@names);
         for my $i (0 .. $#names) {
-            my $query = Serverless::Test::form(FriendlyName => $names[$i]) =~ s/%20/+/gr;
+            my $query = Serverless::Client::form(FriendlyName => $names[$i]) =~ s/%20/+/gr;
             my $page = qr/^\Q$found_in?$query&PageSize=50&Page=0\E$/i; # the server's hex digits are small
             is_page $api->get($found_in, FriendlyName => $names[$i]), [ $made[$i] ], $page, quoted($names[$i]);
         }
@@ -474,7 +474,7 @@ sub filter {
 
 for my $each (qw(function asset)) {
     $kind = Serverless::Project::kind($each);
-    $api = Serverless::Test->account;
+    $api = Serverless::Client->account;
     $service = $api->post('/v1/Services', UniqueName => 'artifacts', FriendlyName => 'A')->json;
     $list = "/v1/Services/$service->{sid}/$kind->{list}";
 

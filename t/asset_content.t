@@ -20,7 +20,7 @@ my $chunk = 256 * 1024;
 # reader; no two chunks of it are alike.
 my $large = join '', map { pack 'N', $_ } 1 .. 25 * $megabyte / 4;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 
 
@@ -160,7 +160,7 @@ for my $case (
         q(SELECT * FROM serverless.create_account('content')));
     my $other = Serverless::Server->start('own_content',
         Serverless::Server->database(database => $own->name) . Serverless::Server->api);
-    my $client = Serverless::Test->client($sid, $token)->at($other->address);
+    my $client = Serverless::Client->client($sid, $token)->at($other->address);
     my @its_children = $other->children;
     my $url = Serverless::Project->new($client)->new_version(kind => 'asset', content => $large)->{url};
     my $close = sub {

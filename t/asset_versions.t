@@ -342,8 +342,8 @@ subtest 'conditions' => sub {
 };
 
 subtest 'whom it belongs to' => sub {
-    my $nobody = Serverless::Test->client;
-    my $stranger = Serverless::Test->account;
+    my $nobody = Serverless::Client->client;
+    my $stranger = Serverless::Client->account;
     my $path = $content =~ s{^http://[^/]+/v1}{}r;
     for my $headers ([], [ 'If-None-Match' => $tag ], [ 'If-Match' => '"x"' ], [ Range => 'bytes=0-1' ]) {
         my $what = "@$headers" || 'without conditions';

@@ -10,8 +10,8 @@ use Serverless::Test;
 use Test::More;
 
 my $services = '/v1/Services';
-my $api = Serverless::Test->account;
-my $other = Serverless::Test->account;
+my $api = Serverless::Client->account;
+my $other = Serverless::Client->account;
 my ($sid, $token) = ($api->user, $api->password);
 my $service = $api->post($services, UniqueName => 'auth', FriendlyName => 'A')->json;
 my $their_service = $other->post($services, UniqueName => 'theirs', FriendlyName => 'T')->json;
@@ -26,7 +26,7 @@ sub administer {
     return db()->selectrow_array("SELECT * FROM serverless.$function($places)", undef, @arguments);
 }
 
-sub client { my (@credentials) = @_; return Serverless::Test->client(@credentials) }
+sub client { my (@credentials) = @_; return Serverless::Client->client(@credentials) }
 
 sub new_key {
     my ($account) = @_;
@@ -158,15 +158,15 @@ subtest 'a suspended account is refused at once, until it is resumed' => sub {
 };
 
 subtest 'a key and a suspension at the same time' => sub {
-    my $account = Serverless::Test->account->user;
+    my $account = Serverless::Client->account->user;
     my $suspend = "SELECT serverless.suspend_account('$account')";
     my $make_key = "SELECT key_sid FROM serverless.create_api_key('$account', 'late')";
     for my $case (['the suspension first', $suspend, $make_key], ['the key first', $make_key, $suspend]) {
         my ($name, @sql) = @$case;
-        my $first = Serverless::Test::connect_as('postgres');
+        my $first = connect_as('postgres');
         $first->begin_work;
         $first->selectall_arrayref($sql[0]);
-        my $second = begin_at_once(sub { Serverless::Test::connect_as('postgres')->selectall_arrayref($sql[1]); 1 }, 1);
+        my $second = begin_at_once(sub { connect_as('postgres')->selectall_arrayref($sql[1]); 1 }, 1);
         ok wait_until {
             db()->selectrow_array(q(SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock')) },
             "$name: the other waits";
@@ -180,7 +180,7 @@ subtest 'a key and a suspension at the same time' => sub {
 };
 
 subtest 'a rotated token' => sub {
-    my $old = Serverless::Test->account;
+    my $old = Serverless::Client->account;
     my $key = new_key($old->user);
     is $old->get($services)->status, 200, 'the old one works';
     my ($fresh) = administer('rotate_auth_token', $old->user);
@@ -206,7 +206,7 @@ subtest 'before anything else' => sub {
 subtest 'another of httpd\'s authentications' => sub {
     my $key = new_key($sid);
     my $dead_key = new_key($sid);
-    my $suspended = Serverless::Test->account;
+    my $suspended = Serverless::Client->account;
     my %users = map { $_ => "password of $_" } $sid, $key->user, $dead_key->user, $suspended->user,
         $other->user, 'AC' . '0' x 32, 'SK' . '0' x 32, 'ZS' . substr($sid, 2), 'alice',
         uc substr($sid, 0, 2) . uc substr $sid, 2;
@@ -286,7 +286,7 @@ subtest 'secrets are kept as hashes only' => sub {
 };
 
 subtest 'what was checked once is not trusted where no statement follows' => sub {
-    my $account = Serverless::Test->account;
+    my $account = Serverless::Client->account;
     my $key = new_key($account->user)->on('shared')->undescribed; # a Service's path has a list
     for my $path ($services, "$services/old") {
         is $key->get($path)->status, 200, "before: $path" for 1 .. 3;

@@ -60,7 +60,7 @@ END
 my $unique = 0;
 sub new_project {
     my ($server) = @_;
-    return Serverless::Project->new(Serverless::Test->client($account, $token)->at($server->address),
+    return Serverless::Project->new(Serverless::Client->client($account, $token)->at($server->address),
         sprintf 'worker-%d', ++$unique);
 }
 

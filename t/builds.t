@@ -10,7 +10,7 @@ use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $builds = $project->path . '/Builds';
 
@@ -203,7 +203,7 @@ subtest 'Versions' => sub {
 
     my $before = rows();
     my $other = Serverless::Project->new($api);
-    my $stranger = Serverless::Project->new(Serverless::Test->account);
+    my $stranger = Serverless::Project->new(Serverless::Client->account);
     my ($elsewhere, $theirs) = map { $_->new_version } $other, $stranger;
     my $same_path = $project->new_version(path => $first->{path});
     my $unknown = 'Some FunctionVersions are not Versions of Functions in this Service.';
@@ -512,7 +512,7 @@ subtest 'what is larger than the limits of today' => sub {
         return Serverless::Server->start('limits', $limits . Serverless::Server->database(database => $own->name)
             . Serverless::Server->api);
     };
-    my $client = Serverless::Test->client($sid, $token);
+    my $client = Serverless::Client->client($sid, $token);
     my $server = $start->('');
     my $there = Serverless::Project->new($client->at($server->address));
     my %version = map { $_ => $there->new_version(kind => $_, path => "/$_", content => 'a' x 1000) } qw(function asset);
@@ -544,7 +544,7 @@ subtest 'without a node, nothing is compiled, but all the rest is checked' => su
         q(SELECT * FROM serverless.create_account('builds')));
     my $server = Serverless::Server->start('no_node',
         Serverless::Server->database(database => $own->name) . Serverless::Server->api);
-    my $client = Serverless::Test->client($sid, $token)->at($server->address);
+    my $client = Serverless::Client->client($sid, $token)->at($server->address);
     my $there = Serverless::Project->new($client);
 
     is_completed $there->finished($there->new_build($there->new_version(content => 'let let;'))),
@@ -629,7 +629,7 @@ subtest 'under the wrong Service or account, a Build is not there' => sub {
     my $version = $project->new_version;
     my $build = $project->completed($version);
     my $other = Serverless::Project->new($api);
-    my $stranger = Serverless::Test->account;
+    my $stranger = Serverless::Client->account;
     my $theirs = Serverless::Project->new($stranger);
     for my $case (
         [ 'another Service',            $api,      $other->sid, $build->{sid} ],

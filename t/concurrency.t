@@ -10,8 +10,8 @@ use Serverless::Test;
 use Test::More;
 use Time::HiRes ();
 
-my $api = Serverless::Test->account;
-my $other = Serverless::Test->account;
+my $api = Serverless::Client->account;
+my $other = Serverless::Client->account;
 
 my $unique = 0;
 sub service {
@@ -208,7 +208,7 @@ for my $case (
         my ($finish, $status) = @$end;
         my $service = service();
         my $path = functions_of($service) . '/' . function($service)->{sid};
-        my $session = Serverless::Test::connect_as('postgres');
+        my $session = connect_as('postgres');
         $session->begin_work;
         $session->do($sql, undef, $service->{unique_name});
         my $reply = begin_at_once(sub { $request->($api->afresh, $service, $path) }, 1);

@@ -14,7 +14,7 @@ use Serverless::Test;
 use Test::More;
 use Time::HiRes ();
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 
 my $long_ago = 'Sun, 06 Nov 1994 08:49:37 GMT';
@@ -279,9 +279,9 @@ for my $case (@changes) {
     my $is = $api->get($url);
     is_deeply [ $is->body, tag_of($is) ], [ $was->body, $tag ], '- nothing is changed';
 
-    my ($method, $body) = $form ? (POST => Serverless::Test::form(@$form)) : ('DELETE');
-    my $nobody = Serverless::Test->client($api->user, 'wrong');
-    my $stranger = Serverless::Test->account;
+    my ($method, $body) = $form ? (POST => Serverless::Client::form(@$form)) : ('DELETE');
+    my $nobody = Serverless::Client->client($api->user, 'wrong');
+    my $stranger = Serverless::Client->account;
     is_error change($nobody->with('If-Match' => $_), $resource, $form), 401, 20003, 'Authenticate',
         "- nobody learns whether $_ is it" for '"a"', $tag;
     my $path = $url =~ s{^http://[^/]+/v1}{}r;
@@ -413,7 +413,7 @@ for my $case (@changes) {
         my $below = $what =~ /Service/ ? $project->create("$resource->{url}/Functions", FriendlyName => 'below') : undef;
         my $tag = tag_of($api->get($resource->{url}));
         my ($prefix, $id) = $resource->{sid} =~ /^(..)(.*)/;
-        my $session = Serverless::Test::connect_as('postgres');
+        my $session = connect_as('postgres');
         $session->begin_work;
         $session->do("UPDATE serverless.$table{$prefix} SET date_updated = serverless.next_revision(date_updated) WHERE id = ?",
             undef, $id);

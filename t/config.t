@@ -520,7 +520,7 @@ Listen $owner
 </VirtualHost>
 END
 
-my $client = Serverless::Test->account;
+my $client = Serverless::Client->account;
 my $slowly = slow_deletion(0.3);
 my %origins = (
     nobody   => ['https://before-none.example.com'],
@@ -626,15 +626,15 @@ Listen $other
 END
 
     my @one = ($several->address, $silent, $repeating);
-    my $at = sub { Serverless::Test->client($sid, $_[1])->at($_[0])->get('/v1/Services')->status };
+    my $at = sub { Serverless::Client->client($sid, $_[1])->at($_[0])->get('/v1/Services')->status };
     for my $time ('first', 'second') {
         is_deeply [map { [$at->($_, $secret), $at->($_, $other_secret)] } @one, $other],
             [([200, 401]) x 3, [401, 200]], "a secret is good where its database is, asked for the $time time";
     }
 
     my %client = (
-        $first  => Serverless::Test->client($sid, $secret)->at($silent),
-        $second => Serverless::Test->client($sid, $other_secret)->at($other),
+        $first  => Serverless::Client->client($sid, $secret)->at($silent),
+        $second => Serverless::Client->client($sid, $other_secret)->at($other),
     );
     for my $own ($first, $second) {
         my $project = Serverless::Project->new($client{$own}, 'shop');

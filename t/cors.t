@@ -10,9 +10,9 @@ use Test::More;
 
 my $services = '/v1/Services';
 my $origin = 'https://app.example.com';
-my $account = Serverless::Test->account->on('cors');
+my $account = Serverless::Client->account->on('cors');
 my $api = $account->with(Origin => $origin);
-my $anonymous = Serverless::Test->client->on('cors');
+my $anonymous = Serverless::Client->client->on('cors');
 my $page = $anonymous->with(Origin => $origin);
 my $service = $api->post($services, UniqueName => 'cors', FriendlyName => 'C')->json;
 my $functions = "$services/$service->{sid}/Functions";
@@ -71,7 +71,7 @@ my $nobody = { vary => 'Origin' };
 subtest 'every answer says whose pages may read it' => sub {
     make_file('alias.txt', 'of Alias');
     make_file('proxied.txt', 'of another server');
-    my $key = Serverless::Test->client(db()->selectrow_array(
+    my $key = Serverless::Client->client(db()->selectrow_array(
         'SELECT * FROM serverless.create_api_key(?, ?)', undef, $account->user, 'test'))->on('cors');
     is $key->get($services)->status, 200, '(a key)';
     db()->do('SELECT serverless.revoke_api_key(?)', undef, $key->user);

@@ -52,7 +52,7 @@ sub tally {
 
 # What there is to work with -----------------------------------------------------
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 
 # A Service with one Function, and each operation on them by name.
 sub workplace {
@@ -165,9 +165,9 @@ sub all_is_well {
     }
     is $api->head($at->{path})->status, 503, 'without a database: HEAD';
     is_unavailable $api->get('/v1/Services/nowhere/Nothing'), 'nor can it be said that a path is not there';
-    is_unavailable(Serverless::Test->client($api->user, 'wrong')->get('/v1/Services'),
+    is_unavailable(Serverless::Client->client($api->user, 'wrong')->get('/v1/Services'),
         'or that a password is wrong');
-    is_error(Serverless::Test->client->get('/v1/Services'), 401, 20003, 'Authenticate',
+    is_error(Serverless::Client->client->get('/v1/Services'), 401, 20003, 'Authenticate',
         'only that there is none');
 
     database('start');
@@ -362,7 +362,7 @@ sub unlike_any {
     wait_until { waiting() == 2 };
     is scalar waiting(), 2, 'both connections are held by statements that wait for a lock';
 
-    my $stranger = Serverless::Test->client($api->user, 'wrong')->at($small->address);
+    my $stranger = Serverless::Client->client($api->user, 'wrong')->at($small->address);
     my @requests = (
         (sub { $client->afresh->get($at->{path}) }) x 3,
         (sub { $client->afresh->post($at->{path}, FriendlyName => 'x') }) x 3,
@@ -397,7 +397,7 @@ sub unlike_any {
     my ($at, $doomed) = map { workplace($client, $_) } qw(stays goes);
     is $client->get($at->{path})->status, 200, 'with two places';
 
-    my $lock = Serverless::Test::connect_as('postgres');
+    my $lock = connect_as('postgres');
     $lock->begin_work;
     $lock->do(q(SELECT FROM serverless.services WHERE serverless.sid('ZS', id) = ? FOR UPDATE), undef,
         $doomed->{service}{sid});
@@ -470,10 +470,10 @@ sub kernel_keeps {
     my $version = () = glob "$ENV{SOURCE}/sql/schema/*.sql"; # they are numbered
     my ($earlier, $later) = ($version - 1, $version + 1);
     db()->do("CREATE DATABASE $name");
-    my $owner = Serverless::Test::connect_as('postgres', $name);
+    my $owner = connect_as('postgres', $name);
     my $server = Serverless::Server->start('other',
         Serverless::Server->database(database => $name) . Serverless::Server->api);
-    my $client = Serverless::Test->client('AC' . '0' x 32, 'secret')->at($server->address);
+    my $client = Serverless::Client->client('AC' . '0' x 32, 'secret')->at($server->address);
 
     my $administer = sub {
         system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=postgres' "
@@ -507,7 +507,7 @@ sub kernel_keeps {
     is_unavailable $client->get('/v1/Services'), 'httpd\'s role may not use it yet';
     $administer->('grant', 'serverless_httpd');
     my ($sid, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('other')));
-    $client = Serverless::Test->client($sid, $token)->at($server->address);
+    $client = Serverless::Client->client($sid, $token)->at($server->address);
     $works->('it works as soon as the schema is there');
 
     for my $case (

@@ -8,7 +8,7 @@ use Serverless::Project;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $version = $project->new_version;
 my ($build, $second) = map { $project->completed($version) } 1, 2;
@@ -125,7 +125,7 @@ subtest 'what cannot be deployed' => sub {
     deploy(BuildSid => $build->{sid});
     my $other = Serverless::Project->new($api);
     my $elsewhere = $other->completed($other->new_version);
-    my $stranger = Serverless::Project->new(Serverless::Test->account);
+    my $stranger = Serverless::Project->new(Serverless::Client->account);
     my $theirs = $stranger->completed($stranger->new_version);
     my $failed = $project->finished($project->new_build($project->new_version(content => 'let let;')));
     is $failed->{status}, 'failed', 'there is a Build that failed';
@@ -249,7 +249,7 @@ subtest 'under the wrong Environment, Service or account, a Deployment is not th
     my $sibling = $project->new_environment;
     my $other = Serverless::Project->new($api);
     my $elsewhere = $other->new_environment;
-    my $stranger = Serverless::Test->account;
+    my $stranger = Serverless::Client->account;
     my ($s, $e, $d) = ($project->sid, $environment->{sid}, $deployment->{sid});
     for my $case (
         [ 'another Environment',           $api,      $s, $sibling->{sid}, $d ],

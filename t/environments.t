@@ -7,7 +7,7 @@ use Serverless::Project;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $environments = $project->path . '/Environments';
 my $domain_base = $project->service->{domain_base};
@@ -226,7 +226,7 @@ subtest 'delete' => sub {
 subtest 'under the wrong Service or account, an Environment is not there' => sub {
     my $environment = $project->new_environment;
     my $other = Serverless::Project->new($api);
-    my $stranger = Serverless::Test->account;
+    my $stranger = Serverless::Client->account;
     my $theirs = Serverless::Project->new($stranger);
     for my $case (
         [ 'another Service',            $api,      $other->sid, $environment->{sid} ],
@@ -254,7 +254,7 @@ subtest 'under the wrong Service or account, an Environment is not there' => sub
 };
 
 subtest 'no two Environments have one domain, of whatever Services they are' => sub {
-    my ($short, $long) = map { Serverless::Project->new($_) } $api, Serverless::Test->account;
+    my ($short, $long) = map { Serverless::Project->new($_) } $api, Serverless::Client->account;
     my $name = 'clash-' . substr $short->sid, 2, 12;
     db()->do('UPDATE serverless.services SET domain_base = ? WHERE serverless.sid(?, id) = ?', undef, @$_)
         for [ $name, 'ZS', $short->sid ], [ "$name-stage", 'ZS', $long->sid ];

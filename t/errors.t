@@ -11,8 +11,8 @@ use Test::More;
 my $access_log = Apache::Test::config()->{vars}{t_logs} . '/access_log';
 my $logged_before = -s $access_log || 0;
 
-my $api = Serverless::Test->account;
-my $anonymous = Serverless::Test->client;
+my $api = Serverless::Client->account;
+my $anonymous = Serverless::Client->client;
 my $service = $api->post('/v1/Services', UniqueName => 'errors', FriendlyName => 'E')->json;
 my $services = '/v1/Services';
 my $functions = "$services/$service->{sid}/Functions";
@@ -396,7 +396,7 @@ subtest '408: senders that stall' => sub {
     for my $where (sort keys %socket) {
         my $answer = '';
         1 while sysread $socket{$where}, $answer, 65536, length $answer;
-        is_refused(Serverless::Test::Reply->parse($answer), 408, undef, $where);
+        is_refused(Serverless::Reply->parse($answer), 408, undef, $where);
     }
 };
 

@@ -10,7 +10,7 @@ use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $functions = $project->path . '/Functions';
 my $asset = $project->new_asset;
@@ -71,7 +71,7 @@ sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks id
     is all_rows(), $before, 'nothing came of those';
 
     $fail->('EVP_DigestUpdate');
-    my $reply = Serverless::Test->account->at($server->address)->get($functions);
+    my $reply = Serverless::Client->account->at($server->address)->get($functions);
     is_error $reply, 500, 20500, 'An internal error occurred', 'of another, it cannot be known who asks';
     like $server->error_log, qr/SF0020: @{[ $reply->header('Twilio-Request-Id') ]}: OpenSSL cannot hash/, '- the log says why';
 

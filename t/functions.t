@@ -14,7 +14,7 @@ use Serverless::Test;
 use Test::More;
 
 # A new account, a Service of it, and the list of the Service's Functions.
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $service = $api->post('/v1/Services', UniqueName => 'shop', FriendlyName => 'Shop')->json;
 my $functions = "/v1/Services/$service->{sid}/Functions";
 my $url = $api->base . $functions;

@@ -43,7 +43,7 @@ CREATE CONSTRAINT TRIGGER behave_late AFTER INSERT ON serverless.artifacts DEFER
     FOR EACH ROW WHEN (NEW.friendly_name LIKE 'late%') EXECUTE FUNCTION public.behave()
 SQL
 
-my $api = Serverless::Test->client(sql(q(SELECT * FROM serverless.create_account('group commit'))));
+my $api = Serverless::Client->client(sql(q(SELECT * FROM serverless.create_account('group commit'))));
 my $server = Serverless::Server->start('group_commit', "ServerlessPipelining On\n"
     . Serverless::Server->database(database => $base->name) . Serverless::Server->api);
 my $client = $api->at($server->address);
@@ -75,7 +75,7 @@ sub together {
     my @replies = map {
         my $answer = '';
         1 while sysread $_->[0], $answer, 65536, length $answer;
-        my $reply = Serverless::Test::Reply->parse($answer);
+        my $reply = Serverless::Reply->parse($answer);
         $reply->{took} = time - $begin;
         $reply;
     } @sockets;

@@ -11,7 +11,7 @@ use Serverless::Project;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 
 my $unique = 0;
 sub new_project { Serverless::Project->new($api, sprintf 'guard-%d', ++$unique) }
@@ -219,7 +219,7 @@ for my $kind (qw(function asset)) {
             is_deeply rows_of($project->sid), $rows, 'refusals leave nothing behind, and take nothing away';
             is $api->get($project->path_of($artifact->{version}) . '/Content')->status, 200, 'the content is there';
 
-            my $stranger = Serverless::Test->account;
+            my $stranger = Serverless::Client->account;
             is $stranger->delete($project->path_of($_))->status, 404, 'whoever may not see it is told nothing of the guard'
                 for $artifact, $build;
         }

@@ -23,7 +23,7 @@ my @matters = ('make Build: 201', 'deploy: 201', 'delete Function: 204', 'delete
 
 my $second = Serverless::Server->start('second', "ServerlessNode $ENV{NODE}\n"
     . Serverless::Server->database . Serverless::Server->api);
-my @addresses = (Serverless::Test::address('api'), $second->address);
+my @addresses = (address('api'), $second->address);
 
 
 # A client ---------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ sub unexpected {
 
 # Rounds ------------------------------------------------------------------------------------------------
 
-my $project = Serverless::Project->new(Serverless::Test->account, 'concurrent');
+my $project = Serverless::Project->new(Serverless::Client->account, 'concurrent');
 $project->new_deployable(function => "first-$_"), $project->new_deployable(asset => "first-$_.js") for 1 .. 3;
 $project->new_environment("first-$_") for 1 .. 3;
 my @history = map { ["make Environment", $_->{sid}, 201, 0, 0, $_] }

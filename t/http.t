@@ -9,8 +9,8 @@ use Test::More;
 
 my $services = '/v1/Services';
 my $form = 'application/x-www-form-urlencoded';
-my $api = Serverless::Test->account;
-my $anonymous = Serverless::Test->client;
+my $api = Serverless::Client->account;
+my $anonymous = Serverless::Client->client;
 my $service = $api->post($services, UniqueName => 'http', FriendlyName => 'H')->json;
 my $functions = "$services/$service->{sid}/Functions";
 my $function = $api->post($functions, FriendlyName => 'f')->json;
@@ -112,7 +112,7 @@ subtest 'every answer has a request id' => sub {
 
 subtest 'the error log has the same id' => sub {
     error_log();
-    my $wrong = Serverless::Test->client($api->user, 'wrong');
+    my $wrong = Serverless::Client->client($api->user, 'wrong');
     for my $case (
         [ 'the module',     qr/SF0007/, sub { $anonymous->on('unprotected')->get($services) } ],
         [ 'mod_auth_basic', qr/AH01617/, sub { $wrong->get($services) } ],
@@ -286,7 +286,7 @@ subtest 'Expect: 100-continue' => sub {
     $socket->syswrite('FriendlyName=a');
     $answer = '';
     1 while sysread $socket, $answer, 65536, length $answer;
-    is(Serverless::Test::Reply->parse($answer)->status, 201, 'and read');
+    is(Serverless::Reply->parse($answer)->status, 201, 'and read');
 
     (undef, $answer) = $ask->($anonymous, $functions);
     like $answer, qr{^HTTP/1\.1 401 }, 'but not without credentials';

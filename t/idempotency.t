@@ -9,7 +9,7 @@ use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $functions = $project->path . '/Functions';
 my $reused = 'Idempotency-Key was already used for another request';
@@ -111,7 +111,7 @@ subtest 'a key belongs to one request' => sub {
 
 subtest 'a key belongs to one account' => sub {
     my $key = new_key();
-    my $other = Serverless::Test->account;
+    my $other = Serverless::Client->account;
     my $theirs = Serverless::Project->new($other);
     with_key($key)->post($functions, FriendlyName => 'mine');
     my $reply = with_key($key, $other)->post($theirs->path . '/Functions', FriendlyName => 'theirs');
@@ -119,9 +119,9 @@ subtest 'a key belongs to one account' => sub {
     is $reply->header('Idempotent-Replayed'), undef, 'for itself';
     is_error with_key($key, $other)->post($functions, FriendlyName => 'mine'), 409, 20409, $reused,
         'and learns nothing of ours';
-    my $stranger = with_key($key, Serverless::Test->account)->post($functions, FriendlyName => 'mine');
+    my $stranger = with_key($key, Serverless::Client->account)->post($functions, FriendlyName => 'mine');
     is $stranger->status, 404, 'nor does a third';
-    my $nobody = with_key($key, Serverless::Test->client($api->user, 'wrong'));
+    my $nobody = with_key($key, Serverless::Client->client($api->user, 'wrong'));
     is_error $nobody->post($functions, FriendlyName => 'mine'), 401, 20003, 'Authenticate', 'nor do wrong credentials';
 };
 
@@ -150,7 +150,7 @@ subtest 'a replay that fails is none' => sub {
         Serverless::Server->database(statement_timeout => 200) . Serverless::Server->api);
     my $client = with_key(new_key(), $api->at($server->address));
     my $function = $client->post($functions, FriendlyName => 'locked')->json;
-    my $other = Serverless::Test::connect_as('postgres');
+    my $other = connect_as('postgres');
     $other->begin_work;
     $other->do('LOCK TABLE serverless.artifacts');
     my $reply = $client->post($functions, FriendlyName => 'locked');

@@ -25,7 +25,7 @@ my %committed = %{
         : { get => 62_390, row => 4_780 }
 };
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $service = $api->post('/v1/Services', UniqueName => 'counted', FriendlyName => 'Counted')->json;
 my $path = "/v1/Services/$service->{sid}/Functions";
 add_functions($service->{sid}, 1000, 'counted');

@@ -11,7 +11,7 @@ use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my ($hello, $bye) = map { $project->new_version } 1, 2;
 
@@ -146,7 +146,7 @@ subtest 'what a message may be' => sub {
 
 subtest 'what cannot be added' => sub {
     new_environment();
-    my $elsewhere = Serverless::Project->new(Serverless::Test->account)->new_version;
+    my $elsewhere = Serverless::Project->new(Serverless::Client->account)->new_version;
     my $gone = $project->new_function->{sid};
     $api->delete($project->path . "/Functions/$gone");
     my ($ze, $zh) = ($environment->{sid}, $hello->{function_sid});
@@ -487,7 +487,7 @@ subtest 'under the wrong Environment, Service or account, an entry is not there'
     my $sibling = $project->new_environment;
     my $other = Serverless::Project->new($api);
     my $elsewhere = $other->new_environment;
-    my $stranger = Serverless::Test->account;
+    my $stranger = Serverless::Client->account;
     my ($s, $e) = ($project->sid, $environment->{sid});
     for my $case (
         [ 'another Environment',            $api,      $s, $sibling->{sid}, $entry ],

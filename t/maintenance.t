@@ -195,7 +195,7 @@ SQL
     due();
     database('stop');
     my $server = server('upkeep_without_database', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n");
-    my $client = Serverless::Test->client('AC' . '0' x 32, 'x')->at($server->address);
+    my $client = Serverless::Client->client('AC' . '0' x 32, 'x')->at($server->address);
     is $client->get('/v1/Services')->status, 503, 'without a database httpd runs';
     my %threads;
     ok wait_until { $threads{$_} = 1 for $server->error_log =~ /\[pid (\d+:tid \d+)\] SF0001: no connection/g; keys %threads == 3 },

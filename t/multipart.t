@@ -11,7 +11,7 @@ use Socket qw(SOL_SOCKET SO_LINGER);
 use Test::More;
 use Time::HiRes ();
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $function = $project->new_function;
 my $list = $project->path . "/Functions/$function->{sid}/Versions";
@@ -143,7 +143,7 @@ subtest 'what looks like a delimiter' => sub {
         [ 'what looks like a part',      "a$crlf--c$crlf" . part('Content', 'x') ],
     ) {
         my ($what, $bytes) = @$case;
-        my $body = Serverless::Test::multipart('boundary', [ Path => undef, undef, '/a' ],
+        my $body = Serverless::Client::multipart('boundary', [ Path => undef, undef, '/a' ],
             [ Content => 'f', undef, $bytes ], [ Visibility => undef, undef, 'public' ]);
         is_accepted post($body, type => 'multipart/form-data; boundary=boundary'), $bytes, "$what is content";
     }
@@ -287,7 +287,7 @@ subtest 'a Content-Length above the limits is enough' => sub {
     $reply = $api->raw_request("POST @{[ $project->path ]}/Functions HTTP/1.1",
         headers => [ 'Content-Type: application/x-www-form-urlencoded', 'Content-Length: ' . (256 * 1024 + 1) ]);
     is_refused $reply, $before, 413, $too_large, 'a form likewise';
-    $reply = post('', length => $limit + 1, client => Serverless::Test->client('AC' . '0' x 32, 'x'));
+    $reply = post('', length => $limit + 1, client => Serverless::Client->client('AC' . '0' x 32, 'x'));
     is $reply->status, 401, 'but who must not upload is told that';
 };
 

@@ -120,7 +120,7 @@ subtest 'docs/api.md has each operation beside the published one' => sub {
 
 # The server ---------------------------------------------------------------------
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $version = $project->new_version;
 my $build = $project->completed($version);
@@ -183,7 +183,7 @@ sub ask {
 }
 
 my $service_of_none = 'ZS' . '0' x 32;
-my $nobody = Serverless::Test->client;
+my $nobody = Serverless::Client->client;
 
 # How a right request comes to each status: as another client, or with another body.
 my %comes_about = (
@@ -413,7 +413,7 @@ subtest 'an answer that is not as described is noticed' => sub {
     ) {
         my ($method, $url, $reply, $expected) = @$case;
         my @complaints = Serverless::OpenAPI::complaints($method, $url, $reply);
-        is_deeply \@complaints, Serverless::Test::adapt($expected, \@complaints),
+        is_deeply \@complaints, Serverless::Assertions::adapt($expected, \@complaints),
             "$method $url: " . (join('; ', @complaints) || 'nothing');
     }
 };
@@ -422,7 +422,7 @@ subtest 'an answer that is not as described is noticed' => sub {
 # The document as it is served -------------------------------------------------------
 
 subtest 'the module serves it' => sub {
-    my $anyone = Serverless::Test->client;
+    my $anyone = Serverless::Client->client;
     my $address = '/v1/openapi.yaml';
     my $got = $anyone->get($address);
     is $got->status, 200, 'to anyone';
@@ -455,7 +455,7 @@ subtest 'nor need it be beside the API' => sub {
     SetHandler serverless-openapi
 </Location>
 END
-    my $got = Serverless::Test->client->at($server->address)->get('/here');
+    my $got = Serverless::Client->client->at($server->address)->get('/here');
     is $got->status, 200, 'wherever SetHandler is';
     ok $got->body eq $text, 'it is the same';
 };

@@ -36,7 +36,7 @@ my @servers = map {
     Serverless::Server->start("standing_$_", "ServerlessPipelining On\n"
         . Serverless::Server->database(database => $base->name) . Serverless::Server->api)
 } 1, 2;
-my $token = Serverless::Test->client(@account)->at($servers[0]->address);
+my $token = Serverless::Client->client(@account)->at($servers[0]->address);
 my $service = $token->post('/v1/Services', UniqueName => 'known', FriendlyName => 'Known')->json->{sid};
 my $functions = "/v1/Services/$service/Functions";
 my $path = "$functions/" . $token->post($functions, FriendlyName => 'read')->json->{sid};
@@ -44,7 +44,7 @@ my $path = "$functions/" . $token->post($functions, FriendlyName => 'read')->jso
 # Clients of both httpds with a key of its own, who are known by then.
 sub known {
     my @key = sql('SELECT * FROM serverless.create_api_key(?, ?)', $account[0], 'key');
-    my @clients = map { Serverless::Test->client(@key)->at($_->address) } @servers;
+    my @clients = map { Serverless::Client->client(@key)->at($_->address) } @servers;
     for my $client (@clients) {
         $client->get($_) for ($path, $functions) x 2;
     }
@@ -95,7 +95,7 @@ SQL
     $owner->do('UPDATE serverless.services SET account_id = ? WHERE unique_name = ?', undef, $strange, 'known');
     is_deeply statuses($path, @clients), [404, 404], 'the Service is given to another account';
     is_deeply statuses($functions, @clients), [404, 404], 'with all that is in it';
-    my $stranger = Serverless::Test->client(@stranger)->at($servers[1]->address);
+    my $stranger = Serverless::Client->client(@stranger)->at($servers[1]->address);
     is $stranger->get($path)->status, 200, 'which has it now';
     $owner->do('UPDATE serverless.services SET account_id = ? WHERE unique_name = ?', undef, $own, 'known');
     is_deeply statuses($path, @clients, $stranger), [200, 200, 404], 'and gives it back';

@@ -7,8 +7,8 @@ use MIME::Base64 qw(encode_base64url);
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
-my $other = Serverless::Test->account;
+my $api = Serverless::Client->account;
+my $other = Serverless::Client->account;
 my $not_valid = 'PageToken is not valid for this list';
 
 my $made = 0;
@@ -136,7 +136,7 @@ subtest 'meta' => sub {
 };
 
 subtest 'meta of Services' => sub {
-    my $mine = Serverless::Test->account;
+    my $mine = Serverless::Client->account;
     my $list = $mine->base . '/v1/Services';
     my $url = "$list?PageSize=1&Page=0";
     my %empty = (key => 'services', page => 0, page_size => 1, next_page_url => undef,
@@ -412,7 +412,7 @@ subtest 'a token does not mind how the Service was named' => sub {
 
     my $key = db()->selectrow_hashref('SELECT * FROM serverless.create_api_key(?, ?)', undef,
         $api->user, 'pages');
-    my $key_client = Serverless::Test->client(@$key{qw(key_sid secret)});
+    my $key_client = Serverless::Client->client(@$key{qw(key_sid secret)});
     is $key_client->get($by_sid, Page => 1, PageToken => $token)->status, 200,
         'and for an API key of the account';
 };

@@ -59,7 +59,7 @@ SQL
 CREATE POLICY behaviour ON serverless.artifacts USING (public.behave(friendly_name)) WITH CHECK (true)
 SQL
 
-my $api = Serverless::Test->client(sql(q(SELECT * FROM serverless.create_account('pipelining'))));
+my $api = Serverless::Client->client(sql(q(SELECT * FROM serverless.create_account('pipelining'))));
 
 # An httpd with one child over that database, and a client of it.
 sub server {
@@ -145,7 +145,7 @@ sub read_reply {
     my ($socket) = @_;
     my $answer = '';
     1 while sysread $socket, $answer, 65536, length $answer;
-    return Serverless::Test::Reply->parse($answer);
+    return Serverless::Reply->parse($answer);
 }
 
 # The statuses; of ordinary ones, whether they are what they should be instead.
@@ -304,7 +304,7 @@ sub timed {
         cmp_ok $seconds, '<', 1, 'soon';
         select undef, undef, undef, 1.5;
         $hold->release;
-        my @got = map { bless $_, 'Serverless::Test::Reply' } map { @$_ } $batch->();
+        my @got = map { bless $_, 'Serverless::Reply' } map { @$_ } $batch->();
         is_deeply [judge(\@paths, @got)], [should(200, \@paths)], 'and so were all of them';
         is_deeply [map { $got[$_]{took} < 1.5 || $_ } 0 .. 9, 11 .. 20], [(1) x 20], 'before there was an end to the waiting';
         last if $server->error_log =~ /SF0031: RQ[0-9a-f]{32}: no answer for 50 ms to \d+ statements sent together: /;

@@ -10,7 +10,7 @@ use Test::More;
 my ($node) = glob 't/sdk/node_modules/node-linux-*/bin/node';
 die "tools/run-tests did not install the library\n" unless $node;
 
-$ENV{BASE_URL} = Serverless::Test->client->base; # t/sdk/client.js makes accounts of its own
+$ENV{BASE_URL} = Serverless::Client->client->base; # t/sdk/client.js makes accounts of its own
 
 # What a person wants to read goes into a file, and out only when something failed.
 my $report = 't/logs/sdk_log';

@@ -10,7 +10,7 @@ use Serverless::Test;
 use Serverless::Toolkit;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my ($key, $secret) =
     db()->selectrow_array('SELECT * FROM serverless.create_api_key(?, ?)', undef, $api->user, 'deploy');
 my %client = (username => $key, password => $secret);

@@ -9,8 +9,8 @@ use Test::More;
 
 my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 my $services = '/v1/Services';
-my $api = Serverless::Test->account;
-my $other = Serverless::Test->account;
+my $api = Serverless::Client->account;
+my $other = Serverless::Client->account;
 
 # The answer is a Service, whole, that differs from the usual one as given.
 sub is_service {
@@ -236,7 +236,7 @@ subtest 'fetch' => sub {
 };
 
 subtest 'list' => sub {
-    my $mine = Serverless::Test->account;
+    my $mine = Serverless::Client->account;
     my ($first, $second) = (new_service($mine), new_service($mine));
     my $page = $mine->base . "$services?PageSize=50&Page=0";
     is_reply $mine->get($services), 200, {

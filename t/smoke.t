@@ -8,7 +8,7 @@ use Test::More;
 
 plan tests => 6;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 
 my $reply = $api->post('/v1/Services', UniqueName => 'smoke', FriendlyName => 'Smoke');
 my $url = $api->base . '/v1/Services';
@@ -19,7 +19,7 @@ like $reply->header('Twilio-Request-Id'), qr/^RQ[0-9a-f]{32}$/, 'the answer has 
 my $fetched = $api->get("/v1/Services/" . $reply->json->{sid});
 is_reply $fetched, 200, $reply->json, 'it is fetched as it was created';
 
-is_error(Serverless::Test->client->get('/v1/Services'), 401, 20003, qr/Authenticate/,
+is_error(Serverless::Client->client->get('/v1/Services'), 401, 20003, qr/Authenticate/,
     'without credentials nothing is shown');
 is $api->on('elsewhere')->undescribed->get('/v1/Services')->status, 404,
     'a host that does not ask for the API does not have it';

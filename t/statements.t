@@ -21,8 +21,8 @@ for my $command ('schema apply', 'grant serverless_httpd') {
     system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=postgres' $command "
         . '>/dev/null') == 0 or die "serverless-admin $command failed\n";
 }
-my $owner = Serverless::Test::connect_as('postgres', $name);
-my $httpd = Serverless::Test::connect_as('serverless_httpd', $name);
+my $owner = connect_as('postgres', $name);
+my $httpd = connect_as('serverless_httpd', $name);
 
 # Gives accounts of this name so many Services each, and those so many Functions.
 sub fill {
@@ -490,7 +490,7 @@ $owner->do("ALTER ROLE serverless_httpd IN DATABASE $name SET $_") for 'session_
     'auto_explain.log_format = json', 'auto_explain.log_level = notice',
     'plan_cache_mode = force_generic_plan';
 {
-    my $telling = Serverless::Test::connect_as('serverless_httpd', $name);
+    my $telling = connect_as('serverless_httpd', $name);
     $telling->{PrintWarn} = 1;
     my @told;
     local $SIG{__WARN__} = sub { push @told, @_ };

@@ -11,7 +11,7 @@ use Serverless::Test;
 use Serverless::Toolkit;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Toolkit->new($api, 'shop');
 my ($service, $dev, $first, $second); # the Service, its Environment, and two Builds
 
@@ -62,7 +62,7 @@ sub sids {
 }
 
 subtest 'the way to the server leads nowhere else' => sub {
-    my $tunnel = Serverless::Test->client->on('tunnel');
+    my $tunnel = Serverless::Client->client->on('tunnel');
     my $connect = sub {
         my ($to) = @_;
         return $tunnel->raw_request("CONNECT $to HTTP/1.1", host => $to, half_close => 1)->status;

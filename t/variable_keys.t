@@ -57,7 +57,7 @@ sub change {
 }
 
 my ($sid, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('keys')));
-sub client { my ($server) = @_; return Serverless::Test->client($sid, $token)->at($server->address) }
+sub client { my ($server) = @_; return Serverless::Client->client($sid, $token)->at($server->address) }
 
 # Paths without the host, because one httpd follows another.
 sub path_of { my ($resource) = @_; return $resource->{url} =~ s{^http://[^/]+}{}r }

@@ -10,7 +10,7 @@ use Serverless::Project;
 use Serverless::Test;
 use Test::More;
 
-my $api = Serverless::Test->account;
+my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api);
 my $environment = $project->new_environment;
 my $variables = $project->path . "/Environments/$environment->{sid}/Variables";
@@ -320,7 +320,7 @@ subtest 'under the wrong Environment, Service or account, a Variable is not ther
     my $sibling = $project->new_environment;
     my $other = Serverless::Project->new($api);
     my $others = $other->new_environment;
-    my $stranger = Serverless::Test->account;
+    my $stranger = Serverless::Client->account;
     my $theirs = Serverless::Project->new($stranger);
     my $nobody = '0' x 32;
     for my $case (
@@ -421,7 +421,7 @@ subtest 'values are in clear nowhere else' => sub {
     );
     my ($key) = slurp($ENV{VARIABLE_KEYS}) =~ /\s([0-9a-f]{64})$/m;
     for my $place (sort keys %text) {
-        my @found = grep { my ($hex, $base64) = (unpack('H*', $_), substr Serverless::Test::base64($_), 0, 20);
+        my @found = grep { my ($hex, $base64) = (unpack('H*', $_), substr Serverless::Client::base64($_), 0, 20);
             $text{$place} =~ /\Q$_\E|\Q$hex\E|\Q$base64\E/i } @secrets;
         is_deeply \@found, [], "$place does not have them";
         unlike $text{$place}, qr/$key/i, 'nor the key';

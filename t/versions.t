@@ -254,7 +254,7 @@ sub contents {
 
 my $boundary = 'a-boundary';
 my $type = "Content-Type: multipart/form-data; boundary=$boundary";
-my $body = Serverless::Test::multipart($boundary, [@path], [@visibility], [@content]);
+my $body = Serverless::Client::multipart($boundary, [@path], [@visibility], [@content]);
 
 # Opens a connection and sends the head of an upload; returns the connection.
 sub begin {
@@ -289,7 +289,7 @@ sub read_reply {
     my ($socket) = @_;
     my $head = read_head($socket);
     local $/;
-    return Serverless::Test::Reply->parse($head . ($head ? <$socket> // '' : ''));
+    return Serverless::Reply->parse($head . ($head ? <$socket> // '' : ''));
 }
 
 sub connections {
@@ -313,7 +313,7 @@ sub connections {
         my $artifact = last_artifact();
         my $before = all_rows();
         my $other = Serverless::Project->new($api);
-        my $stranger = Serverless::Test->account;
+        my $stranger = Serverless::Client->account;
         my $theirs = Serverless::Project->new($stranger);
         for my $case (
             [ 'another Service',           $api, $other->sid, $artifact->{sid} ],
@@ -338,7 +338,7 @@ sub connections {
             is_error $client->upload("/v1$path", [@path], [@visibility], [@content]), 404, 20404,
                 "The requested resource $path was not found", "$what, with its body";
         }
-        my $nobody = Serverless::Test->client($api->user, 'wrong');
+        my $nobody = Serverless::Client->client($api->user, 'wrong');
         is_error read_reply(begin($nobody, $list, 'Expect: 100-continue', "Content-Length: $limit")),
             401, 20003, 'Authenticate', 'wrong credentials, Expect: 100-continue';
         is all_rows(), $before, 'refused uploads store nothing';
@@ -347,7 +347,7 @@ sub connections {
     subtest "a $kind->{name} Version upload in HTTP chunks and in small packets" => sub {
         my $list = new_list();
         my $text = "\x{1f600}\x{e9}\r\n--a-boundar\x{51fd}\r\n";
-        my $bytes = Serverless::Test::multipart($boundary, [@path], [@visibility],
+        my $bytes = Serverless::Client::multipart($boundary, [@path], [@visibility],
             [ Content => 'f', undef, bytes_of($text) ]);
         for my $size (1, 2, 3, 7, 4096) {
             my $chunked = join '', map { sprintf "%x\r\n%s\r\n", length, $_ } $bytes =~ /(.{1,$size})/gs;
@@ -455,7 +455,7 @@ sub reading {
         my $sibling = new_artifact($project);
         my $other = Serverless::Project->new($api);
         my $elsewhere = new_artifact($other);
-        my $stranger = Serverless::Test->account;
+        my $stranger = Serverless::Client->account;
         my $theirs = Serverless::Project->new($stranger);
         my ($s, $f, $v) = ($service->{sid}, $artifact->{sid}, $version->{sid});
         for my $case (

@@ -1,32 +1,22 @@
-# What the suites are written with. A suite is a list of named operations and
-# the whole answer expected of each:
+# A client of the API: it talks HTTP to one host as one account.
 #
-#   my $api = Serverless::Test->account;
-#   my $service = $api->post('/v1/Services', UniqueName => 'a', FriendlyName => 'A');
-#   is_reply $service, 201, { sid => sid('ZS'), ... }, 'create a Service';
+#   my $api = Serverless::Client->account;    # a new account
+#   my $reply = $api->post('/v1/Services', UniqueName => 'a', FriendlyName => 'A');
 #
-# An object talks HTTP to one host as one account. Each account is new, so that
-# suites do not meet one another's rows.
-package Serverless::Test;
+# Requests return a Serverless::Reply. Each account is new, so that no suite sees
+# another's rows. Each answer is compared with docs/openapi.yaml.
+package Serverless::Client;
 
 use strict;
 use warnings FATAL => 'all';
 
-use Apache::Test qw(-withtestmore);
-use Apache::TestConfig ();
-use Cpanel::JSON::XS ();
-use DBI ();
-use Exporter qw(import);
 use HTTP::Tiny ();
 use IO::Socket::INET ();
+use Serverless::Database ();
 use Serverless::OpenAPI ();
+use Serverless::Reply ();
+use Serverless::SharedServer ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
-use Test::More;
-use Time::HiRes ();
-
-our @EXPORT = qw(is_reply is_error is_within sid date now quoted db database error_log make_file wait_until);
-
-my $json = Cpanel::JSON::XS->new->utf8->allow_nonref;
 
 # Clients ----------------------------------------------------------------------
 
@@ -34,7 +24,7 @@ my $json = Cpanel::JSON::XS->new->utf8->allow_nonref;
 sub account {
     my ($class) = @_;
     my ($sid, $token) =
-        db()->selectrow_array('SELECT * FROM serverless.create_account(?)', undef, 'test');
+        Serverless::Database::db()->selectrow_array('SELECT * FROM serverless.create_account(?)', undef, 'test');
     return $class->client($sid, $token);
 }
 
@@ -42,14 +32,14 @@ sub account {
 sub client {
     my ($class, $user, $password) = @_;
     return bless {
-        user => $user, password => $password, headers => {}, host => address('api'),
+        user => $user, password => $password, headers => {}, host => Serverless::SharedServer::address('api'),
     }, $class;
 }
 
 # The same client at another virtual host of t/conf/extra.conf.in.
 sub on {
     my ($self, $host) = @_;
-    return bless { %$self, host => address($host) }, ref $self;
+    return bless { %$self, host => Serverless::SharedServer::address($host) }, ref $self;
 }
 
 # The same client, on a connection of its own, at an address (a Serverless::Server's, say).
@@ -67,7 +57,7 @@ sub with {
     return bless { %$self, headers => { %{ $self->{headers} }, %headers } }, ref $self;
 }
 
-# The same client, for answers of others than the API, which is not there or not asked.
+# The same client, whose answers are not compared with docs/openapi.yaml: for paths that the API does not serve.
 sub undescribed { my ($self) = @_; return bless { %$self, undescribed => 1 }, ref $self }
 
 sub user     { $_[0]{user} }
@@ -75,12 +65,6 @@ sub password { $_[0]{password} }
 
 # Where absolute URLs of this client's host begin.
 sub base { "http://$_[0]{host}" }
-
-sub address {
-    my ($host) = @_;
-    my $vhost = Apache::Test::config()->{vhosts}{$host} or die "no virtual host '$host' in t/conf\n";
-    return $vhost->{hostport};
-}
 
 # Requests ---------------------------------------------------------------------
 
@@ -129,22 +113,9 @@ sub request {
     # head and body are two writes: without this, the second waits for an ACK that is delayed
     my $connection = $self->{http}{handle};
     setsockopt $connection->{fh}, IPPROTO_TCP, TCP_NODELAY, 1 if $connection && $connection->{fh};
-    my $reply = Serverless::Test::Reply->new($response);
-    check_description($method, $path, $reply) if !$self->{undescribed};
+    my $reply = Serverless::Reply->new($response);
+    Serverless::OpenAPI::check($method, $path, $reply) if !$self->{undescribed};
     return $reply;
-}
-
-# Each answer must be as docs/openapi.yaml has it; a suite notices only where one is not.
-my $suite = $$;
-sub check_description {
-    my ($method, $path, $reply) = @_;
-    my @complaints = Serverless::OpenAPI::complaints($method, $path, $reply) or return;
-    my $text = join "\n    ", "$method $path is not answered as docs/openapi.yaml says:", @complaints;
-    die "$text\n" if $$ != $suite; # a client of Serverless::Parallel
-    local $Test::Builder::Level = 1;
-    $Test::Builder::Level++ while caller($Test::Builder::Level - 1) eq __PACKAGE__; # the suite's line
-    fail "$method $path: as docs/openapi.yaml says";
-    diag $text;
 }
 
 # Sends bytes as they are and reads until the server closes: for what no HTTP
@@ -160,7 +131,7 @@ sub raw {
     my $answer = '';
     1 while sysread $socket, $answer, 65536, length $answer;
     alarm 0;
-    return Serverless::Test::Reply->parse($answer);
+    return Serverless::Reply->parse($answer);
 }
 
 # The same for a request in parts: its first line, then header lines and a body
@@ -200,170 +171,6 @@ sub escape {
 sub base64 {
     require MIME::Base64;
     return MIME::Base64::encode_base64($_[0], '');
-}
-
-# Expectations -----------------------------------------------------------------
-
-# The status and the whole body. Expected values are compared literally, except
-# regular expressions, which must match.
-sub is_reply {
-    my ($reply, $status, $body, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $expected = { status => $status, body => $body };
-    my $got = { status => $reply->status, body => $reply->json // $reply->body };
-    is_deeply $got, adapt($expected, $got), $name;
-}
-
-# An error of the API with this code, and a message that matches.
-sub is_error {
-    my ($reply, $status, $code, $message, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    is_reply $reply, $status, {
-        code => $code, message => $message, more_info => "https://www.twilio.com/docs/errors/$code",
-        status => $status,
-    }, $name;
-}
-
-sub sid  { my ($prefix) = @_; qr/^$prefix[0-9a-f]{32}$/ }
-sub now() { int Time::HiRes::time } # time() may be some milliseconds behind what PostgreSQL knows
-sub date { qr/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/ }
-
-# A value as a test's name can show it.
-sub quoted {
-    my ($text) = @_;
-    $text =~ s/([^\x20-\x7e])/sprintf '\\x{%x}', ord $1/ge;
-    $text = substr($text, 0, 40) . '...' if length $text > 43;
-    return "'$text'";
-}
-
-# $expected with each regular expression replaced by the value it matches in
-# $got, so that is_deeply's own report names the place that differs.
-sub adapt {
-    my ($expected, $got) = @_;
-    my $kind = ref $expected;
-    if ($kind eq 'Regexp') {
-        return defined $got && !ref $got && $got =~ $expected ? $got : "matching $expected";
-    }
-    if ($kind eq 'HASH') {
-        my $other = ref $got eq 'HASH' ? $got : {};
-        return { map { $_ => adapt($expected->{$_}, $other->{$_}) } keys %$expected };
-    }
-    if ($kind eq 'ARRAY') {
-        my $other = ref $got eq 'ARRAY' ? $got : [];
-        return [ map { adapt($expected->[$_], $other->[$_]) } 0 .. $#$expected ];
-    }
-    return $expected;
-}
-
-# The servers ------------------------------------------------------------------
-
-# The test database, as its owner.
-my $db;
-sub db {
-    $db = undef if $db && !$db->ping;
-    return $db ||= connect_as('postgres');
-}
-
-# A connection of its own, e.g. to hold a lock in.
-sub connect_as {
-    my ($role, $database) = @_;
-    $database = 'serverless' if !defined $database;
-    return DBI->connect("dbi:Pg:host=$ENV{DATABASE};dbname=$database", $role, undef,
-        { RaiseError => 1, PrintError => 0, AutoCommit => 1, AutoInactiveDestroy => 1,
-          pg_server_prepare => 0 });
-}
-
-# database('stop'), database('start'), database('restart')
-sub database {
-    my ($action) = @_;
-    if ($db) {
-        $db->disconnect;
-        $db = undef;
-    }
-    system("$ENV{SOURCE}/tools/cluster", $action, $ENV{CLUSTER}) == 0
-        or die "tools/cluster $action failed\n";
-}
-
-# What httpd has logged since the last call in this suite.
-my $read_so_far = -s error_log_file() || 0;
-sub error_log {
-    open my $log, '<', error_log_file() or die "error_log: $!\n";
-    seek $log, $read_so_far, 0;
-    local $/;
-    my $text = <$log> // '';
-    $read_so_far = tell $log;
-    return $text;
-}
-
-sub error_log_file { Apache::Test::config()->{vars}{t_logs} . '/error_log' }
-
-# A file that httpd may serve, below its DocumentRoot.
-sub make_file {
-    my ($name, $content) = @_;
-    my $path = Apache::Test::config()->{vars}{documentroot} . "/$name";
-    open my $file, '>', $path or die "$path: $!\n";
-    print $file $content;
-    close $file or die "$path: $!\n";
-}
-
-# Until the condition is true, a minute at most, which is far more than anything
-# takes on an idle machine; says whether it became so.
-sub wait_until(&) {
-    my ($condition) = @_;
-    my $latest = Time::HiRes::time() + 60;
-    while (1) {
-        return 1 if $condition->();
-        return 0 if Time::HiRes::time() > $latest;
-        Time::HiRes::sleep(0.05);
-    }
-}
-
-# That this takes less than so many seconds. What is too slow is done again, four
-# times at most: a wait that is built in comes each time, one that a busy machine
-# adds does not. So the code must be such that it can be done again.
-sub is_within(&$$) {
-    my ($code, $limit, $name) = @_;
-    local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my $seconds;
-    for (1 .. 5) {
-        my $begin = Time::HiRes::time();
-        $code->();
-        $seconds = Time::HiRes::time() - $begin;
-        last if $seconds < $limit;
-    }
-    cmp_ok $seconds, '<', $limit, $name;
-}
-
-# What came back ----------------------------------------------------------------
-package Serverless::Test::Reply;
-
-sub new {
-    my ($class, $response) = @_;
-    die "no answer: $response->{content}" if $response->{status} == 599;
-    return bless $response, $class;
-}
-
-# From the bytes of an answer; status is '' if they are none.
-sub parse {
-    my ($class, $bytes) = @_;
-    my ($head, $body) = split /\r\n\r\n/, $bytes, 2;
-    my ($line, @fields) = split /\r\n/, $head // '';
-    my ($status) = ($line // '') =~ m{^HTTP/1\.[01] (\d{3})};
-    my %headers = map { my ($name, $value) = split /:\s*/, $_, 2; (lc $name => $value) } @fields;
-    return bless {
-        status => $status // '', headers => \%headers, content => $body // '', bytes => $bytes,
-    }, $class;
-}
-
-sub status { $_[0]{status} }
-sub header { $_[0]{headers}{ lc $_[1] } }
-sub body   { $_[0]{content} // '' }
-sub bytes  { $_[0]{bytes} }
-
-# The decoded body, or undef if it is not JSON. It is the same each time: not to be changed.
-sub json {
-    my ($self) = @_;
-    return $self->{json} //= eval { $json->decode($self->{content}) };
 }
 
 1;

@@ -5,7 +5,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter qw(import);
-use Serverless::Test;
+use Serverless::Database ();
 
 our @EXPORT = qw(inconsistencies rows_of);
 
@@ -108,7 +108,7 @@ SQL
 # same moment; within a transaction, what that has done so far.
 sub inconsistencies {
     my ($db) = @_;
-    $db ||= Serverless::Test::db();
+    $db ||= Serverless::Database::db();
     my $own = $db->{AutoCommit};
     my @found;
     if ($own) {
@@ -127,7 +127,7 @@ sub inconsistencies {
 sub rows_of {
     my ($service_sid, $db) = @_;
     my $id = $service_sid =~ s/^ZS//r;
-    $db ||= Serverless::Test::db();
+    $db ||= Serverless::Database::db();
     my $tables = $db->selectcol_arrayref(<<'SQL');
 SELECT c.relname::text
   FROM pg_class AS c

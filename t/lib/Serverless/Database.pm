@@ -1,16 +1,49 @@
-# What can happen to the test database while httpd uses it. Where something must
-# be undone, it is undone when the object returned goes away.
+# The test database: connections to it, and what can happen to it while httpd uses it.
+# Where something must be undone, it is undone when the object returned goes away.
 package Serverless::Database;
 
 use strict;
 use warnings FATAL => 'all';
 
+use DBI ();
 use Exporter qw(import);
-use Serverless::Test;
+use Serverless::Time;
 use Time::HiRes ();
 
-our @EXPORT = qw(add_functions add_artifacts lock_functions slow_deletion hold_builds own_database crash backends waiting
-    kill_backends damage);
+our @EXPORT = qw(db connect_as database add_functions add_artifacts lock_functions slow_deletion hold_builds own_database
+    crash backends waiting kill_backends damage);
+
+# Connections ---------------------------------------------------------------------
+
+my $db;
+
+# The connection to the test database as its owner; a new one after the server was restarted.
+sub db {
+    $db = undef if $db && !$db->ping;
+    return $db ||= connect_as('postgres');
+}
+
+# A new connection, e.g. to hold a lock in.
+sub connect_as {
+    my ($role, $database) = @_;
+    $database = 'serverless' if !defined $database;
+    return DBI->connect("dbi:Pg:host=$ENV{DATABASE};dbname=$database", $role, undef,
+        { RaiseError => 1, PrintError => 0, AutoCommit => 1, AutoInactiveDestroy => 1,
+          pg_server_prepare => 0 });
+}
+
+# Stops, starts or restarts PostgreSQL: database('stop'), database('start'), database('restart').
+sub database {
+    my ($action) = @_;
+    if ($db) {
+        $db->disconnect;
+        $db = undef;
+    }
+    system("$ENV{SOURCE}/tools/cluster", $action, $ENV{CLUSTER}) == 0
+        or die "tools/cluster $action failed\n";
+}
+
+# Faults and delays ---------------------------------------------------------------
 
 # Gives a Service so many Functions (or Assets) of this name.
 sub add_functions { add_artifacts('function', @_) }
@@ -28,7 +61,7 @@ SQL
 
 # No other session gets at Functions, until the lock's release().
 sub lock_functions {
-    my $holder = Serverless::Test::connect_as('postgres');
+    my $holder = Serverless::Database::connect_as('postgres');
     $holder->begin_work;
     $holder->do('LOCK TABLE serverless.artifacts IN ACCESS EXCLUSIVE MODE');
     return bless { holder => $holder, process => $$ }, 'Serverless::Database::Lock';
@@ -129,15 +162,15 @@ package Serverless::Database::SlowDeletion;
 sub DESTROY {
     my ($self) = @_;
     return if $self->{process} != $$;
-    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.artifacts");
-    Serverless::Test::db()->do("DROP FUNCTION public.$self->{name}()");
+    Serverless::Database::db()->do("DROP TRIGGER $self->{name} ON serverless.artifacts");
+    Serverless::Database::db()->do("DROP FUNCTION public.$self->{name}()");
 }
 
 package Serverless::Database::Hold;
 
 sub release {
     my ($self, $build_sid) = @_;
-    Serverless::Test::db()->do(<<'SQL', undef, $self->{service}, $build_sid, $build_sid);
+    Serverless::Database::db()->do(<<'SQL', undef, $self->{service}, $build_sid, $build_sid);
 UPDATE serverless.builds SET lease_expires = NULL
  WHERE serverless.sid('ZS', service_id) = ? AND status = 'building'
    AND coalesce(serverless.sid('ZB', id) = ?, ?::text IS NULL)
@@ -147,20 +180,20 @@ SQL
 sub DESTROY {
     my ($self) = @_;
     return if $self->{process} != $$;
-    Serverless::Test::db()->do("DROP TRIGGER $self->{name} ON serverless.builds");
-    Serverless::Test::db()->do("DROP FUNCTION public.$self->{name}()");
+    Serverless::Database::db()->do("DROP TRIGGER $self->{name} ON serverless.builds");
+    Serverless::Database::db()->do("DROP FUNCTION public.$self->{name}()");
     $self->release;
 }
 
 package Serverless::Database::Own;
 
 sub name    { $_[0]{name} }
-sub connect { Serverless::Test::connect_as($_[1], $_[0]{name}) }
+sub connect { Serverless::Database::connect_as($_[1], $_[0]{name}) }
 
 sub DESTROY {
     my ($self) = @_;
     local $@;
-    Serverless::Test::db()->do("DROP DATABASE $self->{name} WITH (FORCE)") if $self->{process} == $$;
+    Serverless::Database::db()->do("DROP DATABASE $self->{name} WITH (FORCE)") if $self->{process} == $$;
 }
 
 1;

@@ -11,7 +11,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use IO::Select ();
-use Serverless::Test ();
+use Serverless::Reply ();
 use Socket qw(PF_INET SOCK_STREAM SOL_SOCKET SO_RCVBUF inet_aton pack_sockaddr_in);
 
 # The connection takes little before somebody reads.
@@ -55,7 +55,7 @@ sub rest {
 # How much of the body has come, what it is, and the head.
 sub size { my ($self) = @_; my $head = $self->head; return defined $head ? length($self->{bytes}) - $head : -1 }
 sub body { my ($self) = @_; my $head = $self->head; return defined $head ? substr $self->{bytes}, $head : '' }
-sub reply  { Serverless::Test::Reply->parse(substr $_[0]{bytes}, 0, $_[0]->head // 0) }
+sub reply  { Serverless::Reply->parse(substr $_[0]{bytes}, 0, $_[0]->head // 0) }
 sub header { $_[0]->reply->header($_[1]) }
 
 # Where the head ends, once it has.

@@ -1,5 +1,5 @@
-# docs/openapi.yaml, and whether answers are as it says. Serverless::Test asks
-# for each answer that a suite gets; t/openapi.t asks about the description itself.
+# docs/openapi.yaml, and whether answers are as it says. Serverless::Client
+# has each answer checked that a suite gets; t/openapi.t asks about the description itself.
 #
 # Of JSON Schema, this knows what the description uses, and dies of any other
 # keyword. t/openapi.t has it agree with a validator that knows all of it.
@@ -11,6 +11,7 @@ use warnings FATAL => 'all';
 use B ();
 use Cpanel::JSON::XS ();
 use Scalar::Util qw(refaddr);
+use Test::More ();
 use YAML::XS ();
 
 # The description --------------------------------------------------------------
@@ -66,6 +67,20 @@ sub kind {
 }
 
 # Answers ----------------------------------------------------------------------
+
+my $suite = $$; # the process of the suite
+
+# Fails the suite at the line of its request if an answer is not as docs/openapi.yaml says.
+sub check {
+    my ($method, $path, $reply) = @_;
+    my @complaints = complaints($method, $path, $reply) or return;
+    my $text = join "\n    ", "$method $path is not answered as docs/openapi.yaml says:", @complaints;
+    die "$text\n" if $$ != $suite; # a client of Serverless::Parallel
+    local $Test::Builder::Level = 1;
+    $Test::Builder::Level++ while caller($Test::Builder::Level - 1) =~ /^Serverless::(?:OpenAPI|Client)$/; # the suite's line
+    Test::More::fail "$method $path: as docs/openapi.yaml says";
+    Test::More::diag $text;
+}
 
 # What is not as the description says about an answer: nothing, for a path that is not the API's.
 sub complaints {

@@ -14,7 +14,7 @@ package Serverless::Project;
 use strict;
 use warnings FATAL => 'all';
 
-use Serverless::Test qw(wait_until);
+use Serverless::Time;
 
 # Kinds ------------------------------------------------------------------------
 

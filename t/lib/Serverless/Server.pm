@@ -14,7 +14,7 @@ use warnings FATAL => 'all';
 use Apache::Test ();
 use IO::Socket::INET ();
 use POSIX ();
-use Serverless::Test qw(wait_until);
+use Serverless::Time;
 
 # Configuration ----------------------------------------------------------------
 

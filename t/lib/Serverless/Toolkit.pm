@@ -22,7 +22,7 @@ use File::Temp ();
 use IPC::Open2 qw(open2);
 use JSON::PP ();
 use POSIX ();
-use Serverless::Test ();
+use Serverless::SharedServer ();
 
 my $json = JSON::PP->new->utf8->canonical;
 
@@ -197,7 +197,7 @@ sub exports {
     my ($self) = @_;
     return (
         PATH => '/usr/bin:/bin', LC_ALL => 'C.UTF-8', HOME => "$self->{home}",
-        HTTP_PROXY => 'http://' . Serverless::Test::address('tunnel'),
+        HTTP_PROXY => 'http://' . Serverless::SharedServer::address('tunnel'),
         NODE_EXTRA_CA_CERTS => "$ENV{TLS}/authority.pem",
     );
 }

@@ -27,7 +27,7 @@ my ($kind, $api, $project, $service, $artifact);
 sub versions_of {
     my ($of) = @_;
     $kind = Serverless::Project::kind($of);
-    $api = Serverless::Test->account;
+    $api = Serverless::Client->account;
     $project = Serverless::Project->new($api);
     $service = $project->service;
     return ($api, $project);
