@@ -33,7 +33,7 @@ sub fetched {
 
 # Bytes ----------------------------------------------------------------------------
 
-subtest 'any bytes come back as they were sent' => sub {
+subtest 'the Content of an Asset Version is the bytes that were uploaded, whatever they are' => sub {
     my $list = new_list();
     my $all = join '', map { chr } 0 .. 255;
     for my $case (
@@ -70,7 +70,7 @@ subtest 'an Asset has no Content in JSON, and no link to it' => sub {
     is $api->get("$version->{url}/Content")->body, 'a', 'but the address is the same as a Function\'s';
 };
 
-subtest 'as large as ServerlessAssetLimit says' => sub {
+subtest "ServerlessAssetLimit limits the size of an Asset's Content" => sub {
     my $server = Serverless::Server->start('assets', "ServerlessAssetLimit 1000\n"
         . Serverless::Server->database . Serverless::Server->api);
     my $list = new_list();
@@ -99,7 +99,7 @@ subtest 'as large as ServerlessAssetLimit says' => sub {
         [ Content => 'c', undef, 'a' x 2000 ])->status, 201, 'a Function has its own limit';
 };
 
-subtest 'a Function and an Asset of the same bytes share them' => sub {
+subtest 'a Function Version and an Asset Version of the same bytes share the stored content' => sub {
     my $mine = Serverless::Project->new($api);
     my $bytes = 'shared ' x 60_000; # two chunks
     my $stored = sub { [ map { rows($_, $mine->service) } qw(versions contents content_chunks) ] };
@@ -118,7 +118,7 @@ subtest 'a Function and an Asset of the same bytes share them' => sub {
 
 # Types ------------------------------------------------------------------------------
 
-subtest 'the type is the one that was sent with the bytes' => sub {
+subtest "Content-Type of an Asset's Content is the one that was uploaded" => sub {
     my $list = new_list();
     for my $case (
         'image/png', 'text/plain; charset=utf-8', 'TEXT/HTML', 'application/vnd.api+json;q="a b;c"',
@@ -133,7 +133,7 @@ subtest 'the type is the one that was sent with the bytes' => sub {
     is $api->get("$other->{url}/Content")->header('Content-Type'), 'text/css', 'may have two types';
 };
 
-subtest 'what is no type is application/octet-stream' => sub {
+subtest 'an Asset uploaded with an invalid or missing type is application/octet-stream' => sub {
     my $list = new_list();
     for my $case (
         [ 'none',                      undef ],
@@ -164,7 +164,7 @@ subtest 'what is no type is application/octet-stream' => sub {
     }
 };
 
-subtest 'no type brings a header along' => sub {
+subtest 'an uploaded type cannot add a header to the answer' => sub {
     my $list = new_list();
     my $before = all_rows();
     for my $case (
@@ -187,7 +187,7 @@ subtest 'no type brings a header along' => sub {
     is $api->get("$smuggled->{url}/Content")->body, "evil\r\n\r\nbytes", 'behind an empty line, there are the bytes';
 };
 
-subtest 'a page that was uploaded is none of this server' => sub {
+subtest 'an uploaded HTML page is answered with nosniff and a sandbox' => sub {
     my $html = '<script>alert(document.cookie)</script>';
     my $version = upload(new_list(), $html, 'text/html; charset=utf-8')->json;
     for my $case ([ 'whole' ], [ 'a range', Range => 'bytes=0-7' ]) {
@@ -222,7 +222,7 @@ sub has_headers {
     }, $name;
 }
 
-subtest 'headers' => sub {
+subtest "the headers of an Asset's Content" => sub {
     my $reply = $api->get($content);
     is $reply->status, 200, 'GET';
     ok $reply->body eq $bytes, 'the bytes';
@@ -243,7 +243,7 @@ subtest 'headers' => sub {
     is $api->get("$again->{url}/Content")->header('ETag'), $tag, 'and the same ETag where the bytes are';
 };
 
-subtest 'ranges' => sub {
+subtest "range requests of an Asset's Content" => sub {
     my $size = length $bytes;
     for my $case (
         # what is asked for, first and last byte of what comes
@@ -280,7 +280,7 @@ subtest 'ranges' => sub {
     is $api->with(Range => 'bytes=0-9')->head($content)->header('Content-Length'), 10, 'HEAD of a range';
 };
 
-subtest 'several ranges' => sub {
+subtest "requests of an Asset's Content for several ranges" => sub {
     my $size = length $bytes;
     my @ranges = ([ 0, 9 ], [ 20, 29 ], [ $chunk - 10, $chunk + 9 ], [ 2 * $chunk, 2 * $chunk + 99 ]);
     my $reply = $api->with(Range => 'bytes=' . join ',', map { "$_->[0]-$_->[1]" } @ranges)->get($content);
@@ -298,7 +298,7 @@ subtest 'several ranges' => sub {
     ok $reply->status == 206 && $reply->body eq substr($bytes, 5, 399_996), 'those that overlap become one';
 };
 
-subtest 'conditions' => sub {
+subtest "conditional requests of an Asset's Content" => sub {
     my $long_ago = 'Sun, 06 Nov 1994 08:49:37 GMT';
     my $size = length $bytes;
     for my $case (
@@ -341,7 +341,7 @@ subtest 'conditions' => sub {
     }
 };
 
-subtest 'whom it belongs to' => sub {
+subtest "an Asset's Content is answered to its own account only" => sub {
     my $nobody = Serverless::Client->client;
     my $stranger = Serverless::Client->account;
     my $path = $content =~ s{^http://[^/]+/v1}{}r;

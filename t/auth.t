@@ -48,7 +48,7 @@ sub is_refused {
     is $reply->header('WWW-Authenticate'), 'Basic realm="Twilio API"', 'credentials are asked for';
 }
 
-subtest 'an account: its SID and auth token' => sub {
+subtest 'authentication by account SID and auth token' => sub {
     is_authenticated $api, 'the right token';
     is_authenticated client("AC" . uc substr($sid, 2), $token), 'the SID in capitals';
 
@@ -76,7 +76,7 @@ subtest 'an account: its SID and auth token' => sub {
     }
 };
 
-subtest 'headers' => sub {
+subtest 'the Authorization headers that are accepted and refused' => sub {
     my $good = encode_base64("$sid:$token", '');
     for my $case (
         [ 'none',                        undef ],
@@ -101,7 +101,7 @@ subtest 'headers' => sub {
     is_authenticated client()->with(Authorization => "basic $good"), 'a scheme in small letters';
 };
 
-subtest 'an API key: its SID and secret' => sub {
+subtest 'authentication by API key SID and secret' => sub {
     my $key = new_key($sid);
     is_authenticated $key, 'acts as its account';
     my $made = $key->post($services, UniqueName => 'by-key', FriendlyName => 'K');
@@ -157,7 +157,7 @@ subtest 'a suspended account is refused at once, until it is resumed' => sub {
     is $api->get("$services/suspended")->status, 404, 'nothing at all';
 };
 
-subtest 'a key and a suspension at the same time' => sub {
+subtest 'an API key is created and its account suspended concurrently' => sub {
     my $account = Serverless::Client->account->user;
     my $suspend = "SELECT serverless.suspend_account('$account')";
     my $make_key = "SELECT key_sid FROM serverless.create_api_key('$account', 'late')";
@@ -179,7 +179,7 @@ subtest 'a key and a suspension at the same time' => sub {
     }
 };
 
-subtest 'a rotated token' => sub {
+subtest 'a rotated auth token replaces the old one at once' => sub {
     my $old = Serverless::Client->account;
     my $key = new_key($old->user);
     is $old->get($services)->status, 200, 'the old one works';
@@ -191,7 +191,7 @@ subtest 'a rotated token' => sub {
     is $key->get($services)->status, 200, 'as do API keys';
 };
 
-subtest 'before anything else' => sub {
+subtest '401 takes precedence over every other error' => sub {
     my $wrong = client($sid, 'wrong');
     for my $path ("$services/no/such/path", "$services/", "$services/$service->{sid}",
         "$services?PageSize=abc", "$services/a%20b") {
@@ -203,7 +203,7 @@ subtest 'before anything else' => sub {
 };
 
 # Users of this host are those of a file: httpd's own modules authenticate them.
-subtest 'another of httpd\'s authentications' => sub {
+subtest 'other authentication providers of httpd' => sub {
     my $key = new_key($sid);
     my $dead_key = new_key($sid);
     my $suspended = Serverless::Client->account;
@@ -257,14 +257,14 @@ sub rebased {
     return $value =~ s/^\Q$here/$there/r;
 }
 
-subtest 'secrets are long and random' => sub {
+subtest 'auth tokens and key secrets are long and random' => sub {
     like $_, qr/^[0-9a-f]{32}$/, '32 hexadecimal digits' for @secrets;
     my %different = map { $_ => 1 } @secrets, map { new_key($sid)->password } 1 .. 20;
     is scalar(keys %different), scalar(do { my %u = map { $_ => 1 } @secrets; keys %u }),
         'no two are the same';
 };
 
-subtest 'secrets are kept as hashes only' => sub {
+subtest 'auth tokens and key secrets are stored as hashes only' => sub {
     for my $case ([ account => $api ], [ 'API key' => new_key($sid) ]) {
         my ($what, $client) = @$case;
         my ($hash) = db()->selectrow_array(
@@ -285,7 +285,7 @@ subtest 'secrets are kept as hashes only' => sub {
     }
 };
 
-subtest 'what was checked once is not trusted where no statement follows' => sub {
+subtest 'cached credentials are checked in the database again where no statement of the API follows' => sub {
     my $account = Serverless::Client->account;
     my $key = new_key($account->user)->on('shared')->undescribed; # a Service's path has a list
     for my $path ($services, "$services/old") {
@@ -302,7 +302,7 @@ subtest 'what was checked once is not trusted where no statement follows' => sub
     is $account->get("$services/old")->status, 401, 'but not with a token that was replaced' for 1 .. 3;
 };
 
-subtest 'secrets are not in the log' => sub {
+subtest 'auth tokens and key secrets are not in the error log' => sub {
     my $log = error_log();
     like $log, qr/\Q$sid\E: authentication failure/, 'which tells of failures';
     my @written = map { ($_, "password of $sid") } @secrets;

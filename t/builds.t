@@ -63,7 +63,7 @@ sub rows {
 
 # Create -------------------------------------------------------------------------
 
-subtest 'create' => sub {
+subtest 'create a Build' => sub {
     my @versions = map { $project->new_version(visibility => $_) } qw(public protected private);
     my $hold = hold_builds($project->sid);
     my $before = now;
@@ -95,7 +95,7 @@ subtest 'create' => sub {
     is_build $api->post($by_name, of(@versions)), 201, \@versions, {}, 'by UniqueName of the Service';
 };
 
-subtest 'the same, byte by byte' => sub {
+subtest 'the JSON of a Build, byte for byte' => sub {
     my $version = $project->new_version(path => "/caf\xc3\xa9", visibility => 'private');
     my $reply = create(of($version), Dependencies => '[{"name":"a/b","version":"1"}]', Runtime => 'node20');
     my %is = %{ $reply->json };
@@ -114,7 +114,7 @@ JSON
     is $body, $expected, 'properties in the documented order';
 };
 
-subtest 'of Functions and of Assets' => sub {
+subtest 'create a Build of Functions and of Assets' => sub {
     my @functions = map { $project->new_version(visibility => $_) } qw(public private);
     my @assets = map { new_asset(visibility => $_, type => 'image/png', content => "\x89PNG\0\xff") } qw(public protected private);
     for my $case (
@@ -169,7 +169,7 @@ subtest 'of Functions and of Assets' => sub {
     is rows(), $before, 'nothing came of those';
 };
 
-subtest 'Assets, byte by byte' => sub {
+subtest 'the JSON of a Build with Assets, byte for byte' => sub {
     my $version = new_asset(path => '/logo.png', visibility => 'protected');
     my $reply = create(of($version));
     my %is = %{ $reply->json };
@@ -188,7 +188,7 @@ JSON
     is $body, $expected, 'properties in the documented order';
 };
 
-subtest 'Versions' => sub {
+subtest 'FunctionVersions and AssetVersions of a new Build' => sub {
     my @versions = map { $project->new_version } 1 .. 3;
     is_build create(of(reverse @versions)), 201, \@versions, {}, 'in another order';
     is_build create(of(@versions, $versions[1], $versions[1])), 201, \@versions, {}, 'one of them thrice: once';
@@ -237,7 +237,7 @@ subtest 'Versions' => sub {
     is rows(), $before, 'nothing came of those';
 };
 
-subtest 'Runtime' => sub {
+subtest 'Runtime of a new Build' => sub {
     my $version = $project->new_version;
     for my $runtime (qw(node8 node10 node12 node14 node16 node18 node20 node22)) {
         is_build create(of($version), Runtime => $runtime), 201, [$version], { runtime => $runtime }, $runtime;
@@ -264,7 +264,7 @@ subtest 'Runtime' => sub {
     is_error $own->post($builds, of($version), Runtime => 'node22'), 400, 20001, $unknown, 'and no more';
 };
 
-subtest 'Dependencies' => sub {
+subtest 'Dependencies of a new Build' => sub {
     my $version = $project->new_version;
     my @one = ({ name => 'lodash', version => '4.17.21' });
     for my $case (
@@ -344,7 +344,7 @@ sub is_failed {
     is_deeply [ @$build{qw(status failure_reason)} ], [ 'failed', $reason ], $name;
 }
 
-subtest 'what compiles' => sub {
+subtest 'a Build of JavaScript that compiles completes' => sub {
     for my $case (
         [ 'nothing',                '' ],
         [ 'a handler',              'exports.handler = (context, event, callback) => callback(null, 1);' ],
@@ -369,7 +369,7 @@ subtest 'what compiles' => sub {
     is_completed $project->finished($project->new_build($version)), 'a path with Unicode\'s line ends';
 };
 
-subtest 'what does not' => sub {
+subtest 'a Build of JavaScript that does not compile fails with the place of the error' => sub {
     my $too_deep = '/0: RangeError: Maximum call stack size exceeded';
     for my $case (
         # source, reason
@@ -435,7 +435,7 @@ subtest 'a Build of a failing Function can be read, listed and deleted like any'
     is $api->delete($build->{url})->status, 204, 'and it is deleted';
 };
 
-subtest 'no code is run' => sub {
+subtest 'a Build runs none of the JavaScript that it checks' => sub {
     my $listener = IO::Socket::INET->new(Listen => 5, LocalAddr => '127.0.0.1') or die "$@\n";
     my $port = $listener->sockport;
     my $file = "/tmp/serverless-builds-$$.txt";
@@ -460,7 +460,7 @@ subtest 'no code is run' => sub {
     ok !-e $file, 'no file';
 };
 
-subtest 'damaged content' => sub {
+subtest 'a Build of a Function with damaged content fails' => sub {
     my $large = "exports.a = 'a';\n" x 30_000; # two chunks
     for my $case (
         [ 'a byte changed',  'UPDATE %s SET bytes = set_byte(bytes, 10, 33) WHERE number = 0' ],
@@ -482,7 +482,7 @@ subtest 'damaged content' => sub {
 };
 
 # An Asset may be large: what can be told without reading it is looked at.
-subtest 'damaged Assets' => sub {
+subtest 'a Build of an Asset with damaged content fails' => sub {
     my $large = "\xff\0" x 150_000; # two chunks
     for my $case (
         [ 'failed',    'cut off',         'UPDATE %s SET bytes = substr(bytes, 1, 100) WHERE number = 1' ],
@@ -503,7 +503,7 @@ subtest 'damaged Assets' => sub {
     }
 };
 
-subtest 'what is larger than the limits of today' => sub {
+subtest 'a Build of a Function larger than the present limit completes' => sub {
     my $own = own_database('limits');
     my ($sid, $token) = $own->connect('postgres')->selectrow_array(
         q(SELECT * FROM serverless.create_account('limits')));
@@ -538,7 +538,7 @@ subtest 'a Build of 60 Functions completes within 2 seconds' => sub {
     is_completed $build, 'it completes';
 };
 
-subtest 'without a node, nothing is compiled, but all the rest is checked' => sub {
+subtest 'without Node.js, Builds are not compiled, but checked otherwise' => sub {
     my $own = own_database('builds');
     my ($sid, $token) = $own->connect('postgres')->selectrow_array(
         q(SELECT * FROM serverless.create_account('builds')));
@@ -559,7 +559,7 @@ subtest 'without a node, nothing is compiled, but all the rest is checked' => su
 
 # List, fetch and delete ---------------------------------------------------------------
 
-subtest 'list' => sub {
+subtest 'list Builds' => sub {
     my $mine = Serverless::Project->new($api);
     my $list = $mine->path . '/Builds';
     my $page = $mine->service->{links}{builds} . '?PageSize=50&Page=0';
@@ -578,7 +578,7 @@ subtest 'list' => sub {
     is $second->{meta}{next_page_url}, undef, 'of which there are two';
 };
 
-subtest 'a Build and a page of Builds have their bounds' => sub {
+subtest 'a Build has at most 1000 Versions, and a page of Builds a bounded size' => sub {
     is $api->get($project->path . '/Builds', PageSize => 1000)->json->{meta}{page_size}, 50,
         'no more than 50 Builds to a page';
     my $version = $project->new_version;
@@ -589,7 +589,7 @@ subtest 'a Build and a page of Builds have their bounds' => sub {
         'FunctionVersions must not be given more than 1000 times', 'are enough';
 };
 
-subtest 'what a Build contains stays, when the Functions are gone' => sub {
+subtest 'a Build keeps its list of Versions after its Functions are deleted' => sub {
     my @versions = map { $project->new_version } 1, 2;
     my $build = $project->completed(@versions);
     is $api->delete($project->path . "/Functions/$_->{function_sid}")->status, 204, 'a Function is deleted'
@@ -599,7 +599,7 @@ subtest 'what a Build contains stays, when the Functions are gone' => sub {
         'Some FunctionVersions are not Versions of Functions in this Service.', 'but there is no other of those';
 };
 
-subtest 'delete' => sub {
+subtest 'delete a Build' => sub {
     my $version = $project->new_version;
     my ($build, $bystander) = map { $project->completed($version) } 1, 2;
     my $before = rows();
@@ -625,7 +625,7 @@ subtest 'delete' => sub {
     is $api->delete($build->{url})->status, 204, 'and one that is being worked on';
 };
 
-subtest 'under the wrong Service or account, a Build is not there' => sub {
+subtest 'a Build is not found under another Service or by another account' => sub {
     my $version = $project->new_version;
     my $build = $project->completed($version);
     my $other = Serverless::Project->new($api);

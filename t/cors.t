@@ -68,7 +68,7 @@ sub is_unauthenticated {
 
 my $nobody = { vary => 'Origin' };
 
-subtest 'every answer says whose pages may read it' => sub {
+subtest 'every answer to an allowed origin has the CORS headers' => sub {
     make_file('alias.txt', 'of Alias');
     make_file('proxied.txt', 'of another server');
     my $key = Serverless::Client->client(db()->selectrow_array(
@@ -125,7 +125,7 @@ subtest 'every answer says whose pages may read it' => sub {
         'a preflight does not need the database';
 };
 
-subtest 'origins' => sub {
+subtest 'which origins ServerlessCorsOrigins allows' => sub {
     for my $case (
         [ 'the first',                $origin,                          told($origin) ],
         [ 'the second, in its lower-case form', 'http://localhost:3000', told('http://localhost:3000') ],
@@ -177,7 +177,7 @@ subtest 'a preflight is answered without credentials' => sub {
     is scalar(() = $replies->bytes =~ m{HTTP/1\.1 204 No Content\r\n}g), 2, 'a body does no harm';
 };
 
-subtest 'nothing but a preflight is' => sub {
+subtest 'requests other than a preflight need credentials' => sub {
     my $ask = { Origin => $origin, 'Access-Control-Request-Method' => 'GET',
         'Access-Control-Request-Headers' => 'authorization' };
     is_unauthenticated $anonymous->with(%$ask)->request($_ => "$services/cors"), told($origin), "$_ with its headers"
@@ -190,14 +190,14 @@ subtest 'nothing but a preflight is' => sub {
     is $api->get("$services/cors")->status, 200, 'nothing has happened to the Service';
 };
 
-subtest 'what is not the API has no preflight' => sub {
+subtest 'paths outside the API answer no preflight' => sub {
     is $account->undescribed->get("$services/alias")->body, 'of Alias', 'a file';
     is_unauthenticated preflight($page, "$services/alias"), told($origin), 'is behind the authentication';
     is $account->undescribed->get("$services/proxied")->body, 'of another server', 'another server';
     is_allowed preflight($page, "$services/proxied"), $origin, 'is not asked';
 };
 
-subtest 'rules that need no user hold for a preflight' => sub {
+subtest 'a preflight is subject to the rules of the Location that need no user' => sub {
     for my $prefix ('/address', '/denied') {
         my $reply = preflight($page, "$prefix$services");
         is_error $reply, 403, 20403, 'Access is forbidden', $prefix;
@@ -205,13 +205,13 @@ subtest 'rules that need no user hold for a preflight' => sub {
     }
 };
 
-subtest 'Vary' => sub {
+subtest 'Vary of answers with and without CORS' => sub {
     is $account->get("/varied$services")->header('Vary'), 'Origin,Accept-Language', 'names all, and each once';
     is $account->get("/varied$services/none")->header('Vary'), 'Origin,Accept-Language', 'of an error, too';
     is $anonymous->get("/varied$services")->header('Vary'), 'Origin', 'and of a refusal by httpd';
 };
 
-subtest 'where there is no CORS' => sub {
+subtest 'without ServerlessCorsOrigins no answer has a CORS header' => sub {
     is_deeply cors($_), {}, 'no header tells of it: ' . $_->status
         for $api->get("/none$services"), $api->get("/none$services/none"), $page->get("/none$services"),
         $api->get('/nothing'), $api->get('/none'), $api->on('api')->get($services),

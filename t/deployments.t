@@ -52,7 +52,7 @@ sub is_on_it {
 sub count { scalar @{ $api->get($deployments)->json->{deployments} } }
 
 
-subtest 'deploy' => sub {
+subtest 'deploy a Build to an Environment' => sub {
     new_environment();
     db()->do("UPDATE serverless.environments SET date_updated = '2020-01-01' WHERE id = ?", undef,
         substr $environment->{sid}, 2);
@@ -85,7 +85,7 @@ subtest 'deploy' => sub {
         'by UniqueName of the Service';
 };
 
-subtest 'the same, byte by byte' => sub {
+subtest 'the JSON of a Deployment, byte for byte' => sub {
     new_environment();
     for my $case ([ $build->{sid}, qq("$build->{sid}") ], [ undef, 'null' ]) {
         my ($sid, $text) = @$case;
@@ -101,7 +101,7 @@ JSON
     }
 };
 
-subtest 'undeploy' => sub {
+subtest 'a Deployment without BuildSid removes the Build from the Environment' => sub {
     new_environment();
     deploy(BuildSid => $build->{sid});
     is_deployment deploy(), 201, undef, 'without BuildSid, none is deployed';
@@ -120,7 +120,7 @@ subtest 'undeploy' => sub {
     is_deployment $api->request(POST => $deployments), 201, undef, 'with neither a body nor a type';
 };
 
-subtest 'what cannot be deployed' => sub {
+subtest 'Builds that cannot be deployed' => sub {
     new_environment();
     deploy(BuildSid => $build->{sid});
     my $other = Serverless::Project->new($api);
@@ -163,7 +163,7 @@ subtest 'what cannot be deployed' => sub {
         'the one that was building can be deployed when it is completed';
 };
 
-subtest 'a Build that misses Versions by now' => sub {
+subtest 'a Build whose Versions were deleted cannot be deployed' => sub {
     new_environment();
     my @gone = map { $project->new_version(kind => $_) } qw(function asset function asset);
     my $incomplete = $project->completed($version, @gone);
@@ -183,7 +183,7 @@ subtest 'a Build that misses Versions by now' => sub {
     is_on_it undef, 'nothing is deployed';
 };
 
-subtest 'a Build of Assets' => sub {
+subtest 'deploy a Build of Assets' => sub {
     new_environment();
     my $assets = $project->completed(map { $project->new_version(kind => 'asset') } 1, 2);
     is_deployment deploy(BuildSid => $assets->{sid}), 201, $assets->{sid}, 'is deployed as any';
@@ -191,7 +191,7 @@ subtest 'a Build of Assets' => sub {
     is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'and superseded';
 };
 
-subtest 'parameters besides' => sub {
+subtest 'IsPlugin and unknown parameters of a Deployment change nothing' => sub {
     new_environment();
     for my $case ([ IsPlugin => 'true' ], [ IsPlugin => 'False' ], [ Other => 'x' ], [ buildsid => 'x' ]) {
         is_deployment deploy(BuildSid => $build->{sid}, @$case), 201, $build->{sid}, "@$case changes nothing";
@@ -199,7 +199,7 @@ subtest 'parameters besides' => sub {
     }
 };
 
-subtest 'list and fetch' => sub {
+subtest 'list and fetch Deployments' => sub {
     new_environment();
     my $page = "$environment->{links}{deployments}?PageSize=50&Page=0";
     my $meta = {
@@ -225,7 +225,7 @@ subtest 'list and fetch' => sub {
     is_reply $api->get($made[1]{url}), 200, $made[1], 'its Deployment still names it';
 };
 
-subtest 'a Build that is deployed stays' => sub {
+subtest 'a deployed Build cannot be deleted' => sub {
     my ($one, $two) = map { $project->new_environment } 1, 2;
     my $mine = $project->completed($version);
     $project->deploy($_, $mine) for $one, $two;
@@ -243,7 +243,7 @@ subtest 'a Build that is deployed stays' => sub {
     is $api->delete($mine->{url})->status, 204, 'and undeployed on the other: it goes';
 };
 
-subtest 'under the wrong Environment, Service or account, a Deployment is not there' => sub {
+subtest 'a Deployment is not found under another Environment or Service, or by another account' => sub {
     new_environment();
     my $deployment = deploy(BuildSid => $build->{sid})->json;
     my $sibling = $project->new_environment;

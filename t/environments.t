@@ -51,7 +51,7 @@ sub remove_all {
     $api->delete($_->{url}) for @{ $api->get($environments)->json->{environments} };
 }
 
-subtest 'create' => sub {
+subtest 'create an Environment' => sub {
     my $before = now;
     my $reply = create(UniqueName => 'production');
     my $after = now;
@@ -73,7 +73,7 @@ subtest 'create' => sub {
     remove_all;
 };
 
-subtest 'the same, byte by byte' => sub {
+subtest 'the JSON of an Environment, byte for byte' => sub {
     my $reply = create(UniqueName => "/caf\x{e9} \"1\"", DomainSuffix => 'a-1');
     my %is = %{ $reply->json };
     my $expected = <<"JSON";
@@ -88,7 +88,7 @@ JSON
     remove_all;
 };
 
-subtest 'DomainSuffix and the domain name' => sub {
+subtest 'DomainSuffix and domain name of a new Environment' => sub {
     for my $case (
         # DomainSuffix, what stands for it in the domain
         [ 'a',                'a' ],
@@ -127,7 +127,7 @@ subtest 'DomainSuffix and the domain name' => sub {
     is rows(), 0, 'nothing came of those';
 };
 
-subtest 'UniqueName' => sub {
+subtest 'UniqueName of a new Environment' => sub {
     for my $name ('a', 'x' x 100, "\x{1f600}" x 100, 'with spaces / and "quotes"', 'ZE' . '0' x 32) {
         my $reply = create(UniqueName => $name);
         is_environment $reply, 201, { unique_name => $name }, quoted($name);
@@ -149,7 +149,7 @@ subtest 'UniqueName' => sub {
     is rows(), 0, 'nothing came of those';
 };
 
-subtest 'what is taken in a Service' => sub {
+subtest 'UniqueName and DomainSuffix are unique in a Service' => sub {
     create(UniqueName => 'production');
     my $stage = create(UniqueName => 'stage', DomainSuffix => 'stage')->json;
     for my $case (
@@ -176,7 +176,7 @@ subtest 'what is taken in a Service' => sub {
     remove_all;
 };
 
-subtest 'list and fetch' => sub {
+subtest 'list and fetch Environments' => sub {
     my $page = $project->service->{links}{environments} . '?PageSize=50&Page=0';
     my $meta = {
         first_page_url => $page, key => 'environments', next_page_url => undef, page => 0,
@@ -200,7 +200,7 @@ subtest 'list and fetch' => sub {
     remove_all;
 };
 
-subtest 'delete' => sub {
+subtest 'delete an Environment' => sub {
     my $bystander = $project->new_environment;
     my $environment = $project->new_environment;
     my $version = $project->new_version;
@@ -223,7 +223,7 @@ subtest 'delete' => sub {
     remove_all;
 };
 
-subtest 'under the wrong Service or account, an Environment is not there' => sub {
+subtest 'an Environment is not found under another Service or by another account' => sub {
     my $environment = $project->new_environment;
     my $other = Serverless::Project->new($api);
     my $stranger = Serverless::Client->account;
@@ -253,7 +253,7 @@ subtest 'under the wrong Service or account, an Environment is not there' => sub
     remove_all;
 };
 
-subtest 'no two Environments have one domain, of whatever Services they are' => sub {
+subtest 'no two Environments have the same domain name, even in different Services' => sub {
     my ($short, $long) = map { Serverless::Project->new($_) } $api, Serverless::Client->account;
     my $name = 'clash-' . substr $short->sid, 2, 12;
     db()->do('UPDATE serverless.services SET domain_base = ? WHERE serverless.sid(?, id) = ?', undef, @$_)

@@ -81,7 +81,7 @@ sub chunked {
 
 sub chunk { sprintf "%x\r\n%s\r\n", length $_[0], $_[0] }
 
-subtest '400: what is no HTTP' => sub {
+subtest '400: requests that are not HTTP' => sub {
     for my $case (
         [ 'a word',                      "NONSENSE\r\n\r\n" ],
         [ 'binary',                      "\x16\x03\x01\x02\r\n\r\n" ],
@@ -115,14 +115,14 @@ subtest '400: what is no HTTP' => sub {
     }
 };
 
-subtest '400: paths that httpd does not take' => sub {
+subtest '400: paths that httpd refuses' => sub {
     for my $path ("$services/%zz", "$services/%", "$services/%4", "$services/../../..",
         "$services/%2e%2e/%2e%2e/..", '/..') {
         is_refused $api->raw_request("GET $path HTTP/1.1"), 400, undef, $path;
     }
 };
 
-subtest '400: forms' => sub {
+subtest '400: malformed forms' => sub {
     my $encoding = 'The parameters have a malformed percent-encoding';
     my $nul = 'The parameters must not contain NUL';
     my $missing = 'Missing required parameter FriendlyName in the post body';
@@ -204,7 +204,7 @@ subtest '400: forms' => sub {
     }
 };
 
-subtest '400: queries' => sub {
+subtest '400: malformed query strings' => sub {
     my $size = 'PageSize must be a whole number from 1 to 1000';
     for my $case (
         [ 'PageSize=abc',           $size ],
@@ -226,7 +226,7 @@ subtest '400: queries' => sub {
     }
 };
 
-subtest '400: bodies that do not arrive whole' => sub {
+subtest '400: bodies that end before their length' => sub {
     for my $case (
         [ 'shorter than its length',  'Content-Length: 100',        'FriendlyName=a' ],
         [ 'of a length, but nothing', 'Content-Length: 100',        '' ],
@@ -270,7 +270,7 @@ subtest '403: a Location without authentication serves nothing' => sub {
         'credentials that nobody checks do not help';
 };
 
-subtest '404: paths' => sub {
+subtest "404: paths that are not the API's" => sub {
     my ($zs, $zh) = ($service->{sid}, $function->{sid});
     for my $case (
         # the path as sent, as answered where that differs
@@ -327,7 +327,7 @@ subtest '404: paths' => sub {
     }
 };
 
-subtest '404: paths that httpd does not take' => sub {
+subtest '404: paths that httpd refuses with 404' => sub {
     for my $case (
         # httpd has decoded the path when it refuses it
         [ "$services/a%2Fb",      '/Services/a/b' ],
@@ -341,7 +341,7 @@ subtest '404: paths that httpd does not take' => sub {
     }
 };
 
-subtest '404: elsewhere in the virtual host of the API' => sub {
+subtest "404: paths of the API's virtual host outside the API" => sub {
     for my $path ('/nothing', '/v1', '/v1/', '/v1/Service', '/v1/ServicesX', '/v1/services',
         '/v2/Services', '/Services') {
         (my $answered = $path) =~ s{^/v1(?=/)}{};
@@ -350,7 +350,7 @@ subtest '404: elsewhere in the virtual host of the API' => sub {
     }
 };
 
-subtest '405: methods' => sub {
+subtest '405: methods that a path does not have' => sub {
     my %allowed = (
         $services                         => 'GET, HEAD, POST, OPTIONS',
         "$services/$service->{sid}"       => 'GET, HEAD, POST, DELETE, OPTIONS',
@@ -377,7 +377,7 @@ subtest '405: methods' => sub {
 };
 
 # Both wait for their time to pass: they do so together.
-subtest '408: senders that stall' => sub {
+subtest '408: requests whose sender stalls' => sub {
     my $hasty = $api->on('impatient');
     my ($host) = $hasty->base =~ m{//(.*)};
     my $authorization = $api->authorization;
@@ -400,7 +400,7 @@ subtest '408: senders that stall' => sub {
     }
 };
 
-subtest '413: too large a body' => sub {
+subtest '413: bodies above the limit' => sub {
     my $limit = 256 * 1024;
     my $too_long = 'FriendlyName must not be longer than 255 characters';
     my $full = 'FriendlyName=' . 'a' x ($limit - 13);
@@ -423,14 +423,14 @@ subtest '413: too large a body' => sub {
         'one byte more';
 };
 
-subtest '414: too long a URL' => sub {
+subtest '414: URLs above the limit' => sub {
     for my $target ("$services/" . 'a' x 9000, "$services?" . 'a' x 9000, '/' . 'a' x 9000) {
         is_refused $api->raw("GET $target HTTP/1.1\r\nHost: a\r\n\r\n"), 414, undef,
             quoted($target);
     }
 };
 
-subtest '415: content types' => sub {
+subtest "415: content types other than the form's" => sub {
     for my $type ('application/json', 'multipart/form-data; boundary=a', 'text/plain', 'text/plain',
         'application/octet-stream', 'application/x-www-form-urlencodedx', 'nonsense',
         'application/x-www-form-urlencoded,text/plain') {
@@ -453,7 +453,7 @@ subtest '415: content types' => sub {
         not_found('/Services/none/none'), 'but a path that is not there comes first';
 };
 
-subtest '417: expectations' => sub {
+subtest '417: unknown expectations' => sub {
     is_refused $api->raw_request("POST $functions HTTP/1.1", headers =>
         [ "Content-Type: $form", 'Content-Length: 14', 'Expect: nonsense' ], body => 'FriendlyName=a'),
         417, 'Expectation Failed', 'Expect: nonsense';
@@ -479,7 +479,7 @@ subtest 'HEAD of an error has the headers of GET and no body' => sub {
     }
 };
 
-subtest "a virtual host's ErrorDocument does not win inside the API" => sub {
+subtest "a virtual host's ErrorDocument does not replace the API's errors" => sub {
     make_file('document.txt', 'a document');
     my ($documents, $stranger) = map { $_->on('documents') } $api, $anonymous;
     is_refused $documents->get("$services?PageSize=a"), 400,
@@ -495,7 +495,7 @@ subtest "a virtual host's ErrorDocument does not win inside the API" => sub {
     is $documents->get('/v2')->body, 'a document', 'but elsewhere in that host';
 };
 
-subtest 'what is unusual but right' => sub {
+subtest 'unusual requests that are valid' => sub {
     my $before = @$rows;
     for my $case (
         [ 'a type with a charset',        'FriendlyName=a', "$form; charset=UTF-8" ],
@@ -530,7 +530,7 @@ subtest 'what is unusual but right' => sub {
         'unknown parameters of a query';
 };
 
-subtest 'none of these was an internal error' => sub {
+subtest 'the requests of this suite caused no internal error' => sub {
     open my $log, '<', $access_log or die "$access_log: $!\n";
     seek $log, $logged_before, 0;
     my @lines = <$log>;

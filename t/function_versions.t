@@ -13,7 +13,7 @@ my ($api) = versions_of('function');
 my $limit = 1024 * 1024;
 my $chunk = 256 * 1024;
 
-subtest 'Content is JSON, byte by byte' => sub {
+subtest "the JSON of a Function Version's Content, byte for byte" => sub {
     my $version = upload(new_list(), "\"\xc3\xa9\"\n\t\\ \x01")->json;
     my $url = $version->{links}{function_version_content};
     my $expected = <<"JSON";
@@ -26,7 +26,7 @@ JSON
     is $reply->header('Content-Type'), 'application/json', 'as JSON';
 };
 
-subtest 'any text comes back as it was sent' => sub {
+subtest 'the Content of a Function Version is the text that was uploaded, whatever it is' => sub {
     my $list = new_list();
     my $line = "exports.handler = (context, event, callback) => callback(null, 'caf\x{e9} \x{1f680}');\n";
     for my $case (
@@ -63,7 +63,7 @@ subtest 'any text comes back as it was sent' => sub {
     }
 };
 
-subtest 'one byte more than a Function may have' => sub {
+subtest 'the Content of a Function Version above its size limit is refused' => sub {
     my $list = new_list();
     my $before = all_rows();
     my $message = "Content must not be larger than $limit bytes";
@@ -81,7 +81,7 @@ subtest 'one byte more than a Function may have' => sub {
     is all_rows(), $before, 'nothing came of those';
 };
 
-subtest 'Content is UTF-8 without NUL' => sub {
+subtest 'the Content of a Function Version must be UTF-8 without NUL' => sub {
     my $list = new_list();
     my $before = all_rows();
     for my $case (

@@ -68,7 +68,7 @@ sub is_deployed {
 
 for my $kind (qw(function asset)) {
     my $is = Serverless::Project::kind($kind);
-    subtest $is->{list} => sub {
+    subtest "$is->{list} that an active Build contains cannot be deleted" => sub {
 
         # A Build that is building ---------------------------------------------------------
 

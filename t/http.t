@@ -50,7 +50,7 @@ subtest 'HEAD is GET without the body' => sub {
     like $reply->bytes, qr/\r\n\r\nHTTP\/1\.1 200 OK\r\n/, 'the next answer follows its headers';
 };
 
-subtest 'OPTIONS says what is allowed' => sub {
+subtest 'OPTIONS answers the allowed methods of each path' => sub {
     for my $path (sort keys %allowed) {
         my $reply = $api->request(OPTIONS => $path);
         is $reply->status, 204, "OPTIONS $path";
@@ -63,7 +63,7 @@ subtest 'OPTIONS says what is allowed' => sub {
 };
 
 # httpd would cut it out of any success, and say 416 of an update that it has let through.
-subtest 'JSON is answered whole, whatever Range says' => sub {
+subtest 'Range is ignored for JSON' => sub {
     my $address = "$functions/$function->{sid}";
     for my $name ('Range', 'Request-Range') {
         for my $range ('bytes=0-9', 'bytes=-1', 'bytes=5-,0-1', 'bytes=99999-') {
@@ -110,7 +110,7 @@ subtest 'every answer has a request id' => sub {
         'a host without the API has none';
 };
 
-subtest 'the error log has the same id' => sub {
+subtest 'the error log has the request id of the answer' => sub {
     error_log();
     my $wrong = Serverless::Client->client($api->user, 'wrong');
     for my $case (
@@ -126,7 +126,7 @@ subtest 'the error log has the same id' => sub {
     }
 };
 
-subtest 'what is configured inside the Location comes first' => sub {
+subtest "directives in the API's Location apply to the API" => sub {
     make_file('alias.txt', 'of Alias');
     make_file('proxied.txt', 'of ProxyPass');
     make_file('rewritten.txt', 'of RewriteRule');
@@ -142,7 +142,7 @@ subtest 'what is configured inside the Location comes first' => sub {
         'the rest is the API';
 };
 
-subtest 'what is configured for files is none of the API\'s business' => sub {
+subtest 'directives for files do not apply to the API' => sub {
     make_file('fallback.txt', 'of FallbackResource');
     my $crowded = $api->on('crowded');
     for my $name (qw(a.gz b.fr c.html d.fr.gz)) {
@@ -189,7 +189,7 @@ subtest 'several requests on one connection' => sub {
     is_deeply \@statuses, \@expected, 'each is answered, in order';
 };
 
-subtest 'HTTP/1.0' => sub {
+subtest 'requests of HTTP/1.0' => sub {
     my $url = $api->base . "$services/$service->{sid}";
     my $reply = $api->raw("GET $services/http HTTP/1.0\r\n" . $api->authorization . "\r\n\r\n");
     is_reply $reply, 200,
@@ -208,7 +208,7 @@ subtest 'HTTP/1.0' => sub {
     is $made->status, 201, 'a form';
 };
 
-subtest 'an absolute target' => sub {
+subtest 'a request with an absolute URL as its target' => sub {
     my $reply = $api->raw_request("GET http://api.example.com:99$services/http HTTP/1.1",
         host => 'other.example.com');
     is $reply->status, 200, 'is as good as a path';
@@ -216,14 +216,14 @@ subtest 'an absolute target' => sub {
         'and says where the client is, rather than Host';
 };
 
-subtest 'slashes and dots' => sub {
+subtest 'repeated slashes and dot segments in paths' => sub {
     for my $path ("/v1//Services///http", "/./v1/../v1/Services/./http", '/%76%31/Services/%68ttp',
         "$services/x/../http", "$services/x/%2e%2e/http") {
         is_reply $api->raw_request("GET $path HTTP/1.1"), 200, $service, "$path is $services/http";
     }
 };
 
-subtest 'another prefix' => sub {
+subtest 'the API at another path than /v1/Services' => sub {
     my $prefixed = $api->on('prefixed');
     my $base = $prefixed->base . "/twilio$services";
     my $made = $prefixed->post("/twilio$services", UniqueName => 'prefixed', FriendlyName => 'P');
@@ -254,7 +254,7 @@ subtest 'another prefix' => sub {
         'without it, nothing is there';
 };
 
-subtest 'chunked bodies' => sub {
+subtest 'requests with chunked bodies' => sub {
     my %sent = (
         'in one'          => "11\r\nFriendlyName=part\r\n0\r\n\r\n",
         'byte by byte'    => join('', map { "1\r\n$_\r\n" } split //, 'FriendlyName=part') . "0\r\n\r\n",
@@ -271,7 +271,7 @@ subtest 'chunked bodies' => sub {
         body => "0\r\n\r\n")->status, 200, 'nothing at all, chunked, is an empty form';
 };
 
-subtest 'Expect: 100-continue' => sub {
+subtest 'a create with Expect: 100-continue' => sub {
     my $ask = sub {
         my ($client, $path) = @_;
         my $socket = IO::Socket::INET->new(PeerAddr => $api->{host}, Timeout => 10) or die "$@\n";

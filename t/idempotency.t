@@ -41,7 +41,7 @@ sub is_replay {
     is $second->header('Location'), $first->header('Location'), 'and where it is';
 }
 
-subtest 'every create' => sub {
+subtest 'every create can be repeated with an Idempotency-Key' => sub {
     my $service = $project->path;
     my $environment = $project->new_environment;
     my $version = $project->new_version;
@@ -72,7 +72,7 @@ subtest 'every create' => sub {
     is $second->json->{sid}, $first->json->{sid}, 'is the same, perhaps completed meanwhile';
 };
 
-subtest 'the resource as it is now' => sub {
+subtest 'a replay answers the resource as it is now' => sub {
     my $client = with_key(new_key());
     my $function = $client->post($functions, FriendlyName => 'before')->json;
     my $changed = $api->post("$functions/$function->{sid}", FriendlyName => 'after')->json;
@@ -85,7 +85,7 @@ subtest 'the resource as it is now' => sub {
     is_replay $client->post($functions, FriendlyName => 'before'), $anew, 'and from then on that';
 };
 
-subtest 'a key belongs to one request' => sub {
+subtest 'an Idempotency-Key of one request is refused for another request' => sub {
     my $key = new_key();
     my $client = with_key($key);
     my $first = $client->post($functions, FriendlyName => 'one');
@@ -109,7 +109,7 @@ subtest 'a key belongs to one request' => sub {
         409, 20409, $reused, 'another Function';
 };
 
-subtest 'a key belongs to one account' => sub {
+subtest 'an Idempotency-Key of one account is unknown to another' => sub {
     my $key = new_key();
     my $other = Serverless::Client->account;
     my $theirs = Serverless::Project->new($other);
@@ -125,7 +125,7 @@ subtest 'a key belongs to one account' => sub {
     is_error $nobody->post($functions, FriendlyName => 'mine'), 401, 20003, 'Authenticate', 'nor do wrong credentials';
 };
 
-subtest 'what fails leaves nothing behind' => sub {
+subtest 'a failed create leaves no Idempotency-Key behind' => sub {
     my $client = with_key(new_key());
     is_error $client->post($functions), 400, 20001, 'Missing required parameter FriendlyName in the post body',
         'a malformed request';
@@ -145,7 +145,7 @@ subtest 'what fails leaves nothing behind' => sub {
     is $client->post($functions, FriendlyName => 'x')->status, 201, 'leaves the key free';
 };
 
-subtest 'a replay that fails is none' => sub {
+subtest 'a replay that cannot read the resource is 503 without Idempotent-Replayed' => sub {
     my $server = Serverless::Server->start('locked',
         Serverless::Server->database(statement_timeout => 200) . Serverless::Server->api);
     my $client = with_key(new_key(), $api->at($server->address));
@@ -161,7 +161,7 @@ subtest 'a replay that fails is none' => sub {
     $server->stop;
 };
 
-subtest 'keys' => sub {
+subtest 'which Idempotency-Keys are valid' => sub {
     for my $key ('k', 'k' x 255, '"8e03978e-40d5-43e8-bc93-6894a57f9324"', '~!*\'();:@&=+$,/?#[] {}|\\^`<>') {
         my $client = with_key($key);
         my $first = $client->post($functions, FriendlyName => 'key');
@@ -181,7 +181,7 @@ subtest 'keys' => sub {
     is $client->delete($function->{url})->status, 204, 'and a deletion';
 };
 
-subtest 'a key lives for a day, and is not kept in clear' => sub {
+subtest 'an Idempotency-Key expires after a day, and is not stored in clear' => sub {
     my $key = new_key();
     my $client = with_key($key);
     my $first = $client->post($functions, FriendlyName => 'yesterday');
@@ -200,7 +200,7 @@ subtest 'a key lives for a day, and is not kept in clear' => sub {
     is $client->post($functions, FriendlyName => 'today')->status, 409, 'which has the key now';
 };
 
-subtest 'it goes with its Service' => sub {
+subtest 'Idempotency-Keys are deleted with their Service' => sub {
     my $other = Serverless::Project->new($api);
     my $client = with_key(new_key());
     $client->post($other->path . '/Functions', FriendlyName => 'x');

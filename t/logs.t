@@ -71,7 +71,7 @@ sub encoded { return $_[0] =~ s/:/%3a/gr }
 
 # Entries ------------------------------------------------------------------------------
 
-subtest 'an entry' => sub {
+subtest 'fetch a log entry' => sub {
     new_environment();
     my $before = now;
     my $sid = add(level => 'warning', message => 'This is a warning', request_sid => 'RQ' . 'A1' x 16);
@@ -99,7 +99,7 @@ JSON
     is $reply->body, $expected, 'the same, byte by byte';
 };
 
-subtest 'the Build and the Deployment of the time' => sub {
+subtest 'a log entry names the Build and the Deployment at its time' => sub {
     new_environment();
     my @expected;
     my $added = sub {
@@ -124,7 +124,7 @@ subtest 'the Build and the Deployment of the time' => sub {
     $hello = $project->new_version;
 };
 
-subtest 'what a message may be' => sub {
+subtest 'which messages a log entry may have' => sub {
     new_environment();
     for my $case (
         [ 'nothing',               '' ],
@@ -144,7 +144,7 @@ subtest 'what a message may be' => sub {
 
 # Adding ---------------------------------------------------------------------------------
 
-subtest 'what cannot be added' => sub {
+subtest 'log entries that cannot be added' => sub {
     new_environment();
     my $elsewhere = Serverless::Project->new(Serverless::Client->account)->new_version;
     my $gone = $project->new_function->{sid};
@@ -190,7 +190,7 @@ subtest 'what cannot be added' => sub {
     is_deeply [ sids($api->get($logs)) ], [], 'nothing came of those';
 };
 
-subtest 'when it was' => sub {
+subtest 'the time of a log entry' => sub {
     new_environment();
     my $past = time - 2 * $DAY;
     is_entry $api->get("$logs/" . add(at => iso($past))), { date_created => iso($past) }, 'a time in the past';
@@ -205,7 +205,7 @@ subtest 'when it was' => sub {
     cmp_ok $early, 'lt', $late, 'as that of SIDs';
 };
 
-subtest 'a role that may add entries may do nothing else' => sub {
+subtest 'a role granted to add log entries may do nothing else' => sub {
     my $role = "executor_$$";
     my $database = own_database('executor');
     my $owner = $database->connect('postgres');
@@ -262,7 +262,7 @@ SQL
 
 # Lists ----------------------------------------------------------------------------------
 
-subtest 'list' => sub {
+subtest 'list log entries' => sub {
     new_environment();
     my $sibling = $environment;
     add(message => 'elsewhere');
@@ -293,7 +293,7 @@ subtest 'list' => sub {
     is_deeply [ sids($api->get(meta($same)->{next_page_url})) ], [ $sids[0] ], 'and are good';
 };
 
-subtest 'a day, unless told otherwise' => sub {
+subtest 'a list of log entries without dates covers the last day' => sub {
     new_environment();
     my ($old, $young) = map { add(at => iso(time - $_)) } $DAY + 60, $DAY - 60;
     is_deeply [ sids($api->get($logs)) ], [ $young ], 'what is older is not in the list';
@@ -303,7 +303,7 @@ subtest 'a day, unless told otherwise' => sub {
     is $api->get("$logs/$old")->status, 200, 'fetched it is at any age';
 };
 
-subtest 'FunctionSid' => sub {
+subtest 'a list of log entries filtered by FunctionSid' => sub {
     new_environment();
     my %by = map { my $function = $_; ($function => [ map { add(function_sid => $function) } 1 .. 3 ]) }
         $hello->{function_sid}, $bye->{function_sid};
@@ -328,7 +328,7 @@ subtest 'FunctionSid' => sub {
         'FunctionSid is given more than once', 'twice';
 };
 
-subtest 'StartDate and EndDate' => sub {
+subtest 'a list of log entries filtered by StartDate and EndDate' => sub {
     new_environment();
     my $noon = int((time - 10 * $DAY) / $DAY) * $DAY + 12 * 60 * 60;
     my $day = strftime '%Y-%m-%d', gmtime $noon;
@@ -407,7 +407,7 @@ subtest 'StartDate and EndDate' => sub {
 
 # Pages ----------------------------------------------------------------------------------
 
-subtest 'all pages of a walk see the same window' => sub {
+subtest 'all pages of a list of log entries have the window of the first page' => sub {
     new_environment();
     my @sids = map { add(at => iso(time - $_)) } reverse 1 .. 7;
     my $first = $api->get($logs, PageSize => 3);
@@ -427,7 +427,7 @@ subtest 'all pages of a walk see the same window' => sub {
     is_deeply [ sids($api->get(meta($pages[2])->{previous_page_url})) ], [ @sids[3, 2, 1] ], 'on the way back, too';
 };
 
-subtest 'a previous page does not begin beyond EndDate' => sub {
+subtest 'a previous page of log entries has none after EndDate' => sub {
     new_environment();
     my $base = time - 1000;
     my @sids = map { add(at => iso($base + $_)) } 0 .. 9;
@@ -447,7 +447,7 @@ subtest 'a previous page does not begin beyond EndDate' => sub {
     }
 };
 
-subtest 'a token is good for its filters alone' => sub {
+subtest 'a PageToken of a list of log entries is valid with the same filters only' => sub {
     new_environment();
     my $base = time - 1000;
     add(at => iso($base + $_)) for 0 .. 4;
@@ -481,7 +481,7 @@ subtest 'a token is good for its filters alone' => sub {
 
 # Whose they are ---------------------------------------------------------------------------
 
-subtest 'under the wrong Environment, Service or account, an entry is not there' => sub {
+subtest 'a log entry is not found under another Environment or Service, or by another account' => sub {
     new_environment();
     my $entry = add();
     my $sibling = $project->new_environment;
@@ -521,7 +521,7 @@ subtest 'under the wrong Environment, Service or account, an entry is not there'
     }
 };
 
-subtest 'entries go with their Environment, and with its Service' => sub {
+subtest 'log entries are deleted with their Environment or Service' => sub {
     my $mine = Serverless::Project->new($api);
     my $function = $mine->new_function;
     my ($one, $two) = map { $mine->new_environment } 1, 2;

@@ -70,7 +70,7 @@ sub is_refused {
 }
 
 
-subtest 'what is well-formed' => sub {
+subtest 'well-formed multipart bodies' => sub {
     my $boundary70 = 'b' x 70;
     my $special = q{a'()+_,-./:=? 0Z};
     my $with = sub { my ($boundary, $body) = @_; ($body //= $whole) =~ s/--b/--$boundary/g; $body };
@@ -118,7 +118,7 @@ subtest 'what is well-formed' => sub {
     }
 };
 
-subtest 'what looks like a delimiter' => sub {
+subtest 'content that looks like a multipart delimiter' => sub {
     for my $case (
         [ 'its beginning',               "a$crlf--" ],
         [ 'its beginning, and a CR',     "a$crlf--\r" ],
@@ -149,7 +149,7 @@ subtest 'what looks like a delimiter' => sub {
     }
 };
 
-subtest 'what is malformed' => sub {
+subtest 'malformed multipart bodies' => sub {
     my $no_boundary = 'The content type has no boundary';
     my $bad_boundary = "The content type's boundary is malformed";
     my $unfinished = 'The body ends before its last delimiter';
@@ -274,7 +274,7 @@ subtest 'what is malformed' => sub {
 };
 
 # Nothing of the body is sent; who waits for it has no answer.
-subtest 'a Content-Length above the limits is enough' => sub {
+subtest 'an upload is refused for its Content-Length, before its body' => sub {
     my $before = rows();
     my $too_large = 'The request body is too large';
     for my $length ($limit + 1, '1' . '0' x 9) {
@@ -291,7 +291,7 @@ subtest 'a Content-Length above the limits is enough' => sub {
     is $reply->status, 401, 'but who must not upload is told that';
 };
 
-subtest 'who goes away in the middle' => sub {
+subtest 'an upload whose client disconnects stores nothing' => sub {
     my $before = rows();
     my $large = body($path, $visibility, part('Content', 'a' x 600_000));
     for my $case (
@@ -326,7 +326,7 @@ subtest 'who goes away in the middle' => sub {
     is_refused $reply, $before, 400, 'The request is malformed', 'a chunk without a length';
 };
 
-subtest 'who is too slow' => sub {
+subtest 'an upload whose client stalls is answered 408' => sub {
     my $before = rows();
     for my $case (
         [ 'nothing of the body',  '' ],
@@ -340,7 +340,7 @@ subtest 'who is too slow' => sub {
     }
 };
 
-subtest 'one bad body does not spoil the next on its connection' => sub {
+subtest 'a malformed upload does not affect the next request on its connection' => sub {
     for my $bad ('--b', "--bb$crlf", body($path, $path), 'x' x 100_000) {
         $api->request(POST => $list, $bad, 'multipart/form-data; boundary=b');
         is_accepted $api->request(POST => $list, $whole, 'multipart/form-data; boundary=b'), $source,

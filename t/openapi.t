@@ -65,7 +65,7 @@ is_deeply others_say({ document => $description }), [], 'it is valid as OpenAPI 
 my ($release) = slurp("$ENV{SOURCE}/CHANGES") =~ /^Changes with mod_serverless_functions (\S+)/m;
 is $description->{info}{version}, $release, 'it is of the version that CHANGES has first';
 
-subtest 'everything in it is used, and everything used is in it' => sub {
+subtest 'docs/openapi.yaml has every component that it refers to, and no other' => sub {
     my %used;
     walk(sub {
         my ($place, $pointer) = @_;
@@ -88,7 +88,7 @@ subtest 'everything in it is used, and everything used is in it' => sub {
     }
 };
 
-subtest 'examples are as their schemas say' => sub {
+subtest 'the examples of docs/openapi.yaml match their schemas' => sub {
     walk(sub {
         my ($place, $pointer) = @_;
         return if $pointer =~ m{/(?:examples?|properties)$};
@@ -101,7 +101,7 @@ subtest 'examples are as their schemas say' => sub {
     }, $description->{components}, '#/components');
 };
 
-subtest 'it has the routes of handlers/routes.c, all of them and no other' => sub {
+subtest 'docs/openapi.yaml has exactly the routes of handlers/routes.c' => sub {
     my @rows = slurp("$ENV{SOURCE}/handlers/routes.c") =~ /\{\s*M_(\w+),\s*"([^"]+)",/g;
     my @routes;
     while (my ($method, $pattern) = splice @rows, 0, 2) {
@@ -205,7 +205,7 @@ for my $case (@operations) {
         my ($client, $address) = @_;
         return ask($client, $method, $address // filled($path), $type, map { $_ => $good{$_} } @$required);
     };
-    subtest "$operation->{operationId}: what is answered" => sub {
+    subtest "$operation->{operationId}: its answers are those that docs/openapi.yaml describes" => sub {
         if ($method eq 'GET') {
             is $right->($api)->status, 200, 'the resource';
             is $right->($api->with(Range => $_))->status, 200, "whole, for it has no $_"
@@ -217,7 +217,7 @@ for my $case (@operations) {
     };
 }
 
-subtest 'the server has these methods, and says so' => sub {
+subtest 'the server allows exactly the methods of docs/openapi.yaml' => sub {
     for my $path (sort keys %$paths) {
         my %has = map { uc $_ => 1 } keys %{ $paths->{$path} };
         my @allowed = grep { $has{ $_ eq 'HEAD' ? 'GET' : $_ } } qw(GET HEAD POST DELETE);
@@ -288,13 +288,13 @@ for my $case (@operations) {
     my ($path, $method, $operation) = @$case;
     my $address = filled($path);
     my ($schema, $type) = form_of($operation);
-    subtest "$operation->{operationId}: what its form may have" => sub {
+    subtest "$operation->{operationId}: its form takes exactly the values that docs/openapi.yaml allows" => sub {
         is_limited(sub { ask($api, POST => $address, $type, @_) }, $schema->{properties}, required($schema));
     } if $schema;
 
     my @parameters = map { Serverless::OpenAPI::followed($_) } @{ $operation->{parameters} || [] };
     my %query = map { $_->{name} => $_->{schema} } grep { $_->{in} eq 'query' } @parameters;
-    subtest "$operation->{operationId}: what its query may have" => sub {
+    subtest "$operation->{operationId}: its query takes exactly the values that docs/openapi.yaml allows" => sub {
         is_limited(sub { $api->get($address, @_) }, \%query, []);
     } if %query;
 }
@@ -343,7 +343,7 @@ my @cases = (
     [ '"$ref": "#/components/schemas/Visibility", "maxLength": 6', ['"public"'], [ '"private"', '"a"' ] ],
 );
 
-subtest 'Serverless::OpenAPI and a validator by others agree' => sub {
+subtest 'Serverless::OpenAPI agrees with an independent validator' => sub {
     my (@questions, @expected);
     for my $case (@cases) {
         my ($schema, $allowed, $refused) = @$case;
@@ -362,7 +362,7 @@ subtest 'Serverless::OpenAPI and a validator by others agree' => sub {
         'a keyword that is not known is no keyword that is ignored';
 };
 
-subtest 'an answer that is not as described is noticed' => sub {
+subtest 'Serverless::OpenAPI finds answers that differ from the description' => sub {
     my ($service, $path) = ($project->service, $project->path);
     my $fetched = $api->get($path);
     my $other = sub { # the answer, but for some parts
@@ -421,7 +421,7 @@ subtest 'an answer that is not as described is noticed' => sub {
 
 # The document as it is served -------------------------------------------------------
 
-subtest 'the module serves it' => sub {
+subtest 'the module serves docs/openapi.yaml' => sub {
     my $anyone = Serverless::Client->client;
     my $address = '/v1/openapi.yaml';
     my $got = $anyone->get($address);
@@ -449,7 +449,7 @@ subtest 'the module serves it' => sub {
     is $anyone->get($_)->status, 404, "$_ is another address" for '/v1/openapi', '/openapi.yaml';
 };
 
-subtest 'nor need it be beside the API' => sub {
+subtest 'the description is served at any Location with SetHandler' => sub {
     my $server = Serverless::Server->start('description', <<'END');
 <Location "/here">
     SetHandler serverless-openapi

@@ -68,7 +68,7 @@ sub page_with_token {
     return qr/^\Q$list?PageSize=$size&Page=$number&PageToken=\EPT[A-Za-z0-9_-]+$/;
 }
 
-subtest 'meta' => sub {
+subtest 'the meta property of a list of Functions' => sub {
     my $list = new_list(5);
     my @functions = @{ $api->get($list)->json->{functions} };
     my $first_url = "$list?PageSize=2&Page=0";
@@ -135,7 +135,7 @@ subtest 'meta' => sub {
         'the same, byte by byte';
 };
 
-subtest 'meta of Services' => sub {
+subtest 'the meta property of the list of Services' => sub {
     my $mine = Serverless::Client->account;
     my $list = $mine->base . '/v1/Services';
     my $url = "$list?PageSize=1&Page=0";
@@ -156,7 +156,7 @@ subtest 'meta of Services' => sub {
     }, 'of the last page';
 };
 
-subtest 'a page that is just full is the last one' => sub {
+subtest 'a page that is exactly full and the last has no next_page_url' => sub {
     my $list = new_list(4);
     my $first = $api->get($list, PageSize => 2);
     my $second = $api->get(meta($first)->{next_page_url});
@@ -165,7 +165,7 @@ subtest 'a page that is just full is the last one' => sub {
     is meta($api->get($list, PageSize => 4))->{next_page_url}, undef, 'also where it is the first';
 };
 
-subtest 'PageSize' => sub {
+subtest 'PageSize: valid and invalid values' => sub {
     my $list = new_list(0);
     insert_many $list, 1005;
     for my $case (
@@ -198,7 +198,7 @@ subtest 'PageSize' => sub {
         'PageSize is given more than once', 'PageSize twice';
 };
 
-subtest 'Page' => sub {
+subtest 'Page: valid and invalid values' => sub {
     my $list = new_list(3);
     my $needs = 'Page needs the PageToken that came with the page before it';
     for my $number (1, 2, 1000, '99999999999999999999') {
@@ -219,7 +219,7 @@ subtest 'Page' => sub {
     is meta($api->get($list, PageToken => $token))->{page}, 0, 'without Page it is 0';
 };
 
-subtest 'rows come and go while a client follows next_page_url' => sub {
+subtest 'rows are created and deleted while a client follows next_page_url' => sub {
     for my $size (1, 2, 3, 7) {
         my $list = new_list(24);
         my %throughout = map { $_ => 1 } sids($api->get($list));
@@ -319,7 +319,7 @@ subtest 'a previous page that became shorter is refilled from the newest' => sub
     is_deeply $api->get(meta($reply)->{previous_page_url})->json->{functions}, [], 'or nothing';
 };
 
-subtest 'a token that was not made here is refused' => sub {
+subtest 'a PageToken that the server did not make is refused' => sub {
     my $list = new_list(3);
     my $url = meta($api->get($list, PageSize => 1))->{next_page_url};
     my $token = token_in($url);
@@ -366,7 +366,7 @@ subtest 'a token that was not made here is refused' => sub {
     is_deeply \@accepted, [], 'with any one bit changed';
 };
 
-subtest 'a token is good for its own list only' => sub {
+subtest 'a PageToken is valid for its own list only' => sub {
     my $list = new_list(3);
     my $sibling = new_list(3);
     my $services = $api->base . '/v1/Services';
@@ -392,7 +392,7 @@ subtest 'a token is good for its own list only' => sub {
         'and its own token is good for its own';
 };
 
-subtest 'a token does not mind how the Service was named' => sub {
+subtest 'a PageToken is valid whether the Service is named by SID or by UniqueName' => sub {
     my $service = new_service($api);
     my $by_sid = $service->{links}{functions};
     my $by_name = $api->base . "/v1/Services/$service->{unique_name}/Functions";
@@ -417,7 +417,7 @@ subtest 'a token does not mind how the Service was named' => sub {
         'and for an API key of the account';
 };
 
-subtest 'addresses of pages lead to where the client is' => sub {
+subtest 'page URLs have the host that the client uses' => sub {
     my $service = new_service($api);
     my $path = "/v1/Services/$service->{sid}/Functions";
     insert($service->{links}{functions}) for 1, 2;

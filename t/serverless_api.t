@@ -53,7 +53,7 @@ sub deployment {
     };
 }
 
-subtest 'deployLocalProject' => sub {
+subtest 'TwilioServerlessApiClient.deployLocalProject deploys a project' => sub {
     my $answer = call(deployLocalProject => deployment($project, runtime => 'node18'));
     ($service) = $project->listed('/v1/Services');
     ($dev) = listed('/Environments');
@@ -88,7 +88,7 @@ subtest 'deployLocalProject' => sub {
     is $dev->{build_sid}, $build->{sid}, 'it is deployed';
 };
 
-subtest 'list' => sub {
+subtest 'TwilioServerlessApiClient.list lists Services, Environments, Functions, Assets, Builds and Variables' => sub {
     returned call(list => { types => 'services' }), $project->seen({ services => [$service] }), 'Services';
 
     my @types = qw(environments builds functions assets variables);
@@ -106,7 +106,7 @@ subtest 'list' => sub {
         $everything, 'and by SIDs';
 };
 
-subtest 'activateBuild' => sub {
+subtest 'TwilioServerlessApiClient.activateBuild deploys a Build to another Environment' => sub {
     my %to = (serviceSid => $service->{sid}, targetEnvironment => 'stage', env => { STAGE => 'yes' });
     my $answer = call(activateBuild => { %to, sourceEnvironment => 'dev', createEnvironment => JSON::PP::true });
     my ($stage) = grep { $_->{domain_suffix} eq 'stage' } listed('/Environments');
@@ -122,7 +122,7 @@ subtest 'activateBuild' => sub {
         'Environment already has requested deployment', 'but not where it is already';
 };
 
-subtest 'getLogs' => sub {
+subtest 'TwilioServerlessApiClient.getLogs reads log entries' => sub {
     my %function = map { $_->{path} => $_->{function_sid} } @{ $build->{function_versions} };
     my $add = sub {
         my ($path, $message) = @_;
@@ -142,7 +142,7 @@ subtest 'getLogs' => sub {
         'as a stream, the last one last';
 };
 
-subtest 'environment variables' => sub {
+subtest 'TwilioServerlessApiClient sets, reads and removes environment variables' => sub {
     my %in = (serviceName => 'library', environment => 'dev');
     my %is = (serviceSid => $service->{sid}, environmentSid => $dev->{sid});
     my $variables = sub {
@@ -161,7 +161,7 @@ subtest 'environment variables' => sub {
     is_deeply $variables->(), $one{env}, 'and it is alone';
 };
 
-subtest 'what goes wrong' => sub {
+subtest "TwilioServerlessApiClient reports the server's errors" => sub {
     for my $case ([$key, 'a' x 32, 'a wrong secret'], ['AC' . '0' x 32, $secret, 'an account that is not there']) {
         my ($username, $password, $name) = @$case;
         refused call(list => { types => 'services' }, { username => $username, password => $password }),

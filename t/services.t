@@ -65,7 +65,7 @@ UPDATE serverless.services
 SQL
 }
 
-subtest 'create' => sub {
+subtest 'create a Service' => sub {
     my $before = now;
     my $reply = $api->post($services, UniqueName => 'a-service', FriendlyName => 'A Service');
     my $after = now;
@@ -81,7 +81,7 @@ subtest 'create' => sub {
     ok $before <= $created && $created <= $after, 'created now, in UTC';
 };
 
-subtest 'the same, byte by byte' => sub {
+subtest 'the JSON of a Service, byte for byte' => sub {
     my $reply = $api->post($services,
         UniqueName => 'bytes', FriendlyName => "/a \"b\" \x{e9}", UiEditable => 'true');
     my %is = %{ $reply->json };
@@ -98,7 +98,7 @@ JSON
     is $reply->header('Content-Length'), length $expected, 'and its length is given';
 };
 
-subtest 'create: flags' => sub {
+subtest 'create a Service: IncludeCredentials and UiEditable' => sub {
     for my $case (
         [ 'true',  $true ],
         [ 'false', $false ],
@@ -130,7 +130,7 @@ subtest 'create: flags' => sub {
     is $api->get("$services/flag")->status, 404, 'nothing was created of those';
 };
 
-subtest 'create: UniqueName' => sub {
+subtest 'create a Service: UniqueName' => sub {
     my $name = 'a' . 'b' x 49;
     for my $case (
         # UniqueName, the label its domain begins with
@@ -177,7 +177,7 @@ subtest 'create: UniqueName' => sub {
         'Missing required parameter UniqueName in the post body', 'it is required';
 };
 
-subtest 'create: FriendlyName' => sub {
+subtest 'create a Service: FriendlyName' => sub {
     my $longest = "\x{1f600}" x 255;
     is_service $api->post($services, UniqueName => 'longest', FriendlyName => $longest),
         201, { unique_name => 'longest', friendly_name => $longest,
@@ -190,7 +190,7 @@ subtest 'create: FriendlyName' => sub {
         'Missing required parameter FriendlyName in the post body', 'and not empty';
 };
 
-subtest 'create: a name that is taken' => sub {
+subtest 'create a Service: a UniqueName that is taken' => sub {
     my $service = new_service($api);
     my $before = row($service->{sid});
     is_error $api->post($services, UniqueName => $service->{unique_name}, FriendlyName => 'Other'),
@@ -205,7 +205,7 @@ subtest 'create: a name that is taken' => sub {
         201, 'capitals make it another name';
 };
 
-subtest 'create: a domain when all of four digits are taken' => sub {
+subtest 'create a Service: its domain when every one of four digits is taken' => sub {
     db()->do(<<'SQL', undef, substr $other->user, 2);
 INSERT INTO serverless.services
 SELECT gen_random_uuid(), ?::uuid, 'crowd-' || n, 'Crowd', true, true,
@@ -218,7 +218,7 @@ SQL
     db()->do("DELETE FROM serverless.services WHERE unique_name LIKE 'crowd%'");
 };
 
-subtest 'fetch' => sub {
+subtest 'fetch a Service' => sub {
     my $service = new_service($api);
     my ($sid, $name) = @$service{qw(sid unique_name)};
     (my $capitals = $sid) =~ s/^ZS(.*)/'ZS' . uc $1/e;
@@ -235,7 +235,7 @@ subtest 'fetch' => sub {
         'dates are in UTC, without fractions';
 };
 
-subtest 'list' => sub {
+subtest 'list Services' => sub {
     my $mine = Serverless::Client->account;
     my ($first, $second) = (new_service($mine), new_service($mine));
     my $page = $mine->base . "$services?PageSize=50&Page=0";
@@ -248,7 +248,7 @@ subtest 'list' => sub {
     }, 'the account\'s own, as each is fetched, newest first';
 };
 
-subtest 'update' => sub {
+subtest 'update a Service' => sub {
     for my $by (qw(sid unique_name)) {
         for my $case (
             [ [ FriendlyName       => 'B' ],     { friendly_name       => 'B' } ],
@@ -277,7 +277,7 @@ subtest 'update' => sub {
     }
 };
 
-subtest 'update: nothing to change' => sub {
+subtest 'update a Service without parameters' => sub {
     my $service = new_service($api);
     my $url = "$services/$service->{sid}";
     set_back $service->{sid};
@@ -301,7 +301,7 @@ subtest 'update: nothing to change' => sub {
     is_reply $api->get($url), 200, \%same, 'and so it stays';
 };
 
-subtest 'delete' => sub {
+subtest 'delete a Service' => sub {
     for my $by (qw(sid unique_name)) {
         my $service = new_service($api);
         my $url = "$services/$service->{$by}";
@@ -337,7 +337,7 @@ subtest 'delete' => sub {
     isnt $again->json->{sid}, $service->{sid}, 'for another Service';
 };
 
-subtest "another account's Service is not there" => sub {
+subtest 'a Service is not found by another account' => sub {
     my $service = new_service($api);
     my $function = $api->post("$services/$service->{sid}/Functions", FriendlyName => 'f')->json;
     my $before = row($service->{sid});
@@ -369,7 +369,7 @@ subtest "another account's Service is not there" => sub {
     is scalar(grep { $_->{account_sid} ne $other->user } @$listed), 0, 'no list shows it';
 };
 
-subtest 'no such Service' => sub {
+subtest 'a Service that does not exist is not found' => sub {
     for my $name ('ZS' . '0' x 32, 'no-such-name', 'ZS' . '0' x 31, 'zs' . '0' x 32) {
         for my $method (qw(get post delete)) {
             is_error $api->$method("$services/$name"), 404, 20404,

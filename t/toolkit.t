@@ -61,7 +61,7 @@ sub sids {
     };
 }
 
-subtest 'the way to the server leads nowhere else' => sub {
+subtest "the tests' tunnel leads to the server and nowhere else" => sub {
     my $tunnel = Serverless::Client->client->on('tunnel');
     my $connect = sub {
         my ($to) = @_;
@@ -74,7 +74,7 @@ subtest 'the way to the server leads nowhere else' => sub {
         'and not without TLS';
 };
 
-subtest 'deploy' => sub {
+subtest 'twilio-run deploy' => sub {
     my $run = $project->run('deploy');
     succeeded $run, 'twilio-run deploy';
 
@@ -108,7 +108,7 @@ subtest 'deploy' => sub {
     is_deeply variables_of($dev), $project->variables, 'with the variables of .env';
 };
 
-subtest 'deploy again, with a file changed' => sub {
+subtest 'twilio-run deploy again, with one file changed' => sub {
     $project->put('functions', 'hello.js', '/hello', 'public', "exports.handler = () => 'geändert';\n");
     my $run = $project->run('deploy', '--runtime', 'node20', '--output-format', 'json');
     succeeded $run, 'twilio-run deploy';
@@ -146,7 +146,7 @@ subtest 'deploy again, with a file changed' => sub {
     is $api->delete("/v1/Services/shop/Builds/$first->{sid}")->status, 204, 'but the first one can';
 };
 
-subtest 'list' => sub {
+subtest 'twilio-run list' => sub {
     my $run = $project->run('list', 'services');
     succeeded $run, 'twilio-run list services';
     like $run->{output}, qr/^\Q$service->{sid}\E +shop +\Q$service->{date_created} $service->{date_updated}\E\s*$/m,
@@ -164,7 +164,7 @@ subtest 'list' => sub {
     }), 'has what the API has';
 };
 
-subtest 'env' => sub {
+subtest 'twilio-run env' => sub {
     my %variables = %{ $project->variables };
     for my $case (['QUERY', 'changed = yes & no'], ['NEW', 'schön']) {
         my ($key, $value) = @$case;
@@ -190,7 +190,7 @@ subtest 'env' => sub {
     is_deeply variables_of($dev), $project->variables, 'makes them those of .env';
 };
 
-subtest 'promote' => sub {
+subtest 'twilio-run promote' => sub {
     my $run = $project->run('promote', '--from', 'dev', '--to', 'stage', '--create-environment');
     succeeded $run, 'twilio-run promote';
     is $run->{output}, "$service->{domain_base}-stage.twil.io\n", 'says where the Build is now';
@@ -213,7 +213,7 @@ subtest 'promote' => sub {
     }, 'makes the Environment without a suffix';
 };
 
-subtest 'logs' => sub {
+subtest 'twilio-run logs' => sub {
     my $function = sids($second);
     my $add = sub {
         my ($path, $level, $message) = @_;
@@ -240,7 +240,7 @@ subtest 'logs' => sub {
     is_deeply \@lines, ['Grüße 🚀', 'two', 'later'], 'each once, the last one last';
 };
 
-subtest 'what goes wrong' => sub {
+subtest "twilio-run reports the server's errors" => sub {
     failed $project->run('deploy', '--password', 'a' x 32),
         qr/Failed Deployment ERROR Failed API Request 20003 Authenticate/, 'a wrong token';
 

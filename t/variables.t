@@ -60,7 +60,7 @@ sub age {
         . "date_updated = date_updated - interval '1 hour' WHERE service_id = ?", undef, substr $project->sid, 2);
 }
 
-subtest 'create' => sub {
+subtest 'create a Variable' => sub {
     my $before = now;
     my $reply = create(Key => 'TOKEN', Value => 'secret');
     my $after = now;
@@ -79,7 +79,7 @@ subtest 'create' => sub {
     remove_all;
 };
 
-subtest 'the same, byte by byte' => sub {
+subtest 'the JSON of a Variable, byte for byte' => sub {
     my $reply = create(Key => "/caf\x{e9} \"1\"", Value => "a\\\"\x{e9}\n\t\x{1f600}/");
     my %is = %{ $reply->json };
     my $expected = <<"JSON";
@@ -93,7 +93,7 @@ JSON
     remove_all;
 };
 
-subtest 'Value' => sub {
+subtest 'the Value of a Variable comes back exactly as it was sent' => sub {
     for my $value ('a', ' ', "\n", '0', 'x' x 450, "\x{e9}" x 225, "\x{20ac}" x 150, "\x{1f600}" x 112 . 'xx',
         "line\r\nline", '<a href="b">&amp;</a>', '{"a":[1]}', "\x01\x1f\x7f", "\x{10ffff}", 'a=b&c=d;%41+') {
         my $reply = create(Key => 'TOKEN', Value => $value);
@@ -106,7 +106,7 @@ subtest 'Value' => sub {
     }
 };
 
-subtest 'what Key and Value may not be' => sub {
+subtest 'invalid Keys and Values of a Variable are refused' => sub {
     my $variable = made('OTHER', 'value');
     my $characters = 'Key must not be longer than 128 characters';
     my $bytes = 'Value must not be longer than 450 bytes';
@@ -165,7 +165,7 @@ subtest 'what Key and Value may not be' => sub {
     remove_all;
 };
 
-subtest 'list and fetch' => sub {
+subtest 'list and fetch Variables' => sub {
     my $page = "$environment->{links}{variables}?PageSize=50&Page=0";
     my $meta = {
         first_page_url => $page, key => 'variables', next_page_url => undef, page => 0,
@@ -189,7 +189,7 @@ subtest 'list and fetch' => sub {
     remove_all;
 };
 
-subtest 'update' => sub {
+subtest 'update a Variable' => sub {
     my $variable = made('TOKEN', 'secret');
     age();
     my $old = $api->get($variable->{url})->json;
@@ -223,7 +223,7 @@ subtest 'update' => sub {
     remove_all;
 };
 
-subtest 'If-Match and If-None-Match' => sub {
+subtest 'conditional requests of a Variable' => sub {
     my $reply = create(Key => 'TOKEN', Value => 'secret');
     my ($variable, $first) = ($reply->json, $reply->header('ETag'));
     ok $first, 'a Variable has a tag';
@@ -250,7 +250,7 @@ subtest 'If-Match and If-None-Match' => sub {
     is rows(), 0, 'and gone';
 };
 
-subtest 'Idempotency-Key' => sub {
+subtest 'create a Variable with an Idempotency-Key' => sub {
     my $once = $api->with('Idempotency-Key' => "variable-$$");
     my $first = $once->post($variables, Key => 'ONCE', Value => 'secret');
     is_variable $first, 201, { key => 'ONCE' }, 'a create with a key';
@@ -267,7 +267,7 @@ subtest 'Idempotency-Key' => sub {
     remove_all;
 };
 
-subtest 'a Key is there once in an Environment' => sub {
+subtest 'a Key is unique in an Environment' => sub {
     my ($first, $second) = map { made($_, $_) } 'FIRST', 'SECOND';
     is_error create(Key => 'FIRST', Value => 'other'), 409, 20409, $taken, 'create';
     is_error $api->post($second->{url}, Key => 'FIRST', Value => 'other'), 409, 20409, $taken, 'update';
@@ -284,7 +284,7 @@ subtest 'a Key is there once in an Environment' => sub {
     remove_all;
 };
 
-subtest 'delete' => sub {
+subtest 'delete a Variable' => sub {
     my ($bystander, $variable) = map { made($_, 'v') } 'BYSTANDER', 'GOES';
     my $reply = $api->delete($variable->{url});
     is $reply->status, 204, 'it is deleted';
@@ -315,7 +315,7 @@ subtest 'delete' => sub {
     remove_all;
 };
 
-subtest 'under the wrong Environment, Service or account, a Variable is not there' => sub {
+subtest 'a Variable is not found under another Environment or Service, or by another account' => sub {
     my $variable = made('TOKEN', 'secret');
     my $sibling = $project->new_environment;
     my $other = Serverless::Project->new($api);
@@ -353,7 +353,7 @@ subtest 'under the wrong Environment, Service or account, a Variable is not ther
     remove_all;
 };
 
-subtest 'ten at once' => sub {
+subtest 'ten concurrent creates and updates of Variables' => sub {
     my @made = at_once(sub { $api->afresh->post($variables, Key => "KEY_$_[0]", Value => "value $_[0]") }, 1 .. 10);
     is_deeply [ map { $_->status } @made ], [ (201) x 10 ], 'ten Variables are created, as a deployment does';
     is_deeply { map { ($_->{key} => $_->{value}) } @{ $api->get($variables)->json->{variables} } },
@@ -397,7 +397,7 @@ subtest 'ten at once' => sub {
 };
 
 # What somebody with the database, a backup or any log finds out.
-subtest 'values are in clear nowhere else' => sub {
+subtest 'Values are in clear in no table, log or file' => sub {
     my @secrets = map { "s3cret-$_-" . join '', map { ('a' .. 'z')[rand 26] } 1 .. 20 } 1 .. 3;
     db()->do('ALTER ROLE serverless_httpd SET log_min_duration_statement = 0');
     kill_backends(backends());
@@ -451,7 +451,7 @@ sub slurp {
 }
 
 # Whoever can write to the table cannot make the API show what was not set there.
-subtest 'what is not as it was written is not shown' => sub {
+subtest 'a Value that was changed in the database is not shown' => sub {
     my $other = $project->new_environment;
     my ($victim, $mine) = map { made($_, "value of $_") } 'VICTIM', 'MINE';
     my $elsewhere = $project->create("$other->{url}/Variables" =~ s{^http://[^/]+}{}r, Key => 'E', Value => 'elsewhere');
