@@ -1,4 +1,4 @@
-# The Content of Assets where it is large, its reader slow, or its end out of reach.
+# The Content of Assets that is large, that its client reads slowly, or that is damaged.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,5 @@
-# Asset Versions: what is true of Function Versions too, and their content, which
-# is any bytes of any type, and is served as such.
+# The Content of Asset Versions: any bytes of any type, which the API answers as they were
+# uploaded. t/versions.t has what is the same for Function Versions.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,4 +1,4 @@
-# Who may use the API: accounts, API keys, and what other modules authenticate.
+# Authentication: accounts, API keys, and the authentication providers of other modules.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,5 @@
-# Builds are finished in the background, by httpd's children. Whatever becomes of
-# the one that does it, each Build ends in time, and is done by one.
+# The build worker: httpd's children finish Builds in the background. Each Build ends in time
+# and is done by one child, even if a child, httpd or Node.js stops in the middle of it.
 #
 # The httpds here have a database of their own, so that no other takes the
 # Builds, and mostly a node that the suite has written: what it is told to do

@@ -1,4 +1,4 @@
-# Builds: create, what becomes of them, list, fetch, Status and delete.
+# The Build resource: create, the result of a Build, list, fetch, Status and delete.
 use strict;
 use warnings FATAL => 'all';
 

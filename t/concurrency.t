@@ -1,5 +1,5 @@
-# Many clients at once, at the same rows: each gets an answer that is true, and
-# what is left is what the answers say.
+# Many clients at the same rows: each answer is true, and the database holds afterwards what
+# the answers said.
 use strict;
 use warnings FATAL => 'all';
 

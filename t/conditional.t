@@ -1,6 +1,6 @@
-# Conditional requests: an ETag says which revision of a resource an answer shows;
-# who names it fetches nothing that he has, and changes nothing that others have
-# changed meanwhile.
+# Conditional requests. The ETag of an answer names the revision of the resource. A GET with
+# If-None-Match of that revision is answered 304; an update or delete with If-Match is refused
+# with 412 if another client has changed the resource since.
 use strict;
 use warnings FATAL => 'all';
 

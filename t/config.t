@@ -1,5 +1,5 @@
-# What can be told wrong before httpd starts is told by "apachectl configtest",
-# in words that say what to do; and what each directive's value is in force for.
+# The directives: "apachectl configtest" reports each error that can be found before httpd
+# starts, with the remedy; and each value applies to the contexts that it is set in.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,4 +1,4 @@
-# Pages of other sites in a browser: what it lets them do is what these headers say.
+# CORS: the headers that tell a browser which other sites' pages may use the API.
 use strict;
 use warnings FATAL => 'all';
 

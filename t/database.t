@@ -1,5 +1,5 @@
-# PostgreSQL dies, comes back, hangs, is full, is not prepared: a client gets an
-# answer in time, nothing acknowledged is lost, and httpd need not be restarted.
+# PostgreSQL is down, restarted, hangs, is out of connections or lacks the schema: each client
+# gets an answer in time, no acknowledged write is lost, and httpd recovers without a restart.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,4 +1,4 @@
-# Deployments: a Build comes onto an Environment, or the one there goes.
+# The Deployment resource: it puts a Build on an Environment, or removes the present one.
 use strict;
 use warnings FATAL => 'all';
 

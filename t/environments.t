@@ -1,4 +1,4 @@
-# Environments: create, list, fetch and delete, and their domain names.
+# The Environment resource: create, list, fetch and delete, and its domain name.
 use strict;
 use warnings FATAL => 'all';
 

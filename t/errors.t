@@ -1,5 +1,5 @@
-# What a client gets for requests that are wrong, from the module and from httpd
-# itself: a JSON body of the API's own form, always, and nothing left behind.
+# The answers to wrong requests, from the module and from httpd itself: each is JSON in the
+# API's form, and the request leaves nothing behind.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,6 +1,5 @@
-# What becomes of a request where the system fails it: where OpenSSL makes no hash,
-# and where an upload finds no room. It is an error, a line in the log, and nothing
-# in the database.
+# Failures of the system: OpenSSL cannot hash, or an upload finds no room on the disk. The
+# request is answered with an error, the log has a line, and the database has no trace.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,5 @@
-# Function Versions: what is true of Asset Versions too, and their content, which
-# is text.
+# The Content of Function Versions: text, which the API answers as JSON. t/versions.t has
+# what is the same for Asset Versions.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,5 @@
-# Short writes of several requests at once, committed together: each has its own
-# answer, what was acknowledged is there, and what was refused leaves no trace.
+# Group commit: short writes of several requests share one transaction. Each request has its
+# own answer, each acknowledged write is stored, and a refused one leaves no trace.
 use strict;
 use warnings FATAL => 'all';
 

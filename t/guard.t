@@ -1,5 +1,5 @@
-# The promise: a Function or an Asset stays as long as an active Build needs one of
-# its Versions. A Build is active while it is `building`, and while it is the one on
+# The guard, through the API: a Function or an Asset cannot be deleted while an active Build
+# contains one of its Versions. A Build is active while it is `building`, and while it is the one on
 # an Environment.
 use strict;
 use warnings FATAL => 'all';

@@ -1,6 +1,6 @@
-# Many clients at once, at two httpds that know nothing of each other, build,
-# deploy, undeploy and delete within one Service. At no moment does an active
-# Build lack a Version, and what a client was told is so.
+# The guard under load: many clients at two httpds build, deploy, undeploy and delete within
+# one Service at the same time. At no moment does an active Build lack a Version, and each
+# answer agrees with the database.
 use strict;
 use warnings FATAL => 'all';
 

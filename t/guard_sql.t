@@ -1,6 +1,5 @@
-# The guard is the database's own: whoever comes with psql, as the owner of the
-# schema or as httpd's role, gets no further than a client of the API. No httpd
-# takes part here.
+# The guard in the database: SQL statements of the schema's owner or of httpd's role cannot
+# break the promise of t/guard.t either. This suite uses no httpd.
 use strict;
 use warnings FATAL => 'all';
 

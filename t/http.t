@@ -1,4 +1,5 @@
-# The API as an HTTP server, and as a neighbour of what else httpd does.
+# HTTP itself: methods, headers, connections and paths of the API, and how other directives
+# of httpd apply to it.
 use strict;
 use warnings FATAL => 'all';
 

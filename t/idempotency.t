@@ -1,4 +1,5 @@
-# Idempotency-Key: a create that is sent again creates nothing again.
+# Idempotency-Key: a create that is repeated with its key creates nothing, and is answered
+# like the first.
 use strict;
 use warnings FATAL => 'all';
 

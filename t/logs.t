@@ -1,5 +1,5 @@
-# Logs: what was added to an Environment's log is listed by time and Function, and
-# fetched. Entries are added in the database, as whatever executes Functions does.
+# The Log resource: the entries of an Environment's log are listed by time and Function, and
+# fetched. The suite adds entries in the database, as the runtime that executes Functions does.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,4 @@
-# What httpd's children keep in order in the background: entries of logs go when
-# they are old.
+# Maintenance: httpd's children delete old log entries and idempotency keys in the background.
 #
 # The httpds here have a database of their own, so that no other does their work.
 # A child looks for what is due when it starts, and every five seconds.

@@ -1,5 +1,5 @@
-# multipart/form-data, byte by byte: what is accepted, and each way in which a
-# body can be malformed or cut off. Of what is refused nothing is left.
+# multipart/form-data, byte for byte: the bodies that are accepted, and each way in which a
+# body can be malformed or cut off. A refused upload leaves nothing behind.
 use strict;
 use warnings FATAL => 'all';
 

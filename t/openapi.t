@@ -1,6 +1,5 @@
-# docs/openapi.yaml: that it is a description of an API, of this one, and of all
-# of it; that it is served; and that what every other suite relies on, the check
-# of each answer by Serverless::OpenAPI, notices what is wrong.
+# docs/openapi.yaml: it is a valid description, it describes all of this API, and the module
+# serves it. Serverless::OpenAPI, which checks each answer of every suite, finds errors.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,5 @@
-# What a child remembers of credentials and Services is never believed for longer
-# than it is so: a request that starts after something was taken away is refused.
+# The ownership cache: each child of httpd remembers which credential may use which Service.
+# A request that starts after a credential or a Service was revoked, deleted or moved is refused.
 use strict;
 use warnings FATAL => 'all';
 

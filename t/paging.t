@@ -1,4 +1,4 @@
-# Lists: pages, the addresses of their neighbours, and tokens.
+# Pages of lists: PageSize, Page, PageToken, and the URLs of the neighbouring pages.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,6 @@
-# Reads that go together over one connection: each has its own answer, whatever
-# becomes of the others, of the connection, or of httpd.
+# Batch pipelining: reads that are sent at the same time share a batch on one pipeline
+# connection. Each has its own answer, even if another read of the batch, the connection, or
+# httpd fails.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,5 @@
-# Twilio's own Node.js library against the server: t/sdk/*.test.js, each of its
-# tests one assertion here.
+# Twilio's own Node.js library against the server. Each test of t/sdk/*.test.js is one
+# assertion here.
 use strict;
 use warnings FATAL => 'all';
 

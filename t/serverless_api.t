@@ -1,5 +1,5 @@
-# @twilio-labs/serverless-api, with which other programs deploy, against this server,
-# with an API key. Each of its answers is compared with what the API itself has.
+# @twilio-labs/serverless-api, a library that other programs deploy with, against this server
+# with an API key. Each of its results is compared with what the API itself answers.
 use strict;
 use warnings FATAL => 'all';
 use utf8;

@@ -1,4 +1,4 @@
-# Services: the five operations, by SID and by UniqueName.
+# The Service resource: the five operations, by SID and by UniqueName.
 use strict;
 use warnings FATAL => 'all';
 

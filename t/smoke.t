@@ -1,4 +1,4 @@
-# The shortest way through everything: httpd, credentials, database and back.
+# The shortest request that needs everything: httpd, credentials and database.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,5 +1,5 @@
-# The statements and the schema by themselves, as PostgreSQL sees them: prepared
-# and explained with httpd's own rights, over a database that is filled.
+# The SQL statements and the schema, without httpd: each statement is prepared and explained
+# with the rights of httpd's role, on a database with many rows.
 use strict;
 use warnings FATAL => 'all';
 

@@ -1,6 +1,6 @@
-# twilio-run deploys a user's project to this server as it would to Twilio's, looks
-# at it, changes its variables and brings it to another environment. What it did is
-# then looked up in the API, byte by byte.
+# twilio-run deploys a user's project to this server as it would to Twilio's, lists it,
+# changes its variables and promotes it to another Environment. The suite then compares the
+# result in the API with the project, byte for byte.
 use strict;
 use warnings FATAL => 'all';
 use utf8;

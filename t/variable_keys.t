@@ -1,5 +1,5 @@
-# The keys that Variables are encrypted with: without any, with new ones, and how
-# httpd encrypts values anew in the background.
+# The keys that Variables are encrypted with: no key, new keys, and the re-encryption that
+# httpd does in the background.
 #
 # The httpds here have a database of their own, so that no other does their work.
 use strict;

@@ -1,5 +1,5 @@
-# Variables: create, list, fetch, update and delete, and that values are nowhere
-# in clear but in answers. How keys are changed is variable_keys.t's.
+# The Variable resource: create, list, fetch, update and delete. Values are in clear in
+# answers only. t/variable_keys.t has the change of encryption keys.
 use strict;
 use warnings FATAL => 'all';
 
