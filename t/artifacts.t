@@ -64,7 +64,7 @@ sub rows {
 sub operations {
     my ($by, $list) = @_;
 
-    subtest "create a $kind->{name} under a Service named by $by" => sub {
+    subtest "create $kind->{one} under a Service named by $by" => sub {
         my $before = now;
         my $reply = $api->post($list, FriendlyName => '/hello');
         my $after = now;
@@ -84,7 +84,7 @@ sub operations {
         isnt $same->json->{sid}, $artifact->{sid}, "and makes a second $kind->{name} with its own SID";
     };
 
-    subtest "fetch a $kind->{name} under a Service named by $by" => sub {
+    subtest "fetch $kind->{one} under a Service named by $by" => sub {
         my $artifact = new_artifact();
         my $sid = $artifact->{sid};
         (my $capitals = $sid) =~ s/^ZH(.*)/'ZH' . uc $1/e;
@@ -99,7 +99,7 @@ sub operations {
             'dates are in UTC, in whole seconds';
     };
 
-    subtest "update a $kind->{name} under a Service named by $by" => sub {
+    subtest "update $kind->{one} under a Service named by $by" => sub {
         my $artifact = new_artifact();
         my $bystander = new_artifact();
         my $url = "$list/$artifact->{sid}";
@@ -122,7 +122,7 @@ sub operations {
         isnt $same->json->{date_updated}, $long_ago{date_updated}, 'and sets date_updated';
     };
 
-    subtest "delete a $kind->{name} under a Service named by $by" => sub {
+    subtest "delete $kind->{one} under a Service named by $by" => sub {
         my ($artifact, $bystander) = (new_artifact(), new_artifact());
         my $url = "$list/$artifact->{sid}";
         my $before = rows();
@@ -156,7 +156,7 @@ sub operations {
 }
 
 sub bodies {
-    subtest "the JSON of a $kind->{name}, byte for byte" => sub {
+    subtest "the JSON of $kind->{one}, byte for byte" => sub {
         my $reply = $api->post($list, FriendlyName => "/a \"b\" \x{e9}");
         my %is = %{ $reply->json };
         my $expected = <<"JSON";
@@ -172,7 +172,7 @@ JSON
 }
 
 sub friendly_names {
-    subtest "a $kind->{name} keeps any FriendlyName exactly as it was sent" => sub {
+    subtest "$kind->{one} keeps any FriendlyName exactly as it was sent" => sub {
         for my $case (
             [ 'a path',                       '/hello/world.js' ],
             [ 'slashes and dots',             '//../.././' ],
@@ -221,7 +221,7 @@ sub friendly_names {
         }
     };
 
-    subtest "the FriendlyName of a $kind->{name} is required and has 1 to 255 characters" => sub {
+    subtest "the FriendlyName of $kind->{one} is required and has 1 to 255 characters" => sub {
         my $artifact = new_artifact();
         my $before = rows();
         my $missing = 'Missing required parameter FriendlyName in the post body';
@@ -244,7 +244,7 @@ sub friendly_names {
 }
 
 sub places {
-    subtest "a $kind->{name} is not found under another Service or by another account" => sub {
+    subtest "$kind->{one} is not found under another Service or by another account" => sub {
         my $artifact = new_artifact();
         my $wrong = $api->post('/v1/Services', UniqueName => 'wrong', FriendlyName => 'W')->json;
         my $other = Serverless::Client->account;
@@ -282,7 +282,7 @@ sub places {
             'the other Service still has no artifact';
     };
 
-    subtest "a $kind->{name} SID that does not exist, or is none, is not found" => sub {
+    subtest "$kind->{one} SID that does not exist, or is none, is not found" => sub {
         for my $sid ('ZH' . '0' x 32, 'ZH' . '0' x 31, 'zh' . '0' x 32, 'hello', $service->{sid}) {
             my $path = "/Services/$service->{sid}/$kind->{list}/$sid";
             for my $operation ([ 'get' ], [ 'post', FriendlyName => 'f' ], [ 'delete' ]) {
@@ -293,7 +293,7 @@ sub places {
         }
     };
 
-    subtest "a $kind->{name} path does not find an artifact of the other kind" => sub {
+    subtest "$kind->{one} path does not find an artifact of the other kind" => sub {
         my $other = Serverless::Project::kind($kind->{other});
         my $theirs = $api->post("/v1/Services/$service->{sid}/$other->{list}", FriendlyName => '/theirs')->json;
         my $mine = new_artifact('/mine');

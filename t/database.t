@@ -161,25 +161,26 @@ sub all_is_well {
         my ($name, undef, $run) = @$operation;
         my $reply;
         is_within { $reply = $run->($api->afresh, $at) } 1, "without a database, an answer is quick: $name";
-        is_unavailable $reply, 'it says so';
+        is_unavailable $reply, "without a database: $name is 503";
     }
-    is $api->head($at->{path})->status, 503, 'without a database: HEAD';
-    is_unavailable $api->get('/v1/Services/nowhere/Nothing'), 'nor can it be said that a path is not there';
+    is $api->head($at->{path})->status, 503, 'without a database: HEAD is 503';
+    is_unavailable $api->get('/v1/Services/nowhere/Nothing'),
+        'without a database: a path that the API does not have is 503, not 404';
     is_unavailable(Serverless::Client->client($api->user, 'wrong')->get('/v1/Services'),
-        'or that a password is wrong');
+        'without a database: a wrong password is 503, not 401');
     is_error(Serverless::Client->client->get('/v1/Services'), 401, 20003, 'Authenticate',
-        'only that there is none');
+        'without a database: a request without credentials is 401');
 
     database('start');
     all_is_well($at, 'the database is back: every request succeeds, in every child');
 
-    is $api->get($at->{path})->status, 200, 'a request';
+    is $api->get($at->{path})->status, 200, 'a request before a restart of PostgreSQL is answered';
     database('restart');
-    is $api->get($at->{path})->status, 200, 'a restart of PostgreSQL, and the next one on the same connection';
-    all_is_well($at, 'and all others');
+    is $api->get($at->{path})->status, 200, 'the next request after a restart of PostgreSQL is answered';
+    all_is_well($at, 'every request after a restart of PostgreSQL succeeds, in every child');
 
     cmp_ok kill_backends(backends()), '>', 0, 'every session of httpd is killed';
-    all_is_well($at, 'and every request succeeds');
+    all_is_well($at, 'every request after the sessions were killed succeeds');
 }
 
 
@@ -197,10 +198,13 @@ sub all_is_well {
         @lines = grep { !/^\[[^]]*\] \[mpm_\w+:/ } split /\n/, $log .= $idle->error_log;
         @ours = grep { /\[serverless_functions:/ } @lines;
         3 <= grep { /\] SF000[12]: / } @ours;
-    }, 'the database is away: the log says so';
-    cmp_ok scalar @ours, '<=', 2 + (time - $began) / 5, 'once every five seconds';
-    is_deeply [grep { !/\[serverless_functions:|\[dbd:/ } @lines], [], 'with what mod_dbd says, and nothing else';
-    cmp_ok @lines - @ours, '<=', 2 * @ours, 'which is two lines at most';
+    }, 'without a database, the worker logs it';
+    cmp_ok scalar @ours, '<=', 2 + (time - $began) / 5,
+        'without a database, the worker logs one line every five seconds';
+    is_deeply [grep { !/\[serverless_functions:|\[dbd:/ } @lines], [],
+        'without a database, only the worker and mod_dbd log lines';
+    cmp_ok @lines - @ours, '<=', 2 * @ours,
+        "without a database, mod_dbd logs at most two lines for each of the worker's";
     database('start');
     my $project = Serverless::Project->new($api->at($idle->address), 'idle');
     $began = time;
@@ -208,7 +212,7 @@ sub all_is_well {
     cmp_ok time - $began, '<', 5 + 10, 'the database is back: a Build is finished, soon after those five seconds';
     $idle->error_log;
     select undef, undef, undef, 6;
-    unlike $idle->error_log, qr/serverless_functions:/, 'and the log is quiet again';
+    unlike $idle->error_log, qr/serverless_functions:/, 'with the database back, the worker logs nothing';
 }
 
 
@@ -261,7 +265,7 @@ sub interrupted {
         $one->error_log;
         is_reply interrupted($client, $run, $at), 200, $expected, "repeated after its session was killed: $name";
         like $one->error_log, qr/executing serverless_artifact_$name failed: SQLSTATE 57P01: /,
-            'it had begun';
+            "$name: its statement had begun when the session was killed";
     }
 
     for my $case (
@@ -273,9 +277,11 @@ sub interrupted {
         my ($name, $run) = @$case;
         $one->error_log;
         is_unavailable interrupted($client, $run, $at),
-            "not repeated, because nobody knows whether it was done: $name";
-        like $one->error_log, qr/executing serverless_$name failed: SQLSTATE 57P01: /, 'it had begun';
-        is_deeply $client->get($at->{functions})->json->{functions}, [$before], 'it was not done';
+            "$name is not repeated, because it may have been committed: 503";
+        like $one->error_log, qr/executing serverless_$name failed: SQLSTATE 57P01: /,
+            "$name: its statement had begun when the session was killed";
+        is_deeply $client->get($at->{functions})->json->{functions}, [$before],
+            "$name: the killed statement changed nothing";
     }
 }
 
@@ -304,12 +310,13 @@ my $secret = 'Personal-Data';
         my ($name, $run) = @$case;
         my ($reply, $seconds) = timed($run);
         is_unavailable $reply, "longer than statement_timeout: $name";
-        cmp_ok $seconds, '>=', 1, 'it was tried so long';
-        cmp_ok $seconds, '<', 10, 'and not as long as the lock is held';
+        cmp_ok $seconds, '>=', 1, "$name: it is tried for as long as statement_timeout";
+        cmp_ok $seconds, '<', 10, "$name: it ends before the lock is released";
         $replies{"serverless_artifact_$name"} = $reply->header('Twilio-Request-Id');
     }
     $lock->release;
-    is_deeply $client->get($at->{functions})->json->{functions}, [$at->{function}], 'and did nothing';
+    is_deeply $client->get($at->{functions})->json->{functions}, [$at->{function}],
+        'statements that exceed statement_timeout change nothing';
 
     my $log = $hasty->error_log;
     for my $statement (sort keys %replies) {
@@ -369,23 +376,23 @@ sub unlike_any {
         (sub { $client->afresh->get('/v1/Services') }) x 3,
         (sub { $stranger->afresh->get('/v1/Services') }) x 3);
     my @answers = at_once(sub { my ($request) = @_; return [timed($request)] }, @requests);
-    is_unavailable $_->[0], 'a request finds none' for @answers;
+    is_unavailable $_->[0], 'a request without a free connection is 503' for @answers;
     my @seconds = sort { $a <=> $b } map { $_->[1] } @answers;
-    cmp_ok $seconds[0], '>=', 0.3, 'after it has waited for ServerlessDBTimeout';
-    cmp_ok $seconds[@seconds / 2], '<', 1, 'and, if the machine is not to blame, not much longer';
-    cmp_ok $seconds[-1], '<', 20, 'in no case until one is free';
-    is scalar waiting(), 2, 'and no further connection was used';
+    cmp_ok $seconds[0], '>=', 0.3, 'a request without a free connection waits for ServerlessDBTimeout';
+    cmp_ok $seconds[@seconds / 2], '<', 1, 'half of the requests without a free connection wait less than a second';
+    cmp_ok $seconds[-1], '<', 20, 'no request without a free connection waits until one is free';
+    is scalar waiting(), 2, 'requests without a free connection open none';
     like $small->error_log, qr/\] SF0005: RQ[0-9a-f]{32}: no database connection was free in time$/m,
-        'the log says what was missing';
+        'the log says that no connection was free';
 
     $lock->release;
-    is_reply $_, 200, $before, 'the connections are free: who held one has its answer' for $finish->();
+    is_reply $_, 200, $before, 'the requests that held the connections are answered' for $finish->();
     $lock = lock_functions();
     $finish = begin_at_once(sub { $client->afresh->get($at->{path}) }, 1 .. 2);
-    ok wait_until { waiting() == 2 }, 'both can be had again';
+    ok wait_until { waiting() == 2 }, 'both connections can be used again';
     $lock->release;
     is_deeply tally($finish->(), map { $client->afresh->get($at->{path}) } 1 .. 10), { 200 => 12 },
-        'and everybody after has an answer, too';
+        'every request after the release is answered';
 }
 
 
@@ -395,7 +402,7 @@ sub unlike_any {
         . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($server->address);
     my ($at, $doomed) = map { workplace($client, $_) } qw(stays goes);
-    is $client->get($at->{path})->status, 200, 'with two places';
+    is $client->get($at->{path})->status, 200, 'a request with two connections is answered';
 
     my $lock = connect_as('postgres');
     $lock->begin_work;
@@ -404,12 +411,13 @@ sub unlike_any {
     my $finish = begin_at_once(sub { $client->afresh->delete("/v1/Services/$doomed->{service}{sid}") }, 1 .. 3);
     my $log = '';
     ok wait_until { 2 == (() = ($log .= $server->error_log) =~ /\] SF0005: /g) },
-        'a Service is deleted three times at once, and somebody holds it: for two there is no place';
-    is scalar waiting(), 1, 'the third has one';
-    is $client->afresh->get($at->{path})->status, 200, 'another request has the other one' for 1 .. 5;
+        'of three concurrent deletions of a locked Service, two get no connection';
+    is scalar waiting(), 1, 'of three concurrent deletions of a locked Service, one waits on its connection';
+    is $client->afresh->get($at->{path})->status, 200,
+        'during a long deletion, another request uses the other connection' for 1 .. 5;
     $lock->rollback;
     $lock->disconnect;
-    is_deeply tally($finish->()), { 204 => 1, 503 => 2 }, 'that one deletes it, the others were told to come again';
+    is_deeply tally($finish->()), { 204 => 1, 503 => 2 }, 'of three concurrent deletions, one is 204 and two are 503';
 }
 
 
@@ -428,10 +436,10 @@ sub unlike_any {
     ok wait_until { @idle == (() = IO::Select->new(@idle)->can_read(0)) }, 'six clients do not read lists of a thousand rows';
     my @answers;
     is_within { push @answers, $client->afresh->get($at->{path}) } 0.5,
-        'there are two connections: others are answered at once' for 1 .. 12;
-    is_deeply tally(@answers), { 200 => scalar @answers }, 'each of them';
+        'slow readers hold no connection: another request is answered at once' for 1 .. 12;
+    is_deeply tally(@answers), { 200 => scalar @answers }, 'every request beside the slow readers is 200';
     is_deeply [map { scalar read_all($_) } @idle], [($requests) x 6],
-        'nor was anything lost for those who read late';
+        'the slow readers get every list whole';
 }
 
 # As many lists asked for on one connection as the kernel cannot keep for the client.
@@ -486,15 +494,15 @@ sub kernel_keeps {
         is_unavailable $_, $name for map { $client->afresh->get('/v1/Services') } 1 .. 3;
         my $log = $server->error_log;
         is_deeply [$log =~ /\] SF0004: (?:RQ[0-9a-f]{32}: )?(.*)/g],
-            ["$found, this module needs version $version: $todo"], 'one line in the log says what to do';
-        cmp_ok scalar(() = $log =~ /\] SF\d+: /g), '<=', 2, 'at most one more says what PostgreSQL said';
+            ["$found, this module needs version $version: $todo"], "$name: one log line says what to do";
+        cmp_ok scalar(() = $log =~ /\] SF\d+: /g), '<=', 2, "$name: at most one more log line has PostgreSQL's message";
     };
     my $works = sub {
         my ($name) = @_;
         local $Test::Builder::Level = $Test::Builder::Level + 1;
         my @replies = map { $client->afresh->get('/v1/Services') } 1 .. 3;
         is_deeply tally(@replies), { 200 => 3 }, $name;
-        unlike $server->error_log, qr/SF0004/, 'and the log is quiet';
+        unlike $server->error_log, qr/SF0004/, "$name: the log has no line about the schema";
     };
 
     # httpd looks once when it starts, and the line is there before anybody asks
@@ -504,7 +512,7 @@ sub kernel_keeps {
     my $absent = 'the database schema is not there, or not open to httpd\'s role';
     $complains->($absent, $apply, 'a database without a schema');
     $administer->('schema', 'apply');
-    is_unavailable $client->get('/v1/Services'), 'httpd\'s role may not use it yet';
+    is_unavailable $client->get('/v1/Services'), "with a schema but without a grant to httpd's role: 503";
     $administer->('grant', 'serverless_httpd');
     my ($sid, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('other')));
     $client = Serverless::Client->client($sid, $token)->at($server->address);
@@ -559,7 +567,7 @@ sub kernel_keeps {
         my ($reply, $seconds) = timed(sub { $client->get($at->{path}) });
         $lock->release;
         is_unavailable $reply, $name;
-        cmp_ok $seconds, '<', 4, 'the connection has its own statement_timeout again';
+        cmp_ok $seconds, '<', 4, "$name: it ends soon after that";
     };
     my $slowly = slow_deletion(1);
     my $other = $service->(0);
@@ -567,18 +575,20 @@ sub kernel_keeps {
     my $one = $service->(1);
     is $client->delete("/v1/Services/$one->{service}{sid}")->status, 204,
         'a deletion of a Service may take longer than statement_timeout';
-    is $client->get("/v1/Services/$one->{service}{sid}")->status, 404, 'and has happened';
-    $own_limit_holds->($other, 'after a long deletion');
+    is $client->get("/v1/Services/$one->{service}{sid}")->status, 404, 'the deleted Service is not found';
+    $own_limit_holds->($other, 'a fetch after a long deletion has statement_timeout as its limit');
 
     my $many = $service->(9);
     my $before = $client->get($many->{functions})->json->{functions};
     my ($reply, $seconds) = timed(sub { $client->delete("/v1/Services/$many->{service}{sid}") });
-    is_unavailable $reply, 'but not longer than ServerlessDeleteTimeout';
-    cmp_ok $seconds, '>=', 4, 'it was tried so long';
-    cmp_ok $seconds, '<', 9, 'and not as long as it would take';
-    is_reply $client->get("/v1/Services/$many->{service}{sid}"), 200, $many->{service}, 'the Service is there';
-    is_deeply $client->get($many->{functions})->json->{functions}, $before, 'with all of its Functions';
-    $own_limit_holds->($other, 'after a deletion that was too long');
+    is_unavailable $reply, 'a deletion of a Service may not take longer than ServerlessDeleteTimeout';
+    cmp_ok $seconds, '>=', 4, 'a deletion of a Service is tried for ServerlessDeleteTimeout';
+    cmp_ok $seconds, '<', 9, 'a deletion of a Service ends soon after ServerlessDeleteTimeout';
+    is_reply $client->get("/v1/Services/$many->{service}{sid}"), 200, $many->{service},
+        'the Service of the ended deletion is unchanged';
+    is_deeply $client->get($many->{functions})->json->{functions}, $before,
+        'the Service of the ended deletion has all of its Functions';
+    $own_limit_holds->($other, 'a fetch after an ended deletion has statement_timeout as its limit');
 
     is_unavailable $client->delete($before->[0]{url} =~ s/^http:..[^\/]*//r),
         'deleting a single Function has no time but statement_timeout';
@@ -610,9 +620,9 @@ sub kernel_keeps {
     cmp_ok scalar @acknowledged, '>=', 6, 'clients created Functions until PostgreSQL crashed';
     my %there = map { $_ => 1 } @{ db()->selectcol_arrayref(
         q(SELECT serverless.sid('ZH', f.id) FROM serverless.artifacts AS f)) };
-    is_deeply [grep { !$there{$_} } @acknowledged], [], 'every one that was acknowledged is there';
+    is_deeply [grep { !$there{$_} } @acknowledged], [], 'every acknowledged Function is stored after the crash';
     is_reply $api->get($at->{path}), 200, $at->{function}, 'the next request sees what was there before';
-    all_is_well($at, 'and all others succeed');
+    all_is_well($at, 'every request after the crash succeeds');
 }
 
 # A database of another encoding could not hold every FriendlyName.
@@ -620,7 +630,7 @@ sub kernel_keeps {
     db()->do(q(CREATE DATABASE latin ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0));
     my $said = `$ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=latin user=postgres" schema apply 2>&1`;
     isnt $?, 0, 'the schema is not applied to a database that is not UTF-8';
-    like $said, qr/the database must be encoded in UTF8, not SQL_ASCII/, 'which says so';
+    like $said, qr/the database must be encoded in UTF8, not SQL_ASCII/, 'the error names the encoding';
     db()->do('DROP DATABASE latin');
 }
 
@@ -631,10 +641,10 @@ sub kernel_keeps {
     my $said = `$apply`;
     isnt $?, 0, 'a schema with another part 4 is not built upon';
     is $said, "serverless-admin: this database was not made by a release: its part 4 is not 004_artifacts. Start with a new one\n",
-        'which says so';
+        'the error names the part of the schema';
     db()->do(q(UPDATE serverless.schema_migrations SET name = 'artifacts' WHERE version = 4));
-    is `$apply`, '', 'and once more with nothing to do';
-    is $?, 0, 'is done';
+    is `$apply`, '', 'a schema that is complete is applied again without output';
+    is $?, 0, 'a schema that is complete is applied again with success';
 }
 
 done_testing;

@@ -99,24 +99,27 @@ sub commits {
         @names = map { named('plain') } 1 .. 24;
         @replies = together(map { create($_) } @names);
         commits(@names) <= 8;
-    }, 'two dozen Functions made at once are few transactions';
-    is_deeply [map { $_->status } @replies], [(201) x 24], 'each is acknowledged';
-    is_deeply [map { $_->json->{friendly_name} } @replies], \@names, 'with its own answer';
-    is_deeply [map { rows($_) } @names], [(1) x 24], 'and there once';
+    }, 'two dozen concurrent creates are committed in few transactions';
+    is_deeply [map { $_->status } @replies], [(201) x 24], 'each create of a batch is answered 201';
+    is_deeply [map { $_->json->{friendly_name} } @replies], \@names,
+        'each create of a batch is answered with its own Function';
+    is_deeply [map { rows($_) } @names], [(1) x 24], 'each create of a batch has stored one row';
 }
 
 # Errors stay apart: the whole batch is undone, and what did not fail is done in the next one.
 for my $case (
-    [fail => 'a statement that fails'],
-    [late => 'one that only fails as it is committed'],
+    [fail => 'a create whose statement fails'],
+    [late => 'a create that fails at commit'],
 ) {
     my ($bad, $title) = @$case;
     for my $round (1 .. 6) {
         my @names = map { named(rand() < 0.2 ? $bad : 'good') } 1 .. 23;
         splice @names, rand(@names), 0, named($bad);
         my @replies = together(map { create($_) } @names);
-        is_deeply [map { $_->status } @replies], [map { /^good/ ? 201 : 500 } @names], "$title: it has 500, and no other";
-        is_deeply [map { rows($_) } @names], [map { /^good/ ? 1 : 0 } @names], 'who has 201 is there once, who has not is not';
+        is_deeply [map { $_->status } @replies], [map { /^good/ ? 201 : 500 } @names],
+            "$title: it is answered 500, and no other create of the batch is";
+        is_deeply [map { rows($_) } @names], [map { /^good/ ? 1 : 0 } @names],
+            "$title: each 201 of the batch has stored one row, each 500 none";
     }
 }
 
@@ -130,9 +133,11 @@ for my $case (
         ['DELETE', functions() . '/ZH' . '0' x 32, ''],
         ['POST', functions() . '/ZH' . '0' x 32, 'FriendlyName=nobody'],
         ['POST', functions('ZS' . '0' x 32), 'FriendlyName=nowhere']);
-    is_deeply [map { $_->status } @replies], [(200) x 10, (204) x 10, (404) x 3], 'updates and deletions at once';
-    is_deeply [map { rows($_) } @renamed], [(1) x 10], 'what was updated has its new name';
-    is_deeply [map { $client->get(functions() . "/$_")->status } @made], [(200) x 10, (404) x 10], 'what was deleted is gone';
+    is_deeply [map { $_->status } @replies], [(200) x 10, (204) x 10, (404) x 3],
+        'a batch of updates and deletions: each has its own status';
+    is_deeply [map { rows($_) } @renamed], [(1) x 10], 'each update of a batch is stored';
+    is_deeply [map { $client->get(functions() . "/$_")->status } @made], [(200) x 10, (404) x 10],
+        'each deletion of a batch is stored';
 }
 
 # A revision is changed once.
@@ -140,7 +145,8 @@ for my $round (1 .. 5) {
     my $path = functions() . '/' . $client->post(functions(), FriendlyName => named('revised'))->json->{sid};
     my $tag = $client->get($path)->header('ETag');
     my @replies = together(map { ['POST', $path, 'FriendlyName=' . named('revision'), "If-Match: $tag"] } 1 .. 6);
-    is_deeply [sort map { $_->status } @replies], [200, (412) x 5], 'of six updates of one revision, one is made';
+    is_deeply [sort map { $_->status } @replies], [200, (412) x 5],
+        'of six concurrent updates with If-Match of one revision, one succeeds';
 }
 
 
@@ -155,12 +161,15 @@ for my $round (1 .. 5) {
     my $waiting = begin_at_once(sub { $client->afresh->post(functions($other), FriendlyName => $_[0])->status }, @locked);
     my @names = map { named('free') } 1 .. 12;
     my @replies = together(map { create($_) } @names);
-    is_deeply [map { $_->status } @replies], [(201) x 12], 'a Service is locked: in another, Functions are made';
-    is_deeply [grep { $_->{took} > 1 } @replies], [], 'without waiting for it';
-    is_deeply [map { rows($_) } @names, @locked], [(1) x 12, 0, 0], 'they are there, the others not yet';
+    is_deeply [map { $_->status } @replies], [(201) x 12],
+        'while a Service is locked, creates in another Service succeed';
+    is_deeply [grep { $_->{took} > 1 } @replies], [],
+        'while a Service is locked, creates in another Service do not wait';
+    is_deeply [map { rows($_) } @names, @locked], [(1) x 12, 0, 0],
+        'creates in the locked Service are not stored yet, the others are';
     $holder->rollback;
-    is_deeply [$waiting->()], [201, 201], 'those have waited, and are made when the lock is given back';
-    is_deeply [map { rows($_) } @locked], [1, 1], 'once';
+    is_deeply [$waiting->()], [201, 201], 'creates in the locked Service succeed after the lock is released';
+    is_deeply [map { rows($_) } @locked], [1, 1], 'creates in the locked Service are stored once';
 }
 
 
@@ -171,15 +180,18 @@ for my $round (1 .. 5) {
     splice @names, 5, 0, named('die');
     my %status = map { $_ => 1 } 201, 503;
     my @replies = together(map { create($_) } @names);
-    is_deeply [grep { !$status{ $_->status } } @replies], [], "round $round: a session ends: each is made, or has 503";
-    is $replies[5]->status, 503, 'who ended it has 503';
+    is_deeply [grep { !$status{ $_->status } } @replies], [],
+        "round $round: the session ends within a batch: each create is 201 or 503";
+    is $replies[5]->status, 503, "round $round: the create that ends the session is 503";
     is_deeply [grep { rows($names[$_]) != 1 } grep { $replies[$_]->status == 201 } 0 .. $#names], [],
-        'what was acknowledged is there, once';
-    is_deeply [grep { rows($_) > 1 } @names], [], 'nothing is there twice';
-    is_deeply [map { $_->status } together(map { create(named('after')) } 1 .. 8)], [(201) x 8], 'then all is as before';
+        "round $round: each acknowledged create has stored one row";
+    is_deeply [grep { rows($_) > 1 } @names], [], "round $round: no create has stored two rows";
+    is_deeply [map { $_->status } together(map { create(named('after')) } 1 .. 8)], [(201) x 8],
+        "round $round: creates after the lost session succeed";
 }
 
 kill_backends(backends());
-is $client->post(functions(), FriendlyName => named('anew'))->status, 201, 'all sessions are killed between two requests';
+is $client->post(functions(), FriendlyName => named('anew'))->status, 201,
+    'a create after every session was killed succeeds';
 
 done_testing;

@@ -32,8 +32,8 @@ sub is_kept {
             environments => [sort map { $_->{sid} } @$environments],
         },
     }, $name;
-    is_reply $project->fetch($artifact), 200, $before, "- and the $is->{name} is there, unchanged";
-    is_reply $project->fetch($artifact->{version}), 200, $artifact->{version}, '- and so is its Version';
+    is_reply $project->fetch($artifact), 200, $before, "$name: the $is->{name} is unchanged";
+    is_reply $project->fetch($artifact->{version}), 200, $artifact->{version}, "$name: its Version is unchanged";
 }
 
 # Deleted, with its Versions.
@@ -41,7 +41,7 @@ sub is_let_go {
     my ($project, $artifact, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_reply $project->delete($artifact), 204, '', $name;
-    is $project->fetch($_)->status, 404, '- and it is gone' for $artifact, $artifact->{version};
+    is $project->fetch($_)->status, 404, "$name: $_->{sid} is not found" for $artifact, $artifact->{version};
 }
 
 # Refused because it is on these Environments; it stays as it was.
@@ -56,7 +56,7 @@ sub is_build_kept {
         status    => 409,
         details   => { environments => [sort map { $_->{sid} } @$environments] },
     }, $name;
-    is_reply $project->fetch($build), 200, $before, '- and the Build is there, unchanged';
+    is_reply $project->fetch($build), 200, $before, "$name: the Build is unchanged";
 }
 
 sub is_deployed {
@@ -78,13 +78,13 @@ for my $kind (qw(function asset)) {
             my ($kept, $other) = map { $project->new_deployable($kind => $_) } qw(kept other);
             my $build = $project->new_build($kept);
 
-            is $project->fetch($build)->json->{status}, 'building', 'a Build that takes its time';
-            is_kept $project, $kept, [$build], [], 'an artifact is kept by a Build that is building';
-            is_let_go $project, $other, 'an artifact that no Build contains is deleted meanwhile';
+            is $project->fetch($build)->json->{status}, 'building', 'a Build is building';
+            is_kept $project, $kept, [$build], [], "the $is->{name} of a Build that is building cannot be deleted";
+            is_let_go $project, $other, "the $is->{name} that no Build contains can be deleted";
 
             $hold->release($build->{sid});
             is $project->finished($build)->{status}, 'completed', 'the Build completes';
-            is_let_go $project, $kept, 'completed but on no Environment, it keeps its artifact no more';
+            is_let_go $project, $kept, "the $is->{name} of a completed Build that is not deployed can be deleted";
         }
 
         {
@@ -94,7 +94,8 @@ for my $kind (qw(function asset)) {
             my $old = $artifact->{version};
             $artifact->{version} = $project->new_version(artifact => $artifact, path => '/two-versions', content => 'exports.handler = 2;');
             my $build = $project->new_build({ version => $old });
-            is_kept $project, $artifact, [$build], [], 'an artifact is kept for the sake of an older Version';
+            is_kept $project, $artifact, [$build], [],
+                "the $is->{name} cannot be deleted while a Build contains an older Version of it";
         }
 
         {
@@ -103,15 +104,18 @@ for my $kind (qw(function asset)) {
             my @artifacts = map { $project->new_deployable($kind => $_) } qw(a b);
             my @builds = ($project->new_build(@artifacts), $project->new_build($artifacts[0]));
 
-            is_kept $project, $artifacts[0], \@builds, [], 'two Builds keep an artifact, and both are named';
-            is_kept $project, $artifacts[1], [$builds[0]], [], 'the one that does not contain it is not';
+            is_kept $project, $artifacts[0], \@builds, [],
+                "the $is->{name} of two Builds that are building cannot be deleted, and the answer names both";
+            is_kept $project, $artifacts[1], [$builds[0]], [],
+                "the answer does not name a Build that does not contain the $is->{name}";
 
             is_reply $project->delete($builds[0]), 204, '', 'a Build that is building can be deleted';
-            is $project->fetch($builds[0])->status, 404, '- and is gone';
-            is_let_go $project, $artifacts[1], 'with it goes what it kept';
-            is_kept $project, $artifacts[0], [$builds[1]], [], 'the other Build goes on keeping';
-            is_reply $project->delete($builds[1]), 204, '', 'until it is deleted, too';
-            is_let_go $project, $artifacts[0], 'no Build, no guard';
+            is $project->fetch($builds[0])->status, 404, 'the deleted Build is not found';
+            is_let_go $project, $artifacts[1], "the $is->{name} of the deleted Build can be deleted";
+            is_kept $project, $artifacts[0], [$builds[1]], [],
+                "the $is->{name} of the remaining Build cannot be deleted";
+            is_reply $project->delete($builds[1]), 204, '', 'the remaining Build can be deleted';
+            is_let_go $project, $artifacts[0], "the $is->{name} of no remaining Build can be deleted";
         }
 
         # A Build on an Environment -----------------------------------------------------------
@@ -123,20 +127,24 @@ for my $kind (qw(function asset)) {
             my ($stage, $production) = map { $project->new_environment($_) } qw(stage production);
 
             is_deployed $project, $stage, $build, 'a Build is deployed';
-            is_kept $project, $artifact, [$build], [$stage], 'an artifact is kept by a Build on an Environment';
-            is_build_kept $project, $build, [$stage], 'and so is the Build';
+            is_kept $project, $artifact, [$build], [$stage], "the $is->{name} of a deployed Build cannot be deleted";
+            is_build_kept $project, $build, [$stage], 'a deployed Build cannot be deleted';
 
-            is_deployed $project, $production, $build, 'the same Build on a second Environment';
-            is_kept $project, $artifact, [$build], [$stage, $production], 'both Environments are named, the Build once';
-            is_build_kept $project, $build, [$stage, $production], 'of the Build, too';
+            is_deployed $project, $production, $build, 'the Build is deployed to a second Environment';
+            is_kept $project, $artifact, [$build], [$stage, $production],
+                "the answer to the $is->{name}'s delete names both Environments, and the Build once";
+            is_build_kept $project, $build, [$stage, $production],
+                "the answer to the Build's delete names both Environments";
 
-            is_deployed $project, $stage, undef, 'the first Environment is given up';
-            is_kept $project, $artifact, [$build], [$production], 'the second goes on keeping';
-            is_build_kept $project, $build, [$production], 'the Build, too';
+            is_deployed $project, $stage, undef, 'the Build is removed from the first Environment';
+            is_kept $project, $artifact, [$build], [$production],
+                "the $is->{name} cannot be deleted while the Build is on the second Environment";
+            is_build_kept $project, $build, [$production],
+                'the Build cannot be deleted while it is on the second Environment';
 
-            is_deployed $project, $production, undef, 'undeployed everywhere';
-            is_let_go $project, $artifact, 'the artifact can be deleted';
-            is_reply $project->delete($build), 204, '', 'and the Build';
+            is_deployed $project, $production, undef, 'the Build is removed from the second Environment';
+            is_let_go $project, $artifact, "the $is->{name} of a Build on no Environment can be deleted";
+            is_reply $project->delete($build), 204, '', 'a Build on no Environment can be deleted';
         }
 
         {
@@ -145,16 +153,16 @@ for my $kind (qw(function asset)) {
             my ($before, $after) = ($project->completed($old), $project->completed($new));
             my $stage = $project->new_environment('stage');
             is_deployed $project, $stage, $before, 'a Build is deployed';
-            is_kept $project, $old, [$before], [$stage], 'it keeps its artifact';
+            is_kept $project, $old, [$before], [$stage], "the $is->{name} of the deployed Build cannot be deleted";
 
-            is_deployed $project, $stage, $after, 'another Build supersedes it';
-            is_kept $project, $new, [$after], [$stage], 'that one keeps its own';
-            is_build_kept $project, $after, [$stage], 'and is kept';
-            is_let_go $project, $old, 'what the superseded one kept can be deleted';
-            is_reply $project->delete($before), 204, '', 'and the superseded Build';
-            is $project->fetch($before)->status, 404, '- and it is gone';
+            is_deployed $project, $stage, $after, 'another Build is deployed in its place';
+            is_kept $project, $new, [$after], [$stage], "the $is->{name} of the new Build cannot be deleted";
+            is_build_kept $project, $after, [$stage], 'the new Build cannot be deleted';
+            is_let_go $project, $old, "the $is->{name} of the superseded Build can be deleted";
+            is_reply $project->delete($before), 204, '', 'the superseded Build can be deleted';
+            is $project->fetch($before)->status, 404, 'the superseded Build is not found';
             is_deeply [map { $_->{build_sid} } @{ $api->get($project->path_of($stage) . '/Deployments')->json->{deployments} }],
-                [$after->{sid}, $before->{sid}], 'the Environment\'s history still names it';
+                [$after->{sid}, $before->{sid}], "the Environment's Deployments still name the superseded Build";
         }
 
         {
@@ -163,10 +171,10 @@ for my $kind (qw(function asset)) {
             my $build = $project->completed($artifact);
             my $stage = $project->new_environment('stage');
             is_deployed $project, $stage, $build, 'a Build is deployed';
-            is_kept $project, $artifact, [$build], [$stage], 'it keeps its artifact';
-            is_reply $project->delete($stage), 204, '', 'its Environment is deleted';
-            is_let_go $project, $artifact, 'and the artifact can be, too';
-            is_reply $project->delete($build), 204, '', 'and the Build';
+            is_kept $project, $artifact, [$build], [$stage], "the $is->{name} of the deployed Build cannot be deleted";
+            is_reply $project->delete($stage), 204, '', 'the Environment of the Build is deleted';
+            is_let_go $project, $artifact, "the $is->{name} of a Build whose Environment was deleted can be deleted";
+            is_reply $project->delete($build), 204, '', 'a Build whose Environment was deleted can be deleted';
         }
 
         {
@@ -179,16 +187,17 @@ for my $kind (qw(function asset)) {
             my $building = $project->new_build($shared, $extra);
 
             is_kept $project, $shared, [$deployed, $building], [$stage],
-                'a Build on an Environment and one that is building keep the same artifact';
-            is_kept $project, $extra, [$building], [], 'what only the latter contains, only the latter keeps';
+                "the $is->{name} of a deployed Build and of one that is building cannot be deleted";
+            is_kept $project, $extra, [$building], [], "the answer names only the Build that contains the $is->{name}";
 
-            is_deployed $project, $stage, undef, 'undeployed';
-            is_kept $project, $shared, [$building], [], 'the Build that is building is enough';
-            is_deployed $project, $stage, $deployed, 'deployed again';
+            is_deployed $project, $stage, undef, 'the deployed Build is removed from its Environment';
+            is_kept $project, $shared, [$building], [], "the $is->{name} cannot be deleted while one Build is building";
+            is_deployed $project, $stage, $deployed, 'the Build is deployed again';
             $hold->release($building->{sid});
-            is $project->finished($building)->{status}, 'completed', 'the other completes';
-            is_kept $project, $shared, [$deployed], [$stage], 'the one on the Environment is enough';
-            is_let_go $project, $extra, 'what only a completed Build contains can be deleted';
+            is $project->finished($building)->{status}, 'completed', 'the other Build completes';
+            is_kept $project, $shared, [$deployed], [$stage],
+                "the $is->{name} cannot be deleted while one Build is deployed";
+            is_let_go $project, $extra, "the $is->{name} that only a completed Build contains can be deleted";
         }
 
         # A redeployment from one Build to another that shares an artifact leaves no moment,
@@ -199,8 +208,9 @@ for my $kind (qw(function asset)) {
             my @builds = map { $project->completed($artifact) } 1 .. 2;
             my $stage = $project->new_environment('stage');
             for my $build (@builds, @builds) {
-                is_deployed $project, $stage, $build, 'one Build after the other';
-                is_kept $project, $artifact, [$build], [$stage], 'an artifact that both contain is kept by the current one';
+                is_deployed $project, $stage, $build, 'a Build is deployed in place of the other';
+                is_kept $project, $artifact, [$build], [$stage],
+                    "the $is->{name} of both Builds cannot be deleted, and the answer names the deployed one";
             }
         }
 
@@ -216,11 +226,12 @@ for my $kind (qw(function asset)) {
             my $rows = rows_of($project->sid);
             $project->delete($artifact) for 1 .. 5;
             $project->delete($build) for 1 .. 5;
-            is_deeply rows_of($project->sid), $rows, 'refusals leave nothing behind, and take nothing away';
-            is $api->get($project->path_of($artifact->{version}) . '/Content')->status, 200, 'the content is there';
+            is_deeply rows_of($project->sid), $rows, 'refused deletions change the number of rows in no table';
+            is $api->get($project->path_of($artifact->{version}) . '/Content')->status, 200,
+                "the content of the $is->{name} is still answered";
 
             my $stranger = Serverless::Client->account;
-            is $stranger->delete($project->path_of($_))->status, 404, 'whoever may not see it is told nothing of the guard'
+            is $stranger->delete($project->path_of($_))->status, 404, 'another account is answered 404, not 409'
                 for $artifact, $build;
         }
 
@@ -232,17 +243,18 @@ for my $kind (qw(function asset)) {
             my ($gone, $stays) = map { $project->new_deployable($kind => $_) } qw(gone stays);
             my $build = $project->completed($gone, $stays);
             my $stage = $project->new_environment('stage');
-            is_let_go $project, $gone, 'an inactive Build does not keep its artifacts';
+            is_let_go $project, $gone, "the $is->{name} of a Build that is not active can be deleted";
 
-            is_reply $project->fetch($build), 200, $build, 'the Build is read as it was, with what it contained';
+            is_reply $project->fetch($build), 200, $build, "a Build with a deleted $is->{name} is fetched unchanged";
             is_deeply [map { [@$_{'sid', $is->{sid}, 'path', 'visibility'}] } @{ $build->{ $is->{versions} } }],
                 [map { [$_->{version}{sid}, $_->{sid}, "/$_->{friendly_name}", 'PUBLIC'] } $gone, $stays],
-                '- the Version that went, too';
-            is_deeply $api->get($project->path('/Builds'))->json->{builds}, [$build], '- and in the list';
+                "a Build with a deleted $is->{name} still lists its Version";
+            is_deeply $api->get($project->path('/Builds'))->json->{builds}, [$build],
+                "a Build with a deleted $is->{name} is listed unchanged";
             is_reply $api->get($project->path_of($build) . '/Status'), 200, {
                 sid => $build->{sid}, account_sid => $api->user, service_sid => $project->sid, status => 'completed',
                 url => "$build->{url}/Status",
-            }, '- and its status';
+            }, "a Build with a deleted $is->{name} has its status unchanged";
 
             my $before = $project->fetch($stage)->json;
             is_reply $project->try_deploy($stage, $build), 400, {
@@ -255,16 +267,18 @@ for my $kind (qw(function asset)) {
                         { sid => $gone->{version}{sid}, $is->{sid} => $gone->{sid}, path => '/gone' },
                     ],
                 },
-            }, 'but it cannot be deployed, and the answer says why not';
-            is_reply $project->fetch($stage), 200, $before, '- the Environment is as it was';
-            is_deeply $api->get($project->path_of($stage) . '/Deployments')->json->{deployments}, [], '- without a Deployment';
+            }, "a Build with a deleted $is->{name} cannot be deployed, and the answer names the Version";
+            is_reply $project->fetch($stage), 200, $before, 'the refused Deployment leaves the Environment unchanged';
+            is_deeply $api->get($project->path_of($stage) . '/Deployments')->json->{deployments}, [],
+                'the refused Deployment is not listed';
 
             is_error $project->try_build($gone, $stays), 400, 20001,
-                "Some $is->{parameter} are not Versions of $is->{list} in this Service.", 'nor built again';
-            is_let_go $project, $stays, 'what a refused Deployment contained can be deleted';
+                "Some $is->{parameter} are not Versions of $is->{list} in this Service.",
+                    "a new Build of a deleted $is->{name} is refused";
+            is_let_go $project, $stays, "the $is->{name} of a Build whose Deployment was refused can be deleted";
             is_deeply [map { $_->{path} } @{ $project->try_deploy($stage, $build)->json->{details}{missing_versions} }],
-                ['/gone', '/stays'], 'everything that is missing is named';
-            is_reply $project->delete($build), 204, '', 'the Build can be deleted';
+                ['/gone', '/stays'], 'the answer to a Deployment names every missing Version';
+            is_reply $project->delete($build), 204, '', 'a Build without any of its Versions can be deleted';
         }
 
 
@@ -276,15 +290,16 @@ for my $kind (qw(function asset)) {
             my ($unwanted, $wanted) = map { $project->new_deployable($kind => $_) } qw(unwanted wanted);
             my $hold = hold_builds($project->sid);
             my $old = $project->new_build($unwanted, $wanted);
-            is_kept $project, $unwanted, [$old], [], 'an active Build keeps an unwanted artifact';
+            is_kept $project, $unwanted, [$old], [], "an unwanted $is->{name} of an active Build cannot be deleted";
             $hold->release($old->{sid});
             $project->finished($old);
 
             my $new = $project->new_build($wanted);
             $hold->release($new->{sid});
-            is $project->finished($new)->{status}, 'completed', 'a Build without it is created and completes';
-            is_let_go $project, $unwanted, 'the old Build was not deployed: the artifact is deleted';
-            is_deployed $project, $project->new_environment('stage'), $new, 'and the new Build is deployed without it';
+            is $project->finished($new)->{status}, 'completed',
+                "a new Build without the unwanted $is->{name} completes";
+            is_let_go $project, $unwanted, "the unwanted $is->{name} can be deleted, as the old Build was not deployed";
+            is_deployed $project, $project->new_environment('stage'), $new, 'the new Build is deployed';
         }
 
         {
@@ -295,12 +310,12 @@ for my $kind (qw(function asset)) {
             is_deployed $project, $stage, $old, 'the old Build is deployed';
 
             my $new = $project->completed($wanted);
-            is $new->{status}, 'completed', 'a Build without the artifact is created and completes';
+            is $new->{status}, 'completed', "a new Build without the unwanted $is->{name} completes";
             is_kept $project, $unwanted, [$old], [$stage],
-                'as long as the old one is on an Environment, the artifact is kept, and the answer says where';
-            is_deployed $project, $stage, $new, 'the new Build supersedes it';
-            is_let_go $project, $unwanted, 'the artifact is deleted';
-            is $project->fetch($stage)->json->{build_sid}, $new->{sid}, 'and the Environment has the new Build';
+                "the unwanted $is->{name} cannot be deleted while the old Build is deployed";
+            is_deployed $project, $stage, $new, 'the new Build is deployed in place of the old one';
+            is_let_go $project, $unwanted, "the unwanted $is->{name} can be deleted";
+            is $project->fetch($stage)->json->{build_sid}, $new->{sid}, 'the Environment has the new Build';
         }
 
 
@@ -315,22 +330,24 @@ for my $kind (qw(function asset)) {
             my $superseded = $project->completed($artifacts[0]);
             is_deployed $project, $project->new_environment($_), $build, "deployed on $_" for qw(stage production);
             my $dev = $project->new_environment('dev');
-            is_deployed $project, $dev, $_, 'a Deployment of which nothing is left but history' for $superseded, undef;
+            is_deployed $project, $dev, $_, 'a Deployment that is superseded' for $superseded, undef;
             is_deployed $neighbour, $neighbour->new_environment('stage'), $neighbour->completed($theirs),
                 'another Service has the same content deployed';
             my $hold = hold_builds($project->sid);
             my $building = $project->new_build(@artifacts[1, 2]);
             is_kept $project, $artifacts[1], [$build, $building],
                 [grep { $_->{unique_name} ne 'dev' } @{ $api->get($project->path('/Environments'))->json->{environments} }],
-                'a Service with live Deployments and a Build that is building';
+                "the $is->{name} of two deployed Environments and a Build that is building cannot be deleted";
             my $others = rows_of($neighbour->sid);
 
-            is_reply $api->delete($project->path), 204, '', 'is deleted';
-            is_deeply rows_of($project->sid), {}, 'and no table has a row of it';
-            is $api->get($project->path($_))->status, 404, "nothing is left: $_"
+            is_reply $api->delete($project->path), 204, '',
+                'a Service with Deployments and a Build that is building can be deleted';
+            is_deeply rows_of($project->sid), {}, 'no table has a row of the deleted Service';
+            is $api->get($project->path($_))->status, 404, "a path of the deleted Service is not found: $_"
                 for '', "/$is->{list}", '/Builds', '/Environments';
-            is_deeply rows_of($neighbour->sid), $others, 'the other Service is as it was';
-            is $api->get($neighbour->path_of($theirs->{version}) . '/Content')->status, 200, 'and has its content';
+            is_deeply rows_of($neighbour->sid), $others, 'the rows of another Service are unchanged';
+            is $api->get($neighbour->path_of($theirs->{version}) . '/Content')->status, 200,
+                'the content of another Service is still answered';
         }
     };
 }
@@ -343,11 +360,12 @@ for my $kind (qw(function asset)) {
     my $hold = hold_builds($project->sid);
     my ($good, $bad) = ($project->new_deployable(function => 'good'), $project->new_deployable(function => 'bad', 'const = ;'));
     my $build = $project->new_build($good, $bad);
-    is_kept $project, $_, [$build], [], 'before it is known that a Build fails, it keeps its Functions'
+    is_kept $project, $_, [$build], [],
+        'the Functions of a Build that is going to fail cannot be deleted while it is building'
         for $good, $bad;
     $hold->release($build->{sid});
-    is $project->finished($build)->{status}, 'failed', 'the Build fails';
-    is_let_go $project, $_, 'and keeps nothing any more' for $good, $bad;
+    is $project->finished($build)->{status}, 'failed', 'a Build of a Function that does not compile fails';
+    is_let_go $project, $_, 'the Functions of a failed Build can be deleted' for $good, $bad;
 }
 
 {
@@ -355,19 +373,21 @@ for my $kind (qw(function asset)) {
     my $hold = hold_builds($project->sid);
     my ($function, $asset, $other) = ($project->new_deployable(function => 'both'), $project->new_deployable(asset => 'both.png'), $project->new_deployable(asset => 'other.png'));
     my $building = $project->new_build($function, $asset);
-    is_kept $project, $_, [$building], [], 'a Build that is building keeps what it contains of either kind'
+    is_kept $project, $_, [$building], [],
+        'neither the Function nor the Asset of a Build that is building can be deleted'
         for $function, $asset;
-    is_let_go $project, $other, 'an Asset that it does not contain is deleted';
+    is_let_go $project, $other, 'an Asset that the Build does not contain can be deleted';
     $hold = undef;
     $project->finished($building);
 
     my $stage = $project->new_environment('stage');
-    is_deployed $project, $stage, $building, 'deployed';
-    is_kept $project, $_, [$building], [$stage], 'it keeps both' for $function, $asset;
+    is_deployed $project, $stage, $building, 'the Build of a Function and an Asset is deployed';
+    is_kept $project, $_, [$building], [$stage],
+        'neither the Function nor the Asset of the deployed Build can be deleted' for $function, $asset;
     my $without = $project->completed($function);
-    is_deployed $project, $stage, $without, 'superseded by one without the Asset';
-    is_kept $project, $function, [$without], [$stage], 'the Function is kept by that one';
-    is_let_go $project, $asset, 'the Asset is not';
+    is_deployed $project, $stage, $without, 'a Build without the Asset is deployed in its place';
+    is_kept $project, $function, [$without], [$stage], 'the Function of the new Build cannot be deleted';
+    is_let_go $project, $asset, 'the Asset of the superseded Build can be deleted';
 
     is_reply $project->try_deploy($stage, $building), 400, {
         code      => 20001,
@@ -377,13 +397,15 @@ for my $kind (qw(function asset)) {
         details   => {
             missing_versions => [{ sid => $asset->{version}{sid}, asset_sid => $asset->{sid}, path => '/both.png' }],
         },
-    }, 'the first cannot be deployed again, and the answer names the Asset';
-    is_kept $project, $function, [$without], [$stage], 'which changes nothing for the Function';
-    is_deployed $project, $stage, undef, 'undeployed';
-    is_let_go $project, $function, 'the Function goes, too';
+    }, 'the superseded Build cannot be deployed again, and the answer names the Asset';
+    is_kept $project, $function, [$without], [$stage],
+        'after the refused Deployment, the Function still cannot be deleted';
+    is_deployed $project, $stage, undef, 'the new Build is removed from the Environment';
+    is_let_go $project, $function, 'the Function of a Build on no Environment can be deleted';
     is_deeply [map { [@$_{qw(path function_sid asset_sid)}] }
             @{ $project->try_deploy($stage, $building)->json->{details}{missing_versions} }],
-        [['/both', $function->{sid}, undef], ['/both.png', undef, $asset->{sid}]], 'then both are named, each as what it is';
+        [['/both', $function->{sid}, undef], ['/both.png', undef, $asset->{sid}]],
+            'the answer to a Deployment names the missing Function and the missing Asset';
 }
 
 # The bytes are one, what keeps them is two.
@@ -391,17 +413,19 @@ for my $kind (qw(function asset)) {
     my $project = new_project();
     my ($function, $asset) = ($project->new_deployable(function => 'f', 'same;'), $project->new_deployable(asset => 'a', 'same;'));
     my $stage = $project->new_environment('stage');
-    is_deployed $project, $stage, $project->completed($asset), 'an Asset is deployed that has the bytes of a Function';
-    is_let_go $project, $function, 'the Function is not kept by that';
-    is $api->get($project->path_of($asset->{version}) . '/Content')->body, 'same;', 'the bytes are, for the Asset';
+    is_deployed $project, $stage, $project->completed($asset), 'an Asset with the same bytes as a Function is deployed';
+    is_let_go $project, $function, 'the Function with the same bytes can be deleted';
+    is $api->get($project->path_of($asset->{version}) . '/Content')->body, 'same;',
+        'the Asset with the same bytes still has its content';
     my $again = $project->new_deployable(function => 'f', 'same;');
-    is_deployed $project, $stage, $project->completed($again), 'and the other way round';
-    is_let_go $project, $asset, 'the Asset is not kept by a Function of its bytes';
-    is $api->get($project->path_of($again->{version}) . '/Content')->json->{content}, 'same;', 'and the bytes are';
+    is_deployed $project, $stage, $project->completed($again), 'a Function with the same bytes as an Asset is deployed';
+    is_let_go $project, $asset, 'the Asset with the same bytes can be deleted';
+    is $api->get($project->path_of($again->{version}) . '/Content')->json->{content}, 'same;',
+        'the Function with the same bytes still has its content';
 }
 
 
-is_deeply inconsistencies(), [], 'the database is as it should be';
-unlike error_log(), qr/SF0003/, 'and had nothing to complain about';
+is_deeply inconsistencies(), [], 'the database is consistent after this suite';
+unlike error_log(), qr/SF0003/, 'the error log has no failed statement';
 
 done_testing;

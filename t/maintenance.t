@@ -83,11 +83,11 @@ sub removed { return $_[0]->error_log =~ /SF0014: (\d+) old log entries removed/
     add(10, '29 days');
     add(10, '0 days');
     my $server = server('retention');
-    ok wait_until { !ages()->{'31 days'} }, 'entries of 31 days are removed, however many there are';
-    is_deeply ages(), { '29 days' => 10, '0 days' => 10 }, 'younger ones stay';
+    ok wait_until { !ages()->{'31 days'} }, 'log entries of 31 days are deleted, all 2500 of them';
+    is_deeply ages(), { '29 days' => 10, '0 days' => 10 }, 'log entries younger than 30 days are kept';
     my @removed;
-    ok wait_until { push @removed, removed($server); @removed }, 'the log says so';
-    is_deeply \@removed, [2500], 'by one child, in one line';
+    ok wait_until { push @removed, removed($server); @removed }, 'the error log says how many log entries were deleted';
+    is_deeply \@removed, [2500], 'one child deletes the log entries, with one line in the error log';
 }
 
 {
@@ -95,8 +95,9 @@ sub removed { return $_[0]->error_log =~ /SF0014: (\d+) old log entries removed/
     add(10, '30 minutes');
     due();
     my $server = server('short_retention', "ServerlessLogRetention 1h\n");
-    ok wait_until { !ages()->{'2 hours'} }, 'ServerlessLogRetention 1h';
-    is_deeply ages(), { '30 minutes' => 10, '0 days' => 10 }, 'leaves what is younger';
+    ok wait_until { !ages()->{'2 hours'} }, 'ServerlessLogRetention 1h: log entries of two hours are deleted';
+    is_deeply ages(), { '30 minutes' => 10, '0 days' => 10 },
+        'ServerlessLogRetention 1h: log entries of 30 minutes are kept';
     run('DELETE FROM serverless.logs');
 }
 
@@ -111,21 +112,22 @@ SQL
     due();
     my $server = server('keys');
     my $old = q(SELECT count(*) FROM serverless.idempotency_keys WHERE date_created < now() - interval '24 hours');
-    ok wait_until { !sql($old) }, 'idempotency keys are removed after 24 hours';
-    is sql('SELECT count(*) FROM serverless.idempotency_keys'), 1500, 'and not before';
+    ok wait_until { !sql($old) }, 'idempotency keys are deleted after 24 hours';
+    is sql('SELECT count(*) FROM serverless.idempotency_keys'), 1500, 'idempotency keys younger than 24 hours are kept';
     my $log = '';
     ok wait_until { ($log .= $server->error_log) =~ /SF0014: 1500 idempotency keys of yesterday removed/ },
-        'the log says so';
+        'the error log says how many idempotency keys were deleted';
 }
 
 {
     add(10, '4000 days');
     due();
     my $server = server('no_retention', "ServerlessLogRetention Off\n");
-    ok wait_until { begun() }, 'with ServerlessLogRetention Off';
+    ok wait_until { begun() }, 'ServerlessLogRetention Off: the task still runs';
     $server->stop;
-    is_deeply ages(), { '4000 days' => 10 }, 'all of them stay';
-    unlike $server->error_log, qr/SF0014|SF0015/, 'and nothing is said';
+    is_deeply ages(), { '4000 days' => 10 }, 'ServerlessLogRetention Off: log entries of 4000 days are kept';
+    unlike $server->error_log, qr/SF0014|SF0015/,
+        'ServerlessLogRetention Off: the error log has no line of maintenance';
     run('DELETE FROM serverless.logs');
 }
 
@@ -135,11 +137,11 @@ SQL
 {
     add(5500, '31 days');
     due();
-    my @servers = map { server($_) } 'upkeep_left', 'upkeep_right';
-    ok wait_until { !ages()->{'31 days'} }, 'two httpds at once remove what is old';
+    my @servers = map { server($_) } 'maintenance_left', 'maintenance_right';
+    ok wait_until { !ages()->{'31 days'} }, 'two httpds: old log entries are deleted';
     my @removed;
     wait_until { push @removed, map { removed($_) } @servers; @removed };
-    is_deeply \@removed, [5500], 'but one child of one of them does all of it';
+    is_deeply \@removed, [5500], 'two httpds: one child of one httpd deletes all log entries';
 }
 
 # Whoever deletes an Environment holds its entries; nobody waits for the other.
@@ -149,14 +151,15 @@ SQL
     $holder->begin_work;
     $holder->do(q(DELETE FROM serverless.logs WHERE ctid IN (SELECT ctid FROM serverless.logs LIMIT 7)));
     due();
-    my $server = server('upkeep_beside');
+    my $server = server('maintenance_beside');
     my @removed;
-    ok wait_until { push @removed, removed($server); @removed }, 'entries that somebody else is removing';
-    is_deeply \@removed, [1493], 'are left to him';
+    ok wait_until { push @removed, removed($server); @removed },
+        'log entries that another transaction is deleting: the others are deleted';
+    is_deeply \@removed, [1493], 'log entries that another transaction is deleting are skipped';
     $holder->rollback;
-    is_deeply ages(), { '31 days' => 7 }, 'and if he does not';
+    is_deeply ages(), { '31 days' => 7 }, 'log entries whose deletion was rolled back are kept until the next run';
     due();
-    ok wait_until { !%{ ages() } }, 'removed when it is due again';
+    ok wait_until { !%{ ages() } }, 'log entries whose deletion was rolled back are deleted by the next run';
     $holder->disconnect;
 }
 
@@ -174,7 +177,7 @@ SQL
     due();
     run('REVOKE DELETE ON serverless.logs FROM serverless_httpd');
     run(q(UPDATE serverless.upkeep SET period = '0'));
-    my $server = server('upkeep_fails', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n"
+    my $server = server('maintenance_fails', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n"
         . "Listen $address\n<VirtualHost $address>\n" . Serverless::Server->database(database => $other->name)
         . Serverless::Server->api . "</VirtualHost>\n");
     my $log = '';
@@ -182,10 +185,10 @@ SQL
     wait_until { $failures->() > 2 };
     cmp_ok $failures->(), '>=', 3, 'a task that fails is tried again when it is due';
     is scalar(() = $log =~ /SF0015: expire_logs fails, and is tried again when it is due/g), 1,
-        'but what that means is said once';
-    is_deeply ages(), { '31 days' => 10 }, 'nothing is lost';
+        'a task that fails again and again is explained in the error log once';
+    is_deeply ages(), { '31 days' => 10 }, 'a task that fails deletes nothing';
     run('GRANT DELETE ON serverless.logs TO serverless_httpd');
-    ok wait_until { !%{ ages() } }, 'and it is done once it can be';
+    ok wait_until { !%{ ages() } }, 'a task that failed succeeds when the right to delete is granted';
     run(q(UPDATE serverless.upkeep SET period = '1 minute'));
 }
 
@@ -193,17 +196,17 @@ SQL
     add(10, '31 days');
     due();
     database('stop');
-    my $server = server('upkeep_without_database', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n");
+    my $server = server('maintenance_without_database', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n");
     my $client = Serverless::Client->client('AC' . '0' x 32, 'x')->at($server->address);
-    is $client->get('/v1/Services')->status, 503, 'without a database httpd runs';
+    is $client->get('/v1/Services')->status, 503, 'without a database, httpd starts and answers 503';
     my %threads;
     ok wait_until { $threads{$_} = 1 for $server->error_log =~ /\[pid (\d+:tid \d+)\] SF0001: no connection/g; keys %threads == 3 },
-        'its child has looked for one when it started, and so have both of its threads';
+        'without a database, the child and both of its background threads try to connect at the start';
     database('start');
-    is_deeply ages(), { '31 days' => 10 }, 'nothing is done';
-    ok wait_until { $client->get('/v1/Services')->status == 401 }, 'it answers when the database is back';
+    is_deeply ages(), { '31 days' => 10 }, 'without a database, no log entry is deleted';
+    ok wait_until { $client->get('/v1/Services')->status == 401 }, 'the child answers when the database is back';
     kill USR1 => $server->{pid};
-    ok wait_until { !%{ ages() } }, 'and its next child does what is due';
+    ok wait_until { !%{ ages() } }, 'the next child does the maintenance that is due';
 }
 
 undef $database;

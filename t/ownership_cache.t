@@ -59,10 +59,10 @@ sub statuses { my ($where, @clients) = @_; return [map { $_->get($where)->status
 {
     my (undef, @clients) = known();
     $owner->do('ALTER TABLE serverless.artifacts ENABLE ROW LEVEL SECURITY');
-    is $clients[0]->get($path)->status, 200, 'a Function of a Service that is known';
+    is $clients[0]->get($path)->status, 200, 'a Function of a Service in the ownership cache is fetched';
     $owner->do('ALTER TABLE serverless.artifacts DISABLE ROW LEVEL SECURITY');
     my ($queries, $short) = sql(q(SELECT count(*), count(*) FILTER (WHERE query NOT LIKE '%service_scope%') FROM seen));
-    is_deeply [$queries, $short], [1, 1], 'is read without a look at credential and Service';
+    is_deeply [$queries, $short], [1, 1], 'and by a statement that does not check credential and Service';
 }
 
 
@@ -77,28 +77,32 @@ SQL
 ) {
     my ($title, $take) = @$case;
     my ($key, @clients) = known();
-    is_deeply statuses($path, @clients), [200, 200], 'a key is good';
+    is_deeply statuses($path, @clients), [200, 200], "the key that will be $title is accepted on both nodes";
     $take->($key);
-    is_deeply statuses($path, @clients), [401, 401], "and is $title: the next request has 401, on both nodes";
-    is_deeply statuses($functions, @clients), [401, 401], 'a list, too';
-    is $token->get($path)->status, 200, 'others go on';
+    is_deeply statuses($path, @clients), [401, 401], "a key that is $title: the next fetch is 401 on both nodes";
+    is_deeply statuses($functions, @clients), [401, 401], "a key that is $title: the next list is 401 on both nodes";
+    is $token->get($path)->status, 200, "a key that is $title: another credential of the account is accepted";
 }
 
 {
     my ($key, @clients) = known();
     sql('SELECT serverless.suspend_account(?)', $account[0]);
-    is_deeply statuses($path, @clients, $token), [401, 401, 401], 'the account is suspended';
+    is_deeply statuses($path, @clients, $token), [401, 401, 401],
+        'a suspended account: key and token are refused on both nodes';
     sql('SELECT serverless.resume_account(?)', $account[0]);
-    is_deeply statuses($path, @clients, $token), [200, 200, 200], 'and goes on';
+    is_deeply statuses($path, @clients, $token), [200, 200, 200], 'a resumed account: key and token are accepted';
 
     my ($own, $strange) = map { substr($_, 2) } $account[0], $stranger[0];
     $owner->do('UPDATE serverless.services SET account_id = ? WHERE unique_name = ?', undef, $strange, 'known');
-    is_deeply statuses($path, @clients), [404, 404], 'the Service is given to another account';
-    is_deeply statuses($functions, @clients), [404, 404], 'with all that is in it';
+    is_deeply statuses($path, @clients), [404, 404],
+        'a Service that another account has now: 404 for a fetch on both nodes';
+    is_deeply statuses($functions, @clients), [404, 404],
+        'a Service that another account has now: 404 for a list on both nodes';
     my $stranger = Serverless::Client->client(@stranger)->at($servers[1]->address);
-    is $stranger->get($path)->status, 200, 'which has it now';
+    is $stranger->get($path)->status, 200, 'the other account has the Service';
     $owner->do('UPDATE serverless.services SET account_id = ? WHERE unique_name = ?', undef, $own, 'known');
-    is_deeply statuses($path, @clients, $stranger), [200, 200, 404], 'and gives it back';
+    is_deeply statuses($path, @clients, $stranger), [200, 200, 404],
+        'a Service given back: the first account has it, the other has not';
 }
 
 # What is not there is not found, however well its Service is known.
@@ -107,12 +111,15 @@ SQL
     my $fleeting = $token->post('/v1/Services', UniqueName => 'fleeting', FriendlyName => 'Fleeting')->json->{sid};
     my $list = "/v1/Services/$fleeting/Functions";
     my $function = $token->post($list, FriendlyName => 'one')->json->{sid};
-    is_deeply [map { @{ statuses($_, @clients) } } $list, "$list/$function"], [(200) x 4], 'a Service with one Function';
-    is $token->delete("$list/$function")->status, 204, 'that is deleted';
-    is_deeply statuses("$list/$function", @clients), [404, 404], 'it is not found any more';
-    is_deeply [map { $_->get($list)->json->{functions} } @clients], [[], []], 'and the list is empty';
-    is $token->delete("/v1/Services/$fleeting")->status, 204, 'the Service goes, too';
-    is_deeply [map { @{ statuses($_, @clients) } } $list, "$list/$function"], [(404) x 4], 'then there is no list either';
+    is_deeply [map { @{ statuses($_, @clients) } } $list, "$list/$function"], [(200) x 4],
+        'a Service with one Function: list and fetch are 200 on both nodes';
+    is $token->delete("$list/$function")->status, 204, 'the Function is deleted';
+    is_deeply statuses("$list/$function", @clients), [404, 404], 'the deleted Function is 404 on both nodes';
+    is_deeply [map { $_->get($list)->json->{functions} } @clients], [[], []],
+        'the list without the deleted Function is empty on both nodes';
+    is $token->delete("/v1/Services/$fleeting")->status, 204, 'the Service is deleted';
+    is_deeply [map { @{ statuses($_, @clients) } } $list, "$list/$function"], [(404) x 4],
+        'list and fetch in the deleted Service are 404 on both nodes';
 }
 
 # With many readers at the same time.
@@ -134,8 +141,8 @@ SQL
     my @seen = map { @$_ } $readers->();
     my @late = grep { $_->[0] > $revoked } @seen;
     cmp_ok scalar(grep { $_->[1] == 200 } @seen), '>', 10, 'ten clients read on two nodes, while their key is revoked';
-    cmp_ok scalar(@late), '>', 10, 'before and after';
-    is_deeply [grep { $_->[1] != 401 } @late], [], 'no request that began after that is answered';
+    cmp_ok scalar(@late), '>', 10, 'and they go on reading after it';
+    is_deeply [grep { $_->[1] != 401 } @late], [], 'every request that began after the revocation is 401';
 }
 
 done_testing;

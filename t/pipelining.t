@@ -198,9 +198,10 @@ sub timed {
 {
     my ($server, $client) = server('together');
     # requests that come too late, on a busy machine, are no batch
-    ok wait_until { go_together($server) }, 'of two dozen reads at once, most go together over one connection';
+    ok wait_until { go_together($server) }, 'of two dozen reads at once, most share a batch on one connection';
     my @mixed = map { ($ordinary[$_], "/v1/Services/$service/Functions?PageSize=$_", $strange{seen}) } 1, 7;
-    is_deeply [judge(\@mixed, together($server, @mixed))], [should(200, \@mixed)], 'reads of different kinds';
+    is_deeply [judge(\@mixed, together($server, @mixed))], [should(200, \@mixed)],
+        'a batch of different reads: fetches and lists';
 }
 
 
@@ -213,17 +214,20 @@ sub timed {
         my @paths = map { rand() < 0.3 ? $strange{fail} : $ordinary[rand @ordinary] } 1 .. 24;
         $failures += grep { $_ eq $strange{fail} } @paths;
         is_deeply [judge(\@paths, together($server, @paths))], [should(500, \@paths)],
-            "round $round: those that fail fail, and no others";
+            "round $round: in a batch, only the reads whose statement fails are answered 500";
     }
     my $log = $server->error_log;
     my @ids = $log =~ /SF0003: (RQ[0-9a-f]{32}): executing serverless_artifact_fetch(?:_known)? failed: SQLSTATE P0001: /g;
     my %distinct = map { $_ => 1 } @ids;
-    is_deeply [scalar @ids, scalar keys %distinct], [$failures, $failures], 'each has its line in the log';
-    is scalar(() = $log =~ /SF\d{4}: /g), $failures, 'and nobody else has';
+    is_deeply [scalar @ids, scalar keys %distinct], [$failures, $failures],
+        'each failed read of a batch has a log line with its request id';
+    is scalar(() = $log =~ /SF\d{4}: /g), $failures, 'no successful read of a batch has a log line';
 
     my @paths = ($strange{fail}) x 24;
-    is_deeply [judge(\@paths, together($server, @paths))], [(500) x 24], 'all fail: each by itself';
-    is_error +(together($server, $strange{fail}))[0], 500, 20500, 'An internal error occurred', 'as it should';
+    is_deeply [judge(\@paths, together($server, @paths))], [(500) x 24],
+        'a batch of failing reads: each is answered 500';
+    is_error +(together($server, $strange{fail}))[0], 500, 20500, 'An internal error occurred',
+        "a failing read of a batch is answered with the API's error";
 }
 
 # A statement is prepared on its first use, perhaps in the middle of others; it may
@@ -233,14 +237,15 @@ sub timed {
     my @paths = ($ordinary[0], $strange{fail}, "/v1/Services/$service", $ordinary[1],
         "/v1/Services/$service/Functions", "/v1/Services/$service/Functions", $ordinary[2]);
     is_deeply [judge(\@paths, together($server, @paths))], [should(500, \@paths)],
-        'first uses, and a failure before them';
+        'a batch that prepares statements after a failed one';
 
     again()->do('REVOKE SELECT ON serverless.versions FROM serverless_httpd');
     my $versions = "$ordinary[0]/Versions";
     @paths = ($ordinary[0], ($versions) x 3, $ordinary[1], $versions, @ordinary[2 .. 5]);
-    is_deeply [judge(\@paths, together($server, @paths))], [should(503, \@paths)], 'one that may not be used';
+    is_deeply [judge(\@paths, together($server, @paths))], [should(503, \@paths)],
+        'a batch with a statement that the role may not execute: only those reads are answered 503';
     again()->do('GRANT SELECT ON serverless.versions TO serverless_httpd');
-    is $client->get($versions)->status, 200, 'and then may';
+    is $client->get($versions)->status, 200, 'the statement succeeds after the role was granted its table';
 }
 
 
@@ -258,21 +263,27 @@ sub timed {
         return system("PGOPTIONS='-c statement_timeout=300' $pgbench -h $ENV{DATABASE} -U serverless_httpd "
             . "-n -t 1 -M extended -f $script @{[ $base->name ]} >/dev/null 2>&1") >> 8;
     };
-    is $pipeline->(0.2, 0.2, 0.2), 0, 'three statements of 200 ms before one Sync, and a limit of 300 ms: none is ended';
-    isnt $pipeline->(0.2, 0.4, 0.2), 0, 'one of 400 ms is';
+    is $pipeline->(0.2, 0.2, 0.2), 0,
+        'PostgreSQL: three statements of 200 ms before one Sync do not exceed a statement_timeout of 300 ms';
+    isnt $pipeline->(0.2, 0.4, 0.2), 0,
+        'PostgreSQL: a statement of 400 ms before a Sync exceeds a statement_timeout of 300 ms';
 }
 
 {
     my ($server, $client) = server('hasty', statement_timeout => 300);
     my @paths = (($strange{'sleep 0.1'}) x 6, @ordinary[0 .. 9]);
     my ($seconds, @replies) = timed(sub { together($server, @paths) });
-    is_deeply [judge(\@paths, @replies)], [should(200, \@paths)], 'together they take longer than statement_timeout';
+    is_deeply [judge(\@paths, @replies)], [should(200, \@paths)],
+        'a batch may take longer than statement_timeout if none of its statements does';
 
     @paths = (@ordinary[0 .. 4], $strange{'sleep 0.5'}, @ordinary[5 .. 9], $strange{fail});
     ($seconds, @replies) = timed(sub { together($server, @paths) });
-    is_deeply [map { $_->status } @replies], [(200) x 5, 503, (200) x 5, 500], 'who takes longer alone has 503, and only he';
-    is_deeply [(judge(\@paths, @replies))[0 .. 4, 6 .. 10]], [('right') x 10], 'the others what they asked for';
-    like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57014: /, 'the log says which';
+    is_deeply [map { $_->status } @replies], [(200) x 5, 503, (200) x 5, 500],
+        'only the read whose statement exceeds statement_timeout is answered 503';
+    is_deeply [(judge(\@paths, @replies))[0 .. 4, 6 .. 10]], [('right') x 10],
+        'the other reads of the batch have the right answer';
+    like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57014: /,
+        'the log names the statement that exceeded statement_timeout';
 }
 
 
@@ -282,15 +293,16 @@ sub timed {
     my ($server, $client) = server('patient');
     my $hold = hold();
     my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1);
-    ok wait_until { waits() == 1 }, 'a read waits for something';
+    ok wait_until { waits() == 1 }, 'a read waits for a lock in the pipeline';
     my ($seconds, @replies) = timed(sub { together($server, @ordinary[0 .. 19]) });
-    is_deeply [judge(\@ordinary, @replies)], [('right') x 20], 'others behind it are answered over other connections';
-    cmp_ok $seconds, '<', 1, 'and have not waited for long';
+    is_deeply [judge(\@ordinary, @replies)], [('right') x 20],
+        'reads behind a waiting read are answered over the regular connection pool';
+    cmp_ok $seconds, '<', 1, 'reads behind a waiting read are answered within a second';
     my @seconds = sort { $a <=> $b } map { (timed(sub { $client->get($ordinary[$_]) }))[0] } 1 .. 20;
-    cmp_ok $seconds[10], '<', 0.03, 'later ones need not wait at all';
-    is waits(), 1, 'it was not asked twice';
+    cmp_ok $seconds[10], '<', 0.03, 'reads after the fallback to the regular pool are answered in 30 ms';
+    is waits(), 1, 'the waiting read is sent to PostgreSQL once';
     $hold->release;
-    is_deeply [$slow->()], [200], 'it has its answer in the end';
+    is_deeply [$slow->()], [200], 'the waiting read is answered after the lock is released';
 
     # in the middle of others
     my @paths = (@ordinary[0 .. 9], $strange{wait}, @ordinary[10 .. 19]);
@@ -299,21 +311,23 @@ sub timed {
         $server->error_log;
         $hold = hold();
         my $batch = begin_at_once(sub { [map { +{ %$_ } } together($server, @paths)] }, 1);
-        ok wait_until { waits() > 0 }, "round $round: it waits, with others before and behind it";
+        ok wait_until { waits() > 0 }, "round $round: a read waits in the middle of a batch";
         ($seconds, @replies) = timed(sub { together($server, @ordinary[20 .. 39]) });
-        is_deeply [judge([@ordinary[20 .. 39]], @replies)], [('right') x 20], 'what comes now is answered';
-        cmp_ok $seconds, '<', 1, 'soon';
+        is_deeply [judge([@ordinary[20 .. 39]], @replies)], [('right') x 20],
+            'reads after the batch with the waiting read are answered';
+        cmp_ok $seconds, '<', 1, 'reads after the batch with the waiting read are answered within a second';
         select undef, undef, undef, 1.5;
         $hold->release;
         my @got = map { bless $_, 'Serverless::Reply' } map { @$_ } $batch->();
-        is_deeply [judge(\@paths, @got)], [should(200, \@paths)], 'and so were all of them';
-        is_deeply [map { $got[$_]{took} < 1.5 || $_ } 0 .. 9, 11 .. 20], [(1) x 20], 'before there was an end to the waiting';
+        is_deeply [judge(\@paths, @got)], [should(200, \@paths)], 'every read of the batch has the right answer';
+        is_deeply [map { $got[$_]{took} < 1.5 || $_ } 0 .. 9, 11 .. 20], [(1) x 20],
+            'the other reads of the batch are answered before the lock is released';
         last if $server->error_log =~ /SF0031: RQ[0-9a-f]{32}: no answer for 50 ms to \d+ statements sent together: /;
-        fail 'it was never sent together with others' if $round == 10;
+        fail 'in ten rounds the waiting read was never in a batch' if $round == 10;
     }
 
     # once it is over, reads go together again
-    ok wait_until { go_together($server) }, 'then reads go together again';
+    ok wait_until { go_together($server) }, 'reads are batched again after the lock is released';
 }
 
 # PostgreSQL sends 8 KiB at a time: the first ones have had their answers, and thrown them away, before the
@@ -334,7 +348,7 @@ SKIP: {
     cmp_ok $early, '>', 0, 'the first of them was there before the last';
     undef $server;
     open my $in, '<', $memcheck or die "$memcheck: $!\n";
-    is join('', grep { !/^\S+ *$/ } <$in>), '', 'nothing was looked at that was gone, or had never been there';
+    is join('', grep { !/^\S+ *$/ } <$in>), '', 'memcheck reports no invalid read and no uninitialised value';
 }
 
 # Few go side by side.
@@ -345,8 +359,8 @@ SKIP: {
         $took[0];
     } 1 .. 30;
     my ($best) = sort { $a <=> $b } @rounds;
-    cmp_ok $best, '<', 0.045, 'four reads, one of 8 ms and three of 20, and four connections for them: none waits for another';
-    ok wait_until { go_together($server) }, 'many go together all the same';
+    cmp_ok $best, '<', 0.045, 'four reads on four connections: none waits for another';
+    ok wait_until { go_together($server) }, 'with four connections, two dozen reads share batches';
 }
 
 # The pipeline takes a connection on which apr_dbd has prepared the statement, its parameters all text.
@@ -354,29 +368,33 @@ SKIP: {
     my ($server, $client) = server('reused', lines => "ServerlessDBConnections 4\n");
     my @paths = ("/v1/Services/$service/Functions/ZH" . '0' x 32, $ordinary[0]);
     database('stop');
-    is $client->get($paths[0])->status, 503, 'without a database the pipeline has no connection';
+    is $client->get($paths[0])->status, 503, 'without a database, a read is answered 503';
     database('start');
-    is_deeply [judge(\@paths, map { $client->get($_) } @paths)], [('right') x 2], 'for a second it does not look for one';
+    is_deeply [judge(\@paths, map { $client->get($_) } @paths)], [('right') x 2],
+        'within a second of that failure, reads use the regular connection pool';
     select undef, undef, undef, 1.2;
-    is_deeply [judge(\@paths, map { $client->get($_) } @paths)], [('right') x 2], 'then it takes one that was in use' for 1 .. 3;
+    is_deeply [judge(\@paths, map { $client->get($_) } @paths)], [('right') x 2],
+        'after that second, the pipeline takes a connection with statements prepared by apr_dbd' for 1 .. 3;
 }
 
 # All places are taken: the time that a request waits has its limit.
 {
     my ($server, $client) = server('full', lines => "ServerlessDBConnections 4\nServerlessDBTimeout 300ms\n");
-    is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404, 'with four connections, one of them for writes';
+    is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404,
+        'four connections, one of them for writes: a write succeeds';
     my $hold = hold();
     my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1 .. 3);
-    ok wait_until { waits() == 3 }, 'one read waits in the pipeline, others on the other connections';
+    ok wait_until { waits() == 3 }, 'one read waits in the pipeline, two on the regular connections';
     my @answers = at_once(sub { [timed(sub { $client->afresh->get($ordinary[0])->status })] }, 1 .. 6);
-    is_deeply [map { $_->[1] } @answers], [(503) x 6], 'no connection is left';
+    is_deeply [map { $_->[1] } @answers], [(503) x 6], 'reads without a free connection are answered 503';
     my @seconds = sort { $a <=> $b } map { $_->[0] } @answers;
-    cmp_ok $seconds[0], '>=', 0.3, 'each has waited for ServerlessDBTimeout';
-    cmp_ok $seconds[-1], '<', 1, 'and not much longer';
-    is waits(), 3, 'and used no other connection';
+    cmp_ok $seconds[0], '>=', 0.3, 'reads without a free connection wait for ServerlessDBTimeout';
+    cmp_ok $seconds[-1], '<', 1, 'reads without a free connection wait not much longer than ServerlessDBTimeout';
+    is waits(), 3, 'reads without a free connection open none';
     $hold->release;
-    is_deeply [$slow->()], [200, 200, 200], 'the three are answered';
-    is_deeply [judge([@ordinary], together($server, @ordinary[0 .. 9]))], [('right') x 10], 'and everybody after them';
+    is_deeply [$slow->()], [200, 200, 200], 'the three waiting reads are answered after the lock is released';
+    is_deeply [judge([@ordinary], together($server, @ordinary[0 .. 9]))], [('right') x 10],
+        'reads after the release are answered';
 }
 
 
@@ -397,23 +415,26 @@ sub threads_of {
         my @paths = map { rand() < 0.1 ? $strange{die} : $ordinary[rand @ordinary] } 1 .. 23;
         splice @paths, rand(@paths), 0, $strange{die};
         is_deeply [judge(\@paths, together($server, @paths))], [should(503, \@paths)],
-            "round $round: a session ends with others' statements in it; only who ends every session has no answer";
-        is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10], 'then all is as before';
+            "round $round: a session ends within a batch: only the read that ends every session is answered 503";
+        is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10],
+            'reads after the lost session are answered';
     }
-    like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57P01: /, 'the log says so';
+    like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57P01: /,
+        'the log has the SQLSTATE of the lost session';
 
     kill_backends(backends());
-    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'all sessions are killed between two requests';
+    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60],
+        'every session is killed between two batches: the next batch is answered';
 
     # while they wait
     my $hold = hold();
     my $waiting = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1 .. 3);
     ok wait_until { waits() == 3 }, 'three reads wait, the first in the pipeline';
     kill_backends(waiting());
-    ok wait_until { waits() == 3 }, 'their sessions are killed: each is asked once more';
+    ok wait_until { waits() == 3 }, 'the sessions of three waiting reads are killed: each read is sent once more';
     $hold->release;
-    is_deeply [$waiting->()], [(200) x 3], 'and answered';
-    is threads_of($server), $before, 'it is the same child, and it has no thread more or less';
+    is_deeply [$waiting->()], [(200) x 3], 'the three waiting reads are answered after the lock is released';
+    is threads_of($server), $before, 'the same child of httpd, with as many threads as before';
 }
 
 # Without a word, in the middle of others; and PostgreSQL begins anew.
@@ -424,12 +445,14 @@ sub threads_of {
         together($server, @ordinary) for 1 .. 3;
         $owner->disconnect;
         my @got = judge(\@paths, together($server, @paths));
-        like $got[10], qr/^503/, "round $round: a session crashes: who made it crash has no answer";
-        is_deeply [grep { $_ ne 'right' && !/^503 / } @got[0 .. 9, 11 .. 20]], [], 'all others have the right one, or 503';
-        ok wait_until { $client->get($ordinary[0])->status == 200 }, 'PostgreSQL is there again';
-        is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'and all is as before';
+        like $got[10], qr/^503/, "round $round: a read that crashes every session is answered 503";
+        is_deeply [grep { $_ ne 'right' && !/^503 / } @got[0 .. 9, 11 .. 20]], [],
+            'the other reads of the batch have the right answer, or 503';
+        ok wait_until { $client->get($ordinary[0])->status == 200 }, 'PostgreSQL answers again after the crash';
+        is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60],
+            'batches after the crash are answered';
         last if $server->error_log =~ /SF0030: RQ[0-9a-f]{32}: the connection was lost on which \d+ statements were under way together/;
-        fail 'it was never sent together with others' if $round == 10;
+        fail 'in ten rounds the crashing read was never in a batch' if $round == 10;
     }
 }
 
@@ -459,10 +482,10 @@ for my $case (
     }, 1 .. 8);
     my $hold = hold();
     my $waiting = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1);
-    ok wait_until { waits() == 1 }, "$name: reads from eight clients, and one waits";
+    ok wait_until { waits() == 1 }, "$name: eight clients read, and one read waits";
     $owner->disconnect;
     $happen->();
-    like +($waiting->())[0], qr/^(?:200|503)$/, 'it ends';
+    like +($waiting->())[0], qr/^(?:200|503)$/, "$name: the waiting read ends, with 200 or 503";
     undef $hold;
     select undef, undef, undef, 0.5;
     open my $out, '>', $until or die "$until: $!\n";
@@ -471,12 +494,13 @@ for my $case (
     my %all;
     for my $count (@counts) { $all{$_} += $count->{$_} for grep { $_ ne 'longest' } keys %$count }
     is_deeply [grep { $_ ne 'right' && $_ ne '503' } keys %all], [], "$name: each answer is right, or 503";
-    cmp_ok $all{right}, '>', 100, 'most are right';
+    cmp_ok $all{right}, '>', 100, "$name: most reads have the right answer";
     my ($longest) = sort { $b <=> $a } map { $_->{longest} } @counts;
-    cmp_ok $longest, '<', 10, 'nobody waits for ever';
-    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60], 'then all is as before';
-    is threads_of($server), $before, 'in the same child with as many threads';
-    like $server->error_log, qr/SF000[123]: /, 'the log says what happened';
+    cmp_ok $longest, '<', 10, "$name: no read takes ten seconds";
+    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60],
+        "$name: batches afterwards are answered";
+    is threads_of($server), $before, "$name: the same child of httpd, with as many threads as before";
+    like $server->error_log, qr/SF000[123]: /, "$name: the log reports the lost connections";
 }
 
 
@@ -490,9 +514,10 @@ for my $case (
         is_deeply [judge(\@paths, together($server, @paths))], [should(200, \@paths)],
             "round $round: DEALLOCATE ALL: the statements are prepared again";
     }
-    like $server->error_log, qr/SQLSTATE 26000/, 'the log says which were not known';
-    is_deeply [judge(\@many, together($server, @many))], [('right') x 10], 'once';
-    unlike $server->error_log, qr/SF0003/, 'and then they are';
+    like $server->error_log, qr/SQLSTATE 26000/, 'the log has the SQLSTATE of statements that were not prepared';
+    is_deeply [judge(\@many, together($server, @many))], [('right') x 10],
+        'after DEALLOCATE ALL and one error, a batch is answered';
+    unlike $server->error_log, qr/SF0003/, 'after DEALLOCATE ALL and one error, no statement fails';
 
     # "cached plan must not change result type"
     my ($definition, $signature) = sql(q(SELECT pg_get_functiondef(oid), oid::regprocedure FROM pg_proc
@@ -500,36 +525,40 @@ for my $case (
     for my $type ('character varying', 'text') {
         $definition =~ s/friendly_name (?:text|character varying)/friendly_name $type/ or die "no friendly_name\n";
         again()->do("DROP FUNCTION $signature; $definition; GRANT EXECUTE ON FUNCTION $signature TO serverless_httpd");
-        is_deeply [judge(\@many, together($server, @many))], [('right') x 10], "a column becomes $type: the same";
+        is_deeply [judge(\@many, together($server, @many))], [('right') x 10],
+            "a result column becomes $type: the batch has the right answers";
     }
-    like $server->error_log, qr/SQLSTATE 0A000/, 'the log says that plans did not fit';
+    like $server->error_log, qr/SQLSTATE 0A000/, 'the log has the SQLSTATE of plans whose result type changed';
 
     # another schema
     my ($version) = sql('SELECT max(version) FROM serverless.schema_migrations');
     again()->do('UPDATE serverless.schema_migrations SET version = version + 1 WHERE version = ?', undef, $version);
-    is_deeply [judge(\@many, map { $client->get($_) } @many)], [('right') x 10], 'a schema is put aside: a session goes on';
+    is_deeply [judge(\@many, map { $client->get($_) } @many)], [('right') x 10],
+        'the schema has another version: existing sessions are used';
     kill_backends(backends());
-    is_deeply [map { $_->status } together($server, @many)], [(503) x 10], 'but no new one begins';
+    is_deeply [map { $_->status } together($server, @many)], [(503) x 10],
+        'the schema has another version: no new session is used';
     my @complaints = $server->error_log =~ /SF0004/g;
-    is scalar @complaints, 1, 'which is in the log once';
+    is scalar @complaints, 1, "the schema's version is in the log once";
     $server->error_log;
     again()->do('UPDATE serverless.schema_migrations SET version = ? WHERE version = ? + 1', undef, $version, $version);
-    is_deeply [judge(\@many, together($server, @many))], [('right') x 10], 'until it fits';
+    is_deeply [judge(\@many, together($server, @many))], [('right') x 10],
+        'the schema has its version again: new sessions are used';
 
     # what the other connections have prepared meanwhile is known on the next one
-    ok wait_until { go_together($server) }, 'reads go together again';
-    unlike $server->error_log, qr/SF0003/, 'and prepare nothing twice';
+    ok wait_until { go_together($server) }, 'reads are batched on the new sessions';
+    unlike $server->error_log, qr/SF0003/, 'no statement is prepared twice on the new sessions';
 
     # another key
     my $list = "/v1/Services/$service/Functions?PageSize=7";
     my $page = sub { $client->get($list)->json->{meta}{next_page_url} =~ s{^https://[^/]+}{}r };
     my $token = $page->();
-    is $client->get($token)->status, 200, 'a page token';
+    is $client->get($token)->status, 200, 'a PageToken is valid';
     my ($key) = sql(q(SELECT encode(page_token_key, 'hex') FROM serverless.settings));
     again()->do('UPDATE serverless.settings SET page_token_key = serverless.random_bytes()');
     kill_backends(backends());
-    is $client->get($token)->status, 400, 'is no good under another key';
-    is $client->get($page->())->status, 200, 'a new one is';
+    is $client->get($token)->status, 400, 'a PageToken of another key is refused';
+    is $client->get($page->())->status, 200, 'a PageToken of the new key is valid';
     again()->do(q(UPDATE serverless.settings SET page_token_key = decode(?, 'hex')), undef, $key);
 }
 
@@ -549,11 +578,12 @@ for my $case (['restarted', 'USR1'], ['stopped', 'WINCH']) {
     kill $signal => $server->{pid};
     select undef, undef, undef, 0.3;
     $hold->release;
-    is_deeply [$waiting->()], [(200) x 4], 'they are answered';
-    ok wait_until { !-e "/proc/$child" }, 'then the child ends';
-    unlike $server->error_log, $badly, 'in peace';
+    is_deeply [$waiting->()], [(200) x 4], "httpd is $name: the four waiting reads are answered";
+    ok wait_until { !-e "/proc/$child" }, "httpd is $name: the child ends after the answers";
+    unlike $server->error_log, $badly, "httpd is $name: the child ends without a crash";
     next if $signal ne 'USR1';
-    is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10], 'and its successor goes on';
+    is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10],
+        "httpd is $name: its new child answers reads";
 }
 
 
@@ -565,9 +595,10 @@ SKIP: {
     skip 'the prefork MPM is not there', 3 if !-e "$modules/mod_mpm_prefork.so";
     my ($server, $client) = server('prefork', mpm => 'prefork');
     my @paths = @ordinary[0 .. 19];
-    is_deeply [judge(\@paths, together($server, @paths))], [('right') x 20], 'an MPM without threads: each alone';
+    is_deeply [judge(\@paths, together($server, @paths))], [('right') x 20],
+        'the prefork MPM: reads are answered without batches';
     is_deeply [map { @$_ } at_once(sub { [judge(\@paths, map { $client->get($_) } @paths)] }, 1 .. 3)], [('right') x 60],
-        'from several clients';
+        'the prefork MPM: reads of several clients are answered';
 }
 
 
@@ -605,7 +636,7 @@ SKIP: {
         }
         return \@wrong;
     }, 1 .. 8);
-    is_deeply \@wrong, [], 'two virtual hosts, each with its database: nobody gets the other one\'s';
+    is_deeply \@wrong, [], 'two virtual hosts, each with its database: no read is answered from the other database';
     undef $server;
 }
 

@@ -75,27 +75,28 @@ my $variables;
     $variables = path_of($environment) . '/Variables';
     my $message = 'This server is not set up to keep Variables';
     is scalar(() = $server->error_log =~ /SF0017: without ServerlessVariableKeys, what needs the value of a Variable is answered with 503/g),
-        1, 'without ServerlessVariableKeys httpd starts, and says once what is missing';
-    is_deeply $api->get($variables)->json->{variables}, [], 'an empty list needs no key';
+        1, 'without ServerlessVariableKeys httpd starts, and logs once that the directive is missing';
+    is_deeply $api->get($variables)->json->{variables}, [], 'without a key, an empty list of Variables is answered';
     my $reply = $api->post($variables, Key => 'K', Value => 'value');
-    is_error $reply, 503, 20503, $message, 'a Variable cannot be created';
-    ok $reply->header('Retry-After'), 'with Retry-After';
+    is_error $reply, 503, 20503, $message, 'without a key, a Variable cannot be created: 503';
+    ok $reply->header('Retry-After'), 'without a key, the 503 has Retry-After';
     is_error $api->post($variables, Key => 'K'), 400, 20001, 'Missing required parameter Value in the post body',
-        'what is wrong with it is told before';
-    is $owner->selectrow_array('SELECT count(*) FROM serverless.variables'), 0, 'nothing is stored';
-    is $api->post($project->path . '/Functions', FriendlyName => 'f')->status, 201, 'all the rest of the API works';
+        'without a key, a create without Value is still 400';
+    is $owner->selectrow_array('SELECT count(*) FROM serverless.variables'), 0, 'without a key, no Variable is stored';
+    is $api->post($project->path . '/Functions', FriendlyName => 'f')->status, 201,
+        'without a key, a Function can be created';
 
     write_keys($old);
     my $with = server('with_key');
     my $variable = client($with)->post($variables, Key => 'K', Value => 'value')->json;
     my $path = path_of($variable);
-    is_error $api->get($path), 503, 20503, $message, 'one that is there cannot be fetched';
-    is_error $api->get($variables), 503, 20503, $message, 'nor listed';
-    is_error $api->post($path, @$_), 503, 20503, $message, 'nor updated'
+    is_error $api->get($path), 503, 20503, $message, 'without a key, a stored Variable cannot be fetched: 503';
+    is_error $api->get($variables), 503, 20503, $message, 'without a key, stored Variables cannot be listed: 503';
+    is_error $api->post($path, @$_), 503, 20503, $message, 'without a key, a stored Variable cannot be updated: 503'
         for [ Value => 'other' ], [ Key => 'OTHER' ], [];
-    is_reply client($with)->get($path), 200, $variable, 'it is as it was';
-    is $api->delete($path)->status, 204, 'but deleted it can be';
-    unlike $server->error_log, qr/SF0018|SF0017/, 'and the log has nothing to add';
+    is_reply client($with)->get($path), 200, $variable, 'a server with the key still answers the Variable unchanged';
+    is $api->delete($path)->status, 204, 'without a key, a stored Variable can be deleted';
+    unlike $server->error_log, qr/SF0018|SF0017/, 'without a key, requests add nothing to the error log';
 }
 
 
@@ -111,28 +112,29 @@ my $variables;
     }
     my $values = sub { $api->get($variables, PageSize => 1000)->body =~ s{http://[^/"]+}{}gr };
     my $before = $values->();
-    like $before, qr/"value 250".*"value 1"/, 'values with the old key are read';
+    like $before, qr/"value 250".*"value 1"/, 'values encrypted with the old key are answered';
     my $path = path_of($api->get($variables)->json->{variables}[0]);
     my $tag = $api->get($path)->header('ETag');
 
     write_keys($old, $new);
     $server->restart;
-    is $values->(), $before, 'and so they are when a new one is there, too';
+    is $values->(), $before, 'with a second key in the file, values encrypted with the first are answered';
     my $later = $api->post($variables, Key => 'LATER', Value => 'v')->json;
-    is_deeply keys_in_use(), { $old_id => 251 }, 'which nothing is encrypted with: it is not the first';
-    is $api->delete(path_of($later))->status, 204, 'yet';
+    is_deeply keys_in_use(), { $old_id => 251 }, 'the second key of the file encrypts nothing';
+    is $api->delete(path_of($later))->status, 204, 'the Variable that was encrypted with the old key is deleted';
 
     write_keys($new, $old);
     my $stolen = $owner->selectall_hashref('SELECT id, sealed FROM serverless.variables', 'id');
     $server->restart;
-    is $values->(), $before, 'when it is the first, all of them are read';
+    is $values->(), $before, 'with the new key first, values encrypted with the old are answered';
     $later = $api->post($variables, Key => 'LATER', Value => 'v')->json;
-    is of_variable($later, 'SELECT sealed_with FROM serverless.variables'), $new_id, 'and a new value has the new key';
-    is $api->delete(path_of($later))->status, 204, 'at once';
-    ok wait_until { !keys_in_use()->{$old_id} }, 'the others get it in the background';
-    is_deeply keys_in_use(), { $new_id => 250 }, 'all of them';
-    is $values->(), $before, 'they are what they were, dates included';
-    is $api->get($path)->header('ETag'), $tag, 'and so are their tags';
+    is of_variable($later, 'SELECT sealed_with FROM serverless.variables'), $new_id,
+        'with the new key first, a new value is encrypted with it';
+    is $api->delete(path_of($later))->status, 204, 'the Variable that was encrypted with the new key is deleted';
+    ok wait_until { !keys_in_use()->{$old_id} }, 'values are re-encrypted with the new key in the background';
+    is_deeply keys_in_use(), { $new_id => 250 }, 'every value is re-encrypted with the new key';
+    is $values->(), $before, 're-encrypted Variables have their values and dates unchanged';
+    is $api->get($path)->header('ETag'), $tag, 'a re-encrypted Variable has its ETag unchanged';
     my $log = '';
     my $done = sub {
         $log .= $server->error_log;
@@ -140,12 +142,14 @@ my $variables;
         $sum += $_ for $log =~ /SF0014: (\d+) Variables encrypted with the first key/g;
         return $sum;
     };
-    ok wait_until { $done->() >= 250 }, 'the log says so';
-    is $done->(), 250, 'and how many they were';
+    ok wait_until { $done->() >= 250 }, 'the error log reports the re-encryption';
+    is $done->(), 250, 'the error log says how many values were re-encrypted';
     my $stored = $owner->selectall_hashref('SELECT id, sealed FROM serverless.variables', 'id');
-    is_deeply [ grep { $stored->{$_}{sealed} eq $stolen->{$_}{sealed} } keys %$stored ], [], 'nothing of before is stored';
+    is_deeply [ grep { $stored->{$_}{sealed} eq $stolen->{$_}{sealed} } keys %$stored ], [],
+        'no value is stored as it was encrypted before';
     my $admin = "$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=@{[ $database->name ]} user=postgres'";
-    is `$admin variables keys` =~ s/ +$//mgr, <<"END", 'serverless-admin says which key has how many';
+    is `$admin variables keys` =~ s/ +$//mgr, <<"END",
+        'serverless-admin variables keys says how many values each key has';
      key_id       variables
 ----------------- ---------
 $new_id       250
@@ -155,10 +159,11 @@ END
     write_keys($new);
     $server = server('rotated');
     $api = client($server);
-    is $values->(), $before, 'the old key is not needed any more';
+    is $values->(), $before, 'without the old key, re-encrypted values are answered';
     $log .= $server->error_log;
-    unlike $log, qr/SF0018|SF0019|SF0020/, 'nothing failed all the while';
-    unlike $log, qr/value \d+|@{[ join '|', map { (split)[1] } $old, $new ]}/i, 'neither values nor keys were logged';
+    unlike $log, qr/SF0018|SF0019|SF0020/, 'the error log has no failure during the change of keys';
+    unlike $log, qr/value \d+|@{[ join '|', map { (split)[1] } $old, $new ]}/i,
+        'the error log has neither values nor keys';
 
     # The backup of before, with the keys of after.
     write_keys($new, $other);
@@ -167,14 +172,16 @@ END
     my ($one) = @{ $api->get($variables)->json->{variables} };
     my $id = of_variable($one, 'SELECT id FROM serverless.variables');
     change($one, 'sealed_with = ?, sealed = decode(?, $$hex$$)', $old_id, unpack 'H*', $stolen->{$id}{sealed});
-    is_error $api->get(path_of($one)), 500, 20500, 'An internal error occurred', 'without the old key its values are lost';
+    is_error $api->get(path_of($one)), 500, 20500, 'An internal error occurred',
+        'without the old key, a value encrypted with it is 500';
     like $server->error_log, qr/SF0018: \S+ Variable $one->{sid}, key "$old_id": cannot be decrypted: the key is not known$/m,
-        'and the log says which key is missing';
+        'the error log says which key is missing';
     write_keys($new, $old);
     $server = server('key_found');
     $api = client($server);
-    is_reply $api->get(path_of($one)), 200, { %$one, url => $api->base . path_of($one) }, 'once it is there again, they are back';
-    ok wait_until { !keys_in_use()->{$old_id} }, 'and get the new key';
+    is_reply $api->get(path_of($one)), 200, { %$one, url => $api->base . path_of($one) },
+        'with the old key again, a value encrypted with it is answered';
+    ok wait_until { !keys_in_use()->{$old_id} }, 'with the old key again, the value is re-encrypted with the new key';
     $owner->do('DELETE FROM serverless.variables');
 }
 
@@ -188,7 +195,7 @@ END
     my $path = $variables =~ s{^/v1}{}r;
     is $owner->selectrow_array(q(SELECT encode(fingerprint, 'hex') FROM serverless.idempotency_keys)),
         sha256_hex(join '', map { "+$_\0" } $path, 'K', hmac_sha256_hex('value', $derived)),
-        'a request is recognized by an HMAC of the value, under a key for that alone';
+        'the fingerprint of a request has an HMAC of the value, under a derived key';
     $owner->do('DELETE FROM serverless.variables');
 }
 
@@ -201,12 +208,13 @@ END
     change($_, 'sealed = set_byte(sealed, 12, get_byte(sealed, 12) # 1)') for @made[0 .. 119];
     write_keys($new, $old);
     $server = server('undamaged');
-    ok wait_until { (keys_in_use()->{$new_id} || 0) == 10 }, 'behind more than a batch of damaged values, the others get the new key';
+    ok wait_until { (keys_in_use()->{$new_id} || 0) == 10 },
+        'after more than a batch of damaged values, the other values are re-encrypted';
     my $log = '';
-    ok wait_until { $log .= $server->error_log; $log =~ /SF0019/ }, 'the log has a line about those that did not';
+    ok wait_until { $log .= $server->error_log; $log =~ /SF0019/ }, 'the error log has a line about the damaged values';
     like $log, qr/SF0019: 120 values keep the key "$old_id", because they cannot be decrypted.*ZE[0-9a-f]{32}\/$made[0]{sid}$/m,
-        'how many, and one of them';
-    is_deeply keys_in_use(), { $new_id => 10, $old_id => 120 }, 'they are as they were';
+        'the error log says how many values are damaged, and names one';
+    is_deeply keys_in_use(), { $new_id => 10, $old_id => 120 }, 'damaged values keep their key';
     $owner->do('DELETE FROM serverless.variables');
 }
 
@@ -233,12 +241,13 @@ SQL
     undef $server;
     write_keys($new, $old);
     $server = server('in_the_middle');
-    ok wait_until { $looked_at->() > 100 }, 'a walk through values copied from one, and so damaged';
+    ok wait_until { $looked_at->() > 100 }, 're-encryption of 2000 damaged values has begun';
     $server->restart;
-    cmp_ok $looked_at->(), '<', 1000, 'comes to an end with the child, far from through';
+    cmp_ok $looked_at->(), '<', 1000, 're-encryption stops when its child of httpd ends';
     due();
-    ok wait_until { $looked_at->() > 2000 }, 'whose successor begins again';
-    ok wait_until { $server->error_log =~ /SF0019: 1999 values keep the key "$old_id"/ }, 'and comes to the end';
+    ok wait_until { $looked_at->() > 2000 }, 'the next child begins re-encryption again';
+    ok wait_until { $server->error_log =~ /SF0019: 1999 values keep the key "$old_id"/ },
+        'the next child completes re-encryption';
     undef $server;
     $owner->do($_) for $definition, 'DROP SEQUENCE public.looked_at', 'DELETE FROM serverless.variables';
 }
@@ -258,12 +267,13 @@ SQL
     $session->do('UPDATE serverless.variables SET sealed_with = ?, sealed = decode(?, $$hex$$)', undef, $new_id, unpack 'H*', $set);
     write_keys($new, $old);
     $server = server('overtaken');
-    ok wait_until { waiting() }, 'a value is set, and httpd, which has read the one of before, waits for that';
+    ok wait_until { waiting() }, 're-encryption of a value waits for a transaction that sets the value';
     $session->commit;
     $session->disconnect;
-    ok wait_until { !waiting() }, 'it goes on';
-    is client($server)->get(path_of($variable))->json->{value}, 'of the client', 'and leaves what was set';
-    is of_variable($variable, 'SELECT encode(sealed, $$hex$$) FROM serverless.variables'), unpack('H*', $set), 'to the bit';
+    ok wait_until { !waiting() }, 're-encryption goes on after that transaction';
+    is client($server)->get(path_of($variable))->json->{value}, 'of the client', 'the value that was set is kept';
+    is of_variable($variable, 'SELECT encode(sealed, $$hex$$) FROM serverless.variables'), unpack('H*', $set),
+        'the stored bytes of the value that was set are kept';
     $owner->do('DELETE FROM serverless.variables');
 }
 
@@ -288,12 +298,15 @@ SQL
         }
         return \@wrong;
     }, 0 .. 3);
-    is_deeply \@wrong, [ [], [], [], [] ], 'two nodes encrypt anew, and clients set values: nobody is hindered';
-    ok wait_until { !keys_in_use()->{$old_id} }, 'all of them get the new key';
+    is_deeply \@wrong, [ [], [], [], [] ], 'two nodes re-encrypt while clients set values: every update is 200';
+    ok wait_until { !keys_in_use()->{$old_id} },
+        'two nodes re-encrypt while clients set values: every value gets the new key';
     my $listed = $nodes[0]->get($variables, PageSize => 1000)->json->{variables};
     is_deeply { map { ($_->{key} => $_->{value}) } @$listed },
-        { map { ("KEY_$_" => $_ <= 80 ? "new KEY_$_" : "value $_") } 1 .. 220 }, 'and each is what was set last';
-    unlike $_->error_log, qr/SF00(03|18|19|20)/, 'nothing failed' for $server, $second;
+        { map { ("KEY_$_" => $_ <= 80 ? "new KEY_$_" : "value $_") } 1 .. 220 },
+            'two nodes re-encrypt while clients set values: each value is the last that was set';
+    unlike $_->error_log, qr/SF00(03|18|19|20)/,
+        'two nodes re-encrypt while clients set values: the error log has no failure' for $server, $second;
 }
 
 $owner->disconnect;

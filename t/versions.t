@@ -28,7 +28,7 @@ my @content = (Content => 'hello', 'application/javascript', 'exports.handler = 
 # Upload -------------------------------------------------------------------------
 
 sub uploads {
-    subtest "upload a $kind->{name} Version" => sub {
+    subtest "upload $kind->{one} Version" => sub {
         my $list = new_list();
         my $before = now;
         my $reply = $api->upload($list, [@path], [@visibility], [@content]);
@@ -50,7 +50,7 @@ sub uploads {
         isnt $second->json->{sid}, $version->{sid}, 'and makes a second Version with its own SID';
     };
 
-    subtest "the JSON of a $kind->{name} Version, byte for byte" => sub {
+    subtest "the JSON of $kind->{one} Version, byte for byte" => sub {
         my $list = new_list();
         my $artifact = last_artifact();
         my $reply = $api->upload($list, [ Path => undef, undef, "/caf\xc3\xa9" ], [@visibility], [@content]);
@@ -66,7 +66,7 @@ JSON
         is $reply->header('Content-Length'), length $expected, 'Content-Length is the length of the JSON';
     };
 
-    subtest "the parts of a $kind->{name} Version upload may come in any order and form" => sub {
+    subtest "the parts of $kind->{one} Version upload may come in any order and form" => sub {
         my $list = new_list();
         my $source = 'module.exports = "b";';
         for my $case (
@@ -108,7 +108,7 @@ JSON
 }
 
 sub parameters {
-    subtest "the Visibility of a $kind->{name} Version" => sub {
+    subtest "the Visibility of $kind->{one} Version" => sub {
         my $list = new_list();
         for my $sent (qw(public protected private Public PROTECTED pRiVaTe)) {
             my $reply = $api->upload($list, [@path], [ Visibility => undef, undef, $sent ], [@content]);
@@ -128,7 +128,7 @@ sub parameters {
         is all_rows(), $before, 'refused uploads store nothing';
     };
 
-    subtest "the Path of a $kind->{name} Version" => sub {
+    subtest "the Path of $kind->{one} Version" => sub {
         my $list = new_list();
         for my $case (
             # what is sent, what it becomes
@@ -180,7 +180,7 @@ sub parameters {
         is all_rows(), $before, 'refused uploads store nothing';
     };
 
-    subtest "a $kind->{name} Version upload without a required part, or of another content type, is refused" => sub {
+    subtest "$kind->{one} Version upload without a required part, or of another content type, is refused" => sub {
         my $list = new_list();
         my $before = all_rows();
         for my $case (
@@ -293,7 +293,7 @@ sub read_reply {
 }
 
 sub connections {
-    subtest "a $kind->{name} Version upload with Expect: 100-continue" => sub {
+    subtest "$kind->{one} Version upload with Expect: 100-continue" => sub {
         my $list = new_list();
         my $socket = begin($api, $list, 'Expect: 100-continue', 'Content-Length: ' . length $body);
         is read_head($socket), "HTTP/1.1 100 Continue\r\n\r\n", '100 Continue before the body is sent';
@@ -308,7 +308,7 @@ sub connections {
         is_version read_reply($socket), 201, {}, 'the Version after a chunked body is sent';
     };
 
-    subtest "a $kind->{name} Version upload that must fail is answered before its body is sent" => sub {
+    subtest "$kind->{one} Version upload that must fail is answered before its body is sent" => sub {
         my $list = new_list();
         my $artifact = last_artifact();
         my $before = all_rows();
@@ -344,7 +344,7 @@ sub connections {
         is all_rows(), $before, 'refused uploads store nothing';
     };
 
-    subtest "a $kind->{name} Version upload in HTTP chunks and in small packets" => sub {
+    subtest "$kind->{one} Version upload in HTTP chunks and in small packets" => sub {
         my $list = new_list();
         my $text = "\x{1f600}\x{e9}\r\n--a-boundar\x{51fd}\r\n";
         my $bytes = Serverless::Client::multipart($boundary, [@path], [@visibility],
@@ -372,7 +372,7 @@ sub connections {
         is_content $reply->json, bytes_of($text), 'a body in ten packets: the Content is what was sent';
     };
 
-    subtest "a $kind->{name} Version upload at the host name serverless-upload" => sub {
+    subtest "$kind->{one} Version upload at the host name serverless-upload" => sub {
         my $list = new_list();
         my $post = sub {
             my ($host) = @_;
@@ -397,7 +397,7 @@ sub connections {
 # Reading ------------------------------------------------------------------------
 
 sub reading {
-    subtest "list the Versions of a $kind->{name}" => sub {
+    subtest "list the Versions of $kind->{one}" => sub {
         my $list = new_list();
         my $artifact = last_artifact();
         my $page = "$artifact->{links}{ $kind->{versions} }?PageSize=50&Page=0";
@@ -431,7 +431,7 @@ sub reading {
             'PageToken is not valid for this list', "a PageToken of one $kind->{name}'s list is refused for another's";
     };
 
-    subtest "fetch a $kind->{name} Version and its Content" => sub {
+    subtest "fetch $kind->{one} Version and its Content" => sub {
         my $list = new_list();
         my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact, content => 'a;');
@@ -448,7 +448,7 @@ sub reading {
         is $api->head("$list/$sid")->status, 200, 'HEAD of a Version answers 200';
     };
 
-    subtest "a $kind->{name} Version is not found under another $kind->{name} or Service, or by another account" => sub {
+    subtest "$kind->{one} Version is not found under another $kind->{name} or Service, or by another account" => sub {
         my $list = new_list();
         my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact);
@@ -467,7 +467,7 @@ sub reading {
             [ 'no such Version',             $api,      $s, $f, 'ZN' . '0' x 32 ],
             [ 'a malformed SID',             $api,      $s, $f, 'ZN' . '0' x 31 ],
             [ 'a SID of another kind',       $api,      $s, $f, $f ],
-            [ "a $kind->{name} of another kind",  $api,      $s, $v, $v ],
+            [ "$kind->{one} of another kind",  $api,      $s, $v, $v ],
         ) {
             my ($what, $client, @sids) = @$case;
             my $path = sprintf '/Services/%s/%s/%s/Versions/%s', $sids[0], $kind->{list}, @sids[1, 2];
@@ -478,7 +478,7 @@ sub reading {
             "The requested resource /Services/$s/$kind->{list}/$f/Versions was not found", 'list, by another account';
     };
 
-    subtest "a $kind->{name} Version cannot be changed, and is deleted with its $kind->{name}" => sub {
+    subtest "$kind->{one} Version cannot be changed, and is deleted with its $kind->{name}" => sub {
         my $list = new_list();
         my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact);

@@ -21,12 +21,12 @@ use Serverless::Time;
 # The names that differ between Functions and Assets.
 my %kinds = (
     function => {
-        name => 'Function', list => 'Functions', key => 'functions', sid => 'function_sid',
+        name => 'Function', one => 'a Function', list => 'Functions', key => 'functions', sid => 'function_sid',
         versions => 'function_versions', content_link => 'function_version_content',
         parameter => 'FunctionVersions', other => 'asset',
     },
     asset => {
-        name => 'Asset', list => 'Assets', key => 'assets', sid => 'asset_sid',
+        name => 'Asset', one => 'an Asset', list => 'Assets', key => 'assets', sid => 'asset_sid',
         versions => 'asset_versions', parameter => 'AssetVersions', other => 'function',
     },
 );
