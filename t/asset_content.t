@@ -62,18 +62,18 @@ is sha256_hex($there->get(uploaded('a' x (3 * $chunk))->{content})->body), sha25
 
 my $version;
 my $needed = growth { $version = uploaded($large) };
-cmp_ok $needed, '<', 6, 'an upload of 25 MiB is never in memory as a whole';
+cmp_ok $needed, '<', 6, 'an upload of 25 MiB takes less than 6 MiB of memory';
 note sprintf 'it took %.1f MiB', $needed;
 
 is_error upload("$large!"), 413, 20413, 'Content must not be larger than 26214400 bytes',
-    'a byte more is not taken, where ServerlessAssetLimit does not say so';
+    'without ServerlessAssetLimit, an upload of 25 MiB and one byte is refused';
 
 $needed = growth {
     my $reply = $there->get($version->{content});
     is_deeply [ $reply->status, $reply->header('Content-Length'), sha256_hex($reply->body) ],
-        [ 200, length $large, sha256_hex($large) ], '25 MiB are fetched';
+        [ 200, length $large, sha256_hex($large) ], 'an Asset of 25 MiB is fetched';
 };
-cmp_ok $needed, '<', 6, 'nor are they in memory as a whole then';
+cmp_ok $needed, '<', 6, 'a fetch of 25 MiB takes less than 6 MiB of memory';
 note sprintf 'it took %.1f MiB', $needed;
 
 {
@@ -89,13 +89,13 @@ note sprintf 'it took %.1f MiB', $needed;
         $seconds = time - $begin;
         for my $download (@downloads[ 0, 1 ]) {
             $download->read(length $large);
-            is sha256_hex($download->body), sha256_hex($large), 'in the end, a slow client has all of it';
+            is sha256_hex($download->body), sha256_hex($large), 'a slow client receives the whole Asset';
         }
     };
-    cmp_ok $seconds, '<', 1, 'they are answered at once';
-    cmp_ok $needed, '<', 2 * $slow, 'each needs a few chunks of memory, not the whole';
+    cmp_ok $seconds, '<', 1, 'requests beside slow clients are answered within a second';
+    cmp_ok $needed, '<', 2 * $slow, 'each slow client needs the memory of a few chunks';
     note sprintf 'they took %.1f MiB', $needed;
-    is $server->error_log =~ /SF00/, '', 'there was nothing to complain about';
+    is $server->error_log =~ /SF00/, '', 'the error log has no line about slow clients';
 }
 
 
@@ -131,7 +131,7 @@ sub goes_on {
     my $download = Serverless::Download->begin($there, $version->{content});
     $download->read(1);
     is $api->delete($project->path . "/Assets/$version->{asset_sid}")->status, 204, 'an Asset is deleted while it is read';
-    is_broken_off $server, $download, 'its content is gone';
+    is_broken_off $server, $download, 'an Asset that is deleted during its download is broken off';
     goes_on();
 }
 
@@ -179,7 +179,8 @@ for my $case (
     is_broken_off $other, $broken, 'the database is gone';
     is $client->afresh->get("$url/Content")->status, 503, '- the next request is told 503';
     $close->('true');
-    is sha256_hex($client->afresh->get("$url/Content")->body), sha256_hex($large), 'it is back: all of it can be read';
+    is sha256_hex($client->afresh->get("$url/Content")->body), sha256_hex($large),
+        'the Asset can be read whole after PostgreSQL is back';
     is_deeply [ $other->children ], \@its_children, '- by the same child';
     $other->stop;
 }
@@ -196,14 +197,14 @@ for my $case (
     my $reply = $client->undescribed->with('Accept-Encoding' => 'gzip')->get($whole->{content});
     is $reply->header('Content-Encoding'), 'gzip', 'mod_deflate compresses';
     gunzip(\$reply->body => \my $unpacked) or die "gunzip: $GunzipError\n";
-    ok $unpacked eq "${text}whole", 'what is whole';
+    ok $unpacked eq "${text}whole", 'a compressed answer is the whole Asset';
 
     my $broken = Serverless::Download->begin($client, $damaged->{content}, 'Accept-Encoding: gzip');
     $broken->send("GET /v1/Services HTTP/1.1\r\nHost: x\r\n\r\n"); # it must not be answered in there
     $broken->rest;
-    is $broken->header('Transfer-Encoding'), 'chunked', 'what is damaged comes without its length';
-    ok $broken->body !~ /0\r\n\r\n\z/, '- and without the end';
-    ok $broken->body !~ m{HTTP/1\.1}, '- and nothing else comes on that connection';
+    is $broken->header('Transfer-Encoding'), 'chunked', 'a compressed answer of a damaged Asset has no Content-Length';
+    ok $broken->body !~ /0\r\n\r\n\z/, 'a compressed answer of a damaged Asset has no last chunk';
+    ok $broken->body !~ m{HTTP/1\.1}, 'the connection of a broken-off answer serves no other request';
     is_logged($other, $broken->header('Twilio-Request-Id'));
     $api->delete($project->path . "/Assets/$damaged->{asset_sid}");
     $other->stop;

@@ -143,11 +143,11 @@ sub scratch_directories { return [glob "$temporary/*"] }
 # The cage -----------------------------------------------------------------------------
 
 node_does($valid);
-my $caged = server('caged', node => $fake);
+my $sandboxed = server('sandboxed', node => $fake);
 
 {
-    my $project = new_project($caged);
-    my $function = $project->new_deployable(function => 'caged');
+    my $project = new_project($sandboxed);
+    my $function = $project->new_deployable(function => 'sandboxed');
     node_does(<<'PERL');
 my @descriptors;
 for my $number (0 .. 1023) {
@@ -167,23 +167,23 @@ printf "environment: %s; descriptors: %s; group: %s; directory: %s %o, files: %d
     scalar @ARGV;
 PERL
     my $build = $project->finished($project->new_build($function));
-    is $build->{status}, 'failed', 'what node says first is why a Build fails';
+    is $build->{status}, 'failed', 'a Build fails with the first line that Node.js prints';
     my ($scratch) = ($build->{failure_reason} // '') =~ m{directory: (/\S+ \(deleted\))};
     is $build->{failure_reason}, 'environment: ; descriptors: 0 pipe, 1 pipe, 2 /dev/null; group: its own; '
         . "directory: " . ($scratch // 'a directory that was deleted') . ' 700, files: 0; '
         . 'cpu: ' . join(' ', (($build->{failure_reason} // '') =~ /cpu: ([34]) [34];/)[0, 0]) . '; memory: 2147483648 2147483648; '
         . 'files: 0 0; core: 0 0; arguments: 3',
-        'node has an empty environment, no descriptor but its own three, a group of its own, an empty directory and limits';
+        'Node.js has an empty environment, three descriptors, a process group of its own, an empty directory and limits';
     like $scratch // '', qr{^/.*/serverless-build\.\w{6} \(deleted\)$},
-        'the directory is made for this Build, and nothing is left of it whatever happens';
-    is_deeply row_of($build), ['failed', 1, $build->{failure_reason}], 'at the first attempt';
+        'the directory of Node.js is made for this Build and already unlinked';
+    is_deeply row_of($build), ['failed', 1, $build->{failure_reason}], 'the Build failed at its first attempt';
 }
 
 
 # A node that does not do what it should ---------------------------------------------------
 
 {
-    my $project = new_project($caged);
+    my $project = new_project($sandboxed);
     my $small = $project->new_deployable(function => 'small');
     my $large = $project->new_deployable(function => 'large', '/' x 1_000_000 . "\n");
 
@@ -210,42 +210,45 @@ PERL
         node_does($code);
         my $build;
         is_within { $build = $project->finished($project->new_build($function)) } $TIMEOUT + 4, "a node that $name: the Build ends in time";
-        is_deeply row_of($build), ['failed', 1, $reason], '- fails, at once and for that reason';
-        is $build->{failure_reason}, $reason, '- and says so';
-        ok wait_until { !nodes() }, '- nothing of it still runs';
+        is_deeply row_of($build), ['failed', 1, $reason],
+            "a node that $name: the Build fails at the first attempt, with the right reason";
+        is $build->{failure_reason}, $reason, "a node that $name: the API answers that reason";
+        ok wait_until { !nodes() }, "a node that $name: no process of it still runs";
     }
-    ok wait_until { !zombies($caged) }, 'nor is a zombie left';
-    is_deeply scratch_directories(), [], 'nor a directory';
+    ok wait_until { !zombies($sandboxed) }, 'no zombie process is left by any of these nodes';
+    is_deeply scratch_directories(), [], 'no directory is left by any of these nodes';
 
     node_does($valid);
-    is $project->finished($project->new_build($large))->{status}, 'completed', 'a node that finds nothing to say: the Build completes';
-    my @failed = $caged->error_log =~ /(SF0010: .*)/g;
+    is $project->finished($project->new_build($large))->{status}, 'completed',
+        'a node that prints nothing: the Build completes';
+    my @failed = $sandboxed->error_log =~ /(SF0010: .*)/g;
     is_deeply [grep { !/^SF0010: Build ZB[0-9a-f]{32} failed\z/ } @failed], [],
-        'the log names the Builds that failed, and nothing that a user has written';
-    cmp_ok scalar @failed, '>', 0, '- there are such';
+        'the error log names the failed Builds, without any text of a user';
+    cmp_ok scalar @failed, '>', 0, 'the error log names at least one failed Build';
 }
 
 
 # The database goes while a Build runs ------------------------------------------------------
 
 {
-    my $project = new_project($caged);
+    my $project = new_project($sandboxed);
     my $function = $project->new_deployable(function => 'stopped');
     node_waits();
     my $build = $project->new_build($function);
     running_node();
     database('stop');
     node_goes_on();
-    ok wait_until { !nodes() }, 'the Build ends while PostgreSQL is not there';
+    ok wait_until { !nodes() }, 'Node.js ends while PostgreSQL is stopped';
     sleep 1; # its worker tries to say so
     database('start');
     my ($ended, $seconds) = timed($project, $build);
-    is $ended->{status}, 'completed', 'it completes once PostgreSQL is back';
-    cmp_ok $seconds, '<', $LEASE + $SLACK, 'when its lease has expired at the latest';
-    cmp_ok row_of($build)->[1], '<=', 2, 'with one more attempt';
+    is $ended->{status}, 'completed', 'a Build that ended without PostgreSQL completes once it is back';
+    cmp_ok $seconds, '<', $LEASE + $SLACK,
+        'a Build that ended without PostgreSQL completes before its lease has expired';
+    cmp_ok row_of($build)->[1], '<=', 2, 'a Build that ended without PostgreSQL needs one more attempt at most';
 }
 
-undef $caged;
+undef $sandboxed;
 my $patient = server('patient', node => $fake, timeout => $PATIENCE);
 
 {
@@ -258,7 +261,8 @@ my $patient = server('patient', node => $fake, timeout => $PATIENCE);
     node_goes_on();
     my ($ended, $seconds) = timed($project, $build);
     is_deeply row_of($build), ['completed', 1, undef], 'PostgreSQL is restarted while a Build runs: it completes';
-    cmp_ok $seconds, '<', $PATIENCE / 3, 'at once';
+    cmp_ok $seconds, '<', $PATIENCE / 3,
+        'PostgreSQL is restarted while a Build runs: the Build completes without delay';
 }
 
 
@@ -281,12 +285,12 @@ SQL
     node_goes_on();
     my $log = '';
     ok wait_until { ($log .= $patient->error_log) =~ /SF0011: Build $build->{sid} was deleted or taken over/ },
-        "a worker that lost the Build finds it $status, and notices";
-    is_deeply row_of($build), ['building', 2, undef], 'it does not say how it ended';
+        "a worker whose Build was taken over finds it $status, and logs the loss";
+    is_deeply row_of($build), ['building', 2, undef], 'a worker whose Build was taken over does not store its result';
     sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
     node_does($valid);
-    is $project->finished($build)->{status}, 'completed', 'who gets it next does';
-    is_deeply row_of($build), ['completed', 3, undef], 'at the next attempt';
+    is $project->finished($build)->{status}, 'completed', 'the next worker completes the Build';
+    is_deeply row_of($build), ['completed', 3, undef], 'the next worker completes the Build at the next attempt';
 }
 
 {
@@ -299,8 +303,8 @@ SQL
     node_goes_on();
     my $log = '';
     ok wait_until { ($log .= $patient->error_log) =~ /SF0011: Build $build->{sid} was deleted or taken over/ },
-        'the worker notices';
-    is $project->fetch($build)->status, 404, 'and it stays deleted';
+        'the worker of the deleted Build logs the loss';
+    is $project->fetch($build)->status, 404, 'the Build stays deleted';
 }
 
 
@@ -319,15 +323,16 @@ undef $patient;
     my $begin = time;
 
     kill KILL => $child or die "child $child: $!\n";
-    ok wait_until { !grep { $_->[0] == $node } nodes() }, 'a child is killed: its node does not outlive it';
-    is_deeply row_of($build), ['building', 1, undef], 'its Build is building still';
+    ok wait_until { !grep { $_->[0] == $node } nodes() }, 'a child is killed: its Node.js process ends';
+    is_deeply row_of($build), ['building', 1, undef], 'a child is killed: its Build is still building';
 
     my (undef, $other) = running_node();
     isnt $other, $child, 'another child has it';
-    cmp_ok time - $begin, '<', $LEASE + $TIMEOUT + $SLACK, 'as soon as the lease has expired';
+    cmp_ok time - $begin, '<', $LEASE + $TIMEOUT + $SLACK,
+        'a child is killed: another takes the Build over when the lease has expired';
     node_goes_on();
-    is $project->finished($build)->{status}, 'completed', 'and completes it';
-    is_deeply row_of($build), ['completed', 2, undef], 'at the second attempt';
+    is $project->finished($build)->{status}, 'completed', 'a child is killed: the other child completes the Build';
+    is_deeply row_of($build), ['completed', 2, undef], 'a child is killed: the Build completes at the second attempt';
 }
 
 # A Build that takes every child with it, as one with a source that crashes httpd would.
@@ -344,9 +349,10 @@ undef $patient;
         sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
     }
     is $project->finished($build)->{failure_reason}, 'The Build could not be checked', 'after three children, a Build fails';
-    is_deeply row_of($build), ['failed', 3, 'The Build could not be checked'], 'and is not tried again';
+    is_deeply row_of($build), ['failed', 3, 'The Build could not be checked'],
+        'after three children were killed, the Build is not tried again';
     node_goes_on();
-    is_deeply scratch_directories(), [], 'not even a directory is left';
+    is_deeply scratch_directories(), [], 'after three children were killed, no directory is left';
 }
 
 {
@@ -357,17 +363,17 @@ undef $patient;
     my ($node, $child) = running_node();
     my $begin = time;
     kill USR1 => $server->{pid};
-    ok wait_until { !grep { $_->[0] == $node } nodes() }, 'httpd is restarted gracefully: node is stopped';
-    cmp_ok time - $begin, '<', $PATIENCE / 3, 'long before its time is over';
-    ok wait_until { !-e "/proc/$child" }, 'the child does not wait for it';
+    ok wait_until { !grep { $_->[0] == $node } nodes() }, 'httpd is restarted gracefully: Node.js is stopped';
+    cmp_ok time - $begin, '<', $PATIENCE / 3, 'httpd is restarted gracefully: Node.js is stopped before its timeout';
+    ok wait_until { !-e "/proc/$child" }, 'httpd is restarted gracefully: the child ends at once';
     node_goes_on();
     $project = $project->by($project->api->afresh);
     my ($ended, $seconds) = timed($project, $build);
-    is $ended->{status}, 'completed', 'its successor completes the Build';
-    cmp_ok $seconds, '<', $PATIENCE / 3, 'without waiting for the lease, which was given back';
-    is row_of($build)->[1], 1, 'and that was no attempt';
-    ok wait_until { !zombies($server) }, 'no zombie is left';
-    is_deeply scratch_directories(), [], 'nor a directory';
+    is $ended->{status}, 'completed', 'httpd is restarted gracefully: the next child completes the Build';
+    cmp_ok $seconds, '<', $PATIENCE / 3, 'httpd is restarted gracefully: the next child need not wait for the lease';
+    is row_of($build)->[1], 1, 'httpd is restarted gracefully: the stopped attempt is not counted';
+    ok wait_until { !zombies($server) }, 'httpd is restarted gracefully: no zombie process is left';
+    is_deeply scratch_directories(), [], 'httpd is restarted gracefully: no directory is left';
 }
 
 
@@ -379,16 +385,17 @@ undef $patient;
     my $holder = $database->connect('postgres');
     $holder->begin_work;
     $holder->do('LOCK TABLE serverless.builds IN ACCESS EXCLUSIVE MODE');
-    ok wait_until { waiting() }, 'a worker waits for a lock';
+    ok wait_until { waiting() }, 'a worker waits for a lock in the database';
     kill USR1 => $server->{pid};
     my $log = '';
-    ok wait_until { ($log .= $server->error_log) =~ /Doing graceful restart/ }, 'httpd is restarted gracefully';
+    ok wait_until { ($log .= $server->error_log) =~ /Doing graceful restart/ },
+        'httpd is restarted gracefully while the worker waits';
     sleep 0.5;
-    ok -e "/proc/$child", 'the child is there as long';
+    ok -e "/proc/$child", 'the child runs while its worker waits';
     $holder->rollback;
     $holder->disconnect;
-    ok wait_until { !-e "/proc/$child" }, 'and no longer';
-    unlike $log . $server->error_log, qr/exit signal|Assertion/, 'it ends in peace';
+    ok wait_until { !-e "/proc/$child" }, 'the child ends when its worker has the lock';
+    unlike $log . $server->error_log, qr/exit signal|Assertion/, 'the child whose worker waited ends without a crash';
 }
 
 
@@ -405,12 +412,12 @@ undef $patient;
     node_does($valid);
     my $project = new_project($server);
     my $function = $project->new_deployable(function => 'beside');
-    ok wait_until { $tries->() }, 'a database does not answer';
+    ok wait_until { $tries->() }, 'one of two databases does not answer';
     my $begin = time;
     is_deeply [map { $project->finished($project->new_build($function))->{status} } 1 .. 10], [('completed') x 10],
-        'the Builds of another complete';
+        'one of two databases does not answer: the Builds of the other complete';
     # one more by the upkeep, and one that had begun
-    cmp_ok $tries->(), '<=', 2 + (time - $begin) / 5, 'and the first is tried every five seconds, not after each of them';
+    cmp_ok $tries->(), '<=', 2 + (time - $begin) / 5, 'the database that does not answer is tried every five seconds';
 }
 
 
@@ -425,18 +432,20 @@ undef $patient;
         my $mine = $project->by($project->api->at($servers[$server]->address));
         return [map { $mine->new_build(@functions) } 1 .. 5];
     }, 0, 1, 0, 1, 0, 1);
-    is scalar @builds, 30, 'thirty Builds at two httpds at once';
-    is_deeply [grep { $_ ne 'completed' } map { $project->finished($_)->{status} } @builds], [], 'all of them complete';
-    is_deeply [grep { $_->[1] != 1 } map { row_of($_) } @builds], [], 'each was done once';
-    unlike $_->error_log, qr/SF00(09|11|12)/, 'and nobody did another\'s work' for @servers;
+    is scalar @builds, 30, 'thirty Builds are created at two httpds at the same time';
+    is_deeply [grep { $_ ne 'completed' } map { $project->finished($_)->{status} } @builds], [],
+        'two httpds: all thirty Builds complete';
+    is_deeply [grep { $_->[1] != 1 } map { row_of($_) } @builds], [],
+        'two httpds: each Build is done at its first attempt';
+    unlike $_->error_log, qr/SF00(09|11|12)/, 'two httpds: no worker took a Build over' for @servers;
 
     my $long = "\x{e9}" x 1500;
     utf8::encode($long);
     my $build = $project->finished($project->new_build($project->new_deployable(function => 'long', "let $long;\nlet $long;\n")));
     my $reason = "/long line 2: SyntaxError: Identifier '";
     is $build->{failure_reason}, $reason . "\x{e9}" x int((1000 - length $reason) / 2),
-        'a message too long is cut between characters';
-    ok wait_until { !zombies(@servers) }, 'no zombie is left';
+        'a failure reason of more than 1000 bytes is cut between characters';
+    ok wait_until { !zombies(@servers) }, 'two httpds: no zombie process is left';
 }
 
 done_testing;

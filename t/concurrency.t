@@ -56,10 +56,11 @@ sub race {
     my @replies = race(map { my $name = $_; sub { $_[0]->post($path, FriendlyName => $name) } } @names);
 
     is_deeply tally(@replies), { 200 => 12 }, 'twelve updates of one Function at once: each succeeds';
-    is_deeply [map { $_->json->{friendly_name} } @replies], \@names, 'and is told what it wrote';
+    is_deeply [map { $_->json->{friendly_name} } @replies], \@names,
+        'each of twelve concurrent updates is answered with the name it wrote';
     my $left = $api->get($path)->json;
     my ($last) = grep { $_->{friendly_name} eq $left->{friendly_name} } map { $_->json } @replies;
-    is_deeply $left, $last, 'what is left is one of them, whole';
+    is_deeply $left, $last, 'after twelve concurrent updates, the Function is as one of the answers';
 }
 
 {
@@ -69,7 +70,8 @@ sub race {
         (sub { $_[0]->post($path, FriendlyName => 'renamed') }) x 4,
         (sub { $_[0]->post($path, IncludeCredentials => 'false') }) x 4,
         (sub { $_[0]->post($path, UiEditable => 'true') }) x 4);
-    is_deeply tally(@replies), { 200 => 12 }, 'updates of different properties of one Service';
+    is_deeply tally(@replies), { 200 => 12 },
+        'twelve concurrent updates of different properties of one Service succeed';
     my $left = $api->get($path)->json;
     is_deeply $left, { %$service, friendly_name => 'renamed', include_credentials => JSON::PP::false(),
         ui_editable => JSON::PP::true(), date_updated => $left->{date_updated} }, 'none undoes another';
@@ -87,21 +89,22 @@ for my $round (1 .. 3) {
 
     is $deleted->status, 204, "round $round: a Function is deleted while it is updated";
     is_deeply [grep { $_ != 200 && $_ != 404 } map { $_->status } @updated], [],
-        'an update succeeds or finds it gone';
+        "round $round: each update is 200, or 404 after the deletion";
     my @late = grep { $_->status == 404 } @updated, $api->post($path, FriendlyName => 'too late');
     my $message = 'The requested resource ' . ($path =~ s/^\/v1//r) . ' was not found';
-    is_deeply [map { $_->json->{message} } @late], [($message) x @late], 'and says so';
-    is $api->get($path)->status, 404, 'gone it is';
+    is_deeply [map { $_->json->{message} } @late], [($message) x @late],
+        "round $round: each 404 has the message of a resource that was not found";
+    is $api->get($path)->status, 404, "round $round: the Function is not found afterwards";
 }
 
 {
     my $service = service();
     my $path = functions_of($service) . '/' . function($service)->{sid};
     my @replies = race((sub { $_[0]->delete($path) }) x 10);
-    is_deeply tally(@replies), { 204 => 1, 404 => 9 }, 'ten deletions of one Function: one did it';
+    is_deeply tally(@replies), { 204 => 1, 404 => 9 }, 'ten concurrent deletions of one Function: one is 204';
 
     @replies = race((sub { $_[0]->delete("/v1/Services/$service->{sid}") }) x 10);
-    is_deeply tally(@replies), { 204 => 1, 404 => 9 }, 'ten deletions of one Service: one did it';
+    is_deeply tally(@replies), { 204 => 1, 404 => 9 }, 'ten concurrent deletions of one Service: one is 204';
 }
 
 
@@ -119,10 +122,11 @@ for my $round (1 .. 3) {
     my @statuses = map { @$_ } @created;
     is $deleted->status, 204, "round $round: a Service is deleted while Functions are created in it";
     is_deeply [grep { $_ != 201 && $_ != 404 } @statuses], [],
-        'a creation succeeds or finds the Service gone';
-    is_deeply [grep { /404 201/ } map { "@$_" } @created], [], 'once it is gone it stays so';
-    is_deeply rows_of($service), [0, 0], 'and nothing of it is left in the database';
-    is $api->get(functions_of($service))->status, 404, 'nor to be seen';
+        "round $round: each create is 201, or 404 after the deletion";
+    is_deeply [grep { /404 201/ } map { "@$_" } @created], [], "round $round: no create is 201 after a 404";
+    is_deeply rows_of($service), [0, 0], "round $round: no row of the deleted Service is left";
+    is $api->get(functions_of($service))->status, 404,
+        "round $round: the Functions of the deleted Service are not found";
 }
 
 # Rows of the Service and of its Functions.
@@ -140,11 +144,14 @@ SQL
 for my $round (1 .. 3) {
     my @form = (UniqueName => "taken-$round", FriendlyName => 'Taken');
     my @replies = race((sub { $_[0]->post('/v1/Services', @form) }) x 10);
-    is_deeply tally(@replies), { 201 => 1, 409 => 9 }, "round $round: ten clients want one UniqueName, one has it";
+    is_deeply tally(@replies), { 201 => 1, 409 => 9 },
+        "round $round: ten concurrent creates of one UniqueName: one is 201";
     my ($winner) = grep { $_->status == 201 } @replies;
     my ($loser) = grep { $_->status == 409 } @replies;
-    is_error $loser, 409, 20409, 'Service with this UniqueName already exists.', 'the others are told';
-    is_reply $api->get("/v1/Services/taken-$round"), 200, $winner->json, 'and it is the one that is there';
+    is_error $loser, 409, 20409, 'Service with this UniqueName already exists.',
+        "round $round: the other creates of the UniqueName are 409";
+    is_reply $api->get("/v1/Services/taken-$round"), 200, $winner->json,
+        "round $round: the UniqueName finds the Service that was created";
 }
 
 {
@@ -161,10 +168,10 @@ for my $round (1 .. 3) {
             } until ($client->get("/v1/Services/$name")->json->{sid} // $first->{sid}) ne $first->{sid};
             return \@got;
         }) x 6);
-    is $deleted->status, 204, 'a Service is deleted while others want its UniqueName';
+    is $deleted->status, 204, 'a Service is deleted during concurrent creates of its UniqueName';
     my $times = tally(map { @$_ } @created);
-    is delete $times->{201}, 1, 'one of them has it then';
-    is_deeply [keys %$times], [409], 'and all others are told that it is taken';
+    is delete $times->{201}, 1, "one create of the deleted Service's UniqueName is 201";
+    is_deeply [keys %$times], [409], "all other creates of the deleted Service's UniqueName are 409";
 }
 
 {
@@ -173,8 +180,10 @@ for my $round (1 .. 3) {
         my ($client) = @_;
         return $client->afresh->post('/v1/Services', UniqueName => 'shared', FriendlyName => 'S');
     }, ($api, $other) x 4);
-    is_deeply tally(@replies), { 201 => 2, 409 => 6 }, 'accounts do not compete for a name';
-    is scalar @{ $other->get('/v1/Services')->json->{services} }, @$theirs + 1, 'each has its own';
+    is_deeply tally(@replies), { 201 => 2, 409 => 6 },
+        'two accounts create a Service of one UniqueName concurrently: each gets it';
+    is scalar @{ $other->get('/v1/Services')->json->{services} }, @$theirs + 1,
+        'each account lists its own Service of that UniqueName';
 }
 
 
@@ -212,7 +221,7 @@ for my $case (
         $session->begin_work;
         $session->do($sql, undef, $service->{unique_name});
         my $reply = begin_at_once(sub { $request->($api->afresh, $service, $path) }, 1);
-        ok wait_until { waiting() }, "$name: it waits";
+        ok wait_until { waiting() }, "$name: the request waits for the lock";
         $session->$finish;
         is +($reply->())[0]->status, $status, "$name, $finish: $status";
     }
@@ -248,18 +257,21 @@ for my $case (
     }, 1 .. 10);
 
     my $times = tally(map { @$_ } @statuses);
-    is_deeply [grep { !/^(200|201|204|404)$/ } keys %$times], [], 'ten clients, thirty requests each: none fails';
-    cmp_ok $times->{204}, '<=', 3, 'no Function was deleted twice';
+    is_deeply [grep { !/^(200|201|204|404)$/ } keys %$times], [],
+        'ten clients, thirty requests each: every answer is 200, 201, 204 or 404';
+    cmp_ok $times->{204}, '<=', 3, 'ten clients, thirty requests each: no Function was deleted twice';
     my $listed = $api->get($functions, PageSize => 1000)->json->{functions};
-    is scalar @$listed, 3 + $times->{201} - $times->{204}, 'what was created and not deleted is there';
-    is_deeply rows_of($service), [1, scalar @$listed], 'and nothing else';
+    is scalar @$listed, 3 + $times->{201} - $times->{204},
+        'ten clients, thirty requests each: every Function that was created and not deleted is listed';
+    is_deeply rows_of($service), [1, scalar @$listed],
+        'ten clients, thirty requests each: the database has the listed Functions and no other row';
 }
 
-is db()->selectrow_array(<<'SQL'), 0, 'no Function is without its Service';
+is db()->selectrow_array(<<'SQL'), 0, 'after this suite, no Function is without its Service';
 SELECT count(*) FROM serverless.artifacts AS f
  WHERE NOT EXISTS (SELECT FROM serverless.services AS s WHERE s.id = f.service_id)
 SQL
 unlike error_log(), qr/SF0003(?!.* SQLSTATE 23503)/,
-    'PostgreSQL complained of nothing but a Service that vanished';
+    'the error log has no failed statement but those whose Service was deleted';
 
 done_testing;

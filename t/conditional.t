@@ -103,11 +103,12 @@ my %single = (
 for my $what (sort keys %created) {
     my $reply = $created{$what};
     is $reply->status, 201, "$what: created";
-    like tag_of($reply), $tag_form, '- with an ETag';
+    like tag_of($reply), $tag_form, "$what: the answer to its create has an ETag";
     next if $what eq 'Environment';
     my $fetched = $api->get($single{$what});
-    is tag_of($fetched), tag_of($reply), '- the one it is fetched with';
-    is $fetched->header('Last-Modified'), $reply->header('Last-Modified'), '- and so is Last-Modified';
+    is tag_of($fetched), tag_of($reply), "$what: the ETag of its create is that of a fetch";
+    is $fetched->header('Last-Modified'), $reply->header('Last-Modified'),
+        "$what: the Last-Modified of its create is that of a fetch";
 }
 
 for my $what (sort keys %single) {
@@ -117,20 +118,20 @@ for my $what (sort keys %single) {
     my $modified = $reply->header('Last-Modified');
     my $has_date = $what !~ /Status|Content/;
     is $reply->status, 200, "$what: fetched";
-    like $tag, $tag_form, '- with an ETag';
-    is $reply->header('Cache-Control'), 'no-cache', '- and nobody takes it for fresh without asking';
+    like $tag, $tag_form, "$what: the answer to a fetch has an ETag";
+    is $reply->header('Cache-Control'), 'no-cache', "$what: a fetch has Cache-Control: no-cache";
     if ($has_date) {
         my $json = $reply->json;
         my ($difference) = db()->selectrow_array(
             'SELECT extract(epoch FROM ?::timestamptz) - extract(epoch FROM ?::timestamptz)', undef,
             $modified =~ s/^\w+, //r, $json->{date_updated} // $json->{date_created});
-        is $difference + 0, 0, '- and its last date as Last-Modified';
+        is $difference + 0, 0, "$what: Last-Modified is date_updated or date_created";
     }
     else {
-        is $modified, undef, '- and no Last-Modified, where it has no date';
+        is $modified, undef, "$what: a resource without dates has no Last-Modified";
     }
-    is tag_of($api->get($url)), $tag, '- the same again';
-    is tag_of($api->afresh->get($url)), $tag, '- and from another child';
+    is tag_of($api->get($url)), $tag, "$what: a second fetch has the same ETag";
+    is tag_of($api->afresh->get($url)), $tag, "$what: a fetch from another child of httpd has the same ETag";
 
     my $head = $api->head($url);
     is_deeply [ $head->status, $head->body, tag_of($head), $head->header('Content-Length') ],
@@ -165,7 +166,7 @@ for my $what (sort keys %single) {
         }
         my $answer = $api->with(%headers)->get($url);
         is_deeply [ $answer->status, $answer->body ], [ $status, $status == 304 ? '' : $reply->body ], $name;
-        is $api->with(%headers)->head($url)->status, $status, '  and so HEAD';
+        is $api->with(%headers)->head($url)->status, $status, "$name: HEAD has the same status";
     }
 }
 
@@ -174,11 +175,11 @@ for my $what (sort keys %single) {
     my $reply = $api->get($url);
     my $raw = $api->raw_request("GET $project->{service}{url} HTTP/1.1" =~ s{http://[^/]+}{}r,
         headers => [ 'If-None-Match: ' . tag_of($api->get($project->service->{url})) ]);
-    is $raw->status, 304, '304, byte by byte';
-    is $raw->body, '', '- it has no body';
+    is $raw->status, 304, '304: the status of the raw answer';
+    is $raw->body, '', '304: the raw answer has no body';
     is_deeply [ map { $raw->header($_) } qw(Content-Length Content-Type Transfer-Encoding) ], [ undef, undef, undef ],
-        '- nor says anything of one';
-    like $raw->header($_), $_ eq 'ETag' ? $tag_form : qr/./, "- it has $_"
+        '304: the raw answer has no header about a body';
+    like $raw->header($_), $_ eq 'ETag' ? $tag_form : qr/./, "304: the raw answer has $_"
         for qw(ETag Cache-Control Last-Modified Date Twilio-Request-Id);
 }
 
@@ -208,18 +209,21 @@ for my $case (grep { $_->[2] } @changeable) {
     db()->do("UPDATE serverless.$table{ substr $resource->{sid}, 0, 2 } SET date_updated = '2100-01-01' WHERE id = ?",
         undef, $id);
     my $future = $api->get($resource->{url});
-    like $future->header('Last-Modified'), qr/ (?!2100)\d{4} /, '- Last-Modified is never in the future';
+    like $future->header('Last-Modified'), qr/ (?!2100)\d{4} /,
+        "$what: Last-Modified of a date in the future is not in the future";
     my $next = $api->with('If-Match' => tag_of($future))->post($resource->{url}, @$form);
-    is $next->status, 200, '- a date in the future is a revision as well';
-    isnt tag_of($next), tag_of($future), '- and what follows it another, whatever the clock says';
+    is $next->status, 200, "$what: an update with the ETag of a date in the future succeeds";
+    isnt tag_of($next), tag_of($future), "$what: that update has a new ETag, although its date is earlier";
 }
 
 {
     my $service = Serverless::Project->new($api)->service;
     my $tag = tag_of($api->get($service->{url}));
     my $nothing = $api->with('If-Match' => $tag)->post($service->{url});
-    is_deeply [ $nothing->status, tag_of($nothing) ], [ 200, $tag ], 'an update of nothing is no new revision';
-    is_error $api->with('If-Match' => '"1-1"')->post($service->{url}), 412, 20412, $message, 'but it has a condition, too';
+    is_deeply [ $nothing->status, tag_of($nothing) ], [ 200, $tag ],
+        'an update of a Service without parameters leaves its ETag unchanged';
+    is_error $api->with('If-Match' => '"1-1"')->post($service->{url}), 412, 20412, $message,
+        'an update of a Service without parameters obeys If-Match';
 }
 
 {
@@ -232,14 +236,14 @@ for my $case (grep { $_->[2] } @changeable) {
     isnt tag_of($api->get($slow->{url})), $building, 'a Build that is finished is a new revision';
     isnt tag_of($api->get($slow->{links}{build_status})), $status, 'and its Status';
     is_error $api->with('If-Match' => $building)->delete($slow->{url}), 412, 20412, $message,
-        'who knows it as building does not delete it';
+        'a completed Build is not deleted with the ETag it had while building';
 
     my $environment = $project->new_environment;
     my $before = tag_of($api->get($environment->{url}));
     $project->deploy($environment, $slow);
     isnt tag_of($api->get($environment->{url})), $before, 'a Deployment is a new revision of its Environment';
     is_error $api->with('If-Match' => $before)->delete($environment->{url}), 412, 20412, $message,
-        'who does not know of it does not delete it';
+        'an Environment is not deleted with the ETag it had before its Deployment';
 }
 
 
@@ -277,7 +281,7 @@ for my $case (@changes) {
         is_error change($api->with('If-Match' => $value), $resource, $form), 412, 20412, $message, "$what: $how";
     }
     my $is = $api->get($url);
-    is_deeply [ $is->body, tag_of($is) ], [ $was->body, $tag ], '- nothing is changed';
+    is_deeply [ $is->body, tag_of($is) ], [ $was->body, $tag ], "$what: refused conditional requests change nothing";
 
     my ($method, $body) = $form ? (POST => Serverless::Client::form(@$form)) : ('DELETE');
     my $nobody = Serverless::Client->client($api->user, 'wrong');
@@ -294,11 +298,13 @@ for my $case (@changes) {
     }
     if ($form) {
         is_error $api->with('If-Match' => '"a"')->post($url, FriendlyName => 'x' x 256), 400, 20001,
-            'FriendlyName must not be longer than 255 characters', '- what is wrong with parameters is told first';
-        is tag_of($api->get($url)), $tag, '- still nothing is changed';
+            'FriendlyName must not be longer than 255 characters',
+                "$what: an invalid parameter takes precedence over If-Match";
+        is tag_of($api->get($url)), $tag, "$what: a request with an invalid parameter changes nothing";
     }
 
-    is change($api->with('If-Match' => $tag), $resource, $form)->status, $status, '- with its tag, it is done';
+    is change($api->with('If-Match' => $tag), $resource, $form)->status, $status,
+        "$what: with its ETag in If-Match, the request succeeds";
     for my $match (
         [ 'any',                       sub { '*' } ],
         [ 'a list that has it',        sub { qq("a", W/"b",$_[0] , $other) } ],
@@ -308,14 +314,16 @@ for my $case (@changes) {
         my ($how, $value) = @$match;
         my $again = $make->();
         my $now = tag_of($api->get($again->{url}));
-        is change($api->with('If-Match' => $value->($now)), $again, $form)->status, $status, "- $how";
+        is change($api->with('If-Match' => $value->($now)), $again, $form)->status, $status,
+            "$what: the request succeeds with If-Match: $how";
     }
     my $third = $make->();
     my $now = tag_of($api->get($third->{url}));
     touch($third);
-    is_error change($api->with('If-Match' => $now), $third, $form), 412, 20412, $message, '- not when it has changed';
+    is_error change($api->with('If-Match' => $now), $third, $form), 412, 20412, $message,
+        "$what: with an ETag of before an update, the request is 412";
     is change($api->with('If-Unmodified-Since' => $long_ago, 'If-None-Match' => '*'), $third, $form)->status, $status,
-        '- other conditions are those of reading';
+        "$what: If-Unmodified-Since and If-None-Match do not apply to writes";
 }
 
 # A revision is one of the resource, whatever address or form shows it.
@@ -328,14 +336,15 @@ for my $case (grep { $_->[0] !~ /^Service/ } @changeable) {
     my $elsewhere = tag_of($api->on('fixed_url')->get($resource->{url} =~ s{^http://[^/]+}{}r));
     isnt $elsewhere, $tag, '- where its addresses look different, it has another';
     is change($api->with('If-Match' => $elsewhere), { url => $by_name }, $form)->status, $form ? 200 : 204,
-        '- but it is the same revision';
+        "$what: the ETag by UniqueName names the same revision as the one by SID";
 }
 {
     my $service = Serverless::Project->new($api)->service;
     my $tag = tag_of($api->get("/v1/Services/$service->{unique_name}"));
-    is $api->with('If-Match' => $tag)->post($service->{url}, FriendlyName => 'a')->status, 200, 'a Service, by UniqueName';
+    is $api->with('If-Match' => $tag)->post($service->{url}, FriendlyName => 'a')->status, 200,
+        'a Service is updated by SID with the ETag of a fetch by UniqueName';
     is_error $api->with('If-Match' => $tag)->delete("/v1/Services/$service->{unique_name}"), 412, 20412, $message,
-        'and by its SID';
+        'a Service is not deleted by UniqueName with the ETag of before an update';
 }
 
 {
@@ -346,8 +355,10 @@ for my $case (grep { $_->[0] !~ /^Service/ } @changeable) {
     $project->deploy($environment, $active);
     for my $url ($asset, $active->{url}) {
         my $tag = tag_of($api->get($url));
-        is $api->with('If-Match' => $tag)->delete($url)->status, 409, 'the guard is the same with the right tag';
-        is $api->with('If-Match' => '"a"')->delete($url)->status, 412, 'with a wrong one, that is told';
+        is $api->with('If-Match' => $tag)->delete($url)->status, 409,
+            'with the right ETag, a delete that the guard refuses is 409';
+        is $api->with('If-Match' => '"a"')->delete($url)->status, 412,
+            'with a wrong ETag, a delete that the guard would refuse is 412';
     }
 }
 
@@ -359,7 +370,7 @@ for my $case (
 ) {
     my ($path, @form) = @$case;
     is $api->with('If-Match' => '"a"', 'If-None-Match' => '*')->post($path, @form)->status, 201,
-        "what is created has no revision yet: $path";
+        "a create ignores If-Match and If-None-Match: $path";
 }
 
 
@@ -375,9 +386,11 @@ for my $case (grep { $_->[2] } @changeable) {
     is_deeply tally(@replies), { 200 => 1, 412 => 19 }, "$what: of twenty updates of one revision, one is done";
     my ($winner) = grep { $_->status == 200 } @replies;
     my $left = $api->get($resource->{url});
-    is_deeply [ $left->body, tag_of($left) ], [ $winner->body, tag_of($winner) ], '- the one that is left';
-    is $winner->json->{friendly_name}, $names[ (grep { $replies[$_]->status == 200 } 0 .. 19)[0] ], '- as it was told';
-    is_error $_, 412, 20412, $message, '- the others are told' for (grep { $_->status == 412 } @replies)[0];
+    is_deeply [ $left->body, tag_of($left) ], [ $winner->body, tag_of($winner) ],
+        "$what: the revision after twenty updates is that of the one that succeeded";
+    is $winner->json->{friendly_name}, $names[ (grep { $replies[$_]->status == 200 } 0 .. 19)[0] ],
+        "$what: the update that succeeded has its own name";
+    is_error $_, 412, 20412, $message, "$what: the other updates are 412" for (grep { $_->status == 412 } @replies)[0];
 }
 
 for my $case (@changeable) {
@@ -387,7 +400,7 @@ for my $case (@changeable) {
     my @replies = race((sub { $_[0]->with('If-Match' => $tag)->delete($resource->{url}) }) x 8);
     my $times = tally(@replies);
     is delete $times->{204}, 1, "$what: of eight deletions of one revision, one is done";
-    is_deeply [ grep { !/^(404|412)$/ } keys %$times ], [], '- the others come too late';
+    is_deeply [ grep { !/^(404|412)$/ } keys %$times ], [], "$what: the other deletions are 404 or 412";
     next if !$form;
 
     for my $round (1 .. 3) {
@@ -398,8 +411,10 @@ for my $case (@changeable) {
             (sub { $_[0]->with('If-Match' => $known)->post($contended->{url}, @$form) }) x 5);
         my $done = grep { $_->status =~ /^20[04]$/ } $deleted, @updated;
         is $done, 1, "$what: a deletion and five updates of one revision, round $round: one is done";
-        is_deeply [ grep { !/^(200|204|404|412)$/ } map { $_->status } $deleted, @updated ], [], '- the others are told';
-        is $api->get($contended->{url})->status, $deleted->status == 204 ? 404 : 200, '- and it is as that left it';
+        is_deeply [ grep { !/^(200|204|404|412)$/ } map { $_->status } $deleted, @updated ], [],
+            "$what: the other requests of the round are 404 or 412";
+        is $api->get($contended->{url})->status, $deleted->status == 204 ? 404 : 200,
+            "$what: the resource is as the successful request of the round left it";
     }
 }
 
@@ -418,10 +433,11 @@ for my $case (@changes) {
         $session->do("UPDATE serverless.$table{$prefix} SET date_updated = serverless.next_revision(date_updated) WHERE id = ?",
             undef, $id);
         my $reply = begin_at_once(sub { change($api->afresh->with('If-Match' => $tag), $resource, $form) }, 1);
-        ok wait_until { waiting() }, "$what while another changes it: it waits";
+        ok wait_until { waiting() }, "$what while another transaction changes the row: the request waits";
         $session->$finish;
-        is +($reply->())[0]->status, $expected, "- $finish: $expected";
-        is $api->get($below->{url})->status, $expected == 204 ? 404 : 200, '- and so what is in it' if $below;
+        is +($reply->())[0]->status, $expected, "$what while another transaction changes the row, $finish: $expected";
+        is $api->get($below->{url})->status, $expected == 204 ? 404 : 200,
+            "$what while another transaction changes the row: the Function in it has the same fate" if $below;
     }
 }
 
@@ -436,29 +452,30 @@ for my $case (@changes) {
     my $tag = tag_of($there->get($path));
 
     my $reply = $there->with('If-Match' => ('"1-",' x 1600) . $tag)->post($path, FriendlyName => 'many');
-    is $reply->status, 200, 'the last of many tags is the one';
+    is $reply->status, 200, 'If-Match with many tags, the last of which is right, succeeds';
 
     my $packed = $there->undescribed->with('Accept-Encoding' => 'gzip')->get($path);
     gunzip(\$packed->body => \my $body) or die "gunzip: $GunzipError\n";
-    is $body, $there->get($path)->body, 'what mod_deflate compresses';
-    like tag_of($packed), qr/-gzip"$/, 'has a tag of its own';
+    is $body, $there->get($path)->body, 'a body that mod_deflate compressed is the same JSON';
+    like tag_of($packed), qr/-gzip"$/, 'a body that mod_deflate compressed has an ETag ending in -gzip';
     is $there->with('If-Match' => tag_of($packed))->post($path, FriendlyName => 'gzip')->status, 200,
-        'which names the same revision';
+        'If-Match with the -gzip ETag succeeds';
     is_error $there->with('If-Match' => tag_of($packed))->post($path, FriendlyName => 'again'), 412, 20412, $message,
-        'once';
+        'If-Match with the -gzip ETag of before an update is 412';
     is $there->undescribed->with('Accept-Encoding' => 'gzip', 'If-None-Match' => tag_of($there->get($path)))->get($path)->status, 304,
-        'the plain tag is known';
+        'If-None-Match with the ETag without -gzip is 304 for a compressed answer';
     $server->stop;
 
     my $unaltered = Serverless::Server->start('unaltered', "DeflateAlterETag NoChange\n" . Serverless::Server->database
         . Serverless::Server->api(undef, 'SetOutputFilter DEFLATE'));
     my $client = $api->at($unaltered->address)->undescribed->with('Accept-Encoding' => 'gzip');
     my $same = $client->get($path);
-    is $same->header('Content-Encoding'), 'gzip', 'with DeflateAlterETag NoChange';
-    is $client->with('If-None-Match' => tag_of($same))->get($path)->status, 304, 'there is one tag';
+    is $same->header('Content-Encoding'), 'gzip', 'with DeflateAlterETag NoChange, the body is compressed';
+    is $client->with('If-None-Match' => tag_of($same))->get($path)->status, 304,
+        'with DeflateAlterETag NoChange, If-None-Match with the one ETag is 304';
     $unaltered->stop;
 }
 
-unlike error_log(), qr/SF0003/, 'PostgreSQL had nothing to complain about';
+unlike error_log(), qr/SF0003/, 'the error log has no failed statement';
 
 done_testing;

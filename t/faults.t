@@ -54,7 +54,7 @@ sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks id
         $fail->($function);
         for my $case (
             [ 'an upload',                      sub { upload($there, 'content') } ],
-            [ 'a larger one',                   sub { upload($there, 'x' x 300_000) } ],
+            [ 'a larger upload',                   sub { upload($there, 'x' x 300_000) } ],
             [ 'a create with Idempotency-Key',  sub { $once->post($functions, FriendlyName => 'f') } ],
             [ 'an upload with Idempotency-Key', sub { upload($once, 'content') } ],
         ) {
@@ -63,21 +63,25 @@ sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks id
             is_error $reply, 500, 20500, 'An internal error occurred', "$function fails: $what";
             my @lines = $server->error_log =~ /(SF00.*)/g;
             is_deeply \@lines, [ 'SF0020: ' . $reply->header('Twilio-Request-Id') . ': OpenSSL cannot hash what the request has' ],
-                '- the log says why';
+                "$function fails: the error log says that OpenSSL cannot hash, for $what";
         }
-        is $there->post($functions, FriendlyName => 'f')->status, 201, '- what needs no hash is done';
+        is $there->post($functions, FriendlyName => 'f')->status, 201,
+            "$function fails: a create, which needs no hash, is 201";
     }
-    is all_rows(), $before, 'nothing came of those';
+    is all_rows(), $before, 'requests that failed for OpenSSL stored nothing';
 
     $fail->('EVP_DigestUpdate');
     my $reply = Serverless::Client->account->at($server->address)->get($functions);
-    is_error $reply, 500, 20500, 'An internal error occurred', 'of another, it cannot be known who asks';
-    like $server->error_log, qr/SF0020: @{[ $reply->header('Twilio-Request-Id') ]}: OpenSSL cannot hash/, '- the log says why';
+    is_error $reply, 500, 20500, 'An internal error occurred',
+        'a client whose password must be hashed is 500 if OpenSSL cannot hash';
+    like $server->error_log, qr/SF0020: @{[ $reply->header('Twilio-Request-Id') ]}: OpenSSL cannot hash/,
+        'a client whose password must be hashed: the error log says that OpenSSL cannot hash';
 
     $fail->('');
-    is upload($there, 'content')->status, 201, 'an upload, once it is well again';
+    is upload($there, 'content')->status, 201, 'an upload succeeds when OpenSSL hashes again';
     my $first = $once->post($functions, FriendlyName => 'f');
-    is_deeply [ $first->status, $first->header('Idempotent-Replayed') ], [ 201, undef ], 'the key was left free';
+    is_deeply [ $first->status, $first->header('Idempotent-Replayed') ], [ 201, undef ],
+        'the Idempotency-Key of the failed create is still unused';
     $server->stop;
     unlink $library, $failing;
 }
@@ -92,12 +96,14 @@ sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks id
     my $there = $api->at($server->address);
     my $before = all_rows();
     my $reply = upload($there, 'none' x 100_000);
-    is_error $reply, 503, 20503, 'The service is temporarily unavailable', 'an upload that finds no room for a file';
-    ok $reply->header('Retry-After'), '- for the time being';
+    is_error $reply, 503, 20503, 'The service is temporarily unavailable',
+        'an upload for which the disk has no room is 503';
+    ok $reply->header('Retry-After'), 'an upload for which the disk has no room has Retry-After';
     my $id = $reply->header('Twilio-Request-Id');
-    like $server->error_log, qr/SF0008: $id: a temporary file fails: /, '- the log says why';
-    is all_rows(), $before, '- and nothing came of it';
-    is upload($there, 'small')->status, 201, 'one that needs no file is taken';
+    like $server->error_log, qr/SF0008: $id: a temporary file fails: /,
+        'an upload for which the disk has no room: the error log says that a temporary file fails';
+    is all_rows(), $before, 'an upload for which the disk has no room stores nothing';
+    is upload($there, 'small')->status, 201, 'an upload so small that it needs no file succeeds';
     $server->stop;
 }
 

@@ -287,10 +287,10 @@ for my $round (1 .. 5 * $ROUNDS) {
     $total{$_} += $times->{$_} for keys %$times;
     note "round $round: " . @$done . ' requests';
     is_deeply $unexpected, {}, "round $round: every answer is one of the API's, none a failure";
-    is_deeply $wrong, [], "at $moments moments of it, every active Build had its Versions";
-    ok wait_until { !there_is_building() }, 'no Build stays building';
-    is_deeply inconsistencies(), [], 'nor did one lack any afterwards';
-    is_deeply [lies($project, \@history)], [], 'what the clients were told is so';
+    is_deeply $wrong, [], "round $round: at each of $moments moments the database was consistent";
+    ok wait_until { !there_is_building() }, "round $round: no Build stays building";
+    is_deeply inconsistencies(), [], "round $round: the database is consistent afterwards";
+    is_deeply [lies($project, \@history)], [], "round $round: every answer agrees with the database";
 }
 
 sub there_is_building {
@@ -299,17 +299,17 @@ sub there_is_building {
 }
 
 note "$_ $total{$_}" for sort keys %total;
-cmp_ok $total{$_} // 0, '>=', $TIMES, "it was about something: $_" for @matters;
+cmp_ok $total{$_} // 0, '>=', $TIMES, "the rounds had enough of: $_" for @matters;
 
 # The Service is deleted under their hands.
 {
     my $reply;
     my ($moments, $wrong, $done) = round(99, sub { $reply ||= $project->api->delete($project->path) });
-    is_reply $reply, 204, '', 'the Service is deleted meanwhile';
-    is_deeply +(unexpected($done))[0], {}, 'every answer is one of the API\'s';
-    is_deeply $wrong, [], "at $moments moments of it, all was as it should be";
-    is_deeply rows_of($project->sid), {}, 'nothing is left of it';
-    is_deeply inconsistencies(), [], 'and all is as it should be';
+    is_reply $reply, 204, '', 'the Service is deleted during the last round';
+    is_deeply +(unexpected($done))[0], {}, "the Service is deleted: every answer is one of the API's";
+    is_deeply $wrong, [], "the Service is deleted: at each of $moments moments the database was consistent";
+    is_deeply rows_of($project->sid), {}, 'the Service is deleted: no row of it is left';
+    is_deeply inconsistencies(), [], 'the Service is deleted: the database is consistent afterwards';
 }
 
 for my $log (error_log(), $second->error_log) {

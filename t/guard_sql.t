@@ -138,7 +138,7 @@ sub state_of {
 }
 
 my $scene = scene();
-is_deeply inconsistencies($owner), [], 'at first all is as it should be';
+is_deeply inconsistencies($owner), [], 'the database is consistent before the first statement';
 
 
 # One statement ---------------------------------------------------------------------------
@@ -313,8 +313,8 @@ for my $case (@refused) {
     }
     my ($what, $for_owner, $for_httpd, $sql) = @$case;
     $sql = filled($sql, $scene);
-    is state_of($owner, $sql), $for_owner, "$what: not by the owner";
-    is state_of($httpd, $sql), $for_httpd, "$what: not by httpd's role";
+    is state_of($owner, $sql), $for_owner, "$what: the owner of the schema is refused";
+    is state_of($httpd, $sql), $for_httpd, "$what: httpd's role is refused";
 }
 
 # What may be done, and leaves all pinned that must be. Something that a statement calls may overtake
@@ -379,7 +379,7 @@ SQL
     ['delete all Services', 'DELETE FROM serverless.services'],
 ) {
     my ($what, $sql) = @$case;
-    is state_of($_, filled($sql, $scene)), '', "$what: allowed, and all is as it should be" for $owner, $httpd;
+    is state_of($_, filled($sql, $scene)), '', "$what: allowed, for the owner and for httpd's role" for $owner, $httpd;
 }
 
 # Several statements, one transaction: what has been refused stays refused.
@@ -391,10 +391,10 @@ SQL
     for my $sql ("DELETE FROM serverless.artifacts WHERE id = '$function'",
         "INSERT INTO serverless.build_versions SELECT service_id, '$build', id, kind, artifact_id, path, visibility, date_created "
         . "FROM serverless.versions WHERE id = '$scene->{free_version}'") {
-        ok !eval { $owner->do($sql) }, 'nor in the transaction that made the Build';
+        ok !eval { $owner->do($sql) }, 'the owner cannot break the guard in the transaction that made the Build';
         $owner->do('ROLLBACK TO here');
     }
-    is_deeply inconsistencies($owner), [], 'all is as it should be';
+    is_deeply inconsistencies($owner), [], 'the database is consistent after that transaction';
     $owner->rollback;
 }
 
@@ -411,11 +411,14 @@ for my $db ($owner, $httpd) {
 SELECT jsonb_build_object('builds', jsonb_build_array(serverless.sid('ZB', ?)),
                           'environments', jsonb_build_array(serverless.sid('ZE', ?)))
 SQL
-    is_deeply $delete->('function', $scene->{deployed_function}), $kept, 'delete_artifact says who keeps a Function';
-    is_deeply $delete->('asset', $scene->{deployed_asset}), $kept, 'and who an Asset';
-    is_deeply $delete->('asset', $scene->{deployed_function}), ['not_found', undef], 'and finds each only as what it is';
+    is_deeply $delete->('function', $scene->{deployed_function}), $kept,
+        'delete_artifact names the Build and the Environment of a Function';
+    is_deeply $delete->('asset', $scene->{deployed_asset}), $kept,
+        'delete_artifact names the Build and the Environment of an Asset';
+    is_deeply $delete->('asset', $scene->{deployed_function}), ['not_found', undef],
+        'delete_artifact does not find a Function as an Asset';
 }
-is_deeply inconsistencies($owner), [], 'after all of this, all is as it should be';
+is_deeply inconsistencies($owner), [], 'the database is consistent after the refused statements';
 
 
 # A whole Service ---------------------------------------------------------------------------------
@@ -423,9 +426,9 @@ is_deeply inconsistencies($owner), [], 'after all of this, all is as it should b
 for my $db ($owner, $httpd) {
     my $scene = scene();
     is $db->do('DELETE FROM serverless.services WHERE id = ?', undef, $scene->{service}), 1,
-        'a Service with live Deployments and a Build that is building is deleted';
-    is_deeply rows_of($scene->{service}, $owner), {}, 'and nothing is left of it';
-    is_deeply inconsistencies($owner), [], 'the others are as they should be';
+        'a Service with deployed Builds and a Build that is building is deleted';
+    is_deeply rows_of($scene->{service}, $owner), {}, 'no row of the deleted Service is left';
+    is_deeply inconsistencies($owner), [], 'the database is consistent after the deletion of a Service';
 }
 
 
@@ -471,7 +474,8 @@ for my $what (['function', 'a Function'], ['asset', 'an Asset']) {
                 $do->($scene);
                 is meets($first, $second, filled($sql, $scene), $end->[0]), $end->[1],
                     "one $pins, the other's $deletes of $one waits, $end->[0]: $end->[1]";
-                is_deeply inconsistencies($owner), [], '- all is as it should be';
+                is_deeply inconsistencies($owner), [],
+                    "one $pins, the other's $deletes of $one: the database is consistent";
             }
         }
     }
@@ -490,7 +494,7 @@ for my $what (['function', 'a Function'], ['asset', 'an Asset']) {
             $first->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $scene->{$free});
             is meets($first, $second, filled($sql, $scene), $end->[0]), $end->[1],
                 "one deletes $one, the other's $pins waits, $end->[0]: $end->[1]";
-            is_deeply inconsistencies($owner), [], '- all is as it should be';
+            is_deeply inconsistencies($owner), [], "one deletes $one, the other's $pins: the database is consistent";
         }
     }
 }
@@ -521,7 +525,7 @@ for my $what (['function', 'a Function'], ['asset', 'an Asset']) {
             "SELECT outcome FROM serverless.create_build('$account', :service, '{}', ARRAY[$assets], 'node22', '[]')", $scene), $end),
             'unknown_asset', "$what go while a Build is made: there is none";
         $owner->do($new_identity);
-        is_deeply inconsistencies($owner), [], '- all is as it should be';
+        is_deeply inconsistencies($owner), [], "$what go while a Build is made: the database is consistent";
         $gone = artifact($scene->{service}, 'asset');
         ($scene->{gone_asset_version}) = version($scene->{service}, $gone, '/gone.txt', 'gone');
     }
@@ -539,7 +543,7 @@ for my $deletion ('DELETE FROM serverless.environments WHERE id = :free_environm
         $first->do(filled($deletion, $scene));
         is meets($first, $executor, filled($add, $scene), $end->[0]), $end->[1],
             "$deletion, the other's add_log waits, $end->[0]: $end->[1]";
-        is_deeply inconsistencies($owner), [], '- all is as it should be';
+        is_deeply inconsistencies($owner), [], "$deletion, the other's add_log: the database is consistent";
     }
     for my $end ('commit', 'rollback') {
         my $scene = scene();
@@ -547,7 +551,7 @@ for my $deletion ('DELETE FROM serverless.environments WHERE id = :free_environm
         $executor->do(filled($add, $scene));
         is meets($executor, $second, filled("$deletion RETURNING 'ok'", $scene), $end), 'ok',
             "add_log, the other's $deletion waits, $end: ok";
-        is_deeply inconsistencies($owner), [], '- all is as it should be';
+        is_deeply inconsistencies($owner), [], "add_log, the other's $deletion: the database is consistent";
     }
 }
 
@@ -564,7 +568,7 @@ for my $level ('REPEATABLE READ', 'SERIALIZABLE') {
         my ($sql, $name) = @_;
         ok !eval { $second->do(filled($sql, $scene)); $second->commit; 1 }, "$level: $name: refused";
         $second->rollback if !$second->{AutoCommit};
-        is_deeply inconsistencies($owner), [], '- all is as it should be';
+        is_deeply inconsistencies($owner), [], "$level: $name: the database is consistent";
     };
     $begin->();
     deploy(@$scene{qw(service free_environment free_build)});
@@ -595,7 +599,7 @@ SELECT v.service_id, :late_build, v.id, v.kind, v.artifact_id, '/late', v.visibi
 SQL
     my $end = sub { $first->commit; $owner->do('SELECT pg_advisory_unlock(1)') };
     is meets($first, $second, $late, $end), $RULE, 'a Version added to a Build that is just being committed: refused';
-    is_deeply inconsistencies($owner), [], 'all is as it should be';
+    is_deeply inconsistencies($owner), [], 'the database is consistent after that refusal';
 }
 
 
@@ -613,7 +617,7 @@ sub content_is_there {
     my ($service, $there, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is value($owner, 'SELECT count(*) FROM serverless.contents WHERE service_id = ?', $service), $there, $name;
-    is_deeply inconsistencies($owner), [], '- and no Version is without content, no content without a Version';
+    is_deeply inconsistencies($owner), [], "$name: the database is consistent";
 }
 
 my $twin = q(SELECT v.fresh FROM serverless.create_version('%s', 'function', '%s', '/b', 'public', 'text/plain', sha256('the same'), 8,
@@ -668,7 +672,7 @@ for my $case (['commit', 0], ['rollback', 1]) {
     $second->selectall_arrayref('SELECT FROM serverless.versions');
     version($service, $other, '/b', 'the same');
     ok !eval { $second->do('DELETE FROM serverless.artifacts WHERE id = ?', undef, $last) },
-        'who cannot see the twin cannot take its content away';
+        'a transaction that does not see the second Version cannot delete the content they share';
     $second->rollback;
     content_is_there($service, 1, '- the content stays');
 }
@@ -716,24 +720,24 @@ my $service = service();
 my $function = artifact($service);
 my ($version) = version($service, $function, '/a', 'a');
 
-is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
+is_deeply [claim($first)], [], 'without a Build, a claim returns none';
 
 {
     my @builds = map { build($service, [$version]) } 1 .. 3;
     $first->begin_work;
     my ($one) = claim($first);
     my ($two) = claim($second);
-    is_deeply [$one, $two], [@builds[0, 1]], 'two sessions claim at once: each has a Build, the oldest first';
+    is_deeply [$one, $two], [@builds[0, 1]], 'two concurrent claims: each returns a Build, the oldest first';
     $first->rollback;
     my ($three, $lease) = claim($first);
-    is $three, $builds[0], 'a claim that is rolled back was none';
-    is [claim($second)]->[0], $builds[2], 'the third is claimed';
-    is_deeply [claim($first)], [], 'what is claimed is not claimed again';
+    is $three, $builds[0], 'a claim that is rolled back leaves the Build to be claimed';
+    is [claim($second)]->[0], $builds[2], 'the third Build is claimed';
+    is_deeply [claim($first)], [], 'a claimed Build is not claimed again';
 
-    is finish($second, $service, $three, $lease, 'completed'), 1, 'who has the lease finishes the Build';
-    is_deeply row_of($three), ['completed', 1, 0, undef, 0], '- it is completed, at the first attempt';
-    is finish($second, $service, $three, $lease, 'failed', 'x'), 0, 'and not once more';
-    is_deeply row_of($three), ['completed', 1, 0, undef, 0], '- it stays what it is';
+    is finish($second, $service, $three, $lease, 'completed'), 1, 'finish with the lease finishes the Build';
+    is_deeply row_of($three), ['completed', 1, 0, undef, 0], 'the finished Build is completed, at the first attempt';
+    is finish($second, $service, $three, $lease, 'failed', 'x'), 0, 'finish of a Build that is finished does nothing';
+    is_deeply row_of($three), ['completed', 1, 0, undef, 0], 'the Build that was finished twice is unchanged';
     $owner->do('DELETE FROM serverless.builds');
 }
 
@@ -742,15 +746,20 @@ is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
     my (undef, $stale) = claim($first);
     expire($build);
     my ($again, $lease) = claim($second);
-    is $again, $build, 'a lease that has expired is claimed again';
-    is_deeply row_of($build), ['building', 2, 1, undef, 1], '- as the second attempt; its Versions are still pinned';
+    is $again, $build, 'a Build whose lease has expired is claimed again';
+    is_deeply row_of($build), ['building', 2, 1, undef, 1],
+        'the Build claimed again is at its second attempt, its Versions are still pinned';
     isnt $lease, $stale, '- with a lease of its own';
-    is finish($first, $service, $build, $stale, 'failed', 'too late'), 0, 'who lost the lease finishes nothing';
-    is_deeply row_of($build), ['building', 2, 1, undef, 1], '- the Build is as it was';
-    is finish($second, $service, $build, $lease, 'failed', 'why'), 1, 'who has it does';
-    is_deeply row_of($build), ['failed', 2, 0, 'why', 0], '- and the Build has failed';
-    is finish($first, $service, $build, $stale, 'completed'), 0, 'nor afterwards';
-    is_deeply row_of($build), ['failed', 2, 0, 'why', 0], '- it stays so';
+    is finish($first, $service, $build, $stale, 'failed', 'too late'), 0,
+        'finish with the lease of before does nothing';
+    is_deeply row_of($build), ['building', 2, 1, undef, 1],
+        'finish with the lease of before leaves the Build unchanged';
+    is finish($second, $service, $build, $lease, 'failed', 'why'), 1,
+        'finish with the present lease finishes the Build';
+    is_deeply row_of($build), ['failed', 2, 0, 'why', 0], 'the Build finished as failed has its reason';
+    is finish($first, $service, $build, $stale, 'completed'), 0,
+        'finish with the lease of before does nothing after that either';
+    is_deeply row_of($build), ['failed', 2, 0, 'why', 0], 'the Build finished as failed is unchanged';
 }
 
 {
@@ -758,19 +767,20 @@ is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
     my ($first_lease) = (claim($first))[1];
     expire($build);
     is finish($first, $service, $build, $first_lease, 'completed'), 1,
-        'a lease that has expired still holds as long as nobody else claimed the Build';
+        'finish with an expired lease finishes a Build that was not claimed again';
 }
 
 {
     my $build = build($service, [$version]);
     for (1 .. 3) {
-        is [claim($first)]->[0], $build, "attempt $_";
+        is [claim($first)]->[0], $build, "the Build is claimed for attempt $_";
         expire($build);
     }
     my $next = build($service, [$version]);
-    is [claim($second)]->[0], $next, 'after three workers that went, there is no fourth';
-    is_deeply row_of($build), ['failed', 3, 0, 'The Build could not be checked', 0], '- the Build has failed';
-    is_deeply row_of($next), ['building', 1, 1, undef, 1], '- and the next one is done';
+    is [claim($second)]->[0], $next, 'after three attempts, the Build is not claimed for a fourth';
+    is_deeply row_of($build), ['failed', 3, 0, 'The Build could not be checked', 0],
+        'after three attempts, the Build has failed';
+    is_deeply row_of($next), ['building', 1, 1, undef, 1], 'after three attempts of a Build, the next Build is claimed';
     $owner->do('DELETE FROM serverless.builds');
 }
 
@@ -778,8 +788,8 @@ is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
     my $build = build($service, [$version]);
     my (undef, $lease) = claim($first);
     $owner->do('DELETE FROM serverless.builds WHERE id = ?', undef, $build);
-    is finish($first, $service, $build, $lease, 'completed'), 0, 'a Build that was deleted meanwhile is not finished';
-    is value($owner, 'SELECT count(*) FROM serverless.builds'), 0, '- nor made again';
+    is finish($first, $service, $build, $lease, 'completed'), 0, 'finish of a deleted Build does nothing';
+    is value($owner, 'SELECT count(*) FROM serverless.builds'), 0, 'finish of a deleted Build does not make it again';
 }
 
 {
@@ -792,12 +802,12 @@ is_deeply [claim($first)], [], 'where there is no Build, none is claimed';
         }
         return \@mine;
     }, 1 .. 8);
-    is_deeply [sort map { @$_ } @claimed], [sort @builds], 'eight workers, sixty Builds: each is done by one';
+    is_deeply [sort map { @$_ } @claimed], [sort @builds], 'eight workers, sixty Builds: each Build is claimed once';
     is value($owner, q(SELECT count(*) FROM serverless.builds WHERE status <> 'completed' OR attempts <> 1)), 0,
-        'at the first attempt';
+        'eight workers, sixty Builds: each Build is completed at its first attempt';
 }
 
-is_deeply inconsistencies($owner), [], 'in the end all is as it should be';
+is_deeply inconsistencies($owner), [], 'the database is consistent at the end';
 $_->disconnect for $first, $second, $executor, $httpd, $owner;
 
 done_testing;

@@ -19,7 +19,7 @@ sub output_of {
 my ($status, $said) = output_of(join ' ', $ENV{CC} || 'gcc', '-std=gnu11 -Wall -Wextra -Werror -g -O1',
     '-fsanitize=address,undefined -fno-sanitize-recover=all', "-I'$source'", "-o '$program'",
     "'$source/t/unit/multipart_fuzz.c' '$source/core/http/multipart.c'");
-is $status, 0, 'it compiles' or diag $said;
+is $status, 0, 'the parser and the fuzzer compile' or diag $said;
 
 # the same seeds each time, and as many that nobody has seen
 my $any = int(rand 1_000_000) * $seeds + $seeds;
@@ -27,9 +27,9 @@ for my $first (0, $any) {
     ($status, $said) = output_of("'$program' $first " . $seeds / 2);
     is $status, 0, "the seeds from $first" or diag $said;
     my ($bodies, $whole) = $said =~ /^(\d+) bodies, (\d+) of them whole after mutation$/;
-    is $bodies, $seeds / 2, 'all of them';
+    is $bodies, $seeds / 2, 'the fuzzer has tried every seed';
     cmp_ok $whole // 0, '>', $seeds / 40, 'mutation leaves some bodies whole';
-    cmp_ok $whole // 0, '<', $seeds / 2 - $seeds / 40, 'and spoils others';
+    cmp_ok $whole // 0, '<', $seeds / 2 - $seeds / 40, "the fuzzer's mutations make enough bodies malformed";
 }
 unlink $program;
 

@@ -389,7 +389,7 @@ for my $known (grep { /_known$/ } @statements) {
     $examples{$known} = [map { [$account_uuid, undef, @$_[2 .. $#$_]] } @{ $examples{$whole} }];
 }
 is_deeply [sort @statements], [sort keys %examples], 'every statement has its examples here';
-is_deeply [grep { !@{ $examples{$_} } } sort keys %examples], [], 'one at least';
+is_deeply [grep { !@{ $examples{$_} } } sort keys %examples], [], 'every statement has at least one example';
 
 sub execute {
     my ($statement, $values) = @_;
@@ -477,7 +477,8 @@ for my $statement (sort keys %examples) {
         my %after = scans();
         $httpd->rollback;
         ok defined $outcome, "$call answers";
-        is_deeply [grep { $after{$_} > ($before{$_} || 0) && !$small{$_} } sort keys %after], [], 'and scans no table';
+        is_deeply [grep { $after{$_} > ($before{$_} || 0) && !$small{$_} } sort keys %after], [],
+            "$call scans no table";
     }
 }
 
@@ -519,7 +520,7 @@ $owner->do("ALTER ROLE serverless_httpd IN DATABASE $name SET $_") for 'session_
             is_deeply [sort keys %found], [], "$call: no plan inside it reads a table or sorts it";
         }
     }
-    cmp_ok scalar keys %inside, '>=', 40, 'and many plans were seen';
+    cmp_ok scalar keys %inside, '>=', 40, 'at least 40 plans inside functions were seen';
 }
 
 # How often this session has read each table from end to end.
@@ -536,7 +537,7 @@ sub scans {
     my $add = q(SELECT serverless.add_log(serverless.sid('ZE', ?), serverless.sid('ZH', ?), 'info', 'message'));
     ok $owner->selectrow_array($add, undef, $environment, $function), 'add_log adds an entry';
     my %after = scans($owner);
-    is_deeply [grep { $after{$_} > ($before{$_} || 0) } sort keys %after], [], 'and scans no table';
+    is_deeply [grep { $after{$_} > ($before{$_} || 0) } sort keys %after], [], 'add_log scans no table';
     $owner->rollback;
 }
 
@@ -562,9 +563,10 @@ for my $case ([logs_pkey => 0], [logs_function => 3]) {
     my ($index, $example) = @$case;
     my @read = grep { ($_->{'Relation Name'} || '') eq 'logs' && ($_->{'Actual Loops'} || 0) > 0
         && $_->{'Scan Direction'} eq 'Backward' } plan_of('ANALYZE', 'log_list', $examples{log_list}[$example]);
-    is_deeply [map { $_->{'Index Name'} } @read], [$index], "log_list reads $index and nothing else";
-    like $read[0]{'Index Cond'}, qr/service_id = .*environment_id = .*\(id >= .*\(id <= LEAST\(/, 'as a range of times';
-    is $read[0]{'Actual Rows'}, 51, 'from which no row is thrown away';
+    is_deeply [map { $_->{'Index Name'} } @read], [$index], "log_list reads the index $index and no other";
+    like $read[0]{'Index Cond'}, qr/service_id = .*environment_id = .*\(id >= .*\(id <= LEAST\(/,
+        "log_list reads a range of times in $index";
+    is $read[0]{'Actual Rows'}, 51, "log_list reads no row in $index that it does not answer";
 }
 
 sub buffers {
@@ -578,12 +580,13 @@ for my $statement ('artifact_list', 'artifact_find', 'service_list', 'version_li
     'environment_list', 'deployment_list', 'variable_list') {
     my ($first, $back, $deep) = map { buffers($statement, $_) } @{ $examples{$statement} };
     cmp_ok $deep, '<=', $first + 2, "$statement: a page deep in the list costs what the first costs";
-    cmp_ok $back, '<=', $first + 2 + 51, 'and one on the way back little more';
+    cmp_ok $back, '<=', $first + 2 + 51,
+        "$statement: a page on the way back costs at most 53 buffers more than the first";
 }
 for my $case (['log_list', 0, 1, 2], ['log_list of a Function', 3, 4, 5]) {
     my ($what, $first, $back, $deep) = ($case->[0], map { buffers('log_list', $examples{log_list}[$_]) } @$case[1 .. 3]);
     cmp_ok $deep, '<=', $first + 4, "$what: a page deep in the list costs what the first costs";
-    cmp_ok $back, '<=', $first + 4 + 51, 'and one on the way back little more';
+    cmp_ok $back, '<=', $first + 4 + 51, "$what: a page on the way back costs at most 55 buffers more than the first";
 }
 
 is_deeply $owner->selectcol_arrayref(<<'SQL', { pg_direct => 1 }), [], 'every foreign key has an index that begins with it';
@@ -597,7 +600,7 @@ SELECT c.conrelid::regclass || ': ' || c.conname
 SQL
 cmp_ok scalar $owner->selectrow_array(
     q(SELECT count(*) FROM pg_constraint WHERE contype = 'f' AND connamespace = 'serverless'::regnamespace)),
-    '>=', 3, 'and there are some';
+    '>=', 3, 'there are at least three foreign keys';
 
 
 # What httpd may do ----------------------------------------------------------------------
@@ -648,14 +651,14 @@ SQL
         log_window made missing_versions new_identity next_revision outcome outcome sealed_bytes sealed_text
         sealed_with service_resource service_scope sid unknown_version update_variable variable_resource
         version_resource)],
-    'and may call these functions';
+    "httpd's role may call exactly these functions";
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],
 SELECT p.oid::regprocedure::text FROM pg_proc AS p
  WHERE p.pronamespace = 'serverless'::regnamespace
    AND has_function_privilege('public', p.oid, 'EXECUTE')
 SQL
-    'none is open to everybody';
+    'no function can be called by PUBLIC';
 
 # What triggers do beyond what whoever fires them may do; nobody can call these. And
 # what an executor may call, which httpd may not.
@@ -726,15 +729,17 @@ SQL
 my @ids = map { $_->[0] } @$made;
 my %seen = map { $_ => 1 } @ids;
 is scalar keys %seen, 10000, 'ten thousand identities: no two are the same';
-is_deeply [grep { substr($_->[0], 0, 14) ne $_->[1] } @$made], [], 'each begins with the microseconds of its date';
-is_deeply [map { substr $_, 0, 14 } @ids], [sort map { substr $_, 0, 14 } @ids], 'which ascend';
+is_deeply [grep { substr($_->[0], 0, 14) ne $_->[1] } @$made], [],
+    'each identity begins with the microseconds of its date';
+is_deeply [map { substr $_, 0, 14 } @ids], [sort map { substr $_, 0, 14 } @ids],
+    'the microseconds of the identities ascend';
 
 my @ones = (0) x 72;
 for my $id (@ids) {
     my @bits = split //, unpack 'B72', pack 'H18', substr $id, 14;
     $ones[$_] += $bits[$_] for 0 .. $#bits;
 }
-is_deeply [grep { $_ < 4700 || $_ > 5300 } @ones], [], 'and each of the 72 bits after them is random';
+is_deeply [grep { $_ < 4700 || $_ > 5300 } @ones], [], 'each of the last 72 bits of an identity is random';
 
 my @one_by_one = map { $httpd->selectrow_array('SELECT (serverless.new_identity()).id') } 1 .. 50;
 is_deeply \@one_by_one, [sort @one_by_one], 'later statements make later identities';
