@@ -86,7 +86,7 @@ subtest "ServerlessAssetLimit limits the size of an Asset's Content" => sub {
     }
     is_error $there->upload($list, @form, [ Other => 'c', undef, 'a' x 70_000 ], [ Content => 'c', undef, 'a' ]),
         413, 20413, 'The request body is too large', 'nor is much else taken in';
-    is all_rows(), $before, 'nothing came of those';
+    is all_rows(), $before, 'refused requests leave the number of rows unchanged';
     my $whole = $there->upload($list, @form, [ Content => 'c', undef, 'a' x 1000 ]);
     is $whole->status, 201, '1000 bytes';
     is $there->get($whole->json->{url} . '/Content')->body, 'a' x 1000, 'and they are its Content';

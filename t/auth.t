@@ -105,7 +105,7 @@ subtest 'authentication by API key SID and secret' => sub {
     my $key = new_key($sid);
     is_authenticated $key, 'acts as its account';
     my $made = $key->post($services, UniqueName => 'by-key', FriendlyName => 'K');
-    is $made->status, 201, 'in everything';
+    is $made->status, 201, 'a key acts as its account in creating a Service';
     is $made->json->{account_sid}, $sid, 'whose SID it says';
     is_reply $api->get("$services/by-key"), 200, $made->json, 'the account sees what the key made';
     is $key->get("$services/$their_service->{sid}")->status, 404, "but nothing of another account's";
@@ -113,7 +113,7 @@ subtest 'authentication by API key SID and secret' => sub {
     my $their_key = new_key($other->user);
     is $their_key->get("$services/$service->{sid}")->status, 404,
         "nor does another account's key see ours";
-    is $their_key->delete("$services/$service->{sid}")->status, 404, 'or touch it';
+    is $their_key->delete("$services/$service->{sid}")->status, 404, "another account's key cannot delete the Service";
 
     is_refused client($key->user, $token)->get($services), "with its account's token";
     is_refused client($key->user, $their_key->password)->get($services), "with another key's secret";
@@ -121,11 +121,11 @@ subtest 'authentication by API key SID and secret' => sub {
     is_refused client('SK' . substr($sid, 2), $token)->get($services), "the account's SID as a key";
 
     administer('revoke_api_key', $key->user);
-    is_refused $key->get($services), 'once revoked, it is refused';
-    is_refused $key->post($services, UniqueName => 'late', FriendlyName => 'L'), 'in everything';
-    is $api->get("$services/late")->status, 404, 'and nothing is made';
+    is_refused $key->get($services), 'a revoked key is refused in a GET';
+    is_refused $key->post($services, UniqueName => 'late', FriendlyName => 'L'), 'a revoked key is refused in a POST';
+    is $api->get("$services/late")->status, 404, 'the refused POST created nothing';
     is_authenticated $api, 'the account is not';
-    is $their_key->get($services)->status, 200, 'nor is another key';
+    is $their_key->get($services)->status, 200, "another account's key is still accepted";
 };
 
 subtest 'a suspended account is refused at once, until it is resumed' => sub {
@@ -147,14 +147,14 @@ subtest 'a suspended account is refused at once, until it is resumed' => sub {
             is_refused $client->$method($path, @form), "$who, $method $path";
         }
     }
-    is $other->get($services)->status, 200, 'another account is not';
+    is $other->get($services)->status, 200, 'an account that is not suspended is accepted';
     my $late_key = new_key($sid);
     is_refused $late_key->get($services), 'a key that is made meanwhile';
 
     administer('resume_account', $sid);
     is_authenticated $_, 'resumed: ' . substr $_->user, 0, 2 for $api, $key, $late_key;
-    is_reply $api->get($function->{url}), 200, $function, 'nothing happened in between';
-    is $api->get("$services/suspended")->status, 404, 'nothing at all';
+    is_reply $api->get($function->{url}), 200, $function, 'requests of the suspended account changed nothing';
+    is $api->get("$services/suspended")->status, 404, 'requests of the suspended account created nothing';
 };
 
 subtest 'an API key is created and its account suspended concurrently' => sub {
@@ -185,10 +185,10 @@ subtest 'a rotated auth token replaces the old one at once' => sub {
     is $old->get($services)->status, 200, 'the old one works';
     my ($fresh) = administer('rotate_auth_token', $old->user);
     push @secrets, $old->password, $fresh;
-    isnt $fresh, $old->password, 'until there is another';
-    is_refused $old->get($services), 'then it is refused at once';
-    is client($old->user, $fresh)->get($services)->status, 200, 'and the new one works';
-    is $key->get($services)->status, 200, 'as do API keys';
+    isnt $fresh, $old->password, 'the new auth token differs from the old one';
+    is_refused $old->get($services), 'the old auth token is refused at once';
+    is client($old->user, $fresh)->get($services)->status, 200, 'the new auth token is accepted';
+    is $key->get($services)->status, 200, 'an API key of the account is accepted after the rotation';
 };
 
 subtest '401 takes precedence over every other error' => sub {
@@ -222,11 +222,11 @@ subtest 'other authentication providers of httpd' => sub {
     my $seen = { %$service, map { $_ => rebased($service->{$_}, $here) } qw(url links) };
     is_reply $here->get("$services/$service->{sid}"), 200, $seen, 'a user named as an account is it';
     is_reply $as->($key->user)->get("$services/$service->{sid}"), 200, $seen,
-        'one named as an API key acts as its account';
+        "a user whom another provider calls by an API key's SID acts as its account";
     is_reply $as->('AC' . uc substr $sid, 2)->get("$services/$service->{sid}"), 200, $seen,
         'capitals do not matter';
     is $as->($other->user)->get("$services/$service->{sid}")->status, 404,
-        "another account does not see it";
+        'what that user created is not found by another account';
 
     for my $case (
         [ 'an account that is not there', 'AC' . '0' x 32 ],
@@ -275,13 +275,13 @@ subtest 'auth tokens and key secrets are stored as hashes only' => sub {
 
     my $tables = db()->selectcol_arrayref(
         q(SELECT table_name FROM information_schema.tables WHERE table_schema = 'serverless'));
-    ok @$tables > 5, 'of all tables';
+    ok @$tables > 5, 'every table is searched for secrets';
     for my $table (sort @$tables) {
         my $rows = db()->selectcol_arrayref("SELECT t::text FROM serverless.$table AS t");
         # as text, and as bytes in PostgreSQL's notation
         my @found = grep { my $secret = $_; grep { index($_, $secret) >= 0 } @$rows }
             map { ($_, unpack 'H*', $_) } @secrets;
-        is_deeply \@found, [], "none has a secret: $table";
+        is_deeply \@found, [], "the table has no secret in clear: $table";
     }
 };
 
@@ -291,15 +291,16 @@ subtest 'cached credentials are checked in the database again where no statement
     for my $path ($services, "$services/old") {
         is $key->get($path)->status, 200, "before: $path" for 1 .. 3;
     }
-    is $key->get('/private')->status, 404, 'before: what is not the API' for 1 .. 3;
+    is $key->get('/private')->status, 404, 'before the revocation: a path outside the API is 404' for 1 .. 3;
     administer('revoke_api_key', $key->user);
-    is $key->get('/private')->status, 401, 'revoked: not outside the API' for 1 .. 3;
-    is $key->get($services)->status, 401, 'nor in it' for 1 .. 3;
+    is $key->get('/private')->status, 401, 'after the revocation: a path outside the API is 401' for 1 .. 3;
+    is $key->get($services)->status, 401, 'after the revocation: a path of the API is 401' for 1 .. 3;
 
     $account = $account->on('shared')->undescribed;
     is $account->get("$services/old")->status, 200, 'an internal redirect leads into the API' for 1 .. 3;
     push @secrets, administer('rotate_auth_token', $account->user);
-    is $account->get("$services/old")->status, 401, 'but not with a token that was replaced' for 1 .. 3;
+    is $account->get("$services/old")->status, 401,
+        'the internal redirect with a token that was replaced is 401' for 1 .. 3;
 };
 
 subtest 'auth tokens and key secrets are not in the error log' => sub {
@@ -307,8 +308,8 @@ subtest 'auth tokens and key secrets are not in the error log' => sub {
     like $log, qr/\Q$sid\E: authentication failure/, 'which tells of failures';
     my @written = map { ($_, "password of $sid") } @secrets;
     push @written, map { substr encode_base64($_->user . ':' . $_->password, ''), 48 } $api, $other;
-    is_deeply [ grep { index($log, $_) >= 0 } @written ], [], 'but not of what was sent';
-    unlike $log, qr/Authorization/, 'nor of the header';
+    is_deeply [ grep { index($log, $_) >= 0 } @written ], [], 'the log has none of the secrets that were sent';
+    unlike $log, qr/Authorization/, 'the log has no Authorization header';
 };
 
 done_testing;

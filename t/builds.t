@@ -72,12 +72,12 @@ subtest 'create a Build' => sub {
 
     is_build $reply, 201, \@versions, {}, 'the answer is the Build, building';
     my $build = $reply->json;
-    is $reply->header('Location'), $build->{url}, 'Location is its address';
-    is $build->{date_updated}, $build->{date_created}, 'never updated';
+    is $reply->header('Location'), $build->{url}, 'Location is the url of the new resource';
+    is $build->{date_updated}, $build->{date_created}, 'date_updated of a new resource is its date_created';
     my ($created) = db()->selectrow_array(
         'SELECT extract(epoch FROM ?::timestamptz)', undef, $build->{date_created});
-    ok $before <= $created && $created <= $after, 'created now, in UTC';
-    is_reply $api->get($build->{url}), 200, $build, 'and so it is fetched';
+    ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
+    is_reply $api->get($build->{url}), 200, $build, 'a fetch afterwards returns the same';
 
     my $status = {
         sid => $build->{sid}, account_sid => $api->user, service_sid => $project->sid,
@@ -87,12 +87,12 @@ subtest 'create a Build' => sub {
     $hold = undef;
     $project->finished($build);
     is_build $api->get($build->{url}), 200, \@versions,
-        { status => 'completed', date_created => $build->{date_created} }, 'in the end it is completed';
+        { status => 'completed', date_created => $build->{date_created} }, 'the Build is completed in the end';
     is_reply $api->get($build->{links}{build_status}), 200, { %$status, status => 'completed' },
         'Status says so, too';
 
     my $by_name = '/v1/Services/' . $project->service->{unique_name} . '/Builds';
-    is_build $api->post($by_name, of(@versions)), 201, \@versions, {}, 'by UniqueName of the Service';
+    is_build $api->post($by_name, of(@versions)), 201, \@versions, {}, 'under a Service named by UniqueName';
 };
 
 subtest 'the JSON of a Build, byte for byte' => sub {
@@ -111,7 +111,7 @@ subtest 'the JSON of a Build, byte for byte' => sub {
 JSON
     $expected =~ s/\n//g;
     (my $body = $reply->body) =~ s/ ?([:,]) (?=["{\[n])/$1/g; # PostgreSQL has blanks in its JSON
-    is $body, $expected, 'properties in the documented order';
+    is $body, $expected, 'the JSON has its properties in the documented order';
 };
 
 subtest 'create a Build of Functions and of Assets' => sub {
@@ -128,16 +128,17 @@ subtest 'create a Build of Functions and of Assets' => sub {
         my $reply = create(of(@versions));
         is_build $reply, 201, \@contained, {}, $what;
         is_build $api->get($reply->json->{url}), 200, \@contained, { status => qr/^(?:building|completed)$/ }, 'fetched';
-        is_deeply $project->finished($reply->json)->{status}, 'completed', 'and completed, whatever bytes an Asset has';
+        is_deeply $project->finished($reply->json)->{status}, 'completed',
+            'the Build of Assets completes, whatever bytes they have';
     }
     is_deeply [ map { scalar @{ $_->{asset_versions} } } @{ $api->get($builds, PageSize => 4)->json->{builds} } ],
         [ 1, 3, 3, 3 ], 'the list has them, too';
 
     my $asset = $project->new_asset;
     my ($first, $second) = map { $project->new_version(artifact => $asset, path => "/own-asset-$_") } 1, 2;
-    is_build create(of($first, $second)), 201, [ $first, $second ], {}, 'two Versions of one Asset';
+    is_build create(of($first, $second)), 201, [ $first, $second ], {}, 'a Build of two Versions of one Asset';
     is_build create(of($first, $first), AssetVersions => 'ZN' . uc substr $first->{sid}, 2), 201, [$first], {},
-        'one of them thrice, once in capitals: once';
+        'an Asset Version given three times, once in upper case, is contained once';
 
     my $before = rows();
     my $other = Serverless::Project->new($api);
@@ -166,7 +167,7 @@ subtest 'create a Build of Functions and of Assets' => sub {
         my ($what, $message, @form) = @$case;
         is_error create(@form), 400, 20001, $message, $what;
     }
-    is rows(), $before, 'nothing came of those';
+    is rows(), $before, 'refused requests leave the number of rows unchanged';
 };
 
 subtest 'the JSON of a Build with Assets, byte for byte' => sub {
@@ -185,19 +186,20 @@ subtest 'the JSON of a Build with Assets, byte for byte' => sub {
 JSON
     $expected =~ s/\n//g;
     (my $body = $reply->body) =~ s/ ?([:,]) (?=["{\[n])/$1/g;
-    is $body, $expected, 'properties in the documented order';
+    is $body, $expected, 'the JSON has its properties in the documented order';
 };
 
 subtest 'FunctionVersions and AssetVersions of a new Build' => sub {
     my @versions = map { $project->new_version } 1 .. 3;
-    is_build create(of(reverse @versions)), 201, \@versions, {}, 'in another order';
-    is_build create(of(@versions, $versions[1], $versions[1])), 201, \@versions, {}, 'one of them thrice: once';
+    is_build create(of(reverse @versions)), 201, \@versions, {}, 'FunctionVersions in another order';
+    is_build create(of(@versions, $versions[1], $versions[1])), 201, \@versions, {},
+        'a Function Version given three times is contained once';
     (my $capitals = $versions[0]{sid}) =~ s/^ZN(.*)/'ZN' . uc $1/e;
     is_build create(FunctionVersions => $capitals), 201, [ $versions[0] ], {}, 'a SID in capitals';
 
     my $function = $project->new_function;
     my ($first, $second) = map { $project->new_version(artifact => $function, path => "/own-$_") } 1, 2;
-    is_build create(of($first, $second)), 201, [ $first, $second ], {}, 'two Versions of one Function';
+    is_build create(of($first, $second)), 201, [ $first, $second ], {}, 'a Build of two Versions of one Function';
     is_build create(of($first), FriendlyName => 'x', functionversions => 'y', 'FunctionVersions[]' => 'z'),
         201, [$first], {}, 'unknown parameters are ignored';
 
@@ -234,7 +236,7 @@ subtest 'FunctionVersions and AssetVersions of a new Build' => sub {
         my ($what, $message, @form) = @$case;
         is_error create(@form), 400, 20001, $message, $what;
     }
-    is rows(), $before, 'nothing came of those';
+    is rows(), $before, 'refused requests leave the number of rows unchanged';
 };
 
 subtest 'Runtime of a new Build' => sub {
@@ -255,13 +257,15 @@ subtest 'Runtime of a new Build' => sub {
     }
     is_error create(of($version), Runtime => 'node20', Runtime => 'node20'), 400, 20001,
         'Runtime is given more than once', 'twice';
-    is rows(), $before, 'nothing came of those';
+    is rows(), $before, 'refused requests leave the number of rows unchanged';
 
     my $own = $api->on('own_domain');
     is $own->post($builds, of($version))->json->{runtime}, 'node24',
         'ServerlessRuntimes: its last is the default';
-    is $own->post($builds, of($version), Runtime => 'node20')->json->{runtime}, 'node20', 'its others';
-    is_error $own->post($builds, of($version), Runtime => 'node22'), 400, 20001, $unknown, 'and no more';
+    is $own->post($builds, of($version), Runtime => 'node20')->json->{runtime}, 'node20',
+        'ServerlessRuntimes: a configured Runtime is accepted';
+    is_error $own->post($builds, of($version), Runtime => 'node22'), 400, 20001, $unknown,
+        'ServerlessRuntimes: a Runtime that is not configured is refused';
 };
 
 subtest 'Dependencies of a new Build' => sub {
@@ -296,7 +300,7 @@ subtest 'Dependencies of a new Build' => sub {
         is_deeply $api->get($reply->json->{url})->json->{dependencies}, $is, 'and so they are fetched';
     }
     is_build create(of($version), 'Dependencies[name]' => 'a', 'Dependencies[version]' => '1'), 201,
-        [$version], {}, 'in brackets, as one client sends them: unknown parameters';
+        [$version], {}, 'FunctionVersions[] and AssetVersions[] are unknown parameters';
 
     my $before = rows();
     my $garbage = 'Dependencies must be a JSON array of objects with name and version';
@@ -318,7 +322,7 @@ subtest 'Dependencies of a new Build' => sub {
     }
     is_error create(of($version), Dependencies => '[]', Dependencies => '[]'), 400, 20001,
         'Dependencies is given more than once', 'twice';
-    is rows(), $before, 'nothing came of those';
+    is rows(), $before, 'refused requests leave the number of rows unchanged';
 };
 
 
@@ -396,13 +400,14 @@ subtest 'a Build of JavaScript that does not compile fails with the place of the
     ) {
         my ($source, $reason) = @$case;
         my $build;
-        is_within { $build = build_of($source) } 8, 'in time';
+        is_within { $build = build_of($source) } 8, 'it ends within the time allowed';
         is_failed $build, $reason, quoted($source);
-        unlike $build->{failure_reason}, qr/node|tmp|\[eval|evalmachine|passwd/, 'nothing of the server in it';
+        unlike $build->{failure_reason}, qr/node|tmp|\[eval|evalmachine|passwd/,
+            'the failure reason has nothing of the server';
     }
 
     is_failed build_of('a;', 'b b', 'c;', 'd d'), "/1 line 1: SyntaxError: Unexpected identifier 'b'",
-        'of several, the first that fails is named';
+        'the failure reason names the first of several Functions that fail';
 
     # a reason is not longer than 1000 bytes, and cut between characters
     utf8::encode(my $path = '/' . "\x{1f600}" x 240);
@@ -417,7 +422,7 @@ subtest 'a Build of JavaScript that does not compile fails with the place of the
         $build = build_of($source);
         is $build->{status}, 'failed', "an identifier that does not fit, $letters bytes before";
         like $build->{failure_reason}, qr{^/0 line 1: SyntaxError: Identifier 'a{$letters}\x{51fd}+\z},
-            'is cut between characters';
+            'a long failure reason is cut between characters';
     }
 };
 
@@ -426,13 +431,13 @@ subtest 'a Build of a failing Function can be read, listed and deleted like any'
     my $build = $project->finished($project->new_build($version));
     my $is = { status => 'failed',
         failure_reason => '/fails line 1: SyntaxError: let is disallowed as a lexically bound name' };
-    is_build $api->get($build->{url}), 200, [$version], $is, 'whole';
+    is_build $api->get($build->{url}), 200, [$version], $is, 'a failed Build is fetched whole';
     is_reply $api->get("$build->{url}/Status"), 200, {
         sid => $build->{sid}, account_sid => $api->user, service_sid => $project->sid,
         status => 'failed', url => "$build->{url}/Status",
     }, 'Status has no reason';
     is $api->get($builds, PageSize => 1)->json->{builds}[0]{failure_reason}, $is->{failure_reason}, 'the list has';
-    is $api->delete($build->{url})->status, 204, 'and it is deleted';
+    is $api->delete($build->{url})->status, 204, 'a failed Build can be deleted';
 };
 
 subtest 'a Build runs none of the JavaScript that it checks' => sub {
@@ -452,10 +457,10 @@ subtest 'a Build runs none of the JavaScript that it checks' => sub {
         "import('data:text/javascript,' + encodeURIComponent(\"$act\"));",
     ), 'Functions that would act when they are loaded compile';
     $listener->blocking(0);
-    is $listener->accept, undef, 'none of them opened a connection';
-    ok !-e $file, 'none of them wrote a file';
+    is $listener->accept, undef, 'none of the Functions opened a connection';
+    ok !-e $file, 'none of the Functions wrote a file';
     is_failed build_of("$act }); $act (function () {"), "/0 line 1: SyntaxError: Unexpected token '}'",
-        'nor does one act that breaks out of what is around it';
+        "a Function that closes the wrapping function's braces is not run";
     is $listener->accept, undef, 'no connection';
     ok !-e $file, 'no file';
 };
@@ -476,8 +481,8 @@ subtest 'a Build of a Function with damaged content fails' => sub {
         damage($damaged, $damage);
         is_failed $mine->finished($mine->new_build($whole, $damaged)), '/damaged: the content is damaged',
             "$what: the Build fails";
-        is_completed $mine->finished($mine->new_build($whole)), 'without it, a Build completes';
-        is $api->delete($mine->path)->status, 204, 'no other suite meets the damage';
+        is_completed $mine->finished($mine->new_build($whole)), 'a Build without the damaged Version completes';
+        is $api->delete($mine->path)->status, 204, 'the Service with the damaged content is deleted';
     }
 };
 
@@ -498,8 +503,8 @@ subtest 'a Build of an Asset with damaged content fails' => sub {
         my $build = $mine->finished($mine->new_build($function, $damaged));
         is_deeply [ @$build{qw(status failure_reason)} ],
             [ $status, $status eq 'failed' ? '/damaged: the content is damaged' : undef ], "$what: $status";
-        is_completed $mine->finished($mine->new_build($function)), 'without it, a Build completes';
-        is $api->delete($mine->path)->status, 204, 'no other suite meets the damage';
+        is_completed $mine->finished($mine->new_build($function)), 'a Build without the damaged Version completes';
+        is $api->delete($mine->path)->status, 204, 'the Service with the damaged content is deleted';
     }
 };
 
@@ -533,9 +538,10 @@ subtest 'a Build of 60 Functions completes within 2 seconds' => sub {
     my $line = "exports.handler = (context, event, callback) => callback(null, 'hello');\n";
     my @versions = map { $project->new_version(content => $line x 50 . "// $_\n") } 1 .. 60;
     my $build = $project->new_build(@versions);
-    is_build $api->get($build->{url}), 200, \@versions, { status => qr/^(?:building|completed)$/ }, 'of 60';
-    is_within { $build = $project->finished($project->new_build(@versions)) } 2, 'in time';
-    is_completed $build, 'it completes';
+    is_build $api->get($build->{url}), 200, \@versions, { status => qr/^(?:building|completed)$/ },
+        'a Build of 60 Functions is created';
+    is_within { $build = $project->finished($project->new_build(@versions)) } 2, 'it ends within the time allowed';
+    is_completed $build, 'a Build of 60 Functions completes';
 };
 
 subtest 'without Node.js, Builds are not compiled, but checked otherwise' => sub {
@@ -548,11 +554,11 @@ subtest 'without Node.js, Builds are not compiled, but checked otherwise' => sub
     my $there = Serverless::Project->new($client);
 
     is_completed $there->finished($there->new_build($there->new_version(content => 'let let;'))),
-        'what would not compile';
+        'without Node.js, a Function that does not compile completes';
     my $version = $there->new_version(content => 'a;', path => '/damaged');
     damage($version, 'DELETE FROM %s WHERE true', $own->connect('postgres'));
     is_failed $there->finished($there->new_build($version)), '/damaged: the content is damaged',
-        'what is damaged';
+        'without Node.js, a damaged Function fails';
     $server->stop;
 };
 
@@ -567,26 +573,27 @@ subtest 'list Builds' => sub {
         first_page_url => $page, key => 'builds', next_page_url => undef, page => 0,
         page_size => 50, previous_page_url => undef, url => $page,
     };
-    is_reply $api->get($list), 200, { builds => [], meta => $meta }, 'nothing yet';
+    is_reply $api->get($list), 200, { builds => [], meta => $meta }, 'the list is empty before anything was created';
     my @made = map { $mine->completed($mine->new_version) } 1 .. 3;
     is_reply $api->get($list), 200, { builds => [ reverse @made ], meta => $meta },
-        'as each is fetched, newest first';
+        'the list has every resource as a fetch returns it, newest first';
     my $first = $api->get("$list?PageSize=2")->json;
     my $second = $api->get($first->{meta}{next_page_url})->json;
     is_deeply [ map { $_->{sid} } @{ $first->{builds} }, @{ $second->{builds} } ],
-        [ map { $_->{sid} } reverse @made ], 'in pages';
-    is $second->{meta}{next_page_url}, undef, 'of which there are two';
+        [ map { $_->{sid} } reverse @made ], 'the pages together have every resource, newest first';
+    is $second->{meta}{next_page_url}, undef, 'the second page of Builds is the last';
 };
 
 subtest 'a Build has at most 1000 Versions, and a page of Builds a bounded size' => sub {
     is $api->get($project->path . '/Builds', PageSize => 1000)->json->{meta}{page_size}, 50,
-        'no more than 50 Builds to a page';
+        'PageSize above 50 lists 50 Builds';
     my $version = $project->new_version;
     my @many = map { (FunctionVersions => $version->{sid}) } 1 .. 1000;
     my $reply = create(@many);
     is $reply->status, 201, 'a thousand FunctionVersions' or diag $reply->body;
     is_error create(@many, FunctionVersions => $version->{sid}), 400, 20001,
-        'FunctionVersions must not be given more than 1000 times', 'are enough';
+        'FunctionVersions must not be given more than 1000 times',
+            'one FunctionVersions more than a thousand is refused';
 };
 
 subtest 'a Build keeps its list of Versions after its Functions are deleted' => sub {
@@ -596,7 +603,8 @@ subtest 'a Build keeps its list of Versions after its Functions are deleted' => 
         for @versions;
     is_reply $api->get($build->{url}), 200, $build, 'the Build is as it was';
     is_error create(of(@versions)), 400, 20001,
-        'Some FunctionVersions are not Versions of Functions in this Service.', 'but there is no other of those';
+        'Some FunctionVersions are not Versions of Functions in this Service.',
+            'a new Build of the deleted Versions is refused';
 };
 
 subtest 'delete a Build' => sub {
@@ -605,24 +613,26 @@ subtest 'delete a Build' => sub {
     my $before = rows();
     my $reply = $api->delete($build->{url});
     is $reply->status, 204, 'a Build is deleted';
-    is $reply->body, '', 'the answer is empty';
-    isnt rows(), $before, 'it is gone';
+    is $reply->body, '', 'the answer has no body';
+    isnt rows(), $before, 'the row of the deleted Build is gone';
     (my $path = $build->{url}) =~ s{^http://[^/]+/v1}{};
     is_error $api->get("/v1$_"), 404, 20404, "The requested resource $_ was not found", $_
         for $path, "$path/Status";
-    is_error $api->delete("/v1$path"), 404, 20404, "The requested resource $path was not found", 'and again';
-    is_reply $api->get($bystander->{url}), 200, $bystander, 'no other is touched';
-    is $api->get($project->path . "/Functions/$version->{function_sid}")->status, 200, 'nor the Function';
+    is_error $api->delete("/v1$path"), 404, 20404, "The requested resource $path was not found",
+        'a second delete of the Build is 404';
+    is_reply $api->get($bystander->{url}), 200, $bystander, 'another resource of the same kind is unchanged';
+    is $api->get($project->path . "/Functions/$version->{function_sid}")->status, 200,
+        'the Function of the deleted Build is unchanged';
 
     my $hold = hold_builds($project->sid);
     $build = $project->new_build($version);
-    is $api->get("$build->{url}/Status")->json->{status}, 'building', 'one that is building';
-    is $api->delete($build->{url})->status, 204, 'is deleted, too';
+    is $api->get("$build->{url}/Status")->json->{status}, 'building', 'a Build is building';
+    is $api->delete($build->{url})->status, 204, 'a Build that is building can be deleted';
     is_error $api->get("/v1/Services/" . $project->sid . "/Builds/$build->{sid}"), 404, 20404,
-        qr/was not found$/, 'and gone';
+        qr/was not found$/, 'the deleted Build that was building is not found';
     $hold = undef;
     $build = $project->new_build($version);
-    is $api->delete($build->{url})->status, 204, 'and one that is being worked on';
+    is $api->delete($build->{url})->status, 204, 'a Build that a worker checks can be deleted';
 };
 
 subtest 'a Build is not found under another Service or by another account' => sub {
@@ -647,10 +657,10 @@ subtest 'a Build is not found under another Service or by another account' => su
             "$what: delete";
     }
     my $list = '/Services/' . $project->sid . '/Builds';
-    is_error $stranger->get("/v1$list"), 404, 20404, "The requested resource $list was not found", 'nor the list';
+    is_error $stranger->get("/v1$list"), 404, 20404, "The requested resource $list was not found", 'its list is not found by another account';
     is_error $stranger->post("/v1$list", of($version)), 404, 20404,
-        "The requested resource $list was not found", 'nor can one be made there';
-    is_reply $api->get($build->{url}), 200, $build, 'it is as it was';
+        "The requested resource $list was not found", 'another account cannot create there: 404';
+    is_reply $api->get($build->{url}), 200, $build, 'refused requests leave the resource unchanged';
 
     for my $case (
         [ 'POST',   $build->{url},          'GET, HEAD, DELETE, OPTIONS' ],
@@ -662,7 +672,7 @@ subtest 'a Build is not found under another Service or by another account' => su
         my ($method, $path, $allowed) = @$case;
         my $reply = $api->request($method, $path);
         is_error $reply, 405, 20004, 'Method not allowed', "$method is none of its operations";
-        is $reply->header('Allow'), $allowed, 'and Allow says what is';
+        is $reply->header('Allow'), $allowed, 'Allow has the methods of the path';
     }
 };
 

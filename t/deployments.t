@@ -61,28 +61,28 @@ subtest 'deploy a Build to an Environment' => sub {
     my $after = now;
     is_deployment $reply, 201, $build->{sid}, 'the answer is the Deployment';
     my $deployment = $reply->json;
-    is $reply->header('Location'), $deployment->{url}, 'Location is its address';
-    is $deployment->{date_updated}, $deployment->{date_created}, 'never updated';
+    is $reply->header('Location'), $deployment->{url}, 'Location is the url of the new resource';
+    is $deployment->{date_updated}, $deployment->{date_created}, 'date_updated of a new resource is its date_created';
     my ($created) = db()->selectrow_array(
         'SELECT extract(epoch FROM ?::timestamptz)', undef, $deployment->{date_created});
-    ok $before <= $created && $created <= $after, 'created now, in UTC';
+    ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
     is_on_it $build->{sid}, 'the Environment has the Build';
     is $api->get($environment->{url})->json->{date_updated}, $deployment->{date_created}, 'since now';
 
-    is_error deploy(BuildSid => $build->{sid}), 409, 20409, $unchanged, 'the same Build again';
-    is count(), 1, 'is no Deployment';
-    is_deployment deploy(BuildSid => $second->{sid}), 201, $second->{sid}, 'another Build';
+    is_error deploy(BuildSid => $build->{sid}), 409, 20409, $unchanged, 'the same Build again is 409';
+    is count(), 1, 'the refused Deployment is not stored';
+    is_deployment deploy(BuildSid => $second->{sid}), 201, $second->{sid}, 'another Build is deployed';
     is_on_it $second->{sid}, 'takes its place';
     is_deployment deploy(BuildSid => 'ZB' . uc substr $build->{sid}, 2), 201, $build->{sid},
         'the first again, its SID in capitals';
-    is_on_it $build->{sid}, 'is there again';
+    is_on_it $build->{sid}, 'the first Build is deployed again';
     is count(), 3, 'three Deployments';
 
     new_environment();
-    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'one Build on two Environments';
+    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'one Build can be on two Environments';
     (my $by_name = $deployments) =~ s/\Q@{[ $project->sid ]}/$project->service->{unique_name}/e;
     is_deployment $api->post($by_name, BuildSid => $second->{sid}), 201, $second->{sid},
-        'by UniqueName of the Service';
+        'under a Service named by UniqueName';
 };
 
 subtest 'the JSON of a Deployment, byte for byte' => sub {
@@ -97,7 +97,7 @@ subtest 'the JSON of a Deployment, byte for byte' => sub {
 "date_created":"$is{date_created}","date_updated":"$is{date_updated}","url":"$is{url}"}
 JSON
         $expected =~ s/\n//g;
-        is $reply->body, $expected, $sid ? 'a Build' : 'none';
+        is $reply->body, $expected, $sid ? 'the JSON of a Deployment with a Build' : 'the JSON of a Deployment without a Build';
     }
 };
 
@@ -106,18 +106,19 @@ subtest 'a Deployment without BuildSid removes the Build from the Environment' =
     deploy(BuildSid => $build->{sid});
     is_deployment deploy(), 201, undef, 'without BuildSid, none is deployed';
     is_on_it undef, 'the Environment has none';
-    is_error deploy(), 409, 20409, $unchanged, 'once more';
-    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'the same Build as before';
-    is_deployment deploy(IsPlugin => 'false'), 201, undef, 'none again';
+    is_error deploy(), 409, 20409, $unchanged, 'without a Build on the Environment, removing it is 409';
+    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'the Build that was removed is deployed again';
+    is_deployment deploy(IsPlugin => 'false'), 201, undef, 'the Build is removed again';
     is count(), 4, 'four Deployments';
 
     new_environment();
-    is_deployment deploy(), 201, undef, 'on an Environment that never had one';
-    is_error deploy(), 409, 20409, $unchanged, 'once more';
-    is_on_it undef, 'it has none';
+    is_deployment deploy(), 201, undef, 'a new Environment: removing its Build is the first Deployment';
+    is_error deploy(), 409, 20409, $unchanged, 'a new Environment: removing its Build a second time is 409';
+    is_on_it undef, 'a new Environment has no Build';
 
     new_environment();
-    is_deployment $api->request(POST => $deployments), 201, undef, 'with neither a body nor a type';
+    is_deployment $api->request(POST => $deployments), 201, undef,
+        'a Deployment without a body and content type removes the Build';
 };
 
 subtest 'Builds that cannot be deployed' => sub {
@@ -128,7 +129,7 @@ subtest 'Builds that cannot be deployed' => sub {
     my $stranger = Serverless::Project->new(Serverless::Client->account);
     my $theirs = $stranger->completed($stranger->new_version);
     my $failed = $project->finished($project->new_build($project->new_version(content => 'let let;')));
-    is $failed->{status}, 'failed', 'there is a Build that failed';
+    is $failed->{status}, 'failed', 'a Build has failed';
     my $deleted = $project->completed($version);
     $api->delete($deleted->{url});
     my $hold = hold_builds($project->sid);
@@ -155,12 +156,12 @@ subtest 'Builds that cannot be deployed' => sub {
     }
     is_error deploy(BuildSid => $build->{sid}, BuildSid => $build->{sid}), 400, 20001,
         'BuildSid is given more than once', 'twice';
-    is count(), 1, 'nothing came of those';
-    is_on_it $build->{sid}, 'what was deployed still is';
+    is count(), 1, 'refused requests leave the number of rows unchanged';
+    is_on_it $build->{sid}, 'after refused Deployments, the Environment has its Build';
     $hold = undef;
     $project->finished($building);
     is_deployment deploy(BuildSid => $building->{sid}), 201, $building->{sid},
-        'the one that was building can be deployed when it is completed';
+        'a Build that was refused while building is deployed when it has completed';
 };
 
 subtest 'a Build whose Versions were deleted cannot be deployed' => sub {
@@ -178,17 +179,18 @@ subtest 'a Build whose Versions were deleted cannot be deployed' => sub {
             my $of = Serverless::Project::kind_of($_)->{sid};
             { sid => $_->{sid}, $of => $_->{$of}, path => $_->{path} }
         } sort { $a->{path} cmp $b->{path} } @gone ] },
-    }, 'is refused, with what is missing, each as what it is';
+    }, 'the refusal names each missing Function and Asset Version';
     is count(), 0, 'no Deployment';
-    is_on_it undef, 'nothing is deployed';
+    is_on_it undef, 'after the refusal, the Environment has no Build';
 };
 
 subtest 'deploy a Build of Assets' => sub {
     new_environment();
     my $assets = $project->completed(map { $project->new_version(kind => 'asset') } 1, 2);
-    is_deployment deploy(BuildSid => $assets->{sid}), 201, $assets->{sid}, 'is deployed as any';
+    is_deployment deploy(BuildSid => $assets->{sid}), 201, $assets->{sid}, 'a Build of Assets is deployed';
     is_on_it $assets->{sid}, 'the Environment has it';
-    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid}, 'and superseded';
+    is_deployment deploy(BuildSid => $build->{sid}), 201, $build->{sid},
+        'a Build of Functions is deployed in its place';
 };
 
 subtest 'IsPlugin and unknown parameters of a Deployment change nothing' => sub {
@@ -206,7 +208,7 @@ subtest 'list and fetch Deployments' => sub {
         first_page_url => $page, key => 'deployments', next_page_url => undef, page => 0,
         page_size => 50, previous_page_url => undef, url => $page,
     };
-    is_reply $api->get($deployments), 200, { deployments => [], meta => $meta }, 'nothing yet';
+    is_reply $api->get($deployments), 200, { deployments => [], meta => $meta }, 'the list is empty before anything was created';
     my $temporary = $project->completed($version);
     my @made = map { $project->deploy($environment, $_) } $build, $temporary, undef, $build;
     my $other = $project->new_environment;
@@ -215,14 +217,14 @@ subtest 'list and fetch Deployments' => sub {
         'the Environment\'s own, as each is fetched, newest first';
     my $first = $api->get("$deployments?PageSize=3")->json;
     my $next = $api->get($first->{meta}{next_page_url})->json;
-    is_deeply [ @{ $first->{deployments} }, @{ $next->{deployments} } ], [ reverse @made ], 'in pages';
+    is_deeply [ @{ $first->{deployments} }, @{ $next->{deployments} } ], [ reverse @made ], 'the pages together have every resource, newest first';
 
-    is_reply $api->get($_->{url}), 200, $_, 'each is fetched by the url it has' for @made;
+    is_reply $api->get($_->{url}), 200, $_, 'each Deployment is fetched by its url property' for @made;
     (my $capitals = $made[0]{sid}) =~ s/^ZD(.*)/'ZD' . uc $1/e;
-    is_reply $api->get("$deployments/$capitals"), 200, $made[0], 'by SID in capitals';
+    is_reply $api->get("$deployments/$capitals"), 200, $made[0], 'fetched by SID in upper case';
 
     is $api->delete($temporary->{url})->status, 204, 'a Build that was deployed once is deleted';
-    is_reply $api->get($made[1]{url}), 200, $made[1], 'its Deployment still names it';
+    is_reply $api->get($made[1]{url}), 200, $made[1], 'the Deployment of a deleted Build still names it';
 };
 
 subtest 'a deployed Build cannot be deleted' => sub {
@@ -236,11 +238,12 @@ subtest 'a deployed Build cannot be deleted' => sub {
             details => { environments => [ map { $_->{sid} } @_ ] },
         };
     };
-    is_reply $api->delete($mine->{url}), 409, $refusal->($one, $two), 'on two Environments, which are named';
+    is_reply $api->delete($mine->{url}), 409, $refusal->($one, $two),
+        'a Build on two Environments is not deleted: 409 names both';
     $project->deploy($one, $build);
     is_reply $api->delete($mine->{url}), 409, $refusal->($two), 'superseded on one';
     $project->deploy($two);
-    is $api->delete($mine->{url})->status, 204, 'and undeployed on the other: it goes';
+    is $api->delete($mine->{url})->status, 204, 'a Build removed from both Environments is deleted';
 };
 
 subtest 'a Deployment is not found under another Environment or Service, or by another account' => sub {
@@ -276,7 +279,7 @@ subtest 'a Deployment is not found under another Environment or Service, or by a
         is_error $client->post("/v1$path"), 404, 20404, "The requested resource $path was not found",
             "create: $what";
     }
-    is count(), 1, 'nothing came of those';
+    is count(), 1, 'refused requests leave the number of rows unchanged';
     is_on_it $build->{sid}, 'the Environment is as it was';
 
     for my $case (
@@ -287,7 +290,7 @@ subtest 'a Deployment is not found under another Environment or Service, or by a
         my ($method, $path, $allowed) = @$case;
         my $reply = $api->request($method, $path);
         is_error $reply, 405, 20004, 'Method not allowed', "a Deployment is history: no $method";
-        is $reply->header('Allow'), $allowed, 'and Allow says what is';
+        is $reply->header('Allow'), $allowed, 'Allow has the methods of the path';
     }
 };
 

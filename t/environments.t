@@ -57,19 +57,20 @@ subtest 'create an Environment' => sub {
     my $after = now;
     is_environment $reply, 201, {}, 'without DomainSuffix: null, and the domain is the Service\'s';
     my $environment = $reply->json;
-    is $reply->header('Location'), $environment->{url}, 'Location is its address';
-    is $environment->{date_updated}, $environment->{date_created}, 'never updated';
+    is $reply->header('Location'), $environment->{url}, 'Location is the url of the new resource';
+    is $environment->{date_updated}, $environment->{date_created}, 'date_updated of a new resource is its date_created';
     my ($created) = db()->selectrow_array(
         'SELECT extract(epoch FROM ?::timestamptz)', undef, $environment->{date_created});
-    ok $before <= $created && $created <= $after, 'created now, in UTC';
+    ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
 
     my %stage = (unique_name => 'stage-environment', domain_suffix => 'stage',
         domain_name => "$domain_base-stage.twil.io");
     is_environment create(UniqueName => 'stage-environment', DomainSuffix => 'stage',
-        FriendlyName => 'ignored'), 201, \%stage, 'with DomainSuffix, as the toolkit makes it';
+        FriendlyName => 'ignored'), 201, \%stage,
+            'an Environment with DomainSuffix and an unknown FriendlyName is created';
     remove_all;
     (my $by_name = $environments) =~ s{[^/]+(?=/Environments)}{$project->service->{unique_name}}e;
-    is_environment $api->post($by_name, UniqueName => 'production'), 201, {}, 'by UniqueName of the Service';
+    is_environment $api->post($by_name, UniqueName => 'production'), 201, {}, 'under a Service named by UniqueName';
     remove_all;
 };
 
@@ -103,7 +104,7 @@ subtest 'DomainSuffix and domain name of a new Environment' => sub {
         my %is = (unique_name => 'e', domain_suffix => $suffix, domain_name => "$domain_base-$label.twil.io");
         my $reply = create(UniqueName => 'e', DomainSuffix => $suffix);
         is_environment $reply, 201, \%is, "'$suffix' is kept, the domain in lower case";
-        is_environment $api->get($reply->json->{url}), 200, \%is, 'and so it is fetched';
+        is_environment $api->get($reply->json->{url}), 200, \%is, 'a fetch afterwards returns the same';
         my $own = $api->on('own_domain');
         is $own->get("$environments/" . $reply->json->{sid})->json->{domain_name},
             "$domain_base-$label.functions.example.com", 'ServerlessDomain is what it ends with';
@@ -124,14 +125,14 @@ subtest 'DomainSuffix and domain name of a new Environment' => sub {
     }
     is_error create(UniqueName => 'e', DomainSuffix => 'a', DomainSuffix => 'a'), 400, 20001,
         'DomainSuffix is given more than once', 'twice';
-    is rows(), 0, 'nothing came of those';
+    is rows(), 0, 'refused requests leave the number of rows unchanged';
 };
 
 subtest 'UniqueName of a new Environment' => sub {
     for my $name ('a', 'x' x 100, "\x{1f600}" x 100, 'with spaces / and "quotes"', 'ZE' . '0' x 32) {
         my $reply = create(UniqueName => $name);
         is_environment $reply, 201, { unique_name => $name }, quoted($name);
-        is_environment $api->get($reply->json->{url}), 200, { unique_name => $name }, 'and so it is fetched';
+        is_environment $api->get($reply->json->{url}), 200, { unique_name => $name }, 'a fetch afterwards returns the same';
         remove_all;
     }
     my $missing = 'Missing required parameter UniqueName in the post body';
@@ -146,7 +147,7 @@ subtest 'UniqueName of a new Environment' => sub {
         my ($what, $message, @form) = @$case;
         is_error create(@form), 400, 20001, $message, $what;
     }
-    is rows(), 0, 'nothing came of those';
+    is rows(), 0, 'refused requests leave the number of rows unchanged';
 };
 
 subtest 'UniqueName and DomainSuffix are unique in a Service' => sub {
@@ -163,16 +164,17 @@ subtest 'UniqueName and DomainSuffix are unique in a Service' => sub {
         my ($what, @form) = @$case;
         is_error create(@form), 409, 20409, $taken, $what;
     }
-    is rows(), 2, 'nothing came of those';
+    is rows(), 2, 'refused requests leave the number of rows unchanged';
     is_reply $api->get($stage->{url}), 200, $stage, 'the first is as it was';
     is create(UniqueName => 'STAGE', DomainSuffix => 'stage2')->status, 201,
         'UniqueName in another case is another';
 
     my $other = Serverless::Project->new($api);
     is $api->post($other->path . '/Environments', UniqueName => 'stage', DomainSuffix => 'stage')->status,
-        201, 'in another Service it is free';
-    is $api->delete($stage->{url})->status, 204, 'once it is deleted';
-    is create(UniqueName => 'stage', DomainSuffix => 'Stage')->status, 201, 'it is free here, too';
+        201, 'a UniqueName taken in one Service is free in another';
+    is $api->delete($stage->{url})->status, 204, 'the Environment of the name is deleted';
+    is create(UniqueName => 'stage', DomainSuffix => 'Stage')->status, 201,
+        'the UniqueName of a deleted Environment is free';
     remove_all;
 };
 
@@ -182,21 +184,21 @@ subtest 'list and fetch Environments' => sub {
         first_page_url => $page, key => 'environments', next_page_url => undef, page => 0,
         page_size => 50, previous_page_url => undef, url => $page,
     };
-    is_reply $api->get($environments), 200, { environments => [], meta => $meta }, 'nothing yet';
+    is_reply $api->get($environments), 200, { environments => [], meta => $meta }, 'the list is empty before anything was created';
     my @made = ($project->new_environment, create(UniqueName => 'plain')->json, $project->new_environment);
-    is $made[1]{domain_suffix}, undef, 'one without a suffix between two that have one';
+    is $made[1]{domain_suffix}, undef, 'an Environment without DomainSuffix has null';
     is_reply $api->get($environments), 200, { environments => [ reverse @made ], meta => $meta },
-        'as each is fetched, newest first';
+        'the list has every resource as a fetch returns it, newest first';
     my $first = $api->get("$environments?PageSize=2")->json;
     my $second = $api->get($first->{meta}{next_page_url})->json;
-    is_deeply [ @{ $first->{environments} }, @{ $second->{environments} } ], [ reverse @made ], 'in pages';
+    is_deeply [ @{ $first->{environments} }, @{ $second->{environments} } ], [ reverse @made ], 'the pages together have every resource, newest first';
 
     my $environment = $made[0];
     (my $capitals = $environment->{sid}) =~ s/^ZE(.*)/'ZE' . uc $1/e;
     is_reply $api->get($environment->{url}), 200, $environment, 'fetched by the url it has';
-    is_reply $api->get("$environments/$capitals"), 200, $environment, 'by SID in capitals';
+    is_reply $api->get("$environments/$capitals"), 200, $environment, 'fetched by SID in upper case';
     is_error $api->get("$environments/$environment->{unique_name}"), 404, 20404, qr/was not found$/,
-        'not by UniqueName';
+        'an Environment is not found by UniqueName';
     remove_all;
 };
 
@@ -207,18 +209,19 @@ subtest 'delete an Environment' => sub {
     my $build = $project->completed($version);
     $project->deploy($environment, $build);
     is $api->get($environment->{url})->json->{build_sid}, $build->{sid}, 'a Build is deployed';
-    is $api->delete($build->{url})->status, 409, 'and so cannot be deleted';
+    is $api->delete($build->{url})->status, 409, 'the Build on the Environment cannot be deleted';
 
     my $reply = $api->delete($environment->{url});
     is $reply->status, 204, 'the Environment is deleted all the same';
-    is $reply->body, '', 'the answer is empty';
-    is join(' ', map { rows($_) } qw(deployments pins)), '0 0', 'with its Deployments';
+    is $reply->body, '', 'the answer has no body';
+    is join(' ', map { rows($_) } qw(deployments pins)), '0 0', 'the Deployments of the deleted Environment are gone';
     (my $path = $environment->{url}) =~ s{^http://[^/]+/v1}{};
-    is_error $api->$_("/v1$path"), 404, 20404, "The requested resource $path was not found", "then $_"
+    is_error $api->$_("/v1$path"), 404, 20404, "The requested resource $path was not found",
+        "$_ of the deleted Environment is 404"
         for qw(get delete);
     is_error $api->get("/v1$path/Deployments"), 404, 20404,
-        "The requested resource $path/Deployments was not found", 'and its Deployments';
-    is_reply $api->get($bystander->{url}), 200, $bystander, 'no other is touched';
+        "The requested resource $path/Deployments was not found", 'the Deployments of the deleted Environment are 404';
+    is_reply $api->get($bystander->{url}), 200, $bystander, 'another resource of the same kind is unchanged';
     is $api->delete($build->{url})->status, 204, 'the Build can be deleted now';
     remove_all;
 };
@@ -242,14 +245,14 @@ subtest 'an Environment is not found under another Service or by another account
             for qw(get delete);
     }
     (my $list = $environments) =~ s{^/v1}{};
-    is_error $stranger->get("/v1$list"), 404, 20404, "The requested resource $list was not found", 'nor the list';
+    is_error $stranger->get("/v1$list"), 404, 20404, "The requested resource $list was not found", 'its list is not found by another account';
     is_error $stranger->post("/v1$list", UniqueName => 'x'), 404, 20404,
-        "The requested resource $list was not found", 'nor can one be made there';
-    is_reply $api->get($environment->{url}), 200, $environment, 'it is as it was';
+        "The requested resource $list was not found", 'another account cannot create there: 404';
+    is_reply $api->get($environment->{url}), 200, $environment, 'refused requests leave the resource unchanged';
 
     my $reply = $api->post($environment->{url}, UniqueName => 'x');
-    is_error $reply, 405, 20004, 'Method not allowed', 'it is never updated';
-    is $reply->header('Allow'), 'GET, HEAD, DELETE, OPTIONS', 'and Allow says what there is';
+    is_error $reply, 405, 20004, 'Method not allowed', 'POST of an Environment is 405';
+    is $reply->header('Allow'), 'GET, HEAD, DELETE, OPTIONS', 'Allow has the methods of an Environment';
     remove_all;
 };
 
@@ -261,7 +264,8 @@ subtest 'no two Environments have the same domain name, even in different Servic
     my $first = $long->create($long->path . '/Environments', UniqueName => 'production');
     is $first->{domain_name}, "$name-stage.twil.io", 'a Service whose domain ends like a suffix';
     is_error $api->post($short->path . '/Environments', UniqueName => 'stage', DomainSuffix => 'stage'), 409, 20409,
-        'Environment with this UniqueName or DomainSuffix already exists.', 'its domain is taken';
+        'Environment with this UniqueName or DomainSuffix already exists.',
+            'the domain name of an Environment of another Service is taken: 409';
 };
 
 done_testing;

@@ -22,8 +22,8 @@ subtest "the JSON of a Function Version's Content, byte for byte" => sub {
 JSON
     $expected =~ s/\n//g;
     my $reply = $api->get($url);
-    is $reply->body, $expected, 'properties in the documented order';
-    is $reply->header('Content-Type'), 'application/json', 'as JSON';
+    is $reply->body, $expected, 'the JSON has its properties in the documented order';
+    is $reply->header('Content-Type'), 'application/json', 'Content-Type is application/json';
 };
 
 subtest 'the Content of a Function Version is the text that was uploaded, whatever it is' => sub {
@@ -78,7 +78,7 @@ subtest 'the Content of a Function Version above its size limit is refused' => s
         is_error $api->upload($list, [ Content => 'f', undef, $bytes ], [ Path => undef, undef, '/a' ]),
             413, 20413, $message, "$what, first";
     }
-    is all_rows(), $before, 'nothing came of those';
+    is all_rows(), $before, 'refused requests leave the number of rows unchanged';
 };
 
 subtest 'the Content of a Function Version must be UTF-8 without NUL' => sub {
@@ -106,7 +106,7 @@ subtest 'the Content of a Function Version must be UTF-8 without NUL' => sub {
         is_error upload($list, $bytes),
             400, 20001, 'Content must be UTF-8 without NUL', $what;
     }
-    is all_rows(), $before, 'nothing came of those';
+    is all_rows(), $before, 'refused requests leave the number of rows unchanged';
 };
 
 done_testing;

@@ -39,7 +39,7 @@ sub is_replay {
     is $first->header('Idempotent-Replayed'), undef, "$name: the first is none";
     is_reply $second, 201, $first->json, "$name: the same answer";
     is $second->header('Idempotent-Replayed'), 'true', 'which says so';
-    is $second->header('Location'), $first->header('Location'), 'and where it is';
+    is $second->header('Location'), $first->header('Location'), 'the replay has the Location of the first answer';
 }
 
 subtest 'every create can be repeated with an Idempotency-Key' => sub {
@@ -70,20 +70,21 @@ subtest 'every create can be repeated with an Idempotency-Key' => sub {
     my $first = $client->post(@build);
     my $second = $client->post(@build);
     is $second->status, 201, 'a Build';
-    is $second->json->{sid}, $first->json->{sid}, 'is the same, perhaps completed meanwhile';
+    is $second->json->{sid}, $first->json->{sid}, 'the replay has the SID of the first answer';
 };
 
 subtest 'a replay answers the resource as it is now' => sub {
     my $client = with_key(new_key());
     my $function = $client->post($functions, FriendlyName => 'before')->json;
     my $changed = $api->post("$functions/$function->{sid}", FriendlyName => 'after')->json;
-    is_reply $client->post($functions, FriendlyName => 'before'), 201, $changed, 'updated meanwhile';
+    is_reply $client->post($functions, FriendlyName => 'before'), 201, $changed,
+        'a replay after an update answers the updated Function';
 
     is $api->delete("$functions/$function->{sid}")->status, 204, 'deleted meanwhile';
     my $anew = $client->post($functions, FriendlyName => 'before');
-    isnt $anew->json->{sid}, $function->{sid}, 'it is created anew';
+    isnt $anew->json->{sid}, $function->{sid}, 'a replay after a deletion creates a new Function';
     is $anew->header('Idempotent-Replayed'), undef, 'which is no replay';
-    is_replay $client->post($functions, FriendlyName => 'before'), $anew, 'and from then on that';
+    is_replay $client->post($functions, FriendlyName => 'before'), $anew, 'the next replay answers the new Function';
 };
 
 subtest 'an Idempotency-Key of one request is refused for another request' => sub {
@@ -91,13 +92,16 @@ subtest 'an Idempotency-Key of one request is refused for another request' => su
     my $client = with_key($key);
     my $first = $client->post($functions, FriendlyName => 'one');
     my $before = count_of('artifacts');
-    is_error $client->post($functions, FriendlyName => 'two'), 409, 20409, $reused, 'another FriendlyName';
-    is_error $client->post($project->path . '/Assets', FriendlyName => 'one'), 409, 20409, $reused, 'another path';
+    is_error $client->post($functions, FriendlyName => 'two'), 409, 20409, $reused,
+        'the key with another FriendlyName is 409';
+    is_error $client->post($project->path . '/Assets', FriendlyName => 'one'), 409, 20409, $reused,
+        'the key with another path is 409';
     is_error $client->post('/v1/Services', UniqueName => 'one', FriendlyName => 'one'), 409, 20409, $reused,
-        'another resource';
-    is count_of('artifacts'), $before, 'nothing was created';
-    is_replay $client->post($functions, FriendlyName => 'one'), $first, 'the request itself';
-    is_replay $client->post($functions, FriendlyName => 'one', Unknown => 'x'), $first, 'what is ignored is ignored';
+        'the key with another resource is 409';
+    is count_of('artifacts'), $before, 'refused requests create nothing';
+    is_replay $client->post($functions, FriendlyName => 'one'), $first, 'the key with its own request is replayed';
+    is_replay $client->post($functions, FriendlyName => 'one', Unknown => 'x'), $first,
+        'the key with an unknown parameter added is replayed';
 
     my ($function, $same) = map { $project->new_function } 1, 2;
     my @parts = ([ Path => undef, undef, '/a' ], [ Visibility => undef, undef, 'public' ]);
@@ -105,9 +109,9 @@ subtest 'an Idempotency-Key of one request is refused for another request' => su
     my $versions = "$functions/$function->{sid}/Versions";
     $client->upload($versions, @parts, [ Content => 'a.js', undef, 'exports.a = 1;' ]);
     is_error $client->upload($versions, @parts, [ Content => 'a.js', undef, 'exports.a = 2;' ]),
-        409, 20409, $reused, 'another content';
+        409, 20409, $reused, 'the key with another content is 409';
     is_error $client->upload("$functions/$same->{sid}/Versions", @parts, [ Content => 'a.js', undef, 'exports.a = 1;' ]),
-        409, 20409, $reused, 'another Function';
+        409, 20409, $reused, 'the key with an upload to another Function is 409';
 };
 
 subtest 'an Idempotency-Key of one account is unknown to another' => sub {
@@ -116,21 +120,23 @@ subtest 'an Idempotency-Key of one account is unknown to another' => sub {
     my $theirs = Serverless::Project->new($other);
     with_key($key)->post($functions, FriendlyName => 'mine');
     my $reply = with_key($key, $other)->post($theirs->path . '/Functions', FriendlyName => 'theirs');
-    is $reply->status, 201, 'another account has the same key';
-    is $reply->header('Idempotent-Replayed'), undef, 'for itself';
+    is $reply->status, 201, 'the same key of another account creates';
+    is $reply->header('Idempotent-Replayed'), undef, 'the create of the other account is not a replay';
     is_error with_key($key, $other)->post($functions, FriendlyName => 'mine'), 409, 20409, $reused,
-        'and learns nothing of ours';
+        "the other account's answer has nothing of the first account";
     my $stranger = with_key($key, Serverless::Client->account)->post($functions, FriendlyName => 'mine');
-    is $stranger->status, 404, 'nor does a third';
+    is $stranger->status, 404, 'the same key of a third account is 404';
     my $nobody = with_key($key, Serverless::Client->client($api->user, 'wrong'));
-    is_error $nobody->post($functions, FriendlyName => 'mine'), 401, 20003, 'Authenticate', 'nor do wrong credentials';
+    is_error $nobody->post($functions, FriendlyName => 'mine'), 401, 20003, 'Authenticate',
+        'the same key with wrong credentials is 401';
 };
 
 subtest 'a failed create leaves no Idempotency-Key behind' => sub {
     my $client = with_key(new_key());
     is_error $client->post($functions), 400, 20001, 'Missing required parameter FriendlyName in the post body',
         'a malformed request';
-    is $client->post($functions, FriendlyName => 'now')->status, 201, 'corrected, under the same key';
+    is $client->post($functions, FriendlyName => 'now')->status, 201,
+        'a corrected request with the key of a refused one succeeds';
 
     $client = with_key(new_key());
     my @environment = ($project->path . '/Environments', UniqueName => 'taken', DomainSuffix => 'taken');
@@ -138,8 +144,8 @@ subtest 'a failed create leaves no Idempotency-Key behind' => sub {
     is $client->post(@environment)->status, 409, 'a conflict';
     is $api->delete($there->{url})->status, 204, 'which goes';
     my $reply = $client->post(@environment);
-    is $reply->status, 201, 'the same request again';
-    is $reply->header('Idempotent-Replayed'), undef, 'is the first to succeed';
+    is $reply->status, 201, 'a repeated request whose first try failed succeeds';
+    is $reply->header('Idempotent-Replayed'), undef, 'the repeated request is not a replay';
 
     $client = with_key(new_key());
     is $client->post("/v1/Services/ZS${\ ('0' x 32)}/Functions", FriendlyName => 'x')->status, 404, 'no such Service';
@@ -156,9 +162,10 @@ subtest 'a replay that cannot read the resource is 503 without Idempotent-Replay
     $other->do('LOCK TABLE serverless.artifacts');
     my $reply = $client->post($functions, FriendlyName => 'locked');
     $other->rollback;
-    is_error $reply, 503, 20503, 'The service is temporarily unavailable', 'what was created cannot be read';
-    is $reply->header('Idempotent-Replayed'), undef, 'so that nothing is said of it';
-    is $client->post($functions, FriendlyName => 'locked')->json->{sid}, $function->{sid}, 'until it can';
+    is_error $reply, 503, 20503, 'The service is temporarily unavailable', 'a replay whose resource is locked is 503';
+    is $reply->header('Idempotent-Replayed'), undef, 'the 503 has no Idempotent-Replayed';
+    is $client->post($functions, FriendlyName => 'locked')->json->{sid}, $function->{sid},
+        'the replay after the lock answers the resource';
     $server->stop;
 };
 
@@ -173,13 +180,13 @@ subtest 'which Idempotency-Keys are valid' => sub {
         is_error raw_create($key), 400, 20001,
             'Idempotency-Key must be of 1 to 255 printable ASCII characters', quoted($key);
     }
-    is count_of('artifacts'), $before, 'nothing was created';
+    is count_of('artifacts'), $before, 'refused requests create nothing';
 
     my $function = $project->new_function;
     my $client = with_key('k' x 256);
     is $client->get($function->{url})->status, 200, 'a GET ignores the header';
     is $client->post($function->{url}, FriendlyName => 'x')->status, 200, 'an update, too';
-    is $client->delete($function->{url})->status, 204, 'and a deletion';
+    is $client->delete($function->{url})->status, 204, 'the key with a deletion is ignored';
 };
 
 subtest 'an Idempotency-Key expires after a day, and is not stored in clear' => sub {
@@ -193,10 +200,10 @@ subtest 'an Idempotency-Key expires after a day, and is not stored in clear' => 
             undef, $_[0], substr $first->json->{sid}, 2);
     };
     $age->('23 hours 59 minutes');
-    is_replay $client->post($functions, FriendlyName => 'yesterday'), $first, 'after almost a day';
+    is_replay $client->post($functions, FriendlyName => 'yesterday'), $first, 'a key of almost a day ago is replayed';
     $age->('24 hours 1 second');
     my $second = $client->post($functions, FriendlyName => 'yesterday');
-    isnt $second->json->{sid}, $first->json->{sid}, 'after a day it is another';
+    isnt $second->json->{sid}, $first->json->{sid}, 'a key of more than a day ago creates again';
     $age = undef;
     is $client->post($functions, FriendlyName => 'today')->status, 409, 'which has the key now';
 };
@@ -207,8 +214,8 @@ subtest 'Idempotency-Keys are deleted with their Service' => sub {
     $client->post($other->path . '/Functions', FriendlyName => 'x');
     is count_of('idempotency_keys', $other->sid), 1, 'a key is kept';
     is $api->delete($other->path)->status, 204, 'the Service is deleted';
-    is count_of('idempotency_keys', $other->sid), 0, 'and the key with it';
-    is $client->post($functions, FriendlyName => 'y')->status, 201, 'so that it is free';
+    is count_of('idempotency_keys', $other->sid), 0, 'the keys of the deleted Service are gone';
+    is $client->post($functions, FriendlyName => 'y')->status, 201, 'the key of the deleted Service is free';
 };
 
 for my $round (1 .. 3) {
@@ -221,10 +228,10 @@ for my $round (1 .. 3) {
     my %seen;
     $seen{ $_->[1] }++ for @replies;
     is_deeply [ map { $_->[0] } @replies ], [ (201) x 10 ], 'ten at once are all told 201';
-    is scalar keys %seen, 1, 'of one Function';
+    is scalar keys %seen, 1, 'all concurrent creates with one key answer one Function';
     is scalar(grep { $_->[2] eq '' } @replies), 1, 'which one of them has created';
     is scalar db()->selectrow_array('SELECT count(*) FROM serverless.artifacts WHERE friendly_name = ?', undef, $name),
-        1, 'once';
+        1, 'the concurrent creates have made one Function';
 }
 
 # Larger than a chunk, so that the one who uploads writes more than once; the others wait for him.
@@ -239,7 +246,7 @@ for my $round (1 .. 3) {
     }, 1 .. 6);
     is_deeply [ map { @$_[0, 1] } @replies ], [ (201, $replies[0][1]) x 6 ], "six uploads at once $round: one Version";
     is scalar(grep { $_->[2] eq '' } @replies), 1, 'which one of them has created';
-    is scalar @{ $api->get($path)->json->{asset_versions} }, 1, 'once';
+    is scalar @{ $api->get($path)->json->{asset_versions} }, 1, 'the concurrent uploads have made one Version';
 }
 
 # Under one key, but not the same.

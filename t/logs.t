@@ -79,13 +79,14 @@ subtest 'fetch a log entry' => sub {
     my $reply = $api->get("$logs/$sid");
     is_entry $reply, {
         sid => $sid, level => 'warning', message => 'This is a warning', request_sid => 'RQ' . 'a1' x 16,
-    }, 'is fetched as it was added';
+    }, 'a log entry is fetched as it was added';
     my ($created) = db()->selectrow_array('SELECT extract(epoch FROM ?::timestamptz)', undef, $reply->json->{date_created});
-    ok $before <= $created && $created <= $after, 'created now, in UTC';
-    is_reply $api->get($reply->json->{url}), 200, $reply->json, 'and by the url it has';
-    is_reply $api->get("$logs/NO" . uc substr $sid, 2), 200, $reply->json, 'its SID in capitals';
+    ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
+    is_reply $api->get($reply->json->{url}), 200, $reply->json, 'a log entry is fetched by its url property';
+    is_reply $api->get("$logs/NO" . uc substr $sid, 2), 200, $reply->json,
+        'a log entry is fetched by SID in upper case';
     (my $by_name = "$logs/$sid") =~ s/\Q@{[ $project->sid ]}/$project->service->{unique_name}/e;
-    is_reply $api->get($by_name), 200, $reply->json, 'by UniqueName of the Service';
+    is_reply $api->get($by_name), 200, $reply->json, 'under a Service named by UniqueName';
     is $api->head("$logs/$sid")->status, 200, 'HEAD';
 
     my %is = %{ $reply->json };
@@ -96,7 +97,7 @@ subtest 'fetch a log entry' => sub {
 "message":"This is a warning","date_created":"$is{date_created}","url":"$is{url}"}
 JSON
     $expected =~ s/\n//g;
-    is $reply->body, $expected, 'the same, byte by byte';
+    is $reply->body, $expected, 'the JSON of a log entry, byte for byte';
 };
 
 subtest 'a log entry names the Build and the Deployment at its time' => sub {
@@ -107,20 +108,22 @@ subtest 'a log entry names the Build and the Deployment at its time' => sub {
         push @expected, { build_sid => $build && $build->{sid}, deployment_sid => $deployment && $deployment->{sid} };
         is_entry $api->get("$logs/" . add()), $expected[-1], $name;
     };
-    $added->(undef, undef, 'nothing was deployed yet');
+    $added->(undef, undef, 'an entry before any Deployment has no Build');
     my ($first, $second) = map { $project->completed($_) } $hello, $bye;
     $added->($first, $project->deploy($environment, $first), 'a Build is deployed');
-    $added->($second, $project->deploy($environment, $second), 'another one');
-    $added->(undef, $project->deploy($environment), 'none any more');
+    $added->($second, $project->deploy($environment, $second), 'an entry after the second Deployment names its Build');
+    $added->(undef, $project->deploy($environment), 'an entry after the Build was removed has no Build');
 
     is $api->delete($_->{url})->status, 204, 'the Builds are deleted' for $first, $second;
-    is $api->delete($project->path . "/Functions/$hello->{function_sid}")->status, 204, 'and the Function';
+    is $api->delete($project->path . "/Functions/$hello->{function_sid}")->status, 204,
+        'the Function of the entries is deleted';
     is_reply $api->get($logs), 200, {
         logs => [ map { entry($_->[0], %{ $_->[1] }) }
             reverse map { [ (reverse sids($api->get($logs)))[$_], $expected[$_] ] } 0 .. $#expected ],
         meta => meta($api->get($logs)),
     }, 'the entries stay as they were';
-    is scalar(sids($api->get($logs, FunctionSid => $hello->{function_sid}))), 4, 'and are found by the Function';
+    is scalar(sids($api->get($logs, FunctionSid => $hello->{function_sid}))), 4,
+        'the entries of the deleted Function are found by FunctionSid';
     $hello = $project->new_version;
 };
 
@@ -187,7 +190,7 @@ subtest 'log entries that cannot be added' => sub {
         my $done = eval { db()->do("SELECT serverless.add_log($marks)", undef, @arguments); 1 };
         is_deeply [ $done, db()->state, (db()->errstr // '') =~ /^ERROR:  (.*)/ ], [ undef, $state, $says ], $what;
     }
-    is_deeply [ sids($api->get($logs)) ], [], 'nothing came of those';
+    is_deeply [ sids($api->get($logs)) ], [], 'refused entries are not stored';
 };
 
 subtest 'the time of a log entry' => sub {
@@ -202,7 +205,7 @@ subtest 'the time of a log entry' => sub {
     my ($late, $early) = map { add(at => iso(time - $_)) } 10, 20;
     is_deeply [ sids($api->get($logs)) ], [ reverse sort { $a cmp $b } sids($api->get($logs)) ],
         'the order is that of times, not of adding';
-    cmp_ok $early, 'lt', $late, 'as that of SIDs';
+    cmp_ok $early, 'lt', $late, 'entries added later have later SIDs';
 };
 
 subtest 'a role granted to add log entries may do nothing else' => sub {
@@ -213,7 +216,8 @@ subtest 'a role granted to add log entries may do nothing else' => sub {
     my $admin = "$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=@{[ $database->name ]} user=postgres'";
     is system("$admin grant-executor $role"), 0, 'serverless-admin grant-executor';
     like `$admin grant-executor nobody_$$ 2>&1`, qr/^serverless-admin: role "nobody_$$" does not exist$/, 'names a role';
-    like `$admin grant-executor 2>&1`, qr/^serverless-admin: 'grant-executor' takes: ROLE$/m, 'or says so';
+    like `$admin grant-executor 2>&1`, qr/^serverless-admin: 'grant-executor' takes: ROLE$/m,
+        'serverless-admin grant-executor without ROLE prints its usage';
 
     my ($account) = $owner->selectrow_array(q(SELECT substr(account_sid, 3) FROM serverless.create_account('a')));
     my ($service) = $owner->selectrow_array(q(SELECT (serverless.create_service(?, 's', 's', true, false)).id), undef, $account);
@@ -225,15 +229,15 @@ SQL
     my $executor = $database->connect('postgres');
     $executor->do("SET SESSION AUTHORIZATION $role");
     my ($no) = $executor->selectrow_array(q(SELECT serverless.add_log(?, ?, 'info', 'mine')), undef, $ze, $zh);
-    like $no, sid('NO'), 'it adds an entry';
+    like $no, sid('NO'), 'the granted role adds an entry';
     my $several = '[{"level": "info", "message": "two", "at": "2026-01-02T20:00:00.000002Z"},'
         . ' {"level": "info", "message": "one", "at": "2026-01-02T20:00:00.000001Z"}]';
-    is scalar @{ $executor->selectcol_arrayref(<<'SQL', undef, $ze, $zh, $several) }, 2, 'and several with one statement';
+    is scalar @{ $executor->selectcol_arrayref(<<'SQL', undef, $ze, $zh, $several) }, 2, 'the granted role adds several entries with one statement';
 SELECT serverless.add_log(?, ?, line.level, line.message, at => line.at)
   FROM jsonb_to_recordset(?) AS line (level text, message text, at timestamptz)
 SQL
     is_deeply $owner->selectcol_arrayref('SELECT message FROM serverless.logs ORDER BY id'), [qw(one two mine)],
-        'they are there';
+        'the entries of the granted role are listed';
     for my $forbidden (
         (map { "SELECT * FROM serverless.$_" } @{ $owner->selectcol_arrayref(
             q(SELECT relname FROM pg_class WHERE relnamespace = 'serverless'::regnamespace AND relkind IN ('r', 'v'))) }),
@@ -245,7 +249,7 @@ SQL
         'DELETE FROM serverless.logs', q(INSERT INTO serverless.logs (message) VALUES ('mine')),
         q(UPDATE serverless.logs SET message = 'mine'), 'CREATE TABLE serverless.mine ()',
     ) {
-        ok !eval { $executor->do($forbidden); 1 } && $executor->state eq '42501', "it may not: $forbidden"
+        ok !eval { $executor->do($forbidden); 1 } && $executor->state eq '42501', "the granted role may not: $forbidden"
             or diag $executor->state;
     }
     my $httpd = $database->connect('serverless_httpd');
@@ -272,32 +276,34 @@ subtest 'list log entries' => sub {
     my ($start, $end) = meta($reply)->{url} =~ /\?StartDate=(\S{24})&EndDate=(\S{24})&/ or diag meta($reply)->{url};
     s/%3a/:/g for $start, $end;
     ok iso($before) le $end && $end le iso(now), 'EndDate is now where it is not given';
-    ok iso($before - $DAY) le $start && $start le iso(now - $DAY), 'and StartDate a day ago';
+    ok iso($before - $DAY) le $start && $start le iso(now - $DAY), 'the default StartDate is a day ago';
     my $page = "$environment->{links}{logs}?StartDate=@{[ encoded($start) ]}&EndDate=@{[ encoded($end) ]}&PageSize=50&Page=0";
     my $meta = {
         first_page_url => $page, key => 'logs', next_page_url => undef, page => 0,
         page_size => 50, previous_page_url => undef, url => $page,
     };
-    is_reply $reply, 200, { logs => [], meta => $meta }, 'nothing yet';
+    is_reply $reply, 200, { logs => [], meta => $meta }, 'the list is empty before anything was created';
 
     my @sids = map { add(message => $_) } qw(one two three);
     my $list = $api->get($logs);
     is_deeply $list->json->{logs}, [ map { $api->get("$logs/$_")->json } reverse @sids ],
         'the Environment\'s own, as each is fetched, newest first';
-    is_deeply [ sids($api->get(meta($list)->{url})) ], [ reverse @sids ], 'the same by its url';
+    is_deeply [ sids($api->get(meta($list)->{url})) ], [ reverse @sids ], 'the list at its own url is the same';
     (my $by_name = $logs) =~ s/\Q@{[ $project->sid ]}/$project->service->{unique_name}/e;
     my $same = $api->get($by_name, PageSize => 2);
-    is_deeply [ sids($same) ], [ @sids[2, 1] ], 'by UniqueName of the Service';
+    is_deeply [ sids($same) ], [ @sids[2, 1] ], 'under a Service named by UniqueName';
     like meta($same)->{next_page_url}, qr{^\Q$environment->{links}{logs}\E\?StartDate=[^&]+&EndDate=[^&]+&PageSize=2&Page=1&PageToken=PT},
         'whose addresses have SIDs';
-    is_deeply [ sids($api->get(meta($same)->{next_page_url})) ], [ $sids[0] ], 'and are good';
+    is_deeply [ sids($api->get(meta($same)->{next_page_url})) ], [ $sids[0] ],
+        'the PageToken of a list under UniqueName is valid';
 };
 
 subtest 'a list of log entries without dates covers the last day' => sub {
     new_environment();
     my ($old, $young) = map { add(at => iso(time - $_)) } $DAY + 60, $DAY - 60;
-    is_deeply [ sids($api->get($logs)) ], [ $young ], 'what is older is not in the list';
-    is_deeply [ sids($api->get($logs, StartDate => iso(time - 2 * $DAY))) ], [ $young, $old ], 'but with a StartDate';
+    is_deeply [ sids($api->get($logs)) ], [ $young ], 'an entry older than a day is not listed';
+    is_deeply [ sids($api->get($logs, StartDate => iso(time - 2 * $DAY))) ], [ $young, $old ],
+        'an entry older than a day is listed with StartDate';
     is_deeply [ sids($api->get($logs, EndDate => iso(now - $DAY))) ], [],
         'an EndDate as old as the StartDate that is not given leaves nothing';
     is $api->get("$logs/$old")->status, 200, 'fetched it is at any age';
@@ -312,15 +318,17 @@ subtest 'a list of log entries filtered by FunctionSid' => sub {
         my $reply = $api->get($logs, FunctionSid => $function);
         is_deeply [ sids($reply) ], \@expected, 'the entries of one Function';
         like meta($reply)->{url}, qr/&EndDate=[^&]+&FunctionSid=$function&PageSize=50&Page=0$/, 'the address says so';
-        is_deeply [ sids($api->get(meta($reply)->{url})) ], \@expected, 'and is good';
+        is_deeply [ sids($api->get(meta($reply)->{url})) ], \@expected, 'the url of a filtered list is valid';
         my $capitals = 'ZH' . uc substr $function, 2;
         $reply = $api->get($logs, FunctionSid => $capitals, PageSize => 2);
-        is_deeply [ sids($reply) ], [ @expected[0, 1] ], 'its SID in capitals';
+        is_deeply [ sids($reply) ], [ @expected[0, 1] ], 'FunctionSid in upper case';
         my $next = $api->get(meta($reply)->{next_page_url});
-        is_deeply [ sids($next) ], [ $expected[2] ], 'on both pages';
-        is_deeply [ sids($api->get(meta($next)->{previous_page_url})) ], [ @expected[0, 1] ], 'and on the way back';
+        is_deeply [ sids($next) ], [ $expected[2] ], 'the second page has the filtered entries';
+        is_deeply [ sids($api->get(meta($next)->{previous_page_url})) ], [ @expected[0, 1] ],
+            'previous_page_url of a filtered list leads back';
     }
-    is_deeply [ sids($api->get($logs, FunctionSid => 'ZH' . '0' x 32)) ], [], 'none of a Function that is not there';
+    is_deeply [ sids($api->get($logs, FunctionSid => 'ZH' . '0' x 32)) ], [],
+        'FunctionSid of a Function that does not exist finds nothing';
     is_error $api->get($logs, FunctionSid => $_), 400, 20001, 'FunctionSid must be a SID that begins with ZH', quoted($_)
         for 'hello', 'ZH' . '0' x 31, 'ZH' . '0' x 33, 'zh' . '0' x 32, $hello->{sid}, "ZH*", 'ZH' . '0' x 31 . "'";
     is_error $api->get($logs, FunctionSid => ''), 400, 20001, 'FunctionSid must not be empty', 'empty';
@@ -400,7 +408,7 @@ subtest 'a list of log entries filtered by StartDate and EndDate' => sub {
         is_error $api->get($logs, $name => ''), 400, 20001, "$name must not be empty", "$name=";
         is_error $api->get($logs, $name => iso($noon), $name => iso($noon)), 400, 20001,
             "$name is given more than once", "$name twice";
-        is $api->get($logs, lc $name => 'x')->status, 200, 'in another case it is nothing';
+        is $api->get($logs, lc $name => 'x')->status, 200, 'a parameter name in other case is unknown';
     }
 };
 
@@ -424,7 +432,8 @@ subtest 'all pages of a list of log entries have the window of the first page' =
         like $meta->{$_} // '', qr/\?\Q$window\E&PageSize=3&Page=\d/, "page $number: $_ has the window"
             for 'url', 'first_page_url', $number < 2 ? 'next_page_url' : (), $number > 0 ? 'previous_page_url' : ();
     }
-    is_deeply [ sids($api->get(meta($pages[2])->{previous_page_url})) ], [ @sids[3, 2, 1] ], 'on the way back, too';
+    is_deeply [ sids($api->get(meta($pages[2])->{previous_page_url})) ], [ @sids[3, 2, 1] ],
+        'previous_page_url keeps the window';
 };
 
 subtest 'a previous page of log entries has none after EndDate' => sub {
@@ -440,10 +449,12 @@ subtest 'a previous page of log entries has none after EndDate' => sub {
             'the pages' . (@$filter ? ' of a Function' : '');
         is meta($third)->{next_page_url}, undef, 'end with StartDate';
         my $back = $api->get(meta($third)->{previous_page_url});
-        is_deeply [ sids($back) ], [ @sids[4, 3] ], 'the one before the last';
-        is_deeply [ sids($api->get(meta($back)->{previous_page_url})) ], [ @sids[6, 5] ], 'and the first';
+        is_deeply [ sids($back) ], [ @sids[4, 3] ], 'previous_page_url of the last page';
+        is_deeply [ sids($api->get(meta($back)->{previous_page_url})) ], [ @sids[6, 5] ],
+            'previous_page_url of the second page';
         my $shorter = $api->get(meta($second)->{previous_page_url} =~ s/PageSize=2/PageSize=5/r);
-        is_deeply [ sids($shorter) ], [ @sids[6, 5, 4, 3, 2] ], 'one that would be longer begins with EndDate';
+        is_deeply [ sids($shorter) ], [ @sids[6, 5, 4, 3, 2] ],
+            'a previous page that would begin after EndDate begins with EndDate';
     }
 };
 
@@ -455,10 +466,11 @@ subtest 'a PageToken of a list of log entries is valid with the same filters onl
     my $reply = $api->get($logs, %filter, PageSize => 2);
     my ($token) = meta($reply)->{next_page_url} =~ /PageToken=([^&]+)/;
     my @page = (PageSize => 2, Page => 1, PageToken => $token);
-    is $api->get($logs, %filter, @page)->status, 200, 'with the same filters';
-    is $api->get($logs, @page, reverse(map { ($filter{$_}, $_) } sort keys %filter))->status, 200, 'in any order';
+    is $api->get($logs, %filter, @page)->status, 200, 'a PageToken with the same filters is valid';
+    is $api->get($logs, @page, reverse(map { ($filter{$_}, $_) } sort keys %filter))->status, 200,
+        'a PageToken with the same filters in any order is valid';
     is $api->get($logs, %filter, StartDate => iso($base) =~ s/Z$/+00:00/r, @page)->status, 400, 'given twice they are refused';
-    is $api->get($logs, %filter, @page, PageSize => 3)->status, 400, 'so is PageSize';
+    is $api->get($logs, %filter, @page, PageSize => 3)->status, 400, 'a PageToken with another PageSize is refused';
     my $zoned = strftime '%Y-%m-%dT%H:%M:%S+01:00', gmtime $base + 3600;
     is $api->get($logs, %filter{'EndDate', 'FunctionSid'}, StartDate => $zoned, @page)->status, 200, 'written in another way';
 
@@ -475,7 +487,8 @@ subtest 'a PageToken of a list of log entries is valid with the same filters onl
         is_error $api->get($logs, %$other, @page), 400, 20001, $invalid, $what;
     }
     my $sibling = $project->new_environment;
-    is_error $api->get("$sibling->{links}{logs}", %filter, @page), 400, 20001, $invalid, 'another Environment';
+    is_error $api->get("$sibling->{links}{logs}", %filter, @page), 400, 20001, $invalid,
+        'a PageToken in another Environment is refused';
 };
 
 
@@ -516,7 +529,7 @@ subtest 'a log entry is not found under another Environment or Service, or by an
         for my $path ($logs, "$logs/$entry") {
             my $reply = $api->request($method, $path);
             is_error $reply, 405, 20004, 'Method not allowed', "no $method";
-            is $reply->header('Allow'), 'GET, HEAD, OPTIONS', 'and Allow says what is';
+            is $reply->header('Allow'), 'GET, HEAD, OPTIONS', 'Allow has the methods of the path';
         }
     }
 };
@@ -529,11 +542,11 @@ subtest 'log entries are deleted with their Environment or Service' => sub {
     for my $of ($one, $two) {
         db()->do(q(SELECT serverless.add_log(?, ?, 'info', 'm') FROM generate_series(1, 5)), undef, $of->{sid}, $function->{sid});
     }
-    is $rows->(), 10, 'two Environments with five each';
-    is $api->delete($one->{url})->status, 204, 'one is deleted';
-    is $rows->(), 5, 'with its own';
+    is $rows->(), 10, 'two Environments have five entries each';
+    is $api->delete($one->{url})->status, 204, 'one Environment is deleted';
+    is $rows->(), 5, 'the entries of the deleted Environment are gone';
     is $api->delete($mine->path)->status, 204, 'the Service is';
-    is $rows->(), 0, 'with all of them';
+    is $rows->(), 0, 'the entries of the deleted Service are gone';
 };
 
 

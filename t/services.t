@@ -72,13 +72,13 @@ subtest 'create a Service' => sub {
 
     is_service $reply, 201, {}, 'the answer is the Service';
     my $service = $reply->json;
-    is $reply->header('Location'), $service->{url}, 'Location is its address';
-    is $reply->header('Content-Type'), 'application/json', 'as JSON';
-    is $service->{date_updated}, $service->{date_created}, 'never updated';
+    is $reply->header('Location'), $service->{url}, 'Location is the url of the new resource';
+    is $reply->header('Content-Type'), 'application/json', 'Content-Type is application/json';
+    is $service->{date_updated}, $service->{date_created}, 'date_updated of a new resource is its date_created';
 
     my ($created) = db()->selectrow_array(
         'SELECT extract(epoch FROM ?::timestamptz)', undef, $service->{date_created});
-    ok $before <= $created && $created <= $after, 'created now, in UTC';
+    ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
 };
 
 subtest 'the JSON of a Service, byte for byte' => sub {
@@ -95,7 +95,7 @@ subtest 'the JSON of a Service, byte for byte' => sub {
 JSON
     $expected =~ s/\n//g;
     is $reply->body, $expected, 'properties in the documented order, true and false unquoted';
-    is $reply->header('Content-Length'), length $expected, 'and its length is given';
+    is $reply->header('Content-Length'), length $expected, 'Content-Length is the length of the JSON';
 };
 
 subtest 'create a Service: IncludeCredentials and UiEditable' => sub {
@@ -127,7 +127,7 @@ subtest 'create a Service: IncludeCredentials and UiEditable' => sub {
         is_error $api->post($services, UniqueName => 'flag', FriendlyName => 'F', $parameter => ''),
             400, 20001, "$parameter must not be empty", "$parameter=''";
     }
-    is $api->get("$services/flag")->status, 404, 'nothing was created of those';
+    is $api->get("$services/flag")->status, 404, 'refused creates make nothing';
 };
 
 subtest 'create a Service: UniqueName' => sub {
@@ -149,7 +149,7 @@ subtest 'create a Service: UniqueName' => sub {
         my %is = (unique_name => $unique_name, domain_base => qr/^$label-\d{4,}$/);
         is_service $api->post($services, UniqueName => $unique_name, FriendlyName => 'A Service'),
             201, \%is, "'$unique_name' is a name";
-        is_service $api->get("$services/$unique_name"), 200, \%is, 'by which it is fetched';
+        is_service $api->get("$services/$unique_name"), 200, \%is, 'the Service is fetched by that UniqueName';
     }
 
     my $characters = q(must begin with a letter or digit and consist of )
@@ -174,7 +174,7 @@ subtest 'create a Service: UniqueName' => sub {
             400, 20001, $message, quoted($unique_name) . " is none";
     }
     is_error $api->post($services, FriendlyName => 'F'), 400, 20001,
-        'Missing required parameter UniqueName in the post body', 'it is required';
+        'Missing required parameter UniqueName in the post body', 'UniqueName is required';
 };
 
 subtest 'create a Service: FriendlyName' => sub {
@@ -185,22 +185,22 @@ subtest 'create a Service: FriendlyName' => sub {
     is_error $api->post($services, UniqueName => 'longer', FriendlyName => "${longest}a"), 400, 20001,
         'FriendlyName must not be longer than 255 characters', '256 characters';
     is_error $api->post($services, UniqueName => 'none'), 400, 20001,
-        'Missing required parameter FriendlyName in the post body', 'it is required';
+        'Missing required parameter FriendlyName in the post body', 'FriendlyName is required';
     is_error $api->post($services, UniqueName => 'none', FriendlyName => ''), 400, 20001,
-        'Missing required parameter FriendlyName in the post body', 'and not empty';
+        'Missing required parameter FriendlyName in the post body', 'FriendlyName must not be empty';
 };
 
 subtest 'create a Service: a UniqueName that is taken' => sub {
     my $service = new_service($api);
     my $before = row($service->{sid});
     is_error $api->post($services, UniqueName => $service->{unique_name}, FriendlyName => 'Other'),
-        409, 20409, 'Service with this UniqueName already exists.', 'in the same account';
+        409, 20409, 'Service with this UniqueName already exists.', 'a UniqueName that is taken in the account is 409';
     is row($service->{sid}), $before, 'the Service is as it was';
 
     my $same = $other->post($services, UniqueName => $service->{unique_name}, FriendlyName => 'Any');
-    is $same->status, 201, 'in another account it is free';
-    isnt $same->json->{sid}, $service->{sid}, 'and another Service';
-    isnt $same->json->{domain_base}, $service->{domain_base}, 'of another domain';
+    is $same->status, 201, 'a UniqueName taken in one account is free in another';
+    isnt $same->json->{sid}, $service->{sid}, "the other account's Service has its own SID";
+    isnt $same->json->{domain_base}, $service->{domain_base}, "the other account's Service has its own domain";
     is $api->post($services, UniqueName => uc $service->{unique_name}, FriendlyName => 'A')->status,
         201, 'capitals make it another name';
 };
@@ -213,8 +213,8 @@ SELECT gen_random_uuid(), ?::uuid, 'crowd-' || n, 'Crowd', true, true,
   FROM generate_series(0, 9999) AS n
 SQL
     my $reply = $other->post($services, UniqueName => 'crowd', FriendlyName => 'Crowd');
-    is $reply->status, 201, 'it can be created';
-    like $reply->json->{domain_base}, qr/^crowd-\d{5,}$/, 'with more digits';
+    is $reply->status, 201, 'with all domains of four digits taken, a Service is created';
+    like $reply->json->{domain_base}, qr/^crowd-\d{5,}$/, 'its domain has five digits';
     db()->do("DELETE FROM serverless.services WHERE unique_name LIKE 'crowd%'");
 };
 
@@ -225,9 +225,9 @@ subtest 'fetch a Service' => sub {
 
     is_reply $api->get("$services/$sid"), 200, $service, 'by SID';
     is_reply $api->get("$services/$name"), 200, $service, 'by UniqueName';
-    is_reply $api->get($service->{url}), 200, $service, 'by the url it has';
+    is_reply $api->get($service->{url}), 200, $service, 'fetched by its url property';
     is_reply $api->get("$services/$capitals"), 200, $service,
-        'by SID in capitals; the answer has it in small letters';
+        'fetched by SID in upper case; the answer has the SID in lower case';
 
     set_back $sid;
     is_reply $api->get("$services/$sid"), 200,
@@ -271,8 +271,8 @@ subtest 'update a Service' => sub {
             my $reply = $api->post($url, @$form);
             is_reply $reply, 200, \%updated, "@$form, by $by";
             isnt $reply->json->{date_updated}, '2020-02-03T04:05:06Z', 'date_updated is now';
-            is $reply->header('Location'), undef, 'nothing was created';
-            is_reply $api->get($url), 200, $reply->json, 'and so it stays';
+            is $reply->header('Location'), undef, 'an update has no Location';
+            is_reply $api->get($url), 200, $reply->json, 'a fetch afterwards returns the same';
         }
     }
 };
@@ -285,9 +285,9 @@ subtest 'update a Service without parameters' => sub {
         date_created => '2020-01-02T03:04:05Z', date_updated => '2020-02-03T04:05:06Z');
 
     is_reply $api->post($url), 200, \%same, 'an empty form changes nothing, not even date_updated';
-    is_reply $api->post($url, UniqueName => 'another'), 200, \%same, 'UniqueName cannot be changed';
-    is_reply $api->get($url), 200, \%same, 'and so it stays';
-    is $api->get("$services/another")->status, 404, 'there is none of the new name';
+    is_reply $api->post($url, UniqueName => 'another'), 200, \%same, 'an update with UniqueName changes nothing';
+    is_reply $api->get($url), 200, \%same, 'a fetch afterwards returns the same';
+    is $api->get("$services/another")->status, 404, 'an update with UniqueName makes no Service of that name';
 
     for my $case (
         [ [ FriendlyName => '' ],         'FriendlyName must not be empty' ],
@@ -298,7 +298,7 @@ subtest 'update a Service without parameters' => sub {
         my ($form, $message) = @$case;
         is_error $api->post($url, FriendlyName2 => 'x', @$form), 400, 20001, $message, $message;
     }
-    is_reply $api->get($url), 200, \%same, 'and so it stays';
+    is_reply $api->get($url), 200, \%same, 'a fetch afterwards returns the same';
 };
 
 subtest 'delete a Service' => sub {
@@ -318,23 +318,23 @@ subtest 'delete a Service' => sub {
         is $count->($service->{sid}), 3, "a Service with Functions, by $by";
 
         my $reply = $api->delete($url);
-        is $reply->status, 204, 'is deleted';
-        is $reply->body, '', 'the answer is empty';
-        is $reply->header($_), undef, "and has no $_" for qw(Content-Type Content-Length);
-        is $count->($service->{sid}), 0, 'its Functions went with it';
-        is $count->($bystander->{sid}), 3, 'and only they';
+        is $reply->status, 204, 'delete answers 204';
+        is $reply->body, '', 'the answer has no body';
+        is $reply->header($_), undef, "the answer to delete has no $_" for qw(Content-Type Content-Length);
+        is $count->($service->{sid}), 0, 'the Functions of the deleted Service are gone';
+        is $count->($bystander->{sid}), 3, 'the Functions of another Service are unchanged';
 
         is_error $api->$_($url), 404, 20404,
-            "The requested resource /Services/$service->{$by} was not found", "then $_ finds nothing"
+            "The requested resource /Services/$service->{$by} was not found", "$_ after delete answers 404"
             for qw(get delete post);
-        is $api->get("$url/Functions")->status, 404, 'nor is there a list of its Functions';
+        is $api->get("$url/Functions")->status, 404, 'the list of Functions of the deleted Service is 404';
     }
 
     my $service = new_service($api);
     $api->delete("$services/$service->{sid}");
     my $again = $api->post($services, UniqueName => $service->{unique_name}, FriendlyName => 'Any');
     is $again->status, 201, 'the name is free again';
-    isnt $again->json->{sid}, $service->{sid}, 'for another Service';
+    isnt $again->json->{sid}, $service->{sid}, 'the UniqueName of a deleted Service makes a new Service';
 };
 
 subtest 'a Service is not found by another account' => sub {
@@ -361,9 +361,9 @@ subtest 'a Service is not found by another account' => sub {
                 "The requested resource $address was not found", "$name, by $by";
         }
     }
-    is row($service->{sid}), $before, 'it is untouched';
+    is row($service->{sid}), $before, 'requests of another account leave the Service unchanged';
     is_deeply $api->get("$services/$service->{sid}/Functions")->json->{functions}, [$function],
-        'and so are its Functions';
+        'requests of another account leave its Functions unchanged';
 
     my $listed = $other->get($services, PageSize => 1000)->json->{services};
     is scalar(grep { $_->{account_sid} ne $other->user } @$listed), 0, 'no list shows it';

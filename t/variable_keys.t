@@ -148,8 +148,7 @@ my $variables;
     is_deeply [ grep { $stored->{$_}{sealed} eq $stolen->{$_}{sealed} } keys %$stored ], [],
         'no value is stored as it was encrypted before';
     my $admin = "$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=@{[ $database->name ]} user=postgres'";
-    is `$admin variables keys` =~ s/ +$//mgr, <<"END",
-        'serverless-admin variables keys says how many values each key has';
+    is `$admin variables keys` =~ s/ +$//mgr, <<"END", 'serverless-admin variables keys says how many values each key has';
      key_id       variables
 ----------------- ---------
 $new_id       250

@@ -66,16 +66,16 @@ subtest 'create a Variable' => sub {
     my $after = now;
     is_variable $reply, 201, {}, 'the answer has the value in clear';
     my $variable = $reply->json;
-    is $reply->header('Location'), $variable->{url}, 'Location is its address';
-    is $variable->{date_updated}, $variable->{date_created}, 'never updated';
+    is $reply->header('Location'), $variable->{url}, 'Location is the url of the new resource';
+    is $variable->{date_updated}, $variable->{date_created}, 'date_updated of a new resource is its date_created';
     my ($created) = db()->selectrow_array('SELECT extract(epoch FROM ?::timestamptz)', undef, $variable->{date_created});
-    ok $before <= $created && $created <= $after, 'created now, in UTC';
-    is stored($variable, 'date_created = serverless.made(id)'), 1, 'at the moment that its SID tells';
+    ok $before <= $created && $created <= $after, 'date_created is the present, in UTC';
+    is stored($variable, 'date_created = serverless.made(id)'), 1, 'date_created is the time in the SID';
     remove_all;
 
     (my $by_name = $variables) =~ s{[^/]+(?=/Environments)}{$project->service->{unique_name}}e;
     is_variable $api->post($by_name, Key => 'TOKEN', Value => 'secret', Environment => 'ignored'), 201, {},
-        'by UniqueName of the Service';
+        'under a Service named by UniqueName';
     remove_all;
 };
 
@@ -89,7 +89,7 @@ subtest 'the JSON of a Variable, byte for byte' => sub {
 "date_created":"$is{date_created}","date_updated":"$is{date_updated}","url":"$is{url}"}
 JSON
     $expected =~ s/\n//g;
-    is $reply->body, $expected, 'properties in the documented order';
+    is $reply->body, $expected, 'the JSON has its properties in the documented order';
     remove_all;
 };
 
@@ -98,10 +98,12 @@ subtest 'the Value of a Variable comes back exactly as it was sent' => sub {
         "line\r\nline", '<a href="b">&amp;</a>', '{"a":[1]}', "\x01\x1f\x7f", "\x{10ffff}", 'a=b&c=d;%41+') {
         my $reply = create(Key => 'TOKEN', Value => $value);
         is_variable $reply, 201, { value => $value }, quoted($value);
-        is_variable $api->get($reply->json->{url}), 200, { value => $value }, 'and so it is fetched';
-        is_deeply [ map { $_->{value} } @{ $api->get($variables)->json->{variables} } ], [$value], 'and listed';
+        is_variable $api->get($reply->json->{url}), 200, { value => $value }, 'a fetch afterwards returns the same';
+        is_deeply [ map { $_->{value} } @{ $api->get($variables)->json->{variables} } ], [$value],
+            'the Value is listed as it was sent';
         $api->post($reply->json->{url}, Value => 'another');
-        is_variable $api->post($reply->json->{url}, Value => $value), 200, { value => $value }, 'and it is changed to that';
+        is_variable $api->post($reply->json->{url}, Value => $value), 200, { value => $value },
+            'the Value is updated as it was sent';
         remove_all;
     }
 };
@@ -156,8 +158,8 @@ subtest 'invalid Keys and Values of a Variable are refused' => sub {
         for 'Key', 'Value';
     is_error $api->request(POST => $variables, '{"Key":"K","Value":"v"}', 'application/json'), 415, 20415,
         'The content type must be application/x-www-form-urlencoded', 'create with JSON';
-    is rows(), 1, 'nothing came of those';
-    is_reply $api->get($variable->{url}), 200, $variable, 'and nothing of the updates';
+    is rows(), 1, 'refused requests leave the number of rows unchanged';
+    is_reply $api->get($variable->{url}), 200, $variable, 'refused updates change nothing';
     remove_all;
 
     is_variable create(Key => $_, Value => 'v'), 201, { key => $_, value => 'v' }, 'Key ' . quoted($_)
@@ -171,19 +173,19 @@ subtest 'list and fetch Variables' => sub {
         first_page_url => $page, key => 'variables', next_page_url => undef, page => 0,
         page_size => 50, previous_page_url => undef, url => $page,
     };
-    is_reply $api->get($variables), 200, { variables => [], meta => $meta }, 'nothing yet';
+    is_reply $api->get($variables), 200, { variables => [], meta => $meta }, 'the list is empty before anything was created';
     my @made = map { made("KEY_$_", "value $_") } 1 .. 3;
     is_reply $api->get($variables), 200, { variables => [ reverse @made ], meta => $meta },
-        'as each is fetched, newest first';
+        'the list has every resource as a fetch returns it, newest first';
     my $first = $api->get("$variables?PageSize=2")->json;
     my $second = $api->get($first->{meta}{next_page_url})->json;
-    is_deeply [ @{ $first->{variables} }, @{ $second->{variables} } ], [ reverse @made ], 'in pages';
+    is_deeply [ @{ $first->{variables} }, @{ $second->{variables} } ], [ reverse @made ], 'the pages together have every resource, newest first';
 
     my $variable = $made[0];
     (my $capitals = $variable->{sid}) =~ s/^ZV(.*)/'ZV' . uc $1/e;
     is_reply $api->get($variable->{url}), 200, $variable, 'fetched by the url it has';
-    is_reply $api->get("$variables/$capitals"), 200, $variable, 'by SID in capitals';
-    is_error $api->get("$variables/$variable->{key}"), 404, 20404, qr/was not found$/, 'not by Key';
+    is_reply $api->get("$variables/$capitals"), 200, $variable, 'fetched by SID in upper case';
+    is_error $api->get("$variables/$variable->{key}"), 404, 20404, qr/was not found$/, 'a Variable is not found by Key';
     is $api->get("$environment->{url}")->json->{links}{variables}, "$environment->{url}/Variables",
         'the Environment says where they are';
     remove_all;
@@ -195,14 +197,16 @@ subtest 'update a Variable' => sub {
     my $old = $api->get($variable->{url})->json;
     my $sealed = stored($variable, 'encode(sealed, $$hex$$)');
 
-    is_reply $api->post($variable->{url}), 200, $old, 'with nothing: nothing changes, date_updated neither';
-    is_reply $api->post($variable->{url}, Other => 'x'), 200, $old, 'nor with what is not known';
-    is stored($variable, 'encode(sealed, $$hex$$)'), $sealed, 'nor in the database';
+    is_reply $api->post($variable->{url}), 200, $old,
+        'an update without parameters changes nothing, not even date_updated';
+    is_reply $api->post($variable->{url}, Other => 'x'), 200, $old, 'an update with unknown parameters changes nothing';
+    is stored($variable, 'encode(sealed, $$hex$$)'), $sealed,
+        'an update without parameters leaves the stored bytes unchanged';
 
     my $reply = $api->post($variable->{url}, Value => 'changed');
     is_variable $reply, 200, { %$old, value => 'changed', date_updated => date }, 'Value';
     isnt $reply->json->{date_updated}, $old->{date_updated}, 'which date_updated tells';
-    is_reply $api->get($variable->{url}), 200, $reply->json, 'and so it is fetched';
+    is_reply $api->get($variable->{url}), 200, $reply->json, 'a fetch afterwards returns the same';
 
     age();
     $old = $api->get($variable->{url})->json;
@@ -210,16 +214,17 @@ subtest 'update a Variable' => sub {
     $reply = $api->post($variable->{url}, Key => 'RENAMED');
     is_variable $reply, 200, { %$old, key => 'RENAMED', date_updated => date }, 'Key, which leaves the value';
     isnt $reply->json->{date_updated}, $old->{date_updated}, 'date_updated tells it, too';
-    is stored($variable, 'encode(sealed, $$hex$$)'), $sealed, 'as it is stored';
+    is stored($variable, 'encode(sealed, $$hex$$)'), $sealed, 'an update of the Key leaves the stored Value unchanged';
 
     $reply = $api->post($variable->{url}, Key => 'TOKEN', Value => "\x{1f600}" x 112);
-    is_variable $reply, 200, { %$old, value => "\x{1f600}" x 112, date_updated => date }, 'both';
+    is_variable $reply, 200, { %$old, value => "\x{1f600}" x 112, date_updated => date }, 'an update of Key and Value';
     is_variable $api->post($variable->{url}, Key => 'TOKEN'), 200, { %$old, value => "\x{1f600}" x 112,
-        date_updated => date }, 'to the Key that it has';
+        date_updated => date }, 'an update to the present Key';
     (my $by_name = $variables) =~ s{[^/]+(?=/Environments)}{$project->service->{unique_name}}e;
     is_variable $api->post("$by_name/$variable->{sid}", Value => 'by name'), 200,
-        { %$old, value => 'by name', date_updated => date }, 'by UniqueName of the Service';
-    is_variable $api->get($variable->{url}), 200, { %$old, value => 'by name', date_updated => date }, 'and it is there';
+        { %$old, value => 'by name', date_updated => date }, 'under a Service named by UniqueName';
+    is_variable $api->get($variable->{url}), 200, { %$old, value => 'by name', date_updated => date },
+        'the update under a Service named by UniqueName is stored';
     remove_all;
 };
 
@@ -227,27 +232,32 @@ subtest 'conditional requests of a Variable' => sub {
     my $reply = create(Key => 'TOKEN', Value => 'secret');
     my ($variable, $first) = ($reply->json, $reply->header('ETag'));
     ok $first, 'a Variable has a tag';
-    is $api->get($variable->{url})->header('ETag'), $first, 'the same one when it is fetched';
+    is $api->get($variable->{url})->header('ETag'), $first, 'the ETag of a create is that of a fetch';
     my $same = $api->with('If-None-Match' => $first)->get($variable->{url});
     is_deeply [ $same->status, $same->body ], [ 304, '' ], 'which saves fetching it again';
     my $second = $api->with('If-Match' => $first)->post($variable->{url}, Value => 'changed');
-    is_variable $second, 200, { value => 'changed' }, 'it is updated by its tag';
-    isnt $second->header('ETag'), $first, 'and has another one then';
+    is_variable $second, 200, { value => 'changed' }, 'an update with the ETag in If-Match succeeds';
+    isnt $second->header('ETag'), $first, 'the update changes the ETag';
     my $changed = 'The resource is not in the state that the request expects';
     my $late = $api->with('If-Match' => $first);
-    is_error $late->post($variable->{url}, Value => 'late'), 412, 20412, $changed, 'by the old one it is not';
-    is_error $late->post($variable->{url}), 412, 20412, $changed, 'nor with nothing to change';
-    is_error $late->delete($variable->{url}), 412, 20412, $changed, 'nor deleted';
-    is_error $late->post("$variables/ZV" . '0' x 32, Value => 'v'), 404, 20404, qr/was not found$/, 'what is not there is 404';
+    is_error $late->post($variable->{url}, Value => 'late'), 412, 20412, $changed,
+        'an update with the ETag of before is 412';
+    is_error $late->post($variable->{url}), 412, 20412, $changed,
+        'an update without parameters, with the ETag of before, is 412';
+    is_error $late->delete($variable->{url}), 412, 20412, $changed, 'a delete with the ETag of before is 412';
+    is_error $late->post("$variables/ZV" . '0' x 32, Value => 'v'), 404, 20404, qr/was not found$/,
+        'an update with If-Match of a Variable that does not exist is 404';
     is_error $late->delete("$variables/ZV" . '0' x 32), 404, 20404, qr/was not found$/, 'deleted, too';
-    is_reply $api->get($variable->{url}), 200, $second->json, 'it is as it was';
+    is_reply $api->get($variable->{url}), 200, $second->json, 'refused requests leave the resource unchanged';
 
     my @replies = at_once(sub { $api->afresh->with('If-Match' => $second->header('ETag'))->post($variable->{url}, Value => $_[0]) },
         1 .. 10);
-    is_deeply [ sort map { $_->status } @replies ], [ 200, (412) x 9 ], 'of ten updates by one tag, one is made';
+    is_deeply [ sort map { $_->status } @replies ], [ 200, (412) x 9 ],
+        'of ten concurrent updates with one ETag, one succeeds';
     my ($winner) = grep { $_->status == 200 } @replies;
-    is $api->with('If-Match' => $winner->header('ETag'))->delete($variable->{url})->status, 204, 'it is deleted by its tag';
-    is rows(), 0, 'and gone';
+    is $api->with('If-Match' => $winner->header('ETag'))->delete($variable->{url})->status, 204,
+        'a delete with the ETag in If-Match succeeds';
+    is rows(), 0, 'the row of the deleted Variable is gone';
 };
 
 subtest 'create a Variable with an Idempotency-Key' => sub {
@@ -256,11 +266,13 @@ subtest 'create a Variable with an Idempotency-Key' => sub {
     is_variable $first, 201, { key => 'ONCE' }, 'a create with a key';
     my $again = $once->post($variables, Value => 'secret', Key => 'ONCE');
     is_reply $again, 201, $first->json, 'a second time it is the same Variable';
-    is $again->header('Idempotent-Replayed'), 'true', 'and the answer says so';
+    is $again->header('Idempotent-Replayed'), 'true', 'the replay has Idempotent-Replayed';
     my $reused = 'Idempotency-Key was already used for another request';
-    is_error $once->post($variables, Key => 'ONCE', Value => 'other'), 409, 20409, $reused, 'with another Value it is not';
-    is_error $once->post($variables, Key => 'OTHER', Value => 'secret'), 409, 20409, $reused, 'nor with another Key';
-    is rows(), 1, 'there is one Variable';
+    is_error $once->post($variables, Key => 'ONCE', Value => 'other'), 409, 20409, $reused,
+        'the key with another Value is 409';
+    is_error $once->post($variables, Key => 'OTHER', Value => 'secret'), 409, 20409, $reused,
+        'the key with another Key is 409';
+    is rows(), 1, 'the requests with one Idempotency-Key have made one Variable';
     my $twin = $api->with('Idempotency-Key' => "twin-$$");
     my @replies = at_once(sub { $twin->afresh->post($variables, Key => 'TWIN', Value => 'secret') }, 1 .. 10);
     is_deeply [ map { $_->json->{sid} } @replies ], [ ($replies[0]->json->{sid}) x 10 ], 'ten at once: one Variable';
@@ -273,37 +285,38 @@ subtest 'a Key is unique in an Environment' => sub {
     is_error $api->post($second->{url}, Key => 'FIRST', Value => 'other'), 409, 20409, $taken, 'update';
     is_reply $api->get($_->{url}), 200, $_, "$_->{key} is as it was" for $first, $second;
     is_variable create(Key => 'first', Value => 'v'), 201, { key => 'first', value => 'v' },
-        'in another case it is another';
+        'a Key in other case is another Key';
 
     my $other = $project->new_environment;
     my $there = $api->post("$other->{url}/Variables", Key => 'FIRST', Value => 'there');
     is_variable $there, 201, { environment_sid => $other->{sid}, key => 'FIRST', value => 'there',
-        url => "$other->{url}/Variables/" . $there->json->{sid} }, 'in another Environment it is free';
-    is $api->delete($first->{url})->status, 204, 'once it is deleted';
-    is create(Key => 'FIRST', Value => 'v')->status, 201, 'it is free here, too';
+        url => "$other->{url}/Variables/" . $there->json->{sid} }, 'a Key taken in one Environment is free in another';
+    is $api->delete($first->{url})->status, 204, 'the Variable of the Key is deleted';
+    is create(Key => 'FIRST', Value => 'v')->status, 201, 'the Key of a deleted Variable is free';
     remove_all;
 };
 
 subtest 'delete a Variable' => sub {
     my ($bystander, $variable) = map { made($_, 'v') } 'BYSTANDER', 'GOES';
     my $reply = $api->delete($variable->{url});
-    is $reply->status, 204, 'it is deleted';
-    is $reply->body, '', 'the answer is empty';
+    is $reply->status, 204, 'delete answers 204';
+    is $reply->body, '', 'the answer has no body';
     (my $path = $variable->{url}) =~ s{^http://[^/]+/v1}{};
-    is_error $api->$_("/v1$path"), 404, 20404, "The requested resource $path was not found", "then $_"
+    is_error $api->$_("/v1$path"), 404, 20404, "The requested resource $path was not found",
+        "$_ of the deleted Variable is 404"
         for qw(get post delete);
     is_error $api->post("/v1$path", Value => 'v'), 404, 20404, "The requested resource $path was not found",
-        'then post with a Value';
-    is_reply $api->get($bystander->{url}), 200, $bystander, 'no other is touched';
+        'POST with a Value to the deleted Variable is 404';
+    is_reply $api->get($bystander->{url}), 200, $bystander, 'another resource of the same kind is unchanged';
 
     my $other = $project->new_environment;
     my $there = $project->create("$other->{url}/Variables" =~ s{^http://[^/]+}{}r, Key => 'K', Value => 'v');
     is $api->delete($other->{url})->status, 204, 'an Environment is deleted';
     (my $list = $other->{links}{variables}) =~ s{^http://[^/]+/v1}{};
     is_error $api->get("/v1$list"), 404, 20404, "The requested resource $list was not found",
-        'with its Variables';
+        'the Variables of the deleted Environment are gone';
     is_error $api->post("/v1$list", Key => 'K', Value => 'v'), 404, 20404,
-        "The requested resource $list was not found", 'and none is made there';
+        "The requested resource $list was not found", 'a create in the deleted Environment is 404';
     is rows(), 1, 'the database has none of them';
 
     my $whole = Serverless::Project->new($api);
@@ -311,7 +324,7 @@ subtest 'delete a Variable' => sub {
     $whole->create("$its->{url}/Variables" =~ s{^http://[^/]+}{}r, Key => 'K', Value => 'v');
     is $api->delete($whole->path)->status, 204, 'a Service is deleted';
     is db()->selectrow_array('SELECT count(*) FROM serverless.variables WHERE service_id = ?', undef,
-        substr $whole->sid, 2), 0, 'with the Variables of its Environments';
+        substr $whole->sid, 2), 0, 'the Variables of the deleted Service are gone';
     remove_all;
 };
 
@@ -342,13 +355,13 @@ subtest 'a Variable is not found under another Environment or Service, or by ano
             "The requested resource $path was not found", "$what: post with Key and Value";
     }
     (my $list = $variables) =~ s{^/v1}{};
-    is_error $stranger->get($variables), 404, 20404, "The requested resource $list was not found", 'nor the list';
+    is_error $stranger->get($variables), 404, 20404, "The requested resource $list was not found", 'its list is not found by another account';
     is_error $stranger->post($variables, Key => 'K', Value => 'v'), 404, 20404,
-        "The requested resource $list was not found", 'nor can one be made there';
-    is_reply $api->get($variable->{url}), 200, $variable, 'it is as it was';
+        "The requested resource $list was not found", 'another account cannot create there: 404';
+    is_reply $api->get($variable->{url}), 200, $variable, 'refused requests leave the resource unchanged';
 
     my $reply = $api->request(PUT => $variable->{url});
-    is_error $reply, 405, 20004, 'Method not allowed', 'it has no other methods';
+    is_error $reply, 405, 20004, 'Method not allowed', 'other methods of a Variable are 405';
     is $reply->header('Allow'), 'GET, HEAD, POST, DELETE, OPTIONS', 'than Allow says';
     remove_all;
 };
@@ -357,10 +370,10 @@ subtest 'ten concurrent creates and updates of Variables' => sub {
     my @made = at_once(sub { $api->afresh->post($variables, Key => "KEY_$_[0]", Value => "value $_[0]") }, 1 .. 10);
     is_deeply [ map { $_->status } @made ], [ (201) x 10 ], 'ten Variables are created, as a deployment does';
     is_deeply { map { ($_->{key} => $_->{value}) } @{ $api->get($variables)->json->{variables} } },
-        { map { ("KEY_$_" => "value $_") } 1 .. 10 }, 'and are there';
+        { map { ("KEY_$_" => "value $_") } 1 .. 10 }, 'the ten Variables are listed';
     my @updated = at_once(sub { $api->afresh->post($_[0]->json->{url}, Value => $_[0]->json->{key}) }, @made);
     is_deeply [ map { [ $_->status, $_->json->{value} ] } @updated ], [ map { [ 200, "KEY_$_" ] } 1 .. 10 ],
-        'and updated';
+        'ten concurrent updates of different Variables succeed';
     remove_all;
 
     for my $round (1 .. 3) {
@@ -369,13 +382,14 @@ subtest 'ten concurrent creates and updates of Variables' => sub {
         my @losers = grep { $_->status == 409 } @replies;
         is_deeply [ scalar @more, scalar @losers ], [ 0, 9 ], "round $round: of ten that want one Key, one has it";
         is_error $losers[0], 409, 20409, $taken, 'the others are told';
-        is_reply $api->get($winner->json->{url}), 200, $winner->json, 'it has its own value';
+        is_reply $api->get($winner->json->{url}), 200, $winner->json, 'the create that succeeded has its own Value';
         remove_all;
     }
 
     my @mine = map { made("MINE_$_", 'v') } 1 .. 10;
     my @replies = at_once(sub { $api->afresh->post($_[0]{url}, Key => 'ONE') }, @mine);
-    is_deeply [ sort map { $_->status } @replies ], [ 200, (409) x 9 ], 'and of ten that are renamed to one Key';
+    is_deeply [ sort map { $_->status } @replies ], [ 200, (409) x 9 ],
+        'of ten concurrent renames to one Key, one succeeds';
     remove_all;
 
     for my $round (1 .. 3) {
@@ -392,7 +406,7 @@ subtest 'ten concurrent creates and updates of Variables' => sub {
     is_deeply [ map { [ $_->status, $_->json->{value} ] } @replies ], [ map { [ 200, $_ ] } @values ],
         'ten updates of one value: each is told its own';
     my $left = $api->get($variable->{url})->json->{value};
-    is scalar(grep { $_ eq $left } @values), 1, 'and one of them stays';
+    is scalar(grep { $_ eq $left } @values), 1, 'after concurrent updates, the Value is that of one of them';
     remove_all;
 };
 
@@ -424,7 +438,7 @@ subtest 'Values are in clear in no table, log or file' => sub {
         my @found = grep { my ($hex, $base64) = (unpack('H*', $_), substr Serverless::Client::base64($_), 0, 20);
             $text{$place} =~ /\Q$_\E|\Q$hex\E|\Q$base64\E/i } @secrets;
         is_deeply \@found, [], "$place does not have them";
-        unlike $text{$place}, qr/$key/i, 'nor the key';
+        unlike $text{$place}, qr/$key/i, "no place has the encryption key: $place";
     }
     like $text{'the table'}, qr/$variable->{sid}|LOGGED/, 'the table has the Variable';
     like $text{'a dump'}, qr/\bLOGGED\b/, 'the dump, too';
@@ -434,12 +448,12 @@ subtest 'Values are in clear in no table, log or file' => sub {
     my $sealed = stored($variable, 'encode(sealed, $$hex$$)');
     is length($sealed) / 2, 12 + length($secrets[1]) + 16, 'stored are a nonce, as many bytes as the value has, and a tag';
     my ($id) = slurp($ENV{VARIABLE_KEYS}) =~ /^(\S+)/;
-    is stored($variable, 'sealed_with'), $id, 'and which key it was';
+    is stored($variable, 'sealed_with'), $id, 'the row has the id of the encryption key';
     my %nonces = map { ($api->post($variable->{url}, Value => 'the same'),
         substr stored($variable, 'encode(sealed, $$hex$$)'), 0, 24) } 1 .. 20;
     my %times;
     $times{$_}++ for values %nonces;
-    is scalar keys %times, 20, 'the same value twenty times: never the same nonce';
+    is scalar keys %times, 20, 'the same Value twenty times has twenty nonces';
     remove_all;
 };
 
@@ -484,15 +498,15 @@ subtest 'a Value that was changed in the database is not shown' => sub {
             my $reply = $api->get($path);
             is_error $reply, 500, 20500, 'An internal error occurred', "$what: $verb";
             my @lines = grep { /SF0018/ } split /\n/, error_log();
-            is scalar @lines, 1, 'one line says so';
+            is scalar @lines, 1, 'the error log has one line about the Variable';
             my $id_of = $id // $key;
             my $reason = $why // $changed;
             like $lines[0], qr/SF0018: @{[ $reply->header('Twilio-Request-Id') ]}: Variable $mine->{sid}, key "$id_of": cannot be decrypted: $reason$/,
                 'by SID and key id, under the request\'s id';
         }
-        is_reply $api->get($victim->{url}), 200, $victim, 'another Variable is shown';
+        is_reply $api->get($victim->{url}), 200, $victim, 'another Variable is still answered';
         $change->("sealed_with = '$key', sealed = decode('$original', 'hex')");
-        is_reply $api->get($mine->{url}), 200, $mine, 'and as it was, this one, too';
+        is_reply $api->get($mine->{url}), 200, $mine, 'the Variable with its own bytes again is answered';
     }
 
     # The whole row moved to another Environment, and two that changed places.
@@ -508,7 +522,7 @@ subtest 'a Value that was changed in the database is not shown' => sub {
         'a new Key does not mend it';
     is_variable $api->post($broken->{url}, Value => 'new'), 200, { key => 'RENAMED', value => 'new' }, 'a new Value does';
     $change->(q(sealed_with = 'lost'));
-    is $api->delete($broken->{url})->status, 204, 'and it can be deleted';
+    is $api->delete($broken->{url})->status, 204, 'a Variable that cannot be decrypted can be deleted';
     is $api->get($variables)->status, 200, 'which mends the list';
     unlike error_log(), qr/value of|elsewhere/, 'no value was logged';
     remove_all;
