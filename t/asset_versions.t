@@ -59,7 +59,7 @@ subtest 'the Content of an Asset Version is the bytes that were uploaded, whatev
         my ($what, $bytes) = @$case;
         my $reply = upload($list, $bytes, 'application/octet-stream');
         is_version $reply, 201, {}, "$what: " . length($bytes) . ' bytes';
-        is_content $reply->json, $bytes, 'and they are its Content';
+        is_content $reply->json, $bytes, 'the Content is the uploaded bytes';
         is_stored $reply->json, $bytes, 'stored with their size and hash, in chunks';
     }
 };
@@ -85,15 +85,16 @@ subtest "ServerlessAssetLimit limits the size of an Asset's Content" => sub {
         }
     }
     is_error $there->upload($list, @form, [ Other => 'c', undef, 'a' x 70_000 ], [ Content => 'c', undef, 'a' ]),
-        413, 20413, 'The request body is too large', 'nor is much else taken in';
+        413, 20413, 'The request body is too large', 'an upload above the limit of the whole body is 413';
     is all_rows(), $before, 'refused requests leave the number of rows unchanged';
     my $whole = $there->upload($list, @form, [ Content => 'c', undef, 'a' x 1000 ]);
     is $whole->status, 201, '1000 bytes';
-    is $there->get($whole->json->{url} . '/Content')->body, 'a' x 1000, 'and they are its Content';
+    is $there->get($whole->json->{url} . '/Content')->body, 'a' x 1000,
+        'an Asset as large as the limit is answered whole';
 
     my $larger = upload($list, 'b' x 1001)->json;
     is $there->get($list . "/$larger->{sid}/Content")->body, 'b' x 1001,
-        'what was uploaded where more is allowed can be fetched';
+        'an Asset above the limit of this server can be fetched';
     my $function = $project->new_function;
     is $there->upload($project->path . "/Functions/$function->{sid}/Versions", @form,
         [ Content => 'c', undef, 'a' x 2000 ])->status, 201, 'a Function has its own limit';
@@ -109,10 +110,10 @@ subtest 'a Function Version and an Asset Version of the same bytes share the sto
     is $api->get("$of{function}{url}/Content")->json->{content}, $bytes, 'the Function\'s';
     is $api->delete($mine->path . "/Functions/$of{function}{function_sid}")->status, 204, 'the Function is deleted';
     is_deeply $stored->(), [ 1, 1, 2 ], 'the Asset still has them';
-    is $api->get("$of{asset}{url}/Content")->body, $bytes, 'whole';
+    is $api->get("$of{asset}{url}/Content")->body, $bytes, "the Asset's Content is whole after the Function is deleted";
     is $mine->new_version(content => $bytes)->{path} ? 1 : 0, 1, 'a Function of them again';
     is $api->delete($mine->path . "/Assets/$of{asset}{asset_sid}")->status, 204, 'the Asset is deleted';
-    is_deeply $stored->(), [ 1, 1, 2 ], 'now that Function has them';
+    is_deeply $stored->(), [ 1, 1, 2 ], 'the shared content is kept for the Function';
 };
 
 
@@ -160,7 +161,8 @@ subtest 'an Asset uploaded with an invalid or missing type is application/octet-
             [ Content => undef, $type, 'bytes' ]);
         is $reply->status, 201, $what;
         is_deeply fetched($api->get($reply->json->{url} . '/Content'), 'Content-Type'),
-            [ 200, 'bytes', 'application/octet-stream' ], 'is served as bytes';
+            [ 200, 'bytes', 'application/octet-stream' ],
+                'a type that is invalid is answered as application/octet-stream';
     }
 };
 
@@ -226,7 +228,7 @@ subtest "the headers of an Asset's Content" => sub {
     my $reply = $api->get($content);
     is $reply->status, 200, 'GET';
     ok $reply->body eq $bytes, 'the bytes';
-    has_headers $reply, length $bytes, 'with their length, their hash as ETag, and ranges';
+    has_headers $reply, length $bytes, 'GET of Content has length, ETag and Accept-Ranges';
     like $made, qr/^\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT$/, 'Last-Modified is a date';
     my ($seconds) = db()->selectrow_array(q(SELECT extract(epoch FROM ?::timestamptz) - extract(epoch FROM ?::timestamptz)),
         undef, $made =~ s/^\w+, //r, $version->{date_created});
@@ -235,12 +237,12 @@ subtest "the headers of an Asset's Content" => sub {
     my $head = $api->head($content);
     is $head->status, 200, 'HEAD';
     is $head->body, '', 'no body';
-    has_headers $head, length $bytes, 'the same headers';
+    has_headers $head, length $bytes, 'HEAD of Content has the headers of GET';
 
     (my $by_name = $content) =~ s/\Q@{[ $project->sid ]}/$project->service->{unique_name}/e;
-    has_headers $api->get($by_name), length $bytes, 'the same by UniqueName of the Service';
+    has_headers $api->get($by_name), length $bytes, 'Content under a Service named by UniqueName has the same headers';
     my $again = upload(new_list(), $bytes, 'application/x-noise')->json;
-    is $api->get("$again->{url}/Content")->header('ETag'), $tag, 'and the same ETag where the bytes are';
+    is $api->get("$again->{url}/Content")->header('ETag'), $tag, 'another Version of the same bytes has the same ETag';
 };
 
 subtest "range requests of an Asset's Content" => sub {
@@ -263,9 +265,9 @@ subtest "range requests of an Asset's Content" => sub {
         my ($range, $from, $to) = @$case;
         my $reply = $api->with(Range => $range)->get($content);
         is $reply->status, 206, $range;
-        is $reply->header('Content-Range'), "bytes $from-$to/$size", 'is these';
-        ok $reply->body eq substr($bytes, $from, $to - $from + 1), 'and here they are';
-        has_headers $reply, $to - $from + 1, 'with the headers of the whole';
+        is $reply->header('Content-Range'), "bytes $from-$to/$size", 'Content-Range has the bytes of the range';
+        ok $reply->body eq substr($bytes, $from, $to - $from + 1), 'the body has the bytes of the range';
+        has_headers $reply, $to - $from + 1, 'the answer to a range has the headers of the whole';
     }
     for my $range ("bytes=$size-", 'bytes=99999999-') {
         is_error $api->with(Range => $range)->get($content), 416, 20416, 'Requested Range Not Satisfiable',
@@ -276,7 +278,7 @@ subtest "range requests of an Asset's Content" => sub {
         is_deeply [ $reply->status, $reply->body eq $bytes ], [ 200, 1 ], quoted($range) . ' is no range: all of it';
     }
     my $empty = upload(new_list(), '')->json;
-    is $api->with(Range => 'bytes=0-')->get("$empty->{url}/Content")->status, 200, 'of nothing there is no range';
+    is $api->with(Range => 'bytes=0-')->get("$empty->{url}/Content")->status, 200, 'a range of an empty Asset is 200';
     is $api->with(Range => 'bytes=0-9')->head($content)->header('Content-Length'), 10, 'HEAD of a range';
 };
 
@@ -292,10 +294,10 @@ subtest "requests of an Asset's Content for several ranges" => sub {
         "\r\n--$boundary\r\nContent-type: application/x-noise\r\nContent-range: bytes $from-$to/$size\r\n\r\n"
             . substr $bytes, $from, $to - $from + 1
     } @ranges;
-    ok $reply->body eq "$expected\r\n--$boundary--\r\n", 'each with its bytes';
+    ok $reply->body eq "$expected\r\n--$boundary--\r\n", "each part of the answer has its range's bytes";
 
     $reply = $api->with(Range => 'bytes=5-400000,100-300000')->get($content);
-    ok $reply->status == 206 && $reply->body eq substr($bytes, 5, 399_996), 'those that overlap become one';
+    ok $reply->status == 206 && $reply->body eq substr($bytes, 5, 399_996), 'overlapping ranges are answered as one';
 };
 
 subtest "conditional requests of an Asset's Content" => sub {
@@ -328,7 +330,7 @@ subtest "conditional requests of an Asset's Content" => sub {
             }
             my $is_whole = $reply->body eq ($status == 200 && $method eq 'get' ? $bytes : '');
             is_deeply [ $reply->status, $is_whole ], [ $status, 1 ], "$method, $what";
-            is $reply->header('ETag'), $tag, 'with the ETag' if $status == 304;
+            is $reply->header('ETag'), $tag, '304 has the ETag' if $status == 304;
         }
     }
     for my $case (

@@ -276,7 +276,8 @@ unlink $keys, $pipe;
 # Each line of serverless-admin is another one.
 {
     my @lines = map { scalar `$ENV{SOURCE}/bin/serverless-admin variables new-key` } 1 .. 5;
-    is_deeply [grep { !/^\d{8}-[0-9a-f]{8} [0-9a-f]{64}\n\z/ } @lines], [], 'it prints an id with the date, and a key';
+    is_deeply [grep { !/^\d{8}-[0-9a-f]{8} [0-9a-f]{64}\n\z/ } @lines], [],
+        'serverless-admin variables new-key prints a key id with the date, and a key';
     my %seen = map { $_ => 1 } map { split } @lines;
     is scalar keys %seen, 10, 'neither is ever the same';
 }
@@ -336,7 +337,7 @@ for my $section ('<Location ~ "^/v1/Services">', '<LocationMatch "^/v1/Services"
 accepted $database . $server->api($_), "ServerlessFunctions in <Location \"$_\">"
     for '/v1/Services', '/Services', '/twilio/v1/Services';
 accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
-    'where it is off it may be anywhere';
+    'ServerlessFunctions Off may stand anywhere';
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
     'ServerlessAssetLimit 100000', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
@@ -365,7 +366,7 @@ SKIP: {
     my @others = grep { other_driver_is_there($_) } qw(sqlite3 mysql odbc);
     skip 'no other driver of apr_dbd is installed', 1 if !@others;
     refused "DBDriver $others[0]\n$api",
-        qq(ServerlessFunctions needs "DBDriver pgsql", not "$others[0]"), 'another driver';
+        qq(ServerlessFunctions needs "DBDriver pgsql", not "$others[0]"), 'DBDriver of another database is refused';
 }
 
 sub other_driver_is_there {
@@ -388,7 +389,8 @@ refused "DBDriver pgsql\nDBDMax 1\n$api",
     'mod_dbd needs DBDMin <= DBDKeep <= DBDMax, but they are 1, 2, 1',
     'mod_dbd\'s own defaults count where a value is not given';
 refused "DBDriver pgsql\nDBDMin 3\n$api",
-    'mod_dbd needs DBDMin <= DBDKeep <= DBDMax, but they are 3, 2, 10', 'each of them';
+    'mod_dbd needs DBDMin <= DBDKeep <= DBDMax, but they are 3, 2, 10',
+        'DBDMin, DBDKeep and DBDMax that contradict each other are refused';
 accepted $database . $pool->(DBDMin => 8, DBDKeep => 8, DBDMax => 8) . $api, 'a pool of 8, 8, 8';
 accepted $database . $pool->(DBDMin => 0, DBDKeep => 0, DBDMax => 1) . $api, 'a pool of 0, 0, 1';
 
@@ -399,18 +401,20 @@ accepted "${database}DBDPersist on\n$api", 'DBDPersist on';
 refused "${database}ServerlessDBConnections 9\n$api",
     'ServerlessDBConnections 9 must not be above DBDMax 8', 'more connections than the pool has';
 refused "DBDriver pgsql\nServerlessDBConnections 11\n$api",
-    'ServerlessDBConnections 11 must not be above DBDMax 10', 'or than mod_dbd has by default';
+    'ServerlessDBConnections 11 must not be above DBDMax 10',
+        'ServerlessDBConnections above the default DBDMax is refused';
 
 # Pipelining takes two of the connections; where it is not asked for, it goes without.
 my $too_few = 'ServerlessPipelining takes 2 of the ServerlessDBConnections (3): there must be 4 or more';
 refused "${database}ServerlessDBConnections 3\nServerlessPipelining On\n$api", $too_few,
     'pipelining, and three connections';
 refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 3\nServerlessPipelining On\n$api", $too_few,
-    'or three because there are no more in the pool';
+    'ServerlessPipelining needs more than the three connections of the pool';
 accepted "${database}ServerlessDBConnections $_->[0]\nServerlessPipelining $_->[1]\n$api",
     "ServerlessDBConnections $_->[0], ServerlessPipelining $_->[1]" for [1, 'Off'], [3, 'Off'], [4, 'On'], [8, 'On'];
 accepted "${database}ServerlessDBConnections 3\n$api", 'three connections, and nothing said of pipelining';
-accepted "ServerlessDBConnections 1\nServerlessPipelining On\n", 'nor does it matter where the API is not enabled';
+accepted "ServerlessDBConnections 1\nServerlessPipelining On\n",
+    'too few connections are accepted where the API is not enabled';
 
 # A virtual host may have a database of its own, which is what counts there.
 sub virtual_host {
@@ -436,13 +440,13 @@ refused "ServerlessDBConnections 4\n$database" . virtual_host("DBDKeep 3\nDBDMax
 refused $database . $api . virtual_host("DBDKeep 1\nDBDMin 2\n"),
     'mod_dbd needs DBDMin <= DBDKeep <= DBDMax, but they are 2, 1, 8 in the virtual host '
         . 'tenant.example.com',
-    'what a virtual host does not say it has from the main server';
+    "a virtual host inherits the main server's value";
 refused "${database}DBDMin 5\n" . virtual_host(''),
     'mod_dbd needs DBDMin <= DBDKeep <= DBDMax, but they are 5, 4, 8 in the virtual host '
         . 'tenant.example.com',
     'a mistake of the main server\'s, too';
 accepted "${database}DBDPersist Off\n" . virtual_host("DBDPersist On\n"),
-    'but its own value wins';
+    "a virtual host's own value replaces the main server's";
 accepted "DBDPersist Off\n" . virtual_host($database =~ s/DBDMin +1/DBDPersist On/r),
     'a virtual host with a database of its own';
 accepted "DBDPersist Off\n" . virtual_host('', ''), 'a virtual host without the API is left alone';
@@ -460,11 +464,12 @@ my $sample = slurp("$ENV{SOURCE}/conf/serverless_functions.conf");
 for my $directive (sort keys %directives) {
     my ($section) = $manual =~ /^#+ .*\b$directive\b.*\n((?:(?!^#).*\n)+)/m;
     ok $section, "docs/directives.md has a section on $directive" or next;
-    like $section, qr/\b$_\b.*:/, "with its $_" for qw(Syntax Context);
+    like $section, qr/\b$_\b.*:/, "docs/directives.md has the $_ of $directive" for qw(Syntax Context);
 }
 like $sample, qr/^\s*ServerlessFunctions\s+On$/m, 'the sample configuration enables the API';
 my %sampled = map { $_ => 1 } $sample =~ /^\s*#?(Serverless\w+)/mg;
-is_deeply [sort keys %sampled], [sort keys %directives], 'and names every directive, and none that is not there';
+is_deeply [sort keys %sampled], [sort keys %directives],
+    "the sample configuration names exactly the module's directives";
 
 sub slurp {
     my ($file) = @_;
@@ -653,7 +658,8 @@ END
     %before = map { $_ => $looks->($_) } $first, $second;
     my $began = time;
     ok wait_until { 2 == grep { $_ >= 5 } $since->() }, 'the worker looks for Builds in each database';
-    cmp_ok $_, '<=', 2 + time - $began, 'once a second, however many virtual hosts lead there' for $since->();
+    cmp_ok $_, '<=', 2 + time - $began,
+        'a database that is down is tried once a second, for all virtual hosts' for $since->();
 
     undef $several;
     $_->disconnect for values %owner;

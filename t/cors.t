@@ -165,7 +165,7 @@ subtest 'a preflight is answered without credentials' => sub {
             for qw(GET POST DELETE PUT NONSENSE);
     }
     is_allowed preflight($anonymous, $services, Origin => 'http://localhost:3000'), 'http://localhost:3000',
-        'for another origin';
+        'a preflight of the second allowed origin is answered';
     is_allowed preflight($page, $services, Authorization => 'Basic QUM6eA=='), $origin,
         'credentials that it has are not looked at';
     is_allowed preflight($page, "/x/..$services"), $origin, 'a path with dots';
@@ -187,28 +187,29 @@ subtest 'requests other than a preflight need credentials' => sub {
     my $reply = $api->request(OPTIONS => "$services/cors");
     is_deeply [$reply->status, $reply->header('Allow'), cors($reply)],
         [204, 'GET, HEAD, POST, DELETE, OPTIONS', told($origin)], 'OPTIONS with credentials is what it was';
-    is $api->get("$services/cors")->status, 200, 'nothing has happened to the Service';
+    is $api->get("$services/cors")->status, 200, 'none of these requests changed the Service';
 };
 
-subtest 'paths outside the API answer no preflight' => sub {
+subtest 'preflights of paths that httpd maps outside the API' => sub {
     is $account->undescribed->get("$services/alias")->body, 'of Alias', 'a file';
-    is_unauthenticated preflight($page, "$services/alias"), told($origin), 'is behind the authentication';
+    is_unauthenticated preflight($page, "$services/alias"), told($origin),
+        'a preflight of an aliased path needs credentials';
     is $account->undescribed->get("$services/proxied")->body, 'of another server', 'another server';
-    is_allowed preflight($page, "$services/proxied"), $origin, 'is not asked';
+    is_allowed preflight($page, "$services/proxied"), $origin, 'a preflight of a proxied path is answered by httpd';
 };
 
 subtest 'a preflight is subject to the rules of the Location that need no user' => sub {
     for my $prefix ('/address', '/denied') {
         my $reply = preflight($page, "$prefix$services");
         is_error $reply, 403, 20403, 'Access is forbidden', $prefix;
-        is_deeply cors($reply), told($origin), 'with the headers';
+        is_deeply cors($reply), told($origin), 'the answer has the CORS headers';
     }
 };
 
 subtest 'Vary of answers with and without CORS' => sub {
     is $account->get("/varied$services")->header('Vary'), 'Origin,Accept-Language', 'names all, and each once';
-    is $account->get("/varied$services/none")->header('Vary'), 'Origin,Accept-Language', 'of an error, too';
-    is $anonymous->get("/varied$services")->header('Vary'), 'Origin', 'and of a refusal by httpd';
+    is $account->get("/varied$services/none")->header('Vary'), 'Origin,Accept-Language', 'Vary of an error has Origin';
+    is $anonymous->get("/varied$services")->header('Vary'), 'Origin', 'Vary of a 401 of httpd has Origin';
 };
 
 subtest 'without ServerlessCorsOrigins no answer has a CORS header' => sub {
@@ -217,9 +218,10 @@ subtest 'without ServerlessCorsOrigins no answer has a CORS header' => sub {
         $api->get('/nothing'), $api->get('/none'), $api->on('api')->get($services),
         $api->raw("GET $services HTTP/1.1\r\nOrigin: $origin\r\n\r\n"),
         $api->get("$services/%zz");
-    is_unauthenticated preflight($page, "/none$services"), {}, 'and a preflight is none';
-    is_unauthenticated preflight($page->on('api'), $services), {}, 'on another host';
-    is preflight($page->on('unprotected'), $services)->status, 403, 'nor where authentication was forgotten';
+    is_unauthenticated preflight($page, "/none$services"), {}, 'without ServerlessCorsOrigins a preflight is 401';
+    is_unauthenticated preflight($page->on('api'), $services), {},
+        'on a host without ServerlessCorsOrigins a preflight is 401';
+    is preflight($page->on('unprotected'), $services)->status, 403, 'without authentication a preflight is 403';
 };
 
 done_testing;

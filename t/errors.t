@@ -264,7 +264,8 @@ subtest '403: a Location without authentication serves nothing' => sub {
         my $id = $reply->header('Twilio-Request-Id');
         my @lines = grep /SF0007/, split /\n/, error_log();
         is scalar(@lines), 1, 'the error log has a line of it';
-        like $lines[0], qr/$id.*no authentication is configured for this Location/, 'that says why';
+        like $lines[0], qr/$id.*no authentication is configured for this Location/,
+            'the error log says that no authentication is configured';
     }
     is_refused $api->on('unprotected')->get($services), 403, undef,
         'credentials that nobody checks do not help';
@@ -373,7 +374,7 @@ subtest '405: methods that a path does not have' => sub {
     is $reply->header('Allow'), $allowed{$services}, "Allow: $allowed{$services}";
     $reply = $api->raw_request('TRACE /nothing HTTP/1.1');
     is_refused $reply, 405, undef, 'TRACE elsewhere';
-    is $reply->header('Allow'), '', 'where nothing else is allowed either';
+    is $reply->header('Allow'), '', 'Allow is empty where no method is allowed';
 };
 
 # Both wait for their time to pass: they do so together.
@@ -405,22 +406,22 @@ subtest '413: bodies above the limit' => sub {
     my $too_long = 'FriendlyName must not be longer than 255 characters';
     my $full = 'FriendlyName=' . 'a' x ($limit - 13);
     is_refused form($api, $functions, $full), 400, $too_long, 'a form of 256 KiB is read';
-    is_refused form($api, $functions, $full . 'a'), 413, undef, 'one byte more is too much';
+    is_refused form($api, $functions, $full . 'a'), 413, undef, 'a form one byte above the limit is 413';
     is_refused chunked($api, $functions, chunk($full) . "0\r\n\r\n"), 400, $too_long,
-        'the same, chunked';
+        'a chunked form one byte above the limit is 413';
     is_refused chunked($api, $functions, chunk($full) . chunk('a') . "0\r\n\r\n"), 413, undef,
-        'one byte more';
+        'a Content-Length one byte above the limit is 413';
     is_refused chunked($api, $functions, chunk('FriendlyName=a') . "FFFFFFFFFFFFFFFFFF\r\n"), 413,
         undef, 'a chunk that no computer holds';
 
     my $frugal = $api->on('frugal');
     $full = 'FriendlyName=' . 'a' x (1000 - 13);
     is_refused form($frugal, $functions, $full), 400, $too_long, 'LimitRequestBody: as much is read';
-    is_refused form($frugal, $functions, $full . 'a'), 413, undef, 'one byte more is too much';
+    is_refused form($frugal, $functions, $full . 'a'), 413, undef, 'a form one byte above LimitRequestBody is 413';
     is_refused chunked($frugal, $functions, chunk($full) . "0\r\n\r\n"), 400, $too_long,
-        'the same, chunked';
+        'a chunked form one byte above LimitRequestBody is 413';
     is_refused chunked($frugal, $functions, chunk($full) . chunk('a') . "0\r\n\r\n"), 413, undef,
-        'one byte more';
+        'a Content-Length one byte above LimitRequestBody is 413';
 };
 
 subtest '414: URLs above the limit' => sub {
@@ -439,7 +440,7 @@ subtest "415: content types other than the form's" => sub {
                 "$type, $path";
         }
     }
-    is_refused form($api, $functions, '', 'application/json'), 415, undef, 'also without a body';
+    is_refused form($api, $functions, '', 'application/json'), 415, undef, 'another content type without a body is 415';
     is_refused $api->raw_request("POST $functions HTTP/1.1",
         headers => ['Content-Length: 14'], body => 'FriendlyName=a'), 415, undef,
         'a body without a type';
@@ -450,7 +451,7 @@ subtest "415: content types other than the form's" => sub {
         headers => ['Transfer-Encoding: chunked'], body => chunk('FriendlyName=a') . "0\r\n\r\n"),
         415, undef, 'a chunked body without a type';
     is_refused form($api, "$services/none/none", '{}', 'application/json'), 404,
-        not_found('/Services/none/none'), 'but a path that is not there comes first';
+        not_found('/Services/none/none'), '404 takes precedence over 415';
 };
 
 subtest '417: unknown expectations' => sub {
@@ -475,7 +476,7 @@ subtest 'HEAD of an error has the headers of GET and no body' => sub {
         my %of = map { $_ => [ $head->header($_), $get->header($_) ] }
             qw(Content-Type Content-Length WWW-Authenticate Allow);
         is $of{$_}[0], $of{$_}[1], "$_ is that of GET" for sort keys %of;
-        like $head->header('Twilio-Request-Id'), qr/^RQ[0-9a-f]{32}$/, 'and there is a request id';
+        like $head->header('Twilio-Request-Id'), qr/^RQ[0-9a-f]{32}$/, 'HEAD of an error has a request id';
     }
 };
 
@@ -483,16 +484,19 @@ subtest "a virtual host's ErrorDocument does not replace the API's errors" => su
     make_file('document.txt', 'a document');
     my ($documents, $stranger) = map { $_->on('documents') } $api, $anonymous;
     is_refused $documents->get("$services?PageSize=a"), 400,
-        'PageSize must be a whole number from 1 to 1000', 'of 400';
-    is_refused $stranger->get($services), 401, undef, 'of 401';
-    is_refused $documents->get("$services/none"), 404, not_found('/Services/none'), 'of 404';
-    is_refused $documents->request(PUT => $services), 405, undef, 'of 405';
-    is_refused form($documents, $functions, 'a' x (256 * 1024 + 1)), 413, undef, 'of 413';
-    is_refused form($documents, $functions, 'a', 'text/plain'), 415, undef, 'of 415';
+        'PageSize must be a whole number from 1 to 1000', 'ErrorDocument does not replace the body of 400';
+    is_refused $stranger->get($services), 401, undef, 'ErrorDocument does not replace the body of 401';
+    is_refused $documents->get("$services/none"), 404, not_found('/Services/none'),
+        'ErrorDocument does not replace the body of 404';
+    is_refused $documents->request(PUT => $services), 405, undef, 'ErrorDocument does not replace the body of 405';
+    is_refused form($documents, $functions, 'a' x (256 * 1024 + 1)), 413, undef,
+        'ErrorDocument does not replace the body of 413';
+    is_refused form($documents, $functions, 'a', 'text/plain'), 415, undef,
+        'ErrorDocument does not replace the body of 415';
     is_refused $documents->raw_request("GET $services/%zz HTTP/1.1"), 400, undef, "of httpd's own 400";
     is_refused $documents->raw_request("GET $services/a%2Fb HTTP/1.1"), 404,
         not_found('/Services/a/b'), "of httpd's own 404";
-    is $documents->get('/v2')->body, 'a document', 'but elsewhere in that host';
+    is $documents->get('/v2')->body, 'a document', 'ErrorDocument applies outside the API';
 };
 
 subtest 'unusual requests that are valid' => sub {
@@ -512,7 +516,7 @@ subtest 'unusual requests that are valid' => sub {
         my ($what, $bytes, $type) = @$case;
         my $reply = form($api, $functions, $bytes, $type);
         is $reply->status, 201, $what;
-        is $reply->json->{friendly_name}, 'a', 'its FriendlyName is read';
+        is $reply->json->{friendly_name}, 'a', 'FriendlyName of the unusual form is read';
         is $api->delete("$functions/" . $reply->json->{sid})->status, 204, '(and gone again)';
     }
     is form($api, $functions, "FriendlyName=caf\xc3\xa9")->json->{friendly_name}, "caf\x{e9}",
@@ -535,7 +539,7 @@ subtest 'the requests of this suite caused no internal error' => sub {
     seek $log, $logged_before, 0;
     my @lines = <$log>;
     ok @lines > 100, 'the access log has them';
-    is_deeply [ grep / HTTP[^"]*" 5\d\d /, @lines ], [], 'and no status of 500 or more';
+    is_deeply [ grep / HTTP[^"]*" 5\d\d /, @lines ], [], 'the access log has no status of 500 or more';
 };
 
 done_testing;

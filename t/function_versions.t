@@ -58,7 +58,7 @@ subtest 'the Content of a Function Version is the text that was uploaded, whatev
         my $bytes = bytes_of($text);
         my $reply = upload($list, $bytes);
         is_version $reply, 201, {}, "$what: " . length($bytes) . ' bytes';
-        is_content $reply->json, $bytes, 'and it is its Content';
+        is_content $reply->json, $bytes, 'the Content is the uploaded text';
         is_stored $reply->json, $bytes, 'stored with its size and hash, in chunks';
     }
 };

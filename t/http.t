@@ -42,7 +42,7 @@ subtest 'HEAD is GET without the body' => sub {
         my ($head, $get) = ($api->head($path), $api->get($path));
         is $head->status, 200, "HEAD $path";
         is $head->body, '', 'has no body';
-        is_deeply headers($head), headers($get), 'and the headers of GET';
+        is_deeply headers($head), headers($get), 'HEAD has the headers of GET';
         is $head->header('Content-Length'), length $get->body, 'Content-Length too';
     }
     my $reply = $api->raw("HEAD $services HTTP/1.1\r\n" . lines('Host: a', $api->authorization)
@@ -56,11 +56,11 @@ subtest 'OPTIONS answers the allowed methods of each path' => sub {
         my $reply = $api->request(OPTIONS => $path);
         is $reply->status, 204, "OPTIONS $path";
         is $reply->header('Allow'), $allowed{$path}, "Allow: $allowed{$path}";
-        is $reply->body, '', 'and nothing else';
+        is $reply->body, '', 'the answer to OPTIONS has no body';
     }
     is_error $api->request(OPTIONS => "$services/none/none"), 404, 20404,
-        'The requested resource /Services/none/none was not found', 'where there is anything';
-    is $api->raw_request('OPTIONS * HTTP/1.1')->status, 200, 'of the whole server, httpd says it';
+        'The requested resource /Services/none/none was not found', 'OPTIONS of a path that does not exist is 404';
+    is $api->raw_request('OPTIONS * HTTP/1.1')->status, 200, 'OPTIONS * is answered by httpd';
 };
 
 # httpd would cut it out of any success, and say 416 of an update that it has let through.
@@ -77,7 +77,8 @@ subtest 'Range is ignored for JSON' => sub {
             is $updated->header('Content-Range'), undef, '- which tells of no range';
         }
     }
-    is $api->with('If-Range' => '"a"', Range => 'bytes=0-9')->get($address)->status, 200, 'nor does If-Range matter';
+    is $api->with('If-Range' => '"a"', Range => 'bytes=0-9')->get($address)->status, 200,
+        'If-Range is ignored for JSON';
 };
 
 subtest 'every answer has a request id' => sub {
@@ -102,7 +103,7 @@ subtest 'every answer has a request id' => sub {
         my ($status, $reply) = @$case;
         is $reply->status, $status, "an answer of $status";
         like $reply->header('Twilio-Request-Id'), qr/^RQ[0-9a-f]{32}$/, 'has an id';
-        ok !$seen{ $reply->header('Twilio-Request-Id') // '' }++, 'of its own';
+        ok !$seen{ $reply->header('Twilio-Request-Id') // '' }++, 'every answer has a request id of its own';
     }
     my $mine = 'RQ' . '0' x 32;
     isnt $api->with('Twilio-Request-Id' => $mine)->get($services)->header('Twilio-Request-Id'), $mine,
@@ -123,7 +124,7 @@ subtest 'the error log has the request id of the answer' => sub {
         my $id = $ask->()->header('Twilio-Request-Id');
         my @lines = grep { /$line/ } split /\n/, error_log();
         is scalar(@lines), 1, "$whose logs a line";
-        like $lines[0] // '', qr/\[\Q$id\E\]/, 'with the id that the client was told';
+        like $lines[0] // '', qr/\[\Q$id\E\]/, 'the log line has the request id of the answer';
     }
 };
 
@@ -140,7 +141,7 @@ subtest "directives in the API's Location apply to the API" => sub {
         "the Location's authentication holds for $_" for qw(alias proxy rewrite);
     is_reply $crowded->get("$services/http"), 200,
         { %$service, url => qr{/$service->{sid}$}, links => $crowded->get("$services/http")->json->{links} },
-        'the rest is the API';
+        "every other path of the Location is the API's";
 };
 
 subtest 'directives for files do not apply to the API' => sub {
@@ -151,19 +152,20 @@ subtest 'directives for files do not apply to the API' => sub {
         my $fetched = $crowded->get("$services/$name");
         is_reply $fetched, 200, $made->json, "a Service named $name";
         for my $reply ($made, $fetched, $crowded->get("$services/none.gz")) {
-            is $reply->header('Content-Type'), 'application/json', 'is JSON';
+            is $reply->header('Content-Type'), 'application/json',
+                'an answer of the API has JSON as its type, whatever is configured for files';
             is $reply->header($_), undef, "without $_"
                 for qw(Content-Encoding Content-Language Content-Location Vary);
         }
-        is $crowded->delete("$services/$name")->status, 204, 'and can be deleted';
+        is $crowded->delete("$services/$name")->status, 204, 'a Service that is named like a file can be deleted';
     }
     is $crowded->get('/none')->body, 'of FallbackResource', 'FallbackResource works elsewhere';
     is_error $crowded->get("$services/none"), 404, 20404,
-        'The requested resource /Services/none was not found', 'but not in the API';
+        'The requested resource /Services/none was not found', 'FallbackResource does not apply to the API';
 
     is $crowded->get('/fallback.txt')->header('X-Directory'), 'walked', 'a directory of a file';
     is $crowded->get("$services$_")->header('X-Directory'), undef,
-        "is not looked for behind $services$_" for '', '/http', '/none', '/http/Functions';
+        "no file is looked for after the path $services$_" for '', '/http', '/none', '/http/Functions';
 };
 
 # A 400 would end it: httpd takes that for a client it does not understand.
@@ -187,7 +189,7 @@ subtest 'several requests on one connection' => sub {
     $bytes .= "GET $services HTTP/1.1\r\n" . lines('Host: a', 'Connection: close', $api->authorization)
         . "\r\n";
     my @statuses = $api->raw($bytes)->bytes =~ m{HTTP/1\.1 (\d{3}) }g;
-    is_deeply \@statuses, \@expected, 'each is answered, in order';
+    is_deeply \@statuses, \@expected, 'pipelined requests are answered in order';
 };
 
 subtest 'requests of HTTP/1.0' => sub {
@@ -197,12 +199,12 @@ subtest 'requests of HTTP/1.0' => sub {
         { %$service, url => qr{^http://[^/]+\Q$services/$service->{sid}\E$},
             links => $reply->json->{links} }, 'a resource, without Host';
     is_reply $api->raw("GET $services/http HTTP/1.0\r\n"
-        . lines("Host: $api->{host}", $api->authorization) . "\r\n"), 200, $service, 'with Host';
+        . lines("Host: $api->{host}", $api->authorization) . "\r\n"), 200, $service, 'a request of HTTP/1.0 with Host';
 
     my $page = $api->raw("GET $functions HTTP/1.0\r\n"
         . lines("Host: $api->{host}", $api->authorization) . "\r\n");
     is $page->header('Transfer-Encoding'), undef, 'a list is not chunked';
-    is_deeply $page->json, $api->get($functions)->json, 'and the same';
+    is_deeply $page->json, $api->get($functions)->json, 'a list of HTTP/1.0 is the same';
 
     my $made = $api->raw("POST $functions HTTP/1.0\r\n" . lines($api->authorization,
         "Content-Type: $form", 'Content-Length: 14') . "\r\nFriendlyName=0");
@@ -212,9 +214,9 @@ subtest 'requests of HTTP/1.0' => sub {
 subtest 'a request with an absolute URL as its target' => sub {
     my $reply = $api->raw_request("GET http://api.example.com:99$services/http HTTP/1.1",
         host => 'other.example.com');
-    is $reply->status, 200, 'is as good as a path';
+    is $reply->status, 200, 'an absolute URL as target is answered like its path';
     is $reply->json->{url}, "http://api.example.com:99$services/$service->{sid}",
-        'and says where the client is, rather than Host';
+        'url has the host of the absolute URL, not of Host';
 };
 
 subtest 'repeated slashes and dot segments in paths' => sub {
@@ -237,7 +239,7 @@ subtest 'the API at another path than /v1/Services' => sub {
         functions    => "$base/$sid/Functions",
         assets       => "$base/$sid/Assets",
         builds       => "$base/$sid/Builds",
-    }, 'and links';
+    }, 'links have the other prefix';
     is_reply $prefixed->get($made->json->{url}), 200, $made->json, 'fetch';
 
     $prefixed->post($made->json->{links}{functions}, FriendlyName => $_) for 1, 2;
@@ -247,12 +249,12 @@ subtest 'the API at another path than /v1/Services' => sub {
         'whose next page is there';
     my ($token) = $page->{meta}{next_page_url} =~ /PageToken=(.*)/;
     is $api->get("$services/$sid/Functions", PageToken => $token)->status, 200,
-        'its token is good for the same list elsewhere';
+        'a PageToken is valid for the same list under another prefix';
 
     is_error $prefixed->get("/twilio$services/none"), 404, 20404,
         'The requested resource /Services/none was not found', 'messages do not have it';
     is_error $prefixed->undescribed->get($services), 404, 20404, qr/^The requested resource .* was not found$/,
-        'without it, nothing is there';
+        'without the prefix, the path is 404';
 };
 
 subtest 'requests with chunked bodies' => sub {
@@ -266,10 +268,10 @@ subtest 'requests with chunked bodies' => sub {
         my $reply = $api->raw_request("POST $functions HTTP/1.1", headers =>
             [ "Content-Type: $form", 'Transfer-Encoding: chunked' ], body => $sent{$how});
         is $reply->status, 201, $how;
-        is eval { $reply->json->{friendly_name} }, 'part', 'is a form like any other';
+        is eval { $reply->json->{friendly_name} }, 'part', 'a chunked form is read';
     }
     is $api->raw_request("POST $services/http HTTP/1.1", headers => ['Transfer-Encoding: chunked'],
-        body => "0\r\n\r\n")->status, 200, 'nothing at all, chunked, is an empty form';
+        body => "0\r\n\r\n")->status, 200, 'an empty chunked body is an empty form';
 };
 
 subtest 'a create with Expect: 100-continue' => sub {
@@ -287,12 +289,12 @@ subtest 'a create with Expect: 100-continue' => sub {
     $socket->syswrite('FriendlyName=a');
     $answer = '';
     1 while sysread $socket, $answer, 65536, length $answer;
-    is(Serverless::Reply->parse($answer)->status, 201, 'and read');
+    is(Serverless::Reply->parse($answer)->status, 201, 'the body after 100 Continue is read');
 
     (undef, $answer) = $ask->($anonymous, $functions);
-    like $answer, qr{^HTTP/1\.1 401 }, 'but not without credentials';
+    like $answer, qr{^HTTP/1\.1 401 }, 'without credentials, Expect: 100-continue is answered 401';
     (undef, $answer) = $ask->($api, "$services/none/none");
-    like $answer, qr{^HTTP/1\.1 404 }, 'or for a path that is not there';
+    like $answer, qr{^HTTP/1\.1 404 }, 'for a path that does not exist, Expect: 100-continue is answered 404';
 };
 
 done_testing;

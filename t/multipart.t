@@ -57,7 +57,7 @@ sub is_accepted {
     is $reply->status, 201, $name or return diag $reply->body;
     my $version = $reply->json;
     is_deeply [ @$version{qw(path visibility)}, $api->get($version->{links}{function_version_content})->json->{content} ],
-        [ '/a', 'public', $text ], 'and its parts are what was sent';
+        [ '/a', 'public', $text ], 'the Version has the parts that were sent';
 }
 
 # Nothing came of it, and httpd goes on.
@@ -65,7 +65,7 @@ sub is_refused {
     my ($reply, $before, $status, $message, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_error $reply, $status, $status == 400 ? 20001 : 20000 + $status, $message, $name;
-    is rows(), $before, 'nothing of it is left';
+    is rows(), $before, 'a refused upload stores nothing';
     is $api->get($function->{url})->status, 200, 'httpd answers';
 }
 
@@ -278,17 +278,19 @@ subtest 'an upload is refused for its Content-Length, before its body' => sub {
     my $before = rows();
     my $too_large = 'The request body is too large';
     for my $length ($limit + 1, '1' . '0' x 9) {
-        is_within { is_refused post('', length => $length), $before, 413, $too_large, "$length bytes" } 2, 'at once';
+        is_within { is_refused post('', length => $length), $before, 413, $too_large, "$length bytes" } 2,
+            'an upload above the limit is refused within two seconds';
     }
     my $reply = $api->raw(join $crlf, "POST $list HTTP/1.1", 'Host: ' . $api->base =~ s{^http://}{}r, $api->authorization,
         'Content-Type: multipart/form-data; boundary=b', 'Content-Length: ' . ($limit + 1), 'Expect: 100-continue', '', '');
-    is_refused $reply, $before, 413, $too_large, 'who asks first is not told to go on';
-    is $reply->header('Connection'), 'close', 'and that is the end of the connection';
+    is_refused $reply, $before, 413, $too_large,
+        'an upload above the limit with Expect: 100-continue is refused without 100';
+    is $reply->header('Connection'), 'close', 'the connection is closed after that refusal';
     $reply = $api->raw_request("POST @{[ $project->path ]}/Functions HTTP/1.1",
         headers => [ 'Content-Type: application/x-www-form-urlencoded', 'Content-Length: ' . (256 * 1024 + 1) ]);
     is_refused $reply, $before, 413, $too_large, 'a form likewise';
     $reply = post('', length => $limit + 1, client => Serverless::Client->client('AC' . '0' x 32, 'x'));
-    is $reply->status, 401, 'but who must not upload is told that';
+    is $reply->status, 401, 'without credentials, an upload above the limit is 401';
 };
 
 subtest 'an upload whose client disconnects stores nothing' => sub {
@@ -313,7 +315,7 @@ subtest 'an upload whose client disconnects stores nothing' => sub {
         Time::HiRes::sleep(0.05);
         close $socket;
         is $api->get($function->{url})->status, 200, "resets the connection $what: httpd answers";
-        is rows(), $before, 'nothing of it is left';
+        is rows(), $before, 'an upload that ended in the middle stores nothing';
 
         $reply = $api->raw_request("POST $list HTTP/1.1", half_close => 1, headers => [
                 'Content-Type: multipart/form-data; boundary=b', 'Transfer-Encoding: chunked' ],

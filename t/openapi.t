@@ -59,10 +59,10 @@ my @operations = map {
 
 # The document -----------------------------------------------------------------
 
-is_deeply others_say({ document => $description }), [], 'it is valid as OpenAPI 3.1 defines that';
+is_deeply others_say({ document => $description }), [], 'docs/openapi.yaml is valid OpenAPI 3.1';
 
 my ($release) = slurp("$ENV{SOURCE}/CHANGES") =~ /^Changes with mod_serverless_functions (\S+)/m;
-is $description->{info}{version}, $release, 'it is of the version that CHANGES has first';
+is $description->{info}{version}, $release, 'docs/openapi.yaml has the version of the newest entry of CHANGES';
 
 subtest 'docs/openapi.yaml has every component that it refers to, and no other' => sub {
     my %used;
@@ -80,7 +80,7 @@ subtest 'docs/openapi.yaml has every component that it refers to, and no other' 
     is_deeply [ sort map { $_->{name} } @{ $description->{tags} } ], [ sort keys %tags ], 'tags';
     my %ids;
     $ids{ $_->[2]{operationId} }++ for @operations;
-    is_deeply [ grep { $ids{$_} > 1 } sort keys %ids ], [], 'each operation has an id of its own';
+    is_deeply [ grep { $ids{$_} > 1 } sort keys %ids ], [], 'each operation has its own operationId';
     for my $path (sort keys %$paths) {
         my %parameters = Serverless::OpenAPI::path_parameters($paths->{$path});
         is_deeply [ sort keys %parameters ], [ sort $path =~ /\{(\w+)\}/g ], "$path: its parameters";
@@ -107,13 +107,15 @@ subtest 'docs/openapi.yaml has exactly the routes of handlers/routes.c' => sub {
         push @routes, "$method $pattern";
     }
     ok @routes > 20, 'which can be read';
-    is_deeply [ sort(Serverless::OpenAPI::routes()) ], [ sort @routes ], 'they are the same';
+    is_deeply [ sort(Serverless::OpenAPI::routes()) ], [ sort @routes ],
+        'docs/openapi.yaml and handlers/routes.c have the same routes';
 };
 
 subtest 'docs/api.md has each operation beside the published one' => sub {
     my @rows = slurp("$ENV{SOURCE}/docs/api.md")
         =~ m{^\| `([A-Z]+ /v1/\S+)` \| (?:same|more|different|ours alone) \| .*\|$}mg;
-    is_deeply [ sort @rows ], [ sort map { "$_->[1] /v1$_->[0]" } @operations ], 'in its table';
+    is_deeply [ sort @rows ], [ sort map { "$_->[1] /v1$_->[0]" } @operations ],
+        'the table of docs/api.md has the operations of docs/openapi.yaml';
 };
 
 
@@ -222,7 +224,7 @@ subtest 'the server allows exactly the methods of docs/openapi.yaml' => sub {
         my @allowed = grep { $has{ $_ eq 'HEAD' ? 'GET' : $_ } } qw(GET HEAD POST DELETE);
         my $allowed = join ', ', @allowed, 'OPTIONS';
         is $api->request(OPTIONS => filled($path))->header('Allow'), $allowed, "$path: $allowed";
-        is $api->request(PUT => filled($path))->status, 405, 'and no other';
+        is $api->request(PUT => filled($path))->status, 405, 'a method that docs/openapi.yaml does not have is 405';
     }
 };
 
@@ -272,7 +274,7 @@ sub is_limited {
         }
         my $most = $schema->{maxItems} // next;
         is_taken($send->(%others, ($name => $good{$name}) x $most), "$most of $name");
-        is $send->(%others, ($name => $good{$name}) x ($most + 1))->status, 400, 'but not more';
+        is $send->(%others, ($name => $good{$name}) x ($most + 1))->status, 400, 'one value more than maxItems is 400';
     }
 }
 
@@ -424,27 +426,30 @@ subtest 'the module serves docs/openapi.yaml' => sub {
     my $anyone = Serverless::Client->client;
     my $address = '/v1/openapi.yaml';
     my $got = $anyone->get($address);
-    is $got->status, 200, 'to anyone';
+    is $got->status, 200, 'the description is answered without credentials';
     is $got->header('Content-Type'), 'application/yaml', 'as YAML';
-    ok $got->body eq $text, 'to the byte';
+    ok $got->body eq $text, 'the description is the file, byte for byte';
     my $head = $anyone->head($address);
     is_deeply [ $head->status, $head->body, map { $head->header($_) } qw(Content-Length ETag) ],
         [ 200, '', length $text, $got->header('ETag') ], 'HEAD';
-    like $got->header('ETag'), qr/^"[0-9a-f]{64}"$/, 'its ETag is of the text';
+    like $got->header('ETag'), qr/^"[0-9a-f]{64}"$/, 'the description has an ETag of its text';
 
     my $again = $anyone->with('If-None-Match' => $got->header('ETag'))->get($address);
-    is_deeply [ $again->status, $again->body ], [ 304, '' ], 'not again to who has it';
-    is $anyone->with('If-None-Match' => '"another"')->get($address)->status, 200, 'but to who has another';
+    is_deeply [ $again->status, $again->body ], [ 304, '' ], 'If-None-Match with that ETag is 304';
+    is $anyone->with('If-None-Match' => '"another"')->get($address)->status, 200,
+        'If-None-Match with another ETag is 200';
     my $part = $anyone->with(Range => 'bytes=2-8')->get($address);
-    is_deeply [ $part->status, $part->body ], [ 206, substr $text, 2, 7 ], 'or a part of it';
+    is_deeply [ $part->status, $part->body ], [ 206, substr $text, 2, 7 ], 'a range of the description is 206';
 
     for my $method (qw(POST PUT DELETE)) {
         my $reply = $anyone->request($method => $address);
         is_error $reply, 405, 20004, 'Method not allowed', "$method: it is to be read only";
-        is_deeply [ sort split /,\s*/, $reply->header('Allow') ], [qw(GET HEAD OPTIONS)], 'as Allow says';
+        is_deeply [ sort split /,\s*/, $reply->header('Allow') ], [qw(GET HEAD OPTIONS)],
+            'Allow of the description has GET, HEAD and OPTIONS';
     }
     my $options = $anyone->request(OPTIONS => $address);
-    is_deeply [ $options->status, $options->header('Allow') ], [ 204, 'GET, HEAD, OPTIONS' ], 'and OPTIONS';
+    is_deeply [ $options->status, $options->header('Allow') ], [ 204, 'GET, HEAD, OPTIONS' ],
+        'OPTIONS of the description is 204';
     is $anyone->get($_)->status, 404, "$_ is another address" for '/v1/openapi', '/openapi.yaml';
 };
 
@@ -455,8 +460,8 @@ subtest 'the description is served at any Location with SetHandler' => sub {
 </Location>
 END
     my $got = Serverless::Client->client->at($server->address)->get('/here');
-    is $got->status, 200, 'wherever SetHandler is';
-    ok $got->body eq $text, 'it is the same';
+    is $got->status, 200, 'the description is answered at another path';
+    ok $got->body eq $text, 'the description at another path is the same';
 };
 
 done_testing;

@@ -85,7 +85,7 @@ subtest 'the meta property of a list of Functions' => sub {
             previous_page_url => undef,
             url               => $first_url,
         },
-    }, 'of the first page';
+    }, 'meta of the first page of Functions';
 
     my $middle = $api->get(meta($first)->{next_page_url});
     is_reply $middle, 200, {
@@ -99,7 +99,7 @@ subtest 'the meta property of a list of Functions' => sub {
             previous_page_url => page_with_token($list, 2, 0),
             url               => meta($first)->{next_page_url},
         },
-    }, 'of one in the middle';
+    }, 'meta of a page of Functions in the middle';
 
     my $last = $api->get(meta($middle)->{next_page_url});
     is_reply $last, 200, {
@@ -113,7 +113,7 @@ subtest 'the meta property of a list of Functions' => sub {
             previous_page_url => page_with_token($list, 2, 1),
             url               => meta($middle)->{next_page_url},
         },
-    }, 'of the last page';
+    }, 'meta of the last page of Functions';
 
     remove $list, map { $_->{sid} } @functions;
     my $url = "$list?PageSize=50&Page=0";
@@ -128,11 +128,11 @@ subtest 'the meta property of a list of Functions' => sub {
             previous_page_url => undef,
             url               => $url,
         },
-    }, 'of an empty list';
+    }, 'meta of an empty list of Functions';
     is $api->get($list)->body,
         qq({"functions":[],"meta":{"first_page_url":"$url","key":"functions","next_page_url":null,)
         . qq("page":0,"page_size":50,"previous_page_url":null,"url":"$url"}}),
-        'the same, byte by byte';
+        'the JSON of a page, byte for byte';
 };
 
 subtest 'the meta property of the list of Services' => sub {
@@ -142,27 +142,28 @@ subtest 'the meta property of the list of Services' => sub {
     my %empty = (key => 'services', page => 0, page_size => 1, next_page_url => undef,
         previous_page_url => undef, first_page_url => $url, url => $url);
     is_reply $mine->get($list, PageSize => 1), 200, { services => [], meta => \%empty },
-        'of a new account, which has none';
+        'meta of the Services of a new account, which has none';
 
     my ($old, $new) = (new_service($mine), new_service($mine));
     my $first = $mine->get($list, PageSize => 1);
     is_reply $first, 200,
         { services => [$new], meta => { %empty, next_page_url => page_with_token($list, 1, 1) } },
-        'of the first page';
+        'meta of the first page of Services';
     my $next = meta($first)->{next_page_url};
     is_reply $mine->get($next), 200, {
         services => [$old],
         meta => { %empty, page => 1, previous_page_url => page_with_token($list, 1, 0), url => $next },
-    }, 'of the last page';
+    }, 'meta of the last page of Services';
 };
 
 subtest 'a page that is exactly full and the last has no next_page_url' => sub {
     my $list = new_list(4);
     my $first = $api->get($list, PageSize => 2);
     my $second = $api->get(meta($first)->{next_page_url});
-    is scalar(sids($second)), 2, 'it is full';
-    is meta($second)->{next_page_url}, undef, 'and nothing follows';
-    is meta($api->get($list, PageSize => 4))->{next_page_url}, undef, 'also where it is the first';
+    is scalar(sids($second)), 2, 'the last page is full';
+    is meta($second)->{next_page_url}, undef, 'the full last page has no next_page_url';
+    is meta($api->get($list, PageSize => 4))->{next_page_url}, undef,
+        'a full page that is first and last has no next_page_url';
 };
 
 subtest 'PageSize: valid and invalid values' => sub {
@@ -213,8 +214,8 @@ subtest 'Page: valid and invalid values' => sub {
 
     my $token = token_in(meta($api->get($list, PageSize => 1))->{next_page_url});
     my $reply = $api->get($list, PageSize => 2, Page => 7, PageToken => $token);
-    is $reply->status, 200, 'with a token it is what the client says';
-    is meta($reply)->{page}, 7, 'and the answer repeats it';
+    is $reply->status, 200, 'any Page is accepted with a PageToken';
+    is meta($reply)->{page}, 7, 'meta has the Page that the client sent';
     is_deeply [ sids($reply) ], [ (sids($api->get($list)))[1, 2] ], 'the token alone says where';
     is meta($api->get($list, PageToken => $token))->{page}, 0, 'without Page it is 0';
 };
@@ -240,7 +241,7 @@ subtest 'rows are created and deleted while a client follows next_page_url' => s
         $count{$_}++ for @seen;
         is_deeply [ grep { ($count{$_} || 0) != 1 } keys %throughout ], [],
             "PageSize=$size: each that was there throughout is seen exactly once";
-        is_deeply [ grep { $count{$_} > 1 } keys %count ], [], 'and none twice';
+        is_deeply [ grep { $count{$_} > 1 } keys %count ], [], 'no row is listed twice';
         is_deeply \@seen, [ sort { $b cmp $a } @seen ], 'newest first';
         is_deeply \@numbers, [ 0 .. $#numbers ], 'page counts';
     }
@@ -254,7 +255,7 @@ subtest 'the row that the next page begins with is deleted' => sub {
     my $second = $api->get(meta($first)->{next_page_url});
     is_deeply [ sids($second) ], [ @sids[3, 4] ], 'the next page begins with the one after it';
     is_deeply [ sids($api->get(meta($second)->{previous_page_url})) ], [ @sids[0, 1] ],
-        'and the page before that is the first';
+        'previous_page_url of that page is the first page';
 };
 
 subtest 'all that was on the next page is deleted' => sub {
@@ -274,9 +275,9 @@ subtest 'all that was on the next page is deleted' => sub {
             previous_page_url => page_with_token($list, 2, 0),
             url               => $next,
         },
-    }, 'it is empty';
+    }, 'the page whose rows were deleted is empty';
     is_deeply [ sids($api->get(meta($empty)->{previous_page_url})) ], [ @sids[0, 1] ],
-        'but the way back works';
+        'previous_page_url of the empty page leads back';
 };
 
 subtest 'previous_page_url leads back over the same pages' => sub {
@@ -290,11 +291,11 @@ subtest 'previous_page_url leads back over the same pages' => sub {
         $reply = $api->get(meta($reply)->{previous_page_url});
         is_deeply $reply->json->{functions}, $pages[$number]->json->{functions},
             "page $number has the same rows";
-        is meta($reply)->{page}, $number, 'and number';
+        is meta($reply)->{page}, $number, 'the page on the way back has its number';
         is meta($reply)->{next_page_url}, meta($pages[$number])->{next_page_url},
-            'and the same next page';
+            'the page on the way back has its next_page_url';
     }
-    is meta($reply)->{previous_page_url}, undef, 'nothing is before page 0';
+    is meta($reply)->{previous_page_url}, undef, 'page 0 has no previous_page_url';
 };
 
 subtest 'a previous page that became shorter is refilled from the newest' => sub {
@@ -304,19 +305,20 @@ subtest 'a previous page that became shorter is refilled from the newest' => sub
     $reply = $api->get(meta($reply)->{next_page_url}) for 1 .. 3;    # page 3: 6 and 7
     remove $list, @sids[0 .. 4];
     my $refilled = $api->get(meta($reply)->{previous_page_url});
-    is_deeply [ sids($refilled) ], [ @sids[5, 6] ], 'it is full';
-    is meta($refilled)->{previous_page_url}, undef, 'and there is none before it, though its number';
-    is meta($refilled)->{page}, 2, 'is not 0';
+    is_deeply [ sids($refilled) ], [ @sids[5, 6] ], 'the previous page is refilled from the newest rows';
+    is meta($refilled)->{previous_page_url}, undef, 'the refilled page has no previous_page_url';
+    is meta($refilled)->{page}, 2, 'the refilled page has its number, which is not 0';
     is_deeply [ sids($api->get(meta($refilled)->{next_page_url})) ], [ $sids[7] ],
         'the next page goes on from there';
 
     remove $list, @sids[5, 6];
     $refilled = $api->get(meta($reply)->{previous_page_url});
-    is_deeply [ sids($refilled) ], [ $sids[7] ], 'with what there is, should that be less';
+    is_deeply [ sids($refilled) ], [ $sids[7] ], 'the refilled page has the rows that there are, if fewer';
     is_deeply [ @{ meta($refilled) }{qw(previous_page_url next_page_url)} ], [ undef, undef ],
         'which is all';
     remove $list, $sids[7];
-    is_deeply $api->get(meta($reply)->{previous_page_url})->json->{functions}, [], 'or nothing';
+    is_deeply $api->get(meta($reply)->{previous_page_url})->json->{functions}, [],
+        'the refilled page is empty if every row before was deleted';
 };
 
 subtest 'a PageToken that the server did not make is refused' => sub {
@@ -363,7 +365,7 @@ subtest 'a PageToken that the server did not make is refused' => sub {
             push @accepted, $changed if $api->get($list, PageToken => $changed)->status != 400;
         }
     }
-    is_deeply \@accepted, [], 'with any one bit changed';
+    is_deeply \@accepted, [], 'a PageToken with any one bit changed is refused';
 };
 
 subtest 'a PageToken is valid for its own list only' => sub {
@@ -387,9 +389,9 @@ subtest 'a PageToken is valid for its own list only' => sub {
         is_error $client->get($where, Page => 1, PageToken => $token), 400, 20001, $not_valid, $what;
     }
     is $other->get($list, Page => 1, PageToken => $functions_token)->status, 404,
-        'another account sees no list at all';
+        'another account does not see the list: 404';
     is $other->get($theirs, Page => 1, PageToken => $their_token)->status, 200,
-        'and its own token is good for its own';
+        "the other account's PageToken is valid for its own list";
 };
 
 subtest 'a PageToken is valid whether the Service is named by SID or by UniqueName' => sub {
@@ -400,21 +402,21 @@ subtest 'a PageToken is valid whether the Service is named by SID or by UniqueNa
 
     my ($from_sid, $from_name) = map { meta($api->get($_, PageSize => 1)) } $by_sid, $by_name;
     is_deeply $from_name, $from_sid, 'a page says the same by either';
-    like $from_name->{next_page_url}, qr/^\Q$by_sid?/, 'its addresses have the SID';
+    like $from_name->{next_page_url}, qr/^\Q$by_sid?/, 'page URLs of a list by UniqueName have the SID';
     my $token = token_in($from_sid->{next_page_url});
     is_deeply [ sids($api->get($_, PageSize => 2, Page => 1, PageToken => $token)) ], [ @sids[1, 2] ],
-        'and the token works' for $by_sid, $by_name;
+        'the PageToken is valid by SID and by UniqueName' for $by_sid, $by_name;
 
     (my $capitals = $by_sid) =~ s{/ZS([0-9a-f]+)/}{'/ZS' . uc($1) . '/'}e;
     is_deeply $api->get($capitals, PageSize => 1, Page => 1, PageToken => $token)->json,
         $api->get($by_sid, PageSize => 1, Page => 1, PageToken => $token)->json,
-        'also under the SID in capitals';
+        'the PageToken is valid under the SID in upper case';
 
     my $key = db()->selectrow_hashref('SELECT * FROM serverless.create_api_key(?, ?)', undef,
         $api->user, 'pages');
     my $key_client = Serverless::Client->client(@$key{qw(key_sid secret)});
     is $key_client->get($by_sid, Page => 1, PageToken => $token)->status, 200,
-        'and for an API key of the account';
+        'the PageToken is valid for an API key of the account';
 };
 
 subtest 'page URLs have the host that the client uses' => sub {
@@ -433,7 +435,7 @@ subtest 'page URLs have the host that the client uses' => sub {
         is_deeply [ @{ $reply->json->{functions}[0] }{qw(url links)} ], [
             "http://$host$path/" . (sids($reply))[0],
             { function_versions => "http://$host$path/" . (sids($reply))[0] . '/Versions' },
-        ], 'and those of each row';
+        ], "the url of each row has the client's host";
     }
 
     my $fixed = "https://serverless.example.com$path";
@@ -441,13 +443,13 @@ subtest 'page URLs have the host that the client uses' => sub {
     like meta($reply)->{next_page_url}, page_with_token($fixed, 1, 1),
         'ServerlessBaseURL fixes them';
     is_deeply [ @{ meta($reply) }{qw(first_page_url url)} ], [ ("$fixed?PageSize=1&Page=0") x 2 ],
-        'all of them';
-    is $reply->json->{functions}[0]{url}, "$fixed/" . (sids($reply))[0], 'and those of each row';
+        'every page URL has ServerlessBaseURL';
+    is $reply->json->{functions}[0]{url}, "$fixed/" . (sids($reply))[0], 'the url of each row has ServerlessBaseURL';
     my $created = $api->on('fixed_url')->post($path, FriendlyName => 'f');
-    is $created->header('Location'), "$fixed/" . $created->json->{sid}, 'and Location';
+    is $created->header('Location'), "$fixed/" . $created->json->{sid}, 'Location has ServerlessBaseURL';
     is $api->on('fixed_url')->get($path, PageSize => 1, Page => 1,
         PageToken => token_in(meta($reply)->{next_page_url}))->status, 200,
-        'what a token is bound to is not the host';
+        'a PageToken is valid at another host';
 };
 
 done_testing;

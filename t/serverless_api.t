@@ -73,19 +73,19 @@ subtest 'TwilioServerlessApiClient.deployLocalProject deploys a project' => sub 
     returned $answer, {
         serviceSid => $service->{sid}, serviceName => 'library', environmentSid => $dev->{sid},
         buildSid => $build->{sid}, domain => "$service->{domain_base}-dev.twil.io", runtime => 'node18',
-    }, 'and what it has made besides';
+    }, 'deployLocalProject returns what it has made';
 
     my @messages = grep { !/^Waiting for deployment\. Current status: building$/ } @{ $answer->{messages} };
     is_deeply \@messages, [
         'Gathering Functions and Assets to deploy', 'Creating Service', 'Configuring "dev" environment',
         'Creating 52 Functions', 'Uploading 52 Functions', 'Creating 12 Assets', 'Uploading 12 Assets',
         'Waiting for deployment.', 'Setting environment variables', 'Activating deployment',
-    ], 'it tells of each step';
+    ], 'deployLocalProject reports each step';
 
     is_deeply $project->deployed($build), $project->files, 'the Build has each file of the project';
     is_deeply { map { $_->{name} => $_->{version} } @{ $build->{dependencies} } }, $project->dependencies,
-        'and its dependencies';
-    is $dev->{build_sid}, $build->{sid}, 'it is deployed';
+        'the Build has the dependencies of the project';
+    is $dev->{build_sid}, $build->{sid}, 'the Build is deployed on dev';
 };
 
 subtest 'TwilioServerlessApiClient.list lists Services, Environments, Functions, Assets, Builds and Variables' => sub {
@@ -101,9 +101,9 @@ subtest 'TwilioServerlessApiClient.list lists Services, Environments, Functions,
         variables    => { %in, entries => [listed("/Environments/$dev->{sid}/Variables")] },
     });
     returned call(list => { types => \@types, serviceName => 'library', environment => 'dev' }), $everything,
-        'what a Service has, by names';
+        'list by names of Service and Environment';
     returned call(list => { types => \@types, serviceSid => $service->{sid}, environment => $dev->{sid} }),
-        $everything, 'and by SIDs';
+        $everything, 'list by SIDs of Service and Environment';
 };
 
 subtest 'TwilioServerlessApiClient.activateBuild deploys a Build to another Environment' => sub {
@@ -113,13 +113,13 @@ subtest 'TwilioServerlessApiClient.activateBuild deploys a Build to another Envi
     returned $answer, {
         serviceSid => $service->{sid}, environmentSid => $stage->{sid}, buildSid => $build->{sid},
         domain => "$service->{domain_base}-stage.twil.io",
-    }, 'from one Environment to another, which it makes';
-    is $stage->{build_sid}, $build->{sid}, 'where it then is';
+    }, 'activateBuild makes the target Environment and deploys the Build there';
+    is $stage->{build_sid}, $build->{sid}, 'the target Environment has the Build';
     is_deeply { map { $_->{key} => $_->{value} } listed("/Environments/$stage->{sid}/Variables") }, { STAGE => 'yes' },
-        'with its variables';
+        'the target Environment has the variables';
 
     refused call(activateBuild => { %to, buildSid => $build->{sid} }), 409, 20409,
-        'Environment already has requested deployment', 'but not where it is already';
+        'Environment already has requested deployment', 'activateBuild is refused where the Build is deployed already';
 };
 
 subtest 'TwilioServerlessApiClient.getLogs reads log entries' => sub {
@@ -136,10 +136,10 @@ subtest 'TwilioServerlessApiClient.getLogs reads log entries' => sub {
     my %of = (serviceSid => $service->{sid}, environment => 'dev');
     returned call(getLogs => \%of), [(reverse @rest)[0 .. 49]], 'the last 50';
     returned call(getLogs => { %of, filterByFunction => $function{'/hello'} }), [$one],
-        'those of a Function by its SID';
-    returned call(getLogs => { %of, filterByFunction => '/übung/größe' }), [$two], 'and by its name';
+        'getLogs of a Function by SID';
+    returned call(getLogs => { %of, filterByFunction => '/übung/größe' }), [$two], 'getLogs of a Function by name';
     returned call(getLogsStream => { %of, filterByFunction => $function{'/empty'}, limit => 1000 }), \@rest,
-        'as a stream, the last one last';
+        'getLogs as a stream, the last entry last';
 };
 
 subtest 'TwilioServerlessApiClient sets, reads and removes environment variables' => sub {
@@ -158,7 +158,7 @@ subtest 'TwilioServerlessApiClient sets, reads and removes environment variables
     is_deeply $variables->(), { %many, %{ $project->variables } }, 'the others stay';
     my %one = (env => { GREETING => 'é' x 225 }, append => JSON::PP::false);
     returned call(setEnvironmentVariables => { %in, %one }), \%is, 'set one and remove all others';
-    is_deeply $variables->(), $one{env}, 'and it is alone';
+    is_deeply $variables->(), $one{env}, 'the Environment has that variable only';
 };
 
 subtest "TwilioServerlessApiClient reports the server's errors" => sub {
@@ -177,7 +177,8 @@ subtest "TwilioServerlessApiClient reports the server's errors" => sub {
     my $broken = Serverless::Toolkit->new($api, 'broken', functions => { broken => 'exports.handler = (' });
     my $answer = call(deployLocalProject => deployment($broken, overrideExistingService => JSON::PP::true));
     is $answer->{error}, 'failed', 'a Function that does not compile';
-    is_deeply [map { $_->{status} } listed('/Builds')], ['failed', 'completed'], 'its Build has failed';
+    is_deeply [map { $_->{status} } listed('/Builds')], ['failed', 'completed'],
+        'the Build of the Function that does not compile has failed';
 };
 
 done_testing;

@@ -71,7 +71,7 @@ subtest "the tests' tunnel leads to the server and nowhere else" => sub {
     is $connect->($_), 403, "but not $_" for 'api.twilio.com:443', 'serverless.twilio.com:80',
         'serverless.twilio.com.example.com:443', 'serverless-twilio.com:443';
     is $tunnel->raw_request('GET http://serverless.twilio.com/v1/Services HTTP/1.1')->status, 403,
-        'and not without TLS';
+        'the tunnel does not lead to the server without TLS';
 };
 
 subtest 'twilio-run deploy' => sub {
@@ -95,17 +95,17 @@ subtest 'twilio-run deploy' => sub {
     }
 
     is $first->{status}, 'completed', 'the Build is completed';
-    is $first->{runtime}, 'node22', 'with the default Runtime';
+    is $first->{runtime}, 'node22', 'the Build has the default Runtime';
     is_deeply { map { $_->{name} => $_->{version} } @{ $first->{dependencies} } }, $project->dependencies,
-        'and the dependencies of package.json';
-    is_deeply $project->deployed($first), $project->files, 'it has each file of the project';
+        'the Build has the dependencies of package.json';
+    is_deeply $project->deployed($first), $project->files, 'the Build has each file of the project';
     is_deeply { map { $_ => $project->type_of($first, $_) } '/index.html', '/media/pixel.png', '/日本/地図.svg' },
         { '/index.html' => 'text/html', '/media/pixel.png' => 'image/png', '/日本/地図.svg' => 'image/svg+xml' },
         'the Assets as of the types that it said they are';
 
     is_deeply [$service->{unique_name}, $dev->{domain_suffix}, $dev->{unique_name}, $dev->{build_sid}],
-        ['shop', 'dev', 'dev-environment', $first->{sid}], 'it is deployed on dev';
-    is_deeply variables_of($dev), $project->variables, 'with the variables of .env';
+        ['shop', 'dev', 'dev-environment', $first->{sid}], 'twilio-run reports the Build as deployed on dev';
+    is_deeply variables_of($dev), $project->variables, 'the Environment has the variables of .env';
 };
 
 subtest 'twilio-run deploy again, with one file changed' => sub {
@@ -133,17 +133,17 @@ subtest 'twilio-run deploy again, with one file changed' => sub {
     }, 'says what it has made';
 
     is_deeply [map { $_->{status} } listed('/Builds')], ['completed', 'completed'], 'a second Build';
-    is $second->{runtime}, 'node20', 'with the Runtime that was asked for';
-    is_deeply $project->deployed($second), $project->files, 'it has the files as they are now';
-    is_deeply sids($second), sids($first), 'of the same Functions and Assets';
+    is $second->{runtime}, 'node20', 'the second Build has the Runtime that was asked for';
+    is_deeply $project->deployed($second), $project->files, 'the second Build has the files as they are now';
+    is_deeply sids($second), sids($first), 'the second Build has the Functions and Assets of the first';
     my %before = reverse %{ sids($first, 'sid') };
-    is_deeply [grep { $before{$_} } values %{ sids($second, 'sid') }], [], 'all in new Versions';
+    is_deeply [grep { $before{$_} } values %{ sids($second, 'sid') }], [], 'the second Build has new Versions only';
 
     is_deeply [map { $_->{build_sid} } listed("/Environments/$dev->{sid}/Deployments")],
-        [$second->{sid}, $first->{sid}], 'it supersedes the first';
-    is lookup("/Environments/$dev->{sid}")->{build_sid}, $second->{sid}, 'on dev';
-    is $api->delete("/v1/Services/shop/Builds/$second->{sid}")->status, 409, 'so that it cannot be deleted';
-    is $api->delete("/v1/Services/shop/Builds/$first->{sid}")->status, 204, 'but the first one can';
+        [$second->{sid}, $first->{sid}], "the Environment's Deployments have the second Build, then the first";
+    is lookup("/Environments/$dev->{sid}")->{build_sid}, $second->{sid}, 'the Environment dev has the second Build';
+    is $api->delete("/v1/Services/shop/Builds/$second->{sid}")->status, 409, 'the deployed Build cannot be deleted';
+    is $api->delete("/v1/Services/shop/Builds/$first->{sid}")->status, 204, 'the superseded Build can be deleted';
 };
 
 subtest 'twilio-run list' => sub {
@@ -173,7 +173,7 @@ subtest 'twilio-run env' => sub {
         like $run->{messages}, qr/^\s*$key has been set\s*$/, 'says that it is set';
         $variables{$key} = $value;
     }
-    is_deeply variables_of($dev), \%variables, 'one is changed, and one is new';
+    is_deeply variables_of($dev), \%variables, 'one variable is changed, and one is new';
 
     my $run = $project->run('env', 'list', '--show-values');
     succeeded $run, 'twilio-run env list';
@@ -183,7 +183,7 @@ subtest 'twilio-run env' => sub {
     succeeded $run, 'twilio-run env unset';
     like $run->{messages}, qr/^\s*QUERY has been deleted\s*$/, 'says that it is gone';
     delete $variables{QUERY};
-    is_deeply variables_of($dev), \%variables, 'and so it is';
+    is_deeply variables_of($dev), \%variables, 'the Environment has the variables as twilio-run listed them';
 
     $run = $project->run('env', 'import');
     succeeded $run, 'twilio-run env import';
@@ -197,7 +197,7 @@ subtest 'twilio-run promote' => sub {
     my ($stage) = grep { $_->{domain_suffix} eq 'stage' } listed('/Environments');
     is_deeply [$stage->{unique_name}, $stage->{build_sid}], ['stage-environment', $second->{sid}],
         'the new Environment has the Build';
-    is_deeply variables_of($stage), $project->variables, 'and the variables of .env';
+    is_deeply variables_of($stage), $project->variables, 'the promoted Environment has the variables of .env';
 
     failed $project->run('activate', '--to', 'stage', '--build-sid', $second->{sid}),
         qr/Failed API Request 20409 Environment already has requested deployment This is probably because/,
@@ -235,9 +235,9 @@ subtest 'twilio-run logs' => sub {
     my $tail = $project->begin('logs', '--tail');
     ok wait_until { $tail->output =~ /two\nlines/ }, 'twilio-run logs --tail has the entries';
     $add->('/hello', 'info', 'later');
-    ok wait_until { $tail->output =~ /: later$/m }, 'and goes on with those that come';
+    ok wait_until { $tail->output =~ /: later$/m }, 'twilio-run logs --tail prints entries that are added later';
     my @lines = $tail->output =~ /\]: (.*)$/mg;
-    is_deeply \@lines, ['Grüße 🚀', 'two', 'later'], 'each once, the last one last';
+    is_deeply \@lines, ['Grüße 🚀', 'two', 'later'], 'twilio-run logs --tail prints each entry once, the last one last';
 };
 
 subtest "twilio-run reports the server's errors" => sub {
@@ -250,14 +250,15 @@ subtest "twilio-run reports the server's errors" => sub {
         qr/ERROR Service with name "shop" already exists with SID "\Q$service->{sid}\E"\./,
         'the Service was made from another directory';
     my $builds = () = listed('/Builds');
-    is $builds, 1, 'nothing was built';
+    is $builds, 1, 'a refused deploy makes no Build';
 
     failed $broken->run('deploy', '--override-existing-project'), qr/Failed Deployment ERROR undefined/,
         'a Function that does not compile, of which it says no more';
     my ($build) = listed('/Builds');
     is $build->{status}, 'failed', 'the Build has failed';
-    like $build->{failure_reason}, qr{/broken}, 'and that says why';
-    is lookup("/Environments/$dev->{sid}")->{build_sid}, $second->{sid}, 'what is deployed has stayed';
+    like $build->{failure_reason}, qr{/broken}, 'the failed Build has the file in its reason';
+    is lookup("/Environments/$dev->{sid}")->{build_sid}, $second->{sid},
+        'the Environment keeps its Build after a failed deploy';
 };
 
 done_testing;
