@@ -66,13 +66,20 @@ test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks som
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers, in about 10 minutes; ROUNDS=3, SECONDS=1 and ONLY=get,list50 make it shorter or longer
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
-lint: $(MADE) packages-lint ## check the C code's format, and look for likely mistakes in it and in bench's Python
-	clang-format --dry-run -Werror $(CHECKED) $(HEADERS)
-	clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
+	@tools/check-directions $(BUILD)
+	@tools/check-directives
+	@tools/check-style $(SOURCES) $(HEADERS)
+	@echo "  FORMAT"
+	@clang-format --dry-run -Werror $(CHECKED) $(HEADERS)
+	@echo "  TIDY"
+	@clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
+	@echo "  CPPCHECK"
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		--enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -I. -Ibuild $(CHECKED)
-	pyflakes3 bench/run bench/*.py
+	@echo "  PYFLAKES"
+	@pyflakes3 bench/run bench/*.py
 
 format: packages-lint ## format the C code
 	clang-format -i $(CHECKED) $(HEADERS)
