@@ -22,6 +22,10 @@ SCHEMA  := $(wildcard sql/schema/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
 CHECKED := $(SOURCES) bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h
+UNIT    := $(BUILD)/unit_tests.so
+UNIT_SOURCES := t/unit/mod_unit_tests.c $(sort $(wildcard t/unit/*_test.c))
+FORMATTED := $(CHECKED) $(HEADERS) $(UNIT_SOURCES) $(wildcard t/unit/*.h)
+UNIT_OBJECTS := $(UNIT_SOURCES:%.c=$(BUILD)/%.o)
 
 # $(call once,NAME,COMMAND): the command's output, asked for at first use only.
 # What it asks may not be installed yet when this file is read.
@@ -42,7 +46,7 @@ endif
 
 export PORT RUN_DIR SANITIZE PIPELINING MPM
 
-.PHONY: all run start stop admin test bench lint format install clean help \
+.PHONY: all run start stop admin test unit bench lint format install clean help \
 	packages-build packages-run packages-test packages-bench packages-lint
 .DELETE_ON_ERROR:
 
@@ -60,8 +64,11 @@ stop: ## stop what "make start" started
 admin: ## administer the running server's accounts, e.g. make admin CMD="account list"
 	@tools/dev-server admin $(CMD)
 
-test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off and MPM=worker go other ways
+test: packages-test all $(UNIT) $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off and MPM=worker go other ways
 	@tools/run-tests $(MODULE) $(TESTS)
+
+unit: packages-test $(UNIT) ## run the unit tests in C alone
+	@UNIT_TESTS=$(abspath $(UNIT)) prove $(if $(VERBOSE),-v) t/unit.t
 
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers, in about 10 minutes; ROUNDS=3, SECONDS=1 and ONLY=get,list50 make it shorter or longer
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
@@ -71,7 +78,7 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 	@tools/check-directives
 	@tools/check-style $(SOURCES) $(HEADERS)
 	@echo "  FORMAT"
-	@clang-format --dry-run -Werror $(CHECKED) $(HEADERS)
+	@clang-format --dry-run -Werror $(FORMATTED)
 	@echo "  TIDY"
 	@clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
 	@echo "  CPPCHECK"
@@ -82,7 +89,7 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 	@pyflakes3 bench/run bench/*.py
 
 format: packages-lint ## format the C code
-	clang-format -i $(CHECKED) $(HEADERS)
+	@clang-format -i $(FORMATTED)
 
 install: all ## install the module, serverless-admin, the schema and the sample configuration
 	install -d "$(DESTDIR)$(LIBEXEC)" "$(DESTDIR)$(PREFIX)/bin" \
@@ -114,6 +121,12 @@ packages-lint:
 $(MODULE): $(OBJECTS)
 	@echo "  LINK $@"
 	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $(OBJECTS) $(LIBS)
+
+$(UNIT): $(OBJECTS) $(UNIT_OBJECTS)
+	@echo "  LINK $@"
+	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+$(UNIT_OBJECTS): | packages-test
 
 $(BUILD)/%.o: %.c | $(MADE) packages-build
 	@mkdir -p $(@D)
@@ -153,4 +166,4 @@ $(SDK) $(PEERS):
 	@cd $(@:/node_modules/.package-lock.json=) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
--include $(OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d)

@@ -1,0 +1,9 @@
+/* The subjects of the unit tests, for UNIT_SUBJECTS(macro). */
+#define UNIT_SUBJECTS(SUBJECT)                                                                     \
+    SUBJECT(date)                                                                                  \
+    SUBJECT(keyring)                                                                               \
+    SUBJECT(multipart)                                                                             \
+    SUBJECT(origin)                                                                                \
+    SUBJECT(parse)                                                                                 \
+    SUBJECT(sid)                                                                                   \
+    SUBJECT(utf8)
