@@ -13,6 +13,7 @@ SDK     := build/sdk/node_modules/.package-lock.json
 PEERS   := build/bench/peers/node_modules/.package-lock.json
 LIMIT   := build/bench/mod_bench_limit.so
 DATADIR := $(PREFIX)/share/mod_serverless_functions
+MANDIR  := $(PREFIX)/share/man
 
 FOLDERS := core $(patsubst %/,%,$(wildcard core/*/)) directives handlers worker
 SOURCES := mod_serverless_functions.c $(sort $(wildcard $(FOLDERS:%=%/*.c)))
@@ -21,7 +22,7 @@ QUERIES := $(wildcard sql/queries/*.sql)
 SCHEMA  := $(wildcard sql/schema/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
 CHECKED := $(SOURCES) bench/mod_bench_limit.c
-MADE    := build/statements.h build/compile_check.h build/openapi_text.h
+MADE    := build/statements.h build/compile_check.h build/openapi_text.h build/version.h
 UNIT    := $(BUILD)/unit_tests.so
 UNIT_SOURCES := t/unit/mod_unit_tests.c $(sort $(wildcard t/unit/*_test.c))
 FORMATTED := $(CHECKED) $(HEADERS) $(UNIT_SOURCES) $(wildcard t/unit/*.h)
@@ -91,11 +92,13 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 format: packages-lint ## format the C code
 	@clang-format -i $(FORMATTED)
 
-install: all ## install the module, serverless-admin, the schema and the sample configuration
+install: all ## install the module, serverless-admin and its manual, the schema and the sample configuration
 	install -d "$(DESTDIR)$(LIBEXEC)" "$(DESTDIR)$(PREFIX)/bin" \
-		"$(DESTDIR)$(DATADIR)/conf" "$(DESTDIR)$(DATADIR)/sql/schema"
+		"$(DESTDIR)$(DATADIR)/conf" "$(DESTDIR)$(DATADIR)/sql/schema" "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 $(MODULE) "$(DESTDIR)$(LIBEXEC)"
 	install -m 755 bin/serverless-admin "$(DESTDIR)$(PREFIX)/bin"
+	install -m 644 docs/serverless-admin.8 "$(DESTDIR)$(MANDIR)/man8"
+	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
 	install -m 644 conf/serverless_functions.load conf/serverless_functions.conf \
 		"$(DESTDIR)$(DATADIR)/conf"
@@ -142,6 +145,10 @@ $(BUILD)/statements.o: build/statements.c build/statements.h | packages-build
 build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) $(SCHEMA) sql/queries sql/schema
 	@mkdir -p build
 	tools/compile-queries build/statements $(QUERIES)
+
+build/version.h: VERSION
+	@mkdir -p build
+	printf '#define SF_VERSION "%s"\n' "$$(cat VERSION)" > $@
 
 build/compile_check.h: tools/embed worker/compile_check.js
 	@mkdir -p build

@@ -17,6 +17,7 @@
 #include "directives/directives.h"
 #include "handlers/openapi.h"
 #include "handlers/routes.h"
+#include "version.h"
 #include "worker/background.h"
 #include "worker/build_worker.h"
 #include "worker/maintenance.h"
@@ -63,6 +64,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessFunctions needs mod_watchdog");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    ap_add_version_component(pconf, "mod_serverless_functions/" SF_VERSION);
     if (!sf_config_variable_keys()) {
         ap_log_error(APLOG_MARK, APLOG_WARNING, 0, s,
                      "SF0017: without ServerlessVariableKeys, what needs the value of a Variable "
