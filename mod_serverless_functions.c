@@ -12,6 +12,7 @@
 #include "core/db/db.h"
 #include "core/http/cors.h"
 #include "core/http/error_filter.h"
+#include "core/metrics.h"
 #include "core/request_id.h"
 #include "directives/check.h"
 #include "directives/directives.h"
@@ -26,6 +27,7 @@
 #include <http_config.h>
 #include <http_core.h>
 #include <http_log.h>
+#include <http_main.h>
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mpm_common.h>
@@ -165,6 +167,25 @@ static int handler(request_rec *r)
     return sf_dispatch(sf_request_of(r), sf_routes);
 }
 
+static int count_response(request_rec *r)
+{
+    if (sf_config_serves_api(r)) {
+        sf_metrics_add_response(r->status);
+    }
+    return OK;
+}
+
+/* Runs after the background tasks have stopped. */
+static void log_metrics(apr_pool_t *pool, int graceful)
+{
+    const sf_caller caller = { pool, ap_server_conf, NULL };
+
+    (void)graceful;
+    if (sf_config_next_database(ap_server_conf)) {
+        sf_metrics_log(&caller);
+    }
+}
+
 static void register_hooks(apr_pool_t *pool)
 {
     static const char *const after_dbd[] = { "mod_dbd.c", NULL };
@@ -176,6 +197,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_post_config(post_config, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sf_background_stop, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_stopping(log_metrics, NULL, NULL, APR_HOOK_LAST);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_pre_translate_name(pre_translate_name, NULL, NULL, APR_HOOK_FIRST);
@@ -186,6 +208,7 @@ static void register_hooks(apr_pool_t *pool)
                             AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(count_response, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(sf_error_filter_insert, NULL, NULL, APR_HOOK_LAST);
     sf_error_filter_register();
     sf_auth_register(pool);

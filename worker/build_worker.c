@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/db/db.h"
 #include "core/log.h"
+#include "core/metrics.h"
 #include "core/sid.h"
 #include "worker/background.h"
 #include "worker/javascript.h"
@@ -237,8 +238,13 @@ static void finish_build(const claimed_build *build)
     if (build->failure) {
         sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed", build->sid);
     }
-    if (!sf_db_run(&build->caller, SF_STATEMENT_BUILD_FINISH, values, &rows)
-        && sf_rows_count(rows) == 0) {
+    if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_FINISH, values, &rows)) {
+        return;
+    }
+    if (sf_rows_count(rows) > 0) {
+        sf_metrics_add(build->failure ? SF_METRIC_BUILDS_FAILED : SF_METRIC_BUILDS_COMPLETED);
+    }
+    else {
         sf_log(&build->caller, APLOG_NOTICE, "SF0011", "Build %s was deleted or taken over",
                build->sid);
     }

@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/db/db.h"
 #include "core/log.h"
+#include "core/metrics.h"
 #include "worker/background.h"
 #include "worker/maintenance_task.h"
 #include "worker/rekey.h"
@@ -123,6 +124,7 @@ static void run_turn(maintenance *database, const sf_caller *caller, int index, 
     apr_pool_create(&scratch.pool, caller->pool);
     do {
         apr_pool_clear(scratch.pool);
+        sf_metrics_add(SF_METRIC_MAINTENANCE_BATCHES);
         result = tasks[index].run_batch(database, &scratch, &rows);
     } while (result == SF_TASK_MORE && apr_time_now() < until && !sf_background_stopping());
     log_turn(database, caller, index, rows, result);

@@ -5,6 +5,7 @@
 #include "core/db/connection_limit.h"
 #include "core/db/result.h"
 #include "core/log.h"
+#include "core/metrics.h"
 
 #include <apr_strings.h>
 #include <apr_thread_cond.h>
@@ -48,6 +49,7 @@ static void refuse_all(sf_batch_queue *q)
 
 static void send_batch(sf_batch_queue *q)
 {
+    sf_metrics_add(SF_METRIC_BATCHES);
     apr_thread_mutex_lock(q->mutex);
     sf_batch_queue_fill_batch(q);
     apr_thread_mutex_unlock(q->mutex);

@@ -6,6 +6,7 @@
 #include "core/db/session.h"
 #include "core/db/sqlstate.h"
 #include "core/log.h"
+#include "core/metrics.h"
 
 #include <http_config.h>
 #include <http_log.h>
@@ -121,10 +122,13 @@ static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_inter
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
         return SF_DB_UNAVAILABLE;
     }
-    do {
+    result = attempt(caller, t);
+    attempts++;
+    while (may_retry(result, t->kind, attempts)) {
+        sf_metrics_add(SF_METRIC_RETRIES);
         result = attempt(caller, t);
         attempts++;
-    } while (may_retry(result, t->kind, attempts));
+    }
     sf_connection_limit_release(long_running);
     return result;
 }
@@ -147,6 +151,7 @@ static sf_db_result run_short(const sf_caller *caller, task *t)
     }
     if (result == SF_DB_CONNECTION_LOST) {
         attempts = 1;
+        sf_metrics_add(SF_METRIC_RETRIES);
     }
     left = deadline - apr_time_now();
     return run_with_retries(caller, t, left > 0 ? left : 0, attempts);
@@ -158,6 +163,7 @@ const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const cha
     task t = { .kind = sf_statements[id].kind, .id = id, .values = values, .rows = rows };
     sf_db_result result;
 
+    sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
     if (t.kind == SF_READ || t.kind == SF_SHORT_WRITE) {
         result = run_short(caller, &t);
@@ -173,6 +179,7 @@ const sf_error *sf_db_run_batched(const sf_caller *caller, sf_statement_id id,
 {
     sf_db_result result;
 
+    sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
     result = sf_batch_run(caller, id, values, rows);
     return may_retry(result, SF_READ, 1) ? NULL : error_of(caller, result);
@@ -189,6 +196,7 @@ const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
                            const char *const *values, sf_rows **rows)
 {
+    sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
     transaction->result
         = sf_session_run(transaction->caller, transaction->session, id, values, rows);
