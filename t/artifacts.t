@@ -1,6 +1,6 @@
 # The part of the API that is the same for Functions and Assets. Both are called
 # "artifact" here. Each subtest runs once for each kind: the five operations, under a
-# Service named by SID and by UniqueName; which FriendlyNames are accepted; who finds
+# Service named by SID and by UniqueName; which FriendlyNames are accepted; which client finds
 # an artifact, and under which path; lists filtered by FriendlyName.
 #
 # t/functions.t shows the same operations on Functions alone, and is shorter.
@@ -81,7 +81,7 @@ sub operations {
 
         my $same = $api->post($list, FriendlyName => '/hello');
         is_artifact $same, 201, {}, 'a second create with the same FriendlyName succeeds';
-        isnt $same->json->{sid}, $artifact->{sid}, "and makes a second $kind->{name} with its own SID";
+        isnt $same->json->{sid}, $artifact->{sid}, "a second create makes a second $kind->{name} with its own SID";
     };
 
     subtest "fetch $kind->{one} under a Service named by $by" => sub {
@@ -119,7 +119,8 @@ sub operations {
         set_back $artifact->{sid};
         my $same = $api->post($url, FriendlyName => '/hello/again');
         is $same->status, 200, 'an update to the present FriendlyName succeeds';
-        isnt $same->json->{date_updated}, $long_ago{date_updated}, 'and sets date_updated';
+        isnt $same->json->{date_updated}, $long_ago{date_updated},
+            'an update to the present FriendlyName sets date_updated';
     };
 
     subtest "delete $kind->{one} under a Service named by $by" => sub {
@@ -321,7 +322,7 @@ sub places {
 
 # Lists by FriendlyName ----------------------------------------------------------
 
-# A new Service with artifacts of these names: its list, and what they are.
+# Creates a Service with artifacts of these names; returns the path of its list, and the artifacts.
 sub named {
     my (@names) = @_;
     my $project = Serverless::Project->new($api);

@@ -248,7 +248,7 @@ subtest "the headers of an Asset's Content" => sub {
 subtest "range requests of an Asset's Content" => sub {
     my $size = length $bytes;
     for my $case (
-        # what is asked for, first and last byte of what comes
+        # the Range header, the first and the last byte of the answer
         [ 'bytes=0-0',                      0, 0 ],
         [ 'bytes=0-99',                     0, 99 ],
         [ 'bytes=100-199',                  100, 199 ],

@@ -211,7 +211,7 @@ subtest 'other authentication providers of httpd' => sub {
         $other->user, 'AC' . '0' x 32, 'SK' . '0' x 32, 'ZS' . substr($sid, 2), 'alice',
         uc substr($sid, 0, 2) . uc substr $sid, 2;
     open my $file, '>', Apache::Test::config()->{vars}{t_logs} . '/users' or die "users: $!\n";
-    # what htpasswd -s writes
+    # a line as htpasswd -s writes it
     print $file "$_:{SHA}", sha1_base64($users{$_}), "=\n" for sort keys %users;
     close $file or die "users: $!\n";
     administer('suspend_account', $suspended->user);

@@ -1,9 +1,8 @@
 # The build worker: httpd's children finish Builds in the background. Each Build ends in time
 # and is done by one child, even if a child, httpd or Node.js stops in the middle of it.
 #
-# The httpds here have a database of their own, so that no other takes the
-# Builds, and mostly a node that the suite has written: what it is told to do
-# stands in a file.
+# The httpds here have a database of their own, so that no other httpd takes the Builds.
+# Most have in place of Node.js a program of the suite, which follows the instructions in a file.
 use strict;
 use warnings FATAL => 'all';
 
@@ -140,7 +139,7 @@ sub zombies {
 sub scratch_directories { return [glob "$temporary/*"] }
 
 
-# The cage -----------------------------------------------------------------------------
+# The sandbox -----------------------------------------------------------------------------
 
 node_does($valid);
 my $sandboxed = server('sandboxed', node => $fake);
@@ -180,7 +179,7 @@ PERL
 }
 
 
-# A node that does not do what it should ---------------------------------------------------
+# A Node.js that misbehaves ---------------------------------------------------
 
 {
     my $project = new_project($sandboxed);
@@ -416,7 +415,7 @@ undef $patient;
     my $begin = time;
     is_deeply [map { $project->finished($project->new_build($function))->{status} } 1 .. 10], [('completed') x 10],
         'one of two databases does not answer: the Builds of the other complete';
-    # one more by the upkeep, and one that had begun
+    # one more by maintenance, and one that had begun
     cmp_ok $tries->(), '<=', 2 + (time - $begin) / 5, 'the database that does not answer is tried every five seconds';
 }
 

@@ -272,7 +272,7 @@ subtest 'Dependencies of a new Build' => sub {
     my $version = $project->new_version;
     my @one = ({ name => 'lodash', version => '4.17.21' });
     for my $case (
-        # what is sent, what it becomes
+        # the value sent, the value answered
         [ '[]',                                           [] ],
         [ '"[]"',                                         [] ],
         [ '[{"name":"lodash","version":"4.17.21"}]',      \@one ],
@@ -297,7 +297,8 @@ subtest 'Dependencies of a new Build' => sub {
         my ($sent, $is) = @$case;
         my $reply = create(of($version), Dependencies => $sent);
         is_build $reply, 201, [$version], { dependencies => $is }, quoted($sent);
-        is_deeply $api->get($reply->json->{url})->json->{dependencies}, $is, 'and so they are fetched';
+        is_deeply $api->get($reply->json->{url})->json->{dependencies}, $is,
+            'the Dependencies are fetched as they were answered';
     }
     is_build create(of($version), 'Dependencies[name]' => 'a', 'Dependencies[version]' => '1'), 201,
         [$version], {}, 'FunctionVersions[] and AssetVersions[] are unknown parameters';
@@ -486,7 +487,7 @@ subtest 'a Build of a Function with damaged content fails' => sub {
     }
 };
 
-# An Asset may be large: what can be told without reading it is looked at.
+# An Asset may be large: a Build checks only its size and the sizes of its chunks.
 subtest 'a Build of an Asset with damaged content fails' => sub {
     my $large = "\xff\0" x 150_000; # two chunks
     for my $case (

@@ -230,8 +230,8 @@ for my $case (
 
 # Everything at once ------------------------------------------------------------------------
 
-# Ten clients do what they like with the same few rows: whatever they are told, it
-# is one of the API's answers, and afterwards the list says what there is.
+# Ten clients send random requests about the same few rows: each answer
+# is one of the API's, and afterwards the list agrees with the answers.
 {
     my $service = service();
     my $functions = functions_of($service);

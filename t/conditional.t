@@ -234,7 +234,8 @@ for my $case (grep { $_->[2] } @changeable) {
     $hold->release($slow->{sid});
     $project->finished($slow);
     isnt tag_of($api->get($slow->{url})), $building, 'a Build that is finished is a new revision';
-    isnt tag_of($api->get($slow->{links}{build_status})), $status, 'and its Status';
+    isnt tag_of($api->get($slow->{links}{build_status})), $status,
+        'the Status of a Build that completed has another ETag';
     is_error $api->with('If-Match' => $building)->delete($slow->{url}), 412, 20412, $message,
         'a completed Build is not deleted with the ETag it had while building';
 
@@ -326,7 +327,7 @@ for my $case (@changes) {
         "$what: If-Unmodified-Since and If-None-Match do not apply to writes";
 }
 
-# A revision is one of the resource, whatever address or form shows it.
+# A resource has one revision, the same at each of its paths and in each encoding.
 for my $case (grep { $_->[0] !~ /^Service/ } @changeable) {
     my ($what, $make, $form) = @$case;
     my $resource = $make->();

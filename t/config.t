@@ -203,7 +203,7 @@ for my $case (
 
 # Keys --------------------------------------------------------------------------
 
-# A file like that, with this mode; it says nothing of what is in it.
+# A key file with this mode; messages about it must not quote its content.
 my $keys = Serverless::Server->logs . '/keys';
 my $key = '0123456789abcdef' x 4;
 
@@ -361,7 +361,7 @@ accepted "<Location /v1/Services>\nServerlessFunctions Off\n</Location>\n",
 refused $api, 'ServerlessFunctions needs a database: set "DBDriver pgsql" and DBDParams',
     'no database is configured';
 
-# Only mod_dbd's own checks come before ours, and it loads whatever driver it finds.
+# mod_dbd's own checks come before the module's, and it loads any driver that it finds.
 SKIP: {
     my @others = grep { other_driver_is_there($_) } qw(sqlite3 mysql odbc);
     skip 'no other driver of apr_dbd is installed', 1 if !@others;
@@ -416,7 +416,7 @@ accepted "${database}ServerlessDBConnections 3\n$api", 'three connections, and n
 accepted "ServerlessDBConnections 1\nServerlessPipelining On\n",
     'too few connections are accepted where the API is not enabled';
 
-# A virtual host may have a database of its own, which is what counts there.
+# A virtual host may have a database of its own, whose values apply there.
 sub virtual_host {
     my ($lines, $location) = @_;
     return "<VirtualHost *>\nServerName tenant.example.com\n$lines" . (defined $location ? $location : $api)

@@ -55,12 +55,12 @@ sub tally {
 my $api = Serverless::Client->account;
 
 # A Service with one Function, and each operation on them by name.
-sub workplace {
+sub service_with_function {
     my ($client, $name) = @_;
     my $service = $client->post('/v1/Services', UniqueName => $name, FriendlyName => $name)->json;
     my $functions = "/v1/Services/$service->{sid}/Functions";
     my $function = $client->post($functions, FriendlyName => 'first')->json;
-    die "no workplace\n" if !$function->{sid};
+    die 'no Function\n' if !$function->{sid};
     return { service => $service, functions => $functions, function => $function,
         path => "$functions/$function->{sid}" };
 }
@@ -80,9 +80,9 @@ my @operations = (
 
 # The same with a Version of another Function, a completed Build of it, and an
 # Environment; and the operations on these.
-sub furnished {
+sub service_with_build {
     my ($client, $name) = @_;
-    my $at = workplace($client, $name);
+    my $at = service_with_function($client, $name);
     my $project = Serverless::Project->of_service($client, $at->{service});
     my $kept = $project->new_deployable(function => 'kept');
     my $environment = $project->new_environment('stage');
@@ -128,7 +128,7 @@ my @more = (
 # Has this connection's session prepare every statement.
 sub warm_up {
     my ($client) = @_;
-    my $at = workplace($client, unique());
+    my $at = service_with_function($client, unique());
     $_->[2]->($client, $at) for @operations;
 }
 
@@ -137,7 +137,7 @@ sub unique { sprintf 'unique-%d-%d', $$, ++$unique }
 
 # Reads and writes from many clients at once, so that every child of httpd has
 # several of them: all must succeed.
-sub all_is_well {
+sub every_request_succeeds {
     my ($at, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my @replies = at_once(sub {
@@ -155,7 +155,7 @@ sub all_is_well {
 # Dead, and back -----------------------------------------------------------------
 
 {
-    my $at = furnished($api, 'dead');
+    my $at = service_with_build($api, 'dead');
     database('stop');
     for my $operation (@operations, @more) {
         my ($name, undef, $run) = @$operation;
@@ -172,21 +172,21 @@ sub all_is_well {
         'without a database: a request without credentials is 401');
 
     database('start');
-    all_is_well($at, 'the database is back: every request succeeds, in every child');
+    every_request_succeeds($at, 'the database is back: every request succeeds, in every child');
 
     is $api->get($at->{path})->status, 200, 'a request before a restart of PostgreSQL is answered';
     database('restart');
     is $api->get($at->{path})->status, 200, 'the next request after a restart of PostgreSQL is answered';
-    all_is_well($at, 'every request after a restart of PostgreSQL succeeds, in every child');
+    every_request_succeeds($at, 'every request after a restart of PostgreSQL succeeds, in every child');
 
     cmp_ok kill_backends(backends()), '>', 0, 'every session of httpd is killed';
-    all_is_well($at, 'every request after the sessions were killed succeeds');
+    every_request_succeeds($at, 'every request after the sessions were killed succeeds');
 }
 
 
-# Nobody asks ---------------------------------------------------------------------
+# Without requests ---------------------------------------------------------------------
 
-# The workers do, and say no more than one line at each look.
+# The workers use the database, and log no more than one line at each try.
 {
     my $idle = Serverless::Server->start('idle', Serverless::Server->database . Serverless::Server->api);
     select undef, undef, undef, 1.5;
@@ -223,7 +223,7 @@ sub all_is_well {
     my $client = $api->at($one->address);
     for my $operation (@operations, @more) {
         my ($name, $status, $run) = @$operation;
-        my $at = furnished($client, unique());
+        my $at = service_with_build($client, unique());
         kill_backends(backends());
         is $run->($client, $at)->status, $status, "the session was killed before: $name";
     }
@@ -253,7 +253,7 @@ sub interrupted {
     my $one = Serverless::Server->start('one',
         $one_connection . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($one->address);
-    my $at = workplace($client, 'interrupted');
+    my $at = service_with_function($client, 'interrupted');
     my $before = $at->{function};
 
     for my $case (
@@ -295,7 +295,7 @@ my $secret = 'Personal-Data';
         . Serverless::Server->database(statement_timeout => 1000) . Serverless::Server->api);
     my $client = $api->at($hasty->address);
     warm_up($client);
-    my $at = workplace($client, 'hasty');
+    my $at = service_with_function($client, 'hasty');
     $hasty->error_log;
 
     my $lock = lock_functions();
@@ -325,7 +325,7 @@ my $secret = 'Personal-Data';
     }
     unlike_any($log, 'a statement that took too long');
 
-    # What PostgreSQL says may quote what it was given; that must not get anywhere.
+    # PostgreSQL's messages may quote parameters; these must not reach a log or a client.
     db()->do("ALTER TABLE serverless.artifacts ADD CONSTRAINT harmless CHECK (friendly_name <> '$secret')");
     is_error $client->post($at->{functions}, FriendlyName => $secret), 500, 20500,
         'An internal error occurred', 'a row that the database refuses';
@@ -345,7 +345,7 @@ my $secret = 'Personal-Data';
     unlike_any($log, 'an unreadable value');
 }
 
-# Nobody's data, and nothing of what PostgreSQL adds about it.
+# The log has no user's data, and none of PostgreSQL's details.
 sub unlike_any {
     my ($log, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -361,7 +361,7 @@ sub unlike_any {
     my $small = Serverless::Server->start('small', "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n"
         . Serverless::Server->database(statement_timeout => 60_000) . Serverless::Server->api);
     my $client = $api->at($small->address);
-    my $at = workplace($client, 'small');
+    my $at = service_with_function($client, 'small');
     my $before = $client->get($at->{path})->json;
 
     my $lock = lock_functions();
@@ -401,7 +401,7 @@ sub unlike_any {
     my $server = Serverless::Server->start('long', "ServerlessDBConnections 2\nServerlessDBTimeout 300ms\n"
         . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($server->address);
-    my ($at, $doomed) = map { workplace($client, $_) } qw(stays goes);
+    my ($at, $doomed) = map { service_with_function($client, $_) } qw(stays goes);
     is $client->get($at->{path})->status, 200, 'a request with two connections is answered';
 
     my $lock = connect_as('postgres');
@@ -427,7 +427,7 @@ sub unlike_any {
     my $server = Serverless::Server->start('unread', "ServerlessDBConnections 2\nServerlessDBTimeout 1s\n"
         . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($server->address);
-    my $at = workplace($client, 'unread');
+    my $at = service_with_function($client, 'unread');
     add_functions($at->{service}{sid}, 1000, "\x01" x 255); # six bytes of JSON for each
     my $answer = length $client->get($at->{functions}, PageSize => 1000)->body;
     my $requests = 2 + int(kernel_keeps() / $answer);
@@ -464,7 +464,7 @@ sub read_all {
     return scalar(() = $text =~ /"meta":\{[^{}]*\}\}/g);
 }
 
-# The most that Linux holds of what one socket has to send.
+# The most bytes that Linux buffers for sending on one socket.
 sub kernel_keeps {
     open my $in, '<', '/proc/sys/net/ipv4/tcp_wmem' or return 4 << 20;
     return (split ' ', <$in>)[2];
@@ -505,7 +505,7 @@ sub kernel_keeps {
         unlike $server->error_log, qr/SF0004/, "$name: the log has no line about the schema";
     };
 
-    # httpd looks once when it starts, and the line is there before anybody asks
+    # httpd checks the schema when it starts, so the line is there before the first request
     my $apply = 'run "serverless-admin schema apply" and "serverless-admin grant ROLE" with the role in '
         . 'DBDParams';
     my $upgrade = 'install the module that was made for it';
@@ -557,7 +557,7 @@ sub kernel_keeps {
     my $client = $api->at($server->address);
     my $service = sub {
         my ($functions) = @_;
-        my $at = workplace($client, unique());
+        my $at = service_with_function($client, unique());
         $client->post($at->{functions}, FriendlyName => 'slow') for 1 .. $functions;
         return $at;
     };
@@ -598,7 +598,7 @@ sub kernel_keeps {
 # What was acknowledged ---------------------------------------------------------------------
 
 {
-    my $at = workplace($api, 'acknowledged');
+    my $at = service_with_function($api, 'acknowledged');
     my $latest = time + 20;
     my $finish = begin_at_once(sub {
         my $client = $api->afresh;
@@ -622,7 +622,7 @@ sub kernel_keeps {
         q(SELECT serverless.sid('ZH', f.id) FROM serverless.artifacts AS f)) };
     is_deeply [grep { !$there{$_} } @acknowledged], [], 'every acknowledged Function is stored after the crash';
     is_reply $api->get($at->{path}), 200, $at->{function}, 'the next request sees what was there before';
-    all_is_well($at, 'every request after the crash succeeds');
+    every_request_succeeds($at, 'every request after the crash succeeds');
 }
 
 # A database of another encoding could not hold every FriendlyName.

@@ -91,7 +91,7 @@ JSON
 
 subtest 'DomainSuffix and domain name of a new Environment' => sub {
     for my $case (
-        # DomainSuffix, what stands for it in the domain
+        # DomainSuffix, its part of the domain name
         [ 'a',                'a' ],
         [ '7',                '7' ],
         [ 'dev-1',            'dev-1' ],

@@ -14,7 +14,7 @@ use Time::HiRes qw(time);
 
 # What there is to work with -----------------------------------------------------
 
-# A database in which a Function's name says what writing it is like.
+# A database in which a Function's FriendlyName decides how its INSERT behaves.
 my $base = own_database('group_commit');
 my $owner = $base->connect('postgres');
 
@@ -57,10 +57,10 @@ sub create { my ($name, $in) = @_; return ['POST', functions($in), "FriendlyName
 my $number = 0;
 sub named { my ($what) = @_; return $what . '-' . ++$number }
 
-# Sends all requests at the same time, behind a create that takes 30 ms: what comes
-# in meanwhile is sent together. Returns the replies to all but that one; {took}
-# says after how many seconds each was there.
-sub together {
+# Sends all requests at the same time, after a create of 30 ms: the requests that arrive
+# during that create are committed as one batch. Returns the replies to all but that create;
+# {took} of each is the seconds until it came.
+sub in_a_batch {
     my @requests = (create(named('sleep')), @_);
     my @sockets = map {
         my ($method, $path, $form, @headers) = @$_;
@@ -91,13 +91,13 @@ sub commits {
 }
 
 
-# Together -----------------------------------------------------------------------------
+# Batches -----------------------------------------------------------------------------
 
 {
     my (@names, @replies);
     ok wait_until { # a busy machine may need another try
         @names = map { named('plain') } 1 .. 24;
-        @replies = together(map { create($_) } @names);
+        @replies = in_a_batch(map { create($_) } @names);
         commits(@names) <= 8;
     }, 'two dozen concurrent creates are committed in few transactions';
     is_deeply [map { $_->status } @replies], [(201) x 24], 'each create of a batch is answered 201';
@@ -106,7 +106,7 @@ sub commits {
     is_deeply [map { rows($_) } @names], [(1) x 24], 'each create of a batch has stored one row';
 }
 
-# Errors stay apart: the whole batch is undone, and what did not fail is done in the next one.
+# An error in a batch: the transaction is rolled back, and the other writes are done in the next one.
 for my $case (
     [fail => 'a create whose statement fails'],
     [late => 'a create that fails at commit'],
@@ -115,7 +115,7 @@ for my $case (
     for my $round (1 .. 6) {
         my @names = map { named(rand() < 0.2 ? $bad : 'good') } 1 .. 23;
         splice @names, rand(@names), 0, named($bad);
-        my @replies = together(map { create($_) } @names);
+        my @replies = in_a_batch(map { create($_) } @names);
         is_deeply [map { $_->status } @replies], [map { /^good/ ? 201 : 500 } @names],
             "$title: it is answered 500, and no other create of the batch is";
         is_deeply [map { rows($_) } @names], [map { /^good/ ? 1 : 0 } @names],
@@ -123,11 +123,11 @@ for my $case (
     }
 }
 
-# Updates and deletions go together with them.
+# Updates and deletions share a batch with creates.
 {
     my @made = map { $client->post(functions(), FriendlyName => named('made'))->json->{sid} } 1 .. 20;
     my @renamed = map { named('renamed') } 1 .. 10;
-    my @replies = together(
+    my @replies = in_a_batch(
         (map { ['POST', functions() . "/$made[$_]", "FriendlyName=$renamed[$_]"] } 0 .. 9),
         (map { ['DELETE', functions() . "/$made[$_]", ''] } 10 .. 19),
         ['DELETE', functions() . '/ZH' . '0' x 32, ''],
@@ -144,7 +144,7 @@ for my $case (
 for my $round (1 .. 5) {
     my $path = functions() . '/' . $client->post(functions(), FriendlyName => named('revised'))->json->{sid};
     my $tag = $client->get($path)->header('ETag');
-    my @replies = together(map { ['POST', $path, 'FriendlyName=' . named('revision'), "If-Match: $tag"] } 1 .. 6);
+    my @replies = in_a_batch(map { ['POST', $path, 'FriendlyName=' . named('revision'), "If-Match: $tag"] } 1 .. 6);
     is_deeply [sort map { $_->status } @replies], [200, (412) x 5],
         'of six concurrent updates with If-Match of one revision, one succeeds';
 }
@@ -152,7 +152,7 @@ for my $round (1 .. 5) {
 
 # Locks --------------------------------------------------------------------------------
 
-# Who has to wait for a lock waits by itself.
+# A write that waits for a lock does not delay the others.
 {
     my $holder = $base->connect('postgres');
     $holder->begin_work;
@@ -160,7 +160,7 @@ for my $round (1 .. 5) {
     my @locked = map { named('locked') } 1 .. 2;
     my $waiting = begin_at_once(sub { $client->afresh->post(functions($other), FriendlyName => $_[0])->status }, @locked);
     my @names = map { named('free') } 1 .. 12;
-    my @replies = together(map { create($_) } @names);
+    my @replies = in_a_batch(map { create($_) } @names);
     is_deeply [map { $_->status } @replies], [(201) x 12],
         'while a Service is locked, creates in another Service succeed';
     is_deeply [grep { $_->{took} > 1 } @replies], [],
@@ -179,14 +179,14 @@ for my $round (1 .. 5) {
     my @names = map { named('alive') } 1 .. 16;
     splice @names, 5, 0, named('die');
     my %status = map { $_ => 1 } 201, 503;
-    my @replies = together(map { create($_) } @names);
+    my @replies = in_a_batch(map { create($_) } @names);
     is_deeply [grep { !$status{ $_->status } } @replies], [],
         "round $round: the session ends within a batch: each create is 201 or 503";
     is $replies[5]->status, 503, "round $round: the create that ends the session is 503";
     is_deeply [grep { rows($names[$_]) != 1 } grep { $replies[$_]->status == 201 } 0 .. $#names], [],
         "round $round: each acknowledged create has stored one row";
     is_deeply [grep { rows($_) > 1 } @names], [], "round $round: no create has stored two rows";
-    is_deeply [map { $_->status } together(map { create(named('after')) } 1 .. 8)], [(201) x 8],
+    is_deeply [map { $_->status } in_a_batch(map { create(named('after')) } 1 .. 8)], [(201) x 8],
         "round $round: creates after the lost session succeed";
 }
 

@@ -16,8 +16,8 @@ my $api = Serverless::Client->account;
 my $unique = 0;
 sub new_project { Serverless::Project->new($api, sprintf 'guard-%d', ++$unique) }
 
-# Refused, and by whom: all of the answer. Afterwards it is as it was.
-sub is_kept {
+# The delete is refused, the whole answer names the Builds and Environments, and nothing changes.
+sub is_protected {
     my ($project, $artifact, $builds, $environments, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $is = Serverless::Project::kind_of($artifact);
@@ -37,7 +37,7 @@ sub is_kept {
 }
 
 # Deleted, with its Versions.
-sub is_let_go {
+sub is_deleted {
     my ($project, $artifact, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     is_reply $project->delete($artifact), 204, '', $name;
@@ -45,7 +45,7 @@ sub is_let_go {
 }
 
 # Refused because it is on these Environments; it stays as it was.
-sub is_build_kept {
+sub is_build_protected {
     my ($project, $build, $environments, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $before = $project->fetch($build)->json;
@@ -79,12 +79,12 @@ for my $kind (qw(function asset)) {
             my $build = $project->new_build($kept);
 
             is $project->fetch($build)->json->{status}, 'building', 'a Build is building';
-            is_kept $project, $kept, [$build], [], "the $is->{name} of a Build that is building cannot be deleted";
-            is_let_go $project, $other, "the $is->{name} that no Build contains can be deleted";
+            is_protected $project, $kept, [$build], [], "the $is->{name} of a Build that is building cannot be deleted";
+            is_deleted $project, $other, "the $is->{name} that no Build contains can be deleted";
 
             $hold->release($build->{sid});
             is $project->finished($build)->{status}, 'completed', 'the Build completes';
-            is_let_go $project, $kept, "the $is->{name} of a completed Build that is not deployed can be deleted";
+            is_deleted $project, $kept, "the $is->{name} of a completed Build that is not deployed can be deleted";
         }
 
         {
@@ -94,7 +94,7 @@ for my $kind (qw(function asset)) {
             my $old = $artifact->{version};
             $artifact->{version} = $project->new_version(artifact => $artifact, path => '/two-versions', content => 'exports.handler = 2;');
             my $build = $project->new_build({ version => $old });
-            is_kept $project, $artifact, [$build], [],
+            is_protected $project, $artifact, [$build], [],
                 "the $is->{name} cannot be deleted while a Build contains an older Version of it";
         }
 
@@ -104,18 +104,18 @@ for my $kind (qw(function asset)) {
             my @artifacts = map { $project->new_deployable($kind => $_) } qw(a b);
             my @builds = ($project->new_build(@artifacts), $project->new_build($artifacts[0]));
 
-            is_kept $project, $artifacts[0], \@builds, [],
+            is_protected $project, $artifacts[0], \@builds, [],
                 "the $is->{name} of two Builds that are building cannot be deleted, and the answer names both";
-            is_kept $project, $artifacts[1], [$builds[0]], [],
+            is_protected $project, $artifacts[1], [$builds[0]], [],
                 "the answer does not name a Build that does not contain the $is->{name}";
 
             is_reply $project->delete($builds[0]), 204, '', 'a Build that is building can be deleted';
             is $project->fetch($builds[0])->status, 404, 'the deleted Build is not found';
-            is_let_go $project, $artifacts[1], "the $is->{name} of the deleted Build can be deleted";
-            is_kept $project, $artifacts[0], [$builds[1]], [],
+            is_deleted $project, $artifacts[1], "the $is->{name} of the deleted Build can be deleted";
+            is_protected $project, $artifacts[0], [$builds[1]], [],
                 "the $is->{name} of the remaining Build cannot be deleted";
             is_reply $project->delete($builds[1]), 204, '', 'the remaining Build can be deleted';
-            is_let_go $project, $artifacts[0], "the $is->{name} of no remaining Build can be deleted";
+            is_deleted $project, $artifacts[0], "the $is->{name} of no remaining Build can be deleted";
         }
 
         # A Build on an Environment -----------------------------------------------------------
@@ -127,23 +127,23 @@ for my $kind (qw(function asset)) {
             my ($stage, $production) = map { $project->new_environment($_) } qw(stage production);
 
             is_deployed $project, $stage, $build, 'a Build is deployed';
-            is_kept $project, $artifact, [$build], [$stage], "the $is->{name} of a deployed Build cannot be deleted";
-            is_build_kept $project, $build, [$stage], 'a deployed Build cannot be deleted';
+            is_protected $project, $artifact, [$build], [$stage], "the $is->{name} of a deployed Build cannot be deleted";
+            is_build_protected $project, $build, [$stage], 'a deployed Build cannot be deleted';
 
             is_deployed $project, $production, $build, 'the Build is deployed to a second Environment';
-            is_kept $project, $artifact, [$build], [$stage, $production],
+            is_protected $project, $artifact, [$build], [$stage, $production],
                 "the answer to the $is->{name}'s delete names both Environments, and the Build once";
-            is_build_kept $project, $build, [$stage, $production],
+            is_build_protected $project, $build, [$stage, $production],
                 "the answer to the Build's delete names both Environments";
 
             is_deployed $project, $stage, undef, 'the Build is removed from the first Environment';
-            is_kept $project, $artifact, [$build], [$production],
+            is_protected $project, $artifact, [$build], [$production],
                 "the $is->{name} cannot be deleted while the Build is on the second Environment";
-            is_build_kept $project, $build, [$production],
+            is_build_protected $project, $build, [$production],
                 'the Build cannot be deleted while it is on the second Environment';
 
             is_deployed $project, $production, undef, 'the Build is removed from the second Environment';
-            is_let_go $project, $artifact, "the $is->{name} of a Build on no Environment can be deleted";
+            is_deleted $project, $artifact, "the $is->{name} of a Build on no Environment can be deleted";
             is_reply $project->delete($build), 204, '', 'a Build on no Environment can be deleted';
         }
 
@@ -153,12 +153,12 @@ for my $kind (qw(function asset)) {
             my ($before, $after) = ($project->completed($old), $project->completed($new));
             my $stage = $project->new_environment('stage');
             is_deployed $project, $stage, $before, 'a Build is deployed';
-            is_kept $project, $old, [$before], [$stage], "the $is->{name} of the deployed Build cannot be deleted";
+            is_protected $project, $old, [$before], [$stage], "the $is->{name} of the deployed Build cannot be deleted";
 
             is_deployed $project, $stage, $after, 'another Build is deployed in its place';
-            is_kept $project, $new, [$after], [$stage], "the $is->{name} of the new Build cannot be deleted";
-            is_build_kept $project, $after, [$stage], 'the new Build cannot be deleted';
-            is_let_go $project, $old, "the $is->{name} of the superseded Build can be deleted";
+            is_protected $project, $new, [$after], [$stage], "the $is->{name} of the new Build cannot be deleted";
+            is_build_protected $project, $after, [$stage], 'the new Build cannot be deleted';
+            is_deleted $project, $old, "the $is->{name} of the superseded Build can be deleted";
             is_reply $project->delete($before), 204, '', 'the superseded Build can be deleted';
             is $project->fetch($before)->status, 404, 'the superseded Build is not found';
             is_deeply [map { $_->{build_sid} } @{ $api->get($project->path_of($stage) . '/Deployments')->json->{deployments} }],
@@ -171,9 +171,9 @@ for my $kind (qw(function asset)) {
             my $build = $project->completed($artifact);
             my $stage = $project->new_environment('stage');
             is_deployed $project, $stage, $build, 'a Build is deployed';
-            is_kept $project, $artifact, [$build], [$stage], "the $is->{name} of the deployed Build cannot be deleted";
+            is_protected $project, $artifact, [$build], [$stage], "the $is->{name} of the deployed Build cannot be deleted";
             is_reply $project->delete($stage), 204, '', 'the Environment of the Build is deleted';
-            is_let_go $project, $artifact, "the $is->{name} of a Build whose Environment was deleted can be deleted";
+            is_deleted $project, $artifact, "the $is->{name} of a Build whose Environment was deleted can be deleted";
             is_reply $project->delete($build), 204, '', 'a Build whose Environment was deleted can be deleted';
         }
 
@@ -186,18 +186,18 @@ for my $kind (qw(function asset)) {
             my $hold = hold_builds($project->sid);
             my $building = $project->new_build($shared, $extra);
 
-            is_kept $project, $shared, [$deployed, $building], [$stage],
+            is_protected $project, $shared, [$deployed, $building], [$stage],
                 "the $is->{name} of a deployed Build and of one that is building cannot be deleted";
-            is_kept $project, $extra, [$building], [], "the answer names only the Build that contains the $is->{name}";
+            is_protected $project, $extra, [$building], [], "the answer names only the Build that contains the $is->{name}";
 
             is_deployed $project, $stage, undef, 'the deployed Build is removed from its Environment';
-            is_kept $project, $shared, [$building], [], "the $is->{name} cannot be deleted while one Build is building";
+            is_protected $project, $shared, [$building], [], "the $is->{name} cannot be deleted while one Build is building";
             is_deployed $project, $stage, $deployed, 'the Build is deployed again';
             $hold->release($building->{sid});
             is $project->finished($building)->{status}, 'completed', 'the other Build completes';
-            is_kept $project, $shared, [$deployed], [$stage],
+            is_protected $project, $shared, [$deployed], [$stage],
                 "the $is->{name} cannot be deleted while one Build is deployed";
-            is_let_go $project, $extra, "the $is->{name} that only a completed Build contains can be deleted";
+            is_deleted $project, $extra, "the $is->{name} that only a completed Build contains can be deleted";
         }
 
         # A redeployment from one Build to another that shares an artifact leaves no moment,
@@ -209,7 +209,7 @@ for my $kind (qw(function asset)) {
             my $stage = $project->new_environment('stage');
             for my $build (@builds, @builds) {
                 is_deployed $project, $stage, $build, 'a Build is deployed in place of the other';
-                is_kept $project, $artifact, [$build], [$stage],
+                is_protected $project, $artifact, [$build], [$stage],
                     "the $is->{name} of both Builds cannot be deleted, and the answer names the deployed one";
             }
         }
@@ -243,7 +243,7 @@ for my $kind (qw(function asset)) {
             my ($gone, $stays) = map { $project->new_deployable($kind => $_) } qw(gone stays);
             my $build = $project->completed($gone, $stays);
             my $stage = $project->new_environment('stage');
-            is_let_go $project, $gone, "the $is->{name} of a Build that is not active can be deleted";
+            is_deleted $project, $gone, "the $is->{name} of a Build that is not active can be deleted";
 
             is_reply $project->fetch($build), 200, $build, "a Build with a deleted $is->{name} is fetched unchanged";
             is_deeply [map { [@$_{'sid', $is->{sid}, 'path', 'visibility'}] } @{ $build->{ $is->{versions} } }],
@@ -275,7 +275,7 @@ for my $kind (qw(function asset)) {
             is_error $project->try_build($gone, $stays), 400, 20001,
                 "Some $is->{parameter} are not Versions of $is->{list} in this Service.",
                     "a new Build of a deleted $is->{name} is refused";
-            is_let_go $project, $stays, "the $is->{name} of a Build whose Deployment was refused can be deleted";
+            is_deleted $project, $stays, "the $is->{name} of a Build whose Deployment was refused can be deleted";
             is_deeply [map { $_->{path} } @{ $project->try_deploy($stage, $build)->json->{details}{missing_versions} }],
                 ['/gone', '/stays'], 'the answer to a Deployment names every missing Version';
             is_reply $project->delete($build), 204, '', 'a Build without any of its Versions can be deleted';
@@ -290,7 +290,7 @@ for my $kind (qw(function asset)) {
             my ($unwanted, $wanted) = map { $project->new_deployable($kind => $_) } qw(unwanted wanted);
             my $hold = hold_builds($project->sid);
             my $old = $project->new_build($unwanted, $wanted);
-            is_kept $project, $unwanted, [$old], [], "an unwanted $is->{name} of an active Build cannot be deleted";
+            is_protected $project, $unwanted, [$old], [], "an unwanted $is->{name} of an active Build cannot be deleted";
             $hold->release($old->{sid});
             $project->finished($old);
 
@@ -298,7 +298,7 @@ for my $kind (qw(function asset)) {
             $hold->release($new->{sid});
             is $project->finished($new)->{status}, 'completed',
                 "a new Build without the unwanted $is->{name} completes";
-            is_let_go $project, $unwanted, "the unwanted $is->{name} can be deleted, as the old Build was not deployed";
+            is_deleted $project, $unwanted, "the unwanted $is->{name} can be deleted, as the old Build was not deployed";
             is_deployed $project, $project->new_environment('stage'), $new, 'the new Build is deployed';
         }
 
@@ -311,10 +311,10 @@ for my $kind (qw(function asset)) {
 
             my $new = $project->completed($wanted);
             is $new->{status}, 'completed', "a new Build without the unwanted $is->{name} completes";
-            is_kept $project, $unwanted, [$old], [$stage],
+            is_protected $project, $unwanted, [$old], [$stage],
                 "the unwanted $is->{name} cannot be deleted while the old Build is deployed";
             is_deployed $project, $stage, $new, 'the new Build is deployed in place of the old one';
-            is_let_go $project, $unwanted, "the unwanted $is->{name} can be deleted";
+            is_deleted $project, $unwanted, "the unwanted $is->{name} can be deleted";
             is $project->fetch($stage)->json->{build_sid}, $new->{sid}, 'the Environment has the new Build';
         }
 
@@ -335,7 +335,7 @@ for my $kind (qw(function asset)) {
                 'another Service has the same content deployed';
             my $hold = hold_builds($project->sid);
             my $building = $project->new_build(@artifacts[1, 2]);
-            is_kept $project, $artifacts[1], [$build, $building],
+            is_protected $project, $artifacts[1], [$build, $building],
                 [grep { $_->{unique_name} ne 'dev' } @{ $api->get($project->path('/Environments'))->json->{environments} }],
                 "the $is->{name} of two deployed Environments and a Build that is building cannot be deleted";
             my $others = rows_of($neighbour->sid);
@@ -360,12 +360,12 @@ for my $kind (qw(function asset)) {
     my $hold = hold_builds($project->sid);
     my ($good, $bad) = ($project->new_deployable(function => 'good'), $project->new_deployable(function => 'bad', 'const = ;'));
     my $build = $project->new_build($good, $bad);
-    is_kept $project, $_, [$build], [],
+    is_protected $project, $_, [$build], [],
         'the Functions of a Build that is going to fail cannot be deleted while it is building'
         for $good, $bad;
     $hold->release($build->{sid});
     is $project->finished($build)->{status}, 'failed', 'a Build of a Function that does not compile fails';
-    is_let_go $project, $_, 'the Functions of a failed Build can be deleted' for $good, $bad;
+    is_deleted $project, $_, 'the Functions of a failed Build can be deleted' for $good, $bad;
 }
 
 {
@@ -373,21 +373,21 @@ for my $kind (qw(function asset)) {
     my $hold = hold_builds($project->sid);
     my ($function, $asset, $other) = ($project->new_deployable(function => 'both'), $project->new_deployable(asset => 'both.png'), $project->new_deployable(asset => 'other.png'));
     my $building = $project->new_build($function, $asset);
-    is_kept $project, $_, [$building], [],
+    is_protected $project, $_, [$building], [],
         'neither the Function nor the Asset of a Build that is building can be deleted'
         for $function, $asset;
-    is_let_go $project, $other, 'an Asset that the Build does not contain can be deleted';
+    is_deleted $project, $other, 'an Asset that the Build does not contain can be deleted';
     $hold = undef;
     $project->finished($building);
 
     my $stage = $project->new_environment('stage');
     is_deployed $project, $stage, $building, 'the Build of a Function and an Asset is deployed';
-    is_kept $project, $_, [$building], [$stage],
+    is_protected $project, $_, [$building], [$stage],
         'neither the Function nor the Asset of the deployed Build can be deleted' for $function, $asset;
     my $without = $project->completed($function);
     is_deployed $project, $stage, $without, 'a Build without the Asset is deployed in its place';
-    is_kept $project, $function, [$without], [$stage], 'the Function of the new Build cannot be deleted';
-    is_let_go $project, $asset, 'the Asset of the superseded Build can be deleted';
+    is_protected $project, $function, [$without], [$stage], 'the Function of the new Build cannot be deleted';
+    is_deleted $project, $asset, 'the Asset of the superseded Build can be deleted';
 
     is_reply $project->try_deploy($stage, $building), 400, {
         code      => 20001,
@@ -398,28 +398,28 @@ for my $kind (qw(function asset)) {
             missing_versions => [{ sid => $asset->{version}{sid}, asset_sid => $asset->{sid}, path => '/both.png' }],
         },
     }, 'the superseded Build cannot be deployed again, and the answer names the Asset';
-    is_kept $project, $function, [$without], [$stage],
+    is_protected $project, $function, [$without], [$stage],
         'after the refused Deployment, the Function still cannot be deleted';
     is_deployed $project, $stage, undef, 'the new Build is removed from the Environment';
-    is_let_go $project, $function, 'the Function of a Build on no Environment can be deleted';
+    is_deleted $project, $function, 'the Function of a Build on no Environment can be deleted';
     is_deeply [map { [@$_{qw(path function_sid asset_sid)}] }
             @{ $project->try_deploy($stage, $building)->json->{details}{missing_versions} }],
         [['/both', $function->{sid}, undef], ['/both.png', undef, $asset->{sid}]],
             'the answer to a Deployment names the missing Function and the missing Asset';
 }
 
-# The bytes are one, what keeps them is two.
+# A Function and an Asset share stored bytes, but not the guard.
 {
     my $project = new_project();
     my ($function, $asset) = ($project->new_deployable(function => 'f', 'same;'), $project->new_deployable(asset => 'a', 'same;'));
     my $stage = $project->new_environment('stage');
     is_deployed $project, $stage, $project->completed($asset), 'an Asset with the same bytes as a Function is deployed';
-    is_let_go $project, $function, 'the Function with the same bytes can be deleted';
+    is_deleted $project, $function, 'the Function with the same bytes can be deleted';
     is $api->get($project->path_of($asset->{version}) . '/Content')->body, 'same;',
         'the Asset with the same bytes still has its content';
     my $again = $project->new_deployable(function => 'f', 'same;');
     is_deployed $project, $stage, $project->completed($again), 'a Function with the same bytes as an Asset is deployed';
-    is_let_go $project, $asset, 'the Asset with the same bytes can be deleted';
+    is_deleted $project, $asset, 'the Asset with the same bytes can be deleted';
     is $api->get($project->path_of($again->{version}) . '/Content')->json->{content}, 'same;',
         'the Function with the same bytes still has its content';
 }

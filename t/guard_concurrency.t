@@ -148,7 +148,7 @@ sub replace_environment {
 }
 
 
-# What they were told, and what is so --------------------------------------------------------------
+# Answers compared with the database --------------------------------------------------------------
 
 # The SIDs that are there: of a table's rows of the Service.
 sub there {
@@ -164,9 +164,9 @@ my %tables = (
 );
 
 # What does not agree with the rows in the database, in words.
-sub lies {
+sub contradictions {
     my ($project, $history) = @_;
-    my (%made, %deleted, @lies);
+    my (%made, %deleted, @contradictions);
     for my $entry (@$history) {
         my ($what, $sid, $status, $begin, $end) = @$entry;
         my ($verb, $kind) = split ' ', $what;
@@ -178,36 +178,36 @@ sub lies {
     for my $kind (sort keys %tables) {
         my $there = there($project, @{ $tables{$kind} });
         my $gone = $deleted{$kind} || {};
-        push @lies, map { "$kind $_ was deleted " . @{ $gone->{$_} } . ' times' } grep { @{ $gone->{$_} } > 1 } keys %$gone;
-        push @lies, map { "$kind $_ was deleted, and is there" } grep { $there->{$_} } keys %$gone;
+        push @contradictions, map { "$kind $_ was deleted " . @{ $gone->{$_} } . ' times' } grep { @{ $gone->{$_} } > 1 } keys %$gone;
+        push @contradictions, map { "$kind $_ was deleted, and is there" } grep { $there->{$_} } keys %$gone;
         next if $kind eq 'Version';
-        push @lies, map { "$kind $_ was made, not deleted, and is not there" }
+        push @contradictions, map { "$kind $_ was made, not deleted, and is not there" }
             grep { !$there->{$_} && !$gone->{$_} } keys %{ $made{$kind} };
         for my $entry (grep { $_->[0] eq "delete $kind" && $_->[2] != 204 } @$history) {
             my (undef, $sid, $status, $begin, $end, $body) = @$entry;
             my ($by) = @{ $gone->{$sid} || [] };
-            push @lies, "$kind $sid was refused to be deleted, not deleted, and is not there"
+            push @contradictions, "$kind $sid was refused to be deleted, not deleted, and is not there"
                 if $status == 409 && !$there->{$sid} && !$by;
-            push @lies, "$kind $sid was refused to be deleted after it had been" if $status == 409 && $by && $by->[1] < $begin;
-            push @lies, "$kind $sid was refused to be deleted without a reason"
+            push @contradictions, "$kind $sid was refused to be deleted after it had been" if $status == 409 && $by && $by->[1] < $begin;
+            push @contradictions, "$kind $sid was refused to be deleted without a reason"
                 if $status == 409 && !map { @$_ } values %{ $body->{details} || {} };
-            push @lies, "$kind $sid was not found before it was deleted"
+            push @contradictions, "$kind $sid was not found before it was deleted"
                 if $status == 404 && (!$by || $by->[0] > $end);
         }
     }
-    return @lies, lies_of_versions($project, $history, $deleted{Version}),
-        lies_of_builds($project, $history), lies_of_deployments($project, $history, $deleted{Environment});
+    return @contradictions, contradictions_of_versions($project, $history, $deleted{Version}),
+        contradictions_of_builds($project, $history), contradictions_of_deployments($project, $history, $deleted{Environment});
 }
 
-sub lies_of_versions {
+sub contradictions_of_versions {
     my ($project, $history, $gone) = @_;
     my $there = there($project, @{ $tables{Version} });
     return map { "Version $_->[1] was made, what it is a Version of not deleted, and is not there" }
         grep { $_->[0] eq 'make Version' && $_->[2] == 201 && !$there->{ $_->[1] } && !$gone->{ $_->[6] } } @$history;
 }
 
-# A Build contains what was asked for; none fails, because what it needs stays.
-sub lies_of_builds {
+# A Build contains the Versions asked for; none fails, because its Versions cannot be deleted.
+sub contradictions_of_builds {
     my ($project, $history) = @_;
     my %contains;
     push @{ $contains{ $_->[0] } }, $_->[1] for @{ db()->selectall_arrayref(<<'SQL', undef, substr $project->sid, 2) };
@@ -223,7 +223,7 @@ SQL
 }
 
 # An Environment has the Build of its last Deployment; a refused Deployment is none.
-sub lies_of_deployments {
+sub contradictions_of_deployments {
     my ($project, $history, $gone) = @_;
     my $rows = db()->selectall_arrayref(<<'SQL', undef, substr $project->sid, 2);
 SELECT serverless.sid('ZD', d.id), serverless.sid('ZE', e.id), serverless.sid('ZB', d.build_id),
@@ -290,7 +290,7 @@ for my $round (1 .. 5 * $ROUNDS) {
     is_deeply $wrong, [], "round $round: at each of $moments moments the database was consistent";
     ok wait_until { !there_is_building() }, "round $round: no Build stays building";
     is_deeply inconsistencies(), [], "round $round: the database is consistent afterwards";
-    is_deeply [lies($project, \@history)], [], "round $round: every answer agrees with the database";
+    is_deeply [contradictions($project, \@history)], [], "round $round: every answer agrees with the database";
 }
 
 sub there_is_building {

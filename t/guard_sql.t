@@ -143,7 +143,7 @@ is_deeply inconsistencies($owner), [], 'the database is consistent before the fi
 
 # One statement ---------------------------------------------------------------------------
 
-# Each: what is tried, and how it ends for the owner and for httpd's role.
+# Each: the statement, and its SQLSTATE for the owner and for httpd's role.
 my @refused = (
     'delete what is needed',
     ['a deployed Version',            $KEY, $RIGHTS, 'DELETE FROM serverless.versions WHERE id = :deployed_version'],
@@ -356,7 +356,7 @@ for my $sql (
     is state_of($httpd, $sql), $RIGHTS, "httpd's role may not: " . quoted($sql);
 }
 
-# What is allowed leaves what the guard promises.
+# Allowed statements leave the database consistent.
 for my $case (
     ['undeploy and delete, in one statement', <<'SQL'],
 WITH undeployed AS (UPDATE serverless.environments SET build_id = NULL WHERE id = :deployed_environment)
@@ -382,7 +382,7 @@ SQL
     is state_of($_, filled($sql, $scene)), '', "$what: allowed, for the owner and for httpd's role" for $owner, $httpd;
 }
 
-# Several statements, one transaction: what has been refused stays refused.
+# Several statements in one transaction: a refused statement stays refused.
 {
     $owner->begin_work;
     my ($service, $function) = @$scene{qw(service spare_function)};
@@ -531,7 +531,7 @@ for my $what (['function', 'a Function'], ['asset', 'an Asset']) {
     }
 }
 
-# An entry of a log, and the deletion of what it belongs to.
+# An entry of a log, and the deletion of its Environment or Service.
 my $executor = $database->connect('postgres');
 my $add = q(SELECT left(serverless.add_log(serverless.sid('ZE', :free_environment), serverless.sid('ZH', :free_function),
                                            'info', 'm'), 2));

@@ -234,7 +234,7 @@ for my $round (1 .. 3) {
         1, 'the concurrent creates have made one Function';
 }
 
-# Larger than a chunk, so that the one who uploads writes more than once; the others wait for him.
+# Larger than a chunk, so that the first upload writes more than once while the others wait.
 for my $round (1 .. 3) {
     my $client = with_key(new_key());
     my $asset = $project->new_asset;

@@ -32,7 +32,7 @@ sub add {
         $with{request_sid}, $with{at});
 }
 
-# The answer is an entry, whole; $given is what differs from an entry of add().
+# Compares the whole answer with an entry of add(), changed by the properties of $given.
 sub is_entry {
     my ($reply, $given, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -161,7 +161,7 @@ subtest 'log entries that cannot be added' => sub {
     my $request_sid = 'request_sid must be a SID that begins with RQ';
     my $no_function = 'in the Service of the Environment';
     for my $case (
-        # what, SQLSTATE, message, arguments of add_log
+        # name, SQLSTATE, message, arguments of add_log
         [ 'no level',                 '22023', $level,   $ze, $zh, undef, 'm' ],
         [ 'an empty level',           '22023', $level,   $ze, $zh, '', 'm' ],
         [ 'a level of 33',            '22023', $level,   $ze, $zh, 'x' x 33, 'm' ],
@@ -347,7 +347,7 @@ subtest 'a list of log entries filtered by StartDate and EndDate' => sub {
     my $found = sub { join ' ', map { $name{$_} // $_ } sids($_[0]) };
     my $next_day = strftime '%Y-%m-%d', gmtime($noon + $DAY);
     for my $case (
-        # StartDate, EndDate, what is between
+        # StartDate, EndDate, the entries between
         [ '11:59:59Z',        '12:00:01Z',        '12:00:01 12:00:00.999999 12:00:00.25 12:00:00 11:59:59' ],
         [ '12:00:00Z',        '12:00:00Z',        '12:00:00.999999 12:00:00.25 12:00:00' ],
         [ '11:59:58Z',        '11:59:58Z',        '' ],
@@ -552,7 +552,7 @@ subtest 'log entries are deleted with their Environment or Service' => sub {
 
 # Memory ------------------------------------------------------------------------
 
-# A string of json-c 0.16 that becomes empty loses what it had.
+# A string of json-c 0.16 that becomes empty leaks its memory.
 SKIP: {
     skip 'AddressSanitizer keeps what is freed', 2 if $ENV{SANITIZE};
     new_environment();

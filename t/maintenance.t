@@ -1,7 +1,7 @@
 # Maintenance: httpd's children delete old log entries and idempotency keys in the background.
 #
 # The httpds here have a database of their own, so that no other does their work.
-# A child looks for what is due when it starts, and every five seconds.
+# A child runs the tasks that are due when it starts, and every five seconds.
 use strict;
 use warnings FATAL => 'all';
 
@@ -144,7 +144,7 @@ SQL
     is_deeply \@removed, [5500], 'two httpds: one child of one httpd deletes all log entries';
 }
 
-# Whoever deletes an Environment holds its entries; nobody waits for the other.
+# A transaction that deletes an Environment has its entries locked; maintenance does not wait for it.
 {
     add(1500, '31 days');
     my $holder = $database->connect('postgres');

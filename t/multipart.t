@@ -75,7 +75,7 @@ subtest 'well-formed multipart bodies' => sub {
     my $special = q{a'()+_,-./:=? 0Z};
     my $with = sub { my ($boundary, $body) = @_; ($body //= $whole) =~ s/--b/--$boundary/g; $body };
     for my $case (
-        # what, body, content type if another than usual
+        # name, body, content type if another than usual
         [ 'the usual',                  $whole ],
         [ 'no CRLF after the end',      substr $whole, 0, -2 ],
         [ 'a CRLF before the first',    "$crlf$whole" ],
@@ -163,7 +163,7 @@ subtest 'malformed multipart bodies' => sub {
     my $before = rows();
 
     for my $case (
-        # what, the message, body, content type if another than usual
+        # name, the message, body, content type if another than usual
         [ 'no boundary',                     $no_boundary,  $whole, $type ],
         [ 'no boundary, another parameter',  $no_boundary,  $whole, "$type; charset=b" ],
         [ 'a boundary inside another parameter', $no_boundary, $whole, "$type; a=\"; boundary=b\"" ],
@@ -273,7 +273,7 @@ subtest 'malformed multipart bodies' => sub {
     }
 };
 
-# Nothing of the body is sent; who waits for it has no answer.
+# Nothing of the body is sent: a server that waited for it would not answer.
 subtest 'an upload is refused for its Content-Length, before its body' => sub {
     my $before = rows();
     my $too_large = 'The request body is too large';

@@ -21,7 +21,7 @@ my ($status, $said) = output_of(join ' ', $ENV{CC} || 'gcc', '-std=gnu11 -Wall -
     "'$source/t/unit/multipart_fuzz.c' '$source/core/http/multipart.c'");
 is $status, 0, 'the parser and the fuzzer compile' or diag $said;
 
-# the same seeds each time, and as many that nobody has seen
+# the same seeds each time, and as many random ones
 my $any = int(rand 1_000_000) * $seeds + $seeds;
 for my $first (0, $any) {
     ($status, $said) = output_of("'$program' $first " . $seeds / 2);

@@ -133,7 +133,7 @@ my $asset = $project->create($project->path . '/Assets', FriendlyName => 'a');
 my $asset_version = $api->upload("$asset->{url}/Versions", [ Path => undef, undef, '/a' ],
     [ Visibility => undef, undef, 'public' ], [ Content => undef, undef, "\0\xff" ])->json;
 
-# A path with the SIDs of what is there. A Version is one of what the path has before it.
+# A path with SIDs of resources that exist. A Version is one of the artifact before it in the path.
 sub filled {
     my ($path) = @_;
     my %there = (
@@ -252,7 +252,7 @@ sub allowed {
     return !Serverless::OpenAPI::violations($schema, $type eq 'array' ? [$text] : $text, 'value');
 }
 
-# Sends pairs of names and values: what the schemas allow is taken, what they do not is 400.
+# Sends parameters at the edges of their schemas: valid values are accepted, invalid ones are 400.
 sub is_limited {
     my ($send, $schemas, $required, @others) = @_;
     my @names = sort keys %$schemas;

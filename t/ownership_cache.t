@@ -11,7 +11,7 @@ use Serverless::Test;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $base = own_database('standing');
+my $base = own_database('ownership');
 my $owner = $base->connect('postgres');
 sub sql { return $owner->selectrow_array(shift, undef, @_) }
 
@@ -30,10 +30,10 @@ SQL
 CREATE POLICY note ON serverless.artifacts USING (public.note()) WITH CHECK (true)
 SQL
 
-my @account = sql(q(SELECT * FROM serverless.create_account('standing')));
+my @account = sql(q(SELECT * FROM serverless.create_account('ownership')));
 my @stranger = sql(q(SELECT * FROM serverless.create_account('stranger')));
 my @servers = map {
-    Serverless::Server->start("standing_$_", "ServerlessPipelining On\n"
+    Serverless::Server->start("ownership_$_", "ServerlessPipelining On\n"
         . Serverless::Server->database(database => $base->name) . Serverless::Server->api)
 } 1, 2;
 my $token = Serverless::Client->client(@account)->at($servers[0]->address);
@@ -41,7 +41,7 @@ my $service = $token->post('/v1/Services', UniqueName => 'known', FriendlyName =
 my $functions = "/v1/Services/$service/Functions";
 my $path = "$functions/" . $token->post($functions, FriendlyName => 'read')->json->{sid};
 
-# Clients of both httpds with a key of its own, who are known by then.
+# Creates an API key and a client of it at each httpd, whose ownership caches then have the key.
 sub known {
     my @key = sql('SELECT * FROM serverless.create_api_key(?, ?)', $account[0], 'key');
     my @clients = map { Serverless::Client->client(@key)->at($_->address) } @servers;
@@ -54,7 +54,7 @@ sub known {
 sub statuses { my ($where, @clients) = @_; return [map { $_->get($where)->status } @clients] }
 
 
-# The short way is taken ----------------------------------------------------------------
+# Cached requests use the shorter statement ----------------------------------------------------------------
 
 {
     my (undef, @clients) = known();
@@ -62,11 +62,12 @@ sub statuses { my ($where, @clients) = @_; return [map { $_->get($where)->status
     is $clients[0]->get($path)->status, 200, 'a Function of a Service in the ownership cache is fetched';
     $owner->do('ALTER TABLE serverless.artifacts DISABLE ROW LEVEL SECURITY');
     my ($queries, $short) = sql(q(SELECT count(*), count(*) FILTER (WHERE query NOT LIKE '%service_scope%') FROM seen));
-    is_deeply [$queries, $short], [1, 1], 'and by a statement that does not check credential and Service';
+    is_deeply [$queries, $short], [1, 1],
+        'a Function of a cached Service is fetched by the statement that does not check credential and Service';
 }
 
 
-# Until something is taken away ---------------------------------------------------------
+# Invalidation ---------------------------------------------------------
 
 for my $case (
     ['revoked', sub { sql('SELECT serverless.revoke_api_key(?)', @_) }],
@@ -105,7 +106,7 @@ SQL
         'a Service given back: the first account has it, the other has not';
 }
 
-# What is not there is not found, however well its Service is known.
+# A resource that does not exist is not found, though its Service is in the cache.
 {
     my (undef, @clients) = known();
     my $fleeting = $token->post('/v1/Services', UniqueName => 'fleeting', FriendlyName => 'Fleeting')->json->{sid};
@@ -122,7 +123,7 @@ SQL
         'list and fetch in the deleted Service are 404 on both nodes';
 }
 
-# With many readers at the same time.
+# Invalidation while ten clients read.
 {
     my ($key, @clients) = known();
     my $readers = begin_at_once(sub {
@@ -141,7 +142,7 @@ SQL
     my @seen = map { @$_ } $readers->();
     my @late = grep { $_->[0] > $revoked } @seen;
     cmp_ok scalar(grep { $_->[1] == 200 } @seen), '>', 10, 'ten clients read on two nodes, while their key is revoked';
-    cmp_ok scalar(@late), '>', 10, 'and they go on reading after it';
+    cmp_ok scalar(@late), '>', 10, 'ten clients go on reading after the revocation';
     is_deeply [grep { $_->[1] != 401 } @late], [], 'every request that began after the revocation is 401';
 }
 

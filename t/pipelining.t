@@ -13,12 +13,12 @@ use Serverless::Test;
 use Test::More;
 use Time::HiRes qw(time);
 
-# Whatever happens here, the suites after this one need the database.
+# The suites after this one need the database, however this one ends.
 END { local $?; database('start') }
 
-# What there is to work with -----------------------------------------------------
+# Set-up -----------------------------------------------------
 
-# A database in which a Function's name says what reading it is like.
+# A database in which a Function's FriendlyName decides how its SELECT behaves.
 my $base = own_database('pipelining');
 my $owner = $base->connect('postgres');
 
@@ -117,10 +117,10 @@ my %expected;
         'what there is to read, without pipelining';
 }
 
-# Sends a GET for each path at the same time, after one of 8 ms; what comes in
-# meanwhile is sent together. Returns the replies to all but that one; {took} says
-# after how many seconds each was there.
-sub together {
+# Sends a GET for each path at the same time, after a read of 8 ms: the GETs that arrive
+# during that read are sent as one batch. Returns the replies to all but that read; {took}
+# of each is the seconds until it came.
+sub in_a_batch {
     my ($server, @paths) = @_;
     my @sockets = map {
         my $socket = IO::Socket::INET->new(PeerAddr => $server->address) or die "$@\n";
@@ -129,7 +129,7 @@ sub together {
     syswrite $_->[0], $_->[1] for @sockets;
     local $SIG{ALRM} = sub { die "a request is not answered\n" };
     alarm 30;
-    # who waits comes last, so that it can be seen who else does
+    # read waiting replies last, so that the other replies can be seen to arrive
     my $begin = time;
     my @replies;
     for my $i (sort { ($sockets[$a][1] =~ $strange{wait}) <=> ($sockets[$b][1] =~ $strange{wait}) } 0 .. $#sockets) {
@@ -149,7 +149,7 @@ sub read_reply {
     return Serverless::Reply->parse($answer);
 }
 
-# The statuses; of ordinary ones, whether they are what they should be instead.
+# For each reply its status or, for an ordinary path, "right" if it is as expected.
 sub judge {
     my ($paths, @replies) = @_;
     return map {
@@ -162,7 +162,7 @@ sub judge {
 
 sub should { map { $expected{$_} ? 'right' : $_[0] } @{ $_[1] } }
 
-# Nobody gets past "wait" until the lock's release().
+# A read of "wait" waits until release() of the lock.
 sub hold {
     my $holder = $base->connect('postgres');
     $holder->do('SELECT pg_advisory_lock(1)');
@@ -176,11 +176,11 @@ sub waits {
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())));
 }
 
-# Whether two dozen reads at once are few transactions, most of them over one connection.
-sub go_together {
+# Whether two dozen reads at once take few transactions, most of them on one connection.
+sub are_batched {
     my ($server) = @_;
     again()->do('DELETE FROM public.seen');
-    together($server, ($strange{seen}) x 24);
+    in_a_batch($server, ($strange{seen}) x 24);
     return sql('SELECT sum(n) = 24 AND sum(transactions) <= 12 AND max(n) >= 16
         FROM (SELECT count(*) AS n, count(DISTINCT xid) AS transactions FROM public.seen GROUP BY pid) AS sessions');
 }
@@ -193,19 +193,19 @@ sub timed {
 }
 
 
-# Together ---------------------------------------------------------------------------
+# Batches ---------------------------------------------------------------------------
 
 {
-    my ($server, $client) = server('together');
+    my ($server, $client) = server('batched');
     # requests that come too late, on a busy machine, are no batch
-    ok wait_until { go_together($server) }, 'of two dozen reads at once, most share a batch on one connection';
+    ok wait_until { are_batched($server) }, 'of two dozen reads at once, most share a batch on one connection';
     my @mixed = map { ($ordinary[$_], "/v1/Services/$service/Functions?PageSize=$_", $strange{seen}) } 1, 7;
-    is_deeply [judge(\@mixed, together($server, @mixed))], [should(200, \@mixed)],
+    is_deeply [judge(\@mixed, in_a_batch($server, @mixed))], [should(200, \@mixed)],
         'a batch of different reads: fetches and lists';
 }
 
 
-# Errors stay apart -------------------------------------------------------------------
+# Errors within a batch -------------------------------------------------------------------
 
 {
     my ($server, $client) = server('apart');
@@ -213,7 +213,7 @@ sub timed {
     for my $round (1 .. 15) {
         my @paths = map { rand() < 0.3 ? $strange{fail} : $ordinary[rand @ordinary] } 1 .. 24;
         $failures += grep { $_ eq $strange{fail} } @paths;
-        is_deeply [judge(\@paths, together($server, @paths))], [should(500, \@paths)],
+        is_deeply [judge(\@paths, in_a_batch($server, @paths))], [should(500, \@paths)],
             "round $round: in a batch, only the reads whose statement fails are answered 500";
     }
     my $log = $server->error_log;
@@ -224,9 +224,9 @@ sub timed {
     is scalar(() = $log =~ /SF\d{4}: /g), $failures, 'no successful read of a batch has a log line';
 
     my @paths = ($strange{fail}) x 24;
-    is_deeply [judge(\@paths, together($server, @paths))], [(500) x 24],
+    is_deeply [judge(\@paths, in_a_batch($server, @paths))], [(500) x 24],
         'a batch of failing reads: each is answered 500';
-    is_error +(together($server, $strange{fail}))[0], 500, 20500, 'An internal error occurred',
+    is_error +(in_a_batch($server, $strange{fail}))[0], 500, 20500, 'An internal error occurred',
         "a failing read of a batch is answered with the API's error";
 }
 
@@ -236,13 +236,13 @@ sub timed {
     my ($server, $client) = server('unprepared');
     my @paths = ($ordinary[0], $strange{fail}, "/v1/Services/$service", $ordinary[1],
         "/v1/Services/$service/Functions", "/v1/Services/$service/Functions", $ordinary[2]);
-    is_deeply [judge(\@paths, together($server, @paths))], [should(500, \@paths)],
+    is_deeply [judge(\@paths, in_a_batch($server, @paths))], [should(500, \@paths)],
         'a batch that prepares statements after a failed one';
 
     again()->do('REVOKE SELECT ON serverless.versions FROM serverless_httpd');
     my $versions = "$ordinary[0]/Versions";
     @paths = ($ordinary[0], ($versions) x 3, $ordinary[1], $versions, @ordinary[2 .. 5]);
-    is_deeply [judge(\@paths, together($server, @paths))], [should(503, \@paths)],
+    is_deeply [judge(\@paths, in_a_batch($server, @paths))], [should(503, \@paths)],
         'a batch with a statement that the role may not execute: only those reads are answered 503';
     again()->do('GRANT SELECT ON serverless.versions TO serverless_httpd');
     is $client->get($versions)->status, 200, 'the statement succeeds after the role was granted its table';
@@ -272,12 +272,12 @@ sub timed {
 {
     my ($server, $client) = server('hasty', statement_timeout => 300);
     my @paths = (($strange{'sleep 0.1'}) x 6, @ordinary[0 .. 9]);
-    my ($seconds, @replies) = timed(sub { together($server, @paths) });
+    my ($seconds, @replies) = timed(sub { in_a_batch($server, @paths) });
     is_deeply [judge(\@paths, @replies)], [should(200, \@paths)],
         'a batch may take longer than statement_timeout if none of its statements does';
 
     @paths = (@ordinary[0 .. 4], $strange{'sleep 0.5'}, @ordinary[5 .. 9], $strange{fail});
-    ($seconds, @replies) = timed(sub { together($server, @paths) });
+    ($seconds, @replies) = timed(sub { in_a_batch($server, @paths) });
     is_deeply [map { $_->status } @replies], [(200) x 5, 503, (200) x 5, 500],
         'only the read whose statement exceeds statement_timeout is answered 503';
     is_deeply [(judge(\@paths, @replies))[0 .. 4, 6 .. 10]], [('right') x 10],
@@ -287,14 +287,14 @@ sub timed {
 }
 
 
-# One that takes its time ----------------------------------------------------------------
+# A slow read ----------------------------------------------------------------
 
 {
     my ($server, $client) = server('patient');
     my $hold = hold();
     my $slow = begin_at_once(sub { $client->afresh->get($strange{wait})->status }, 1);
     ok wait_until { waits() == 1 }, 'a read waits for a lock in the pipeline';
-    my ($seconds, @replies) = timed(sub { together($server, @ordinary[0 .. 19]) });
+    my ($seconds, @replies) = timed(sub { in_a_batch($server, @ordinary[0 .. 19]) });
     is_deeply [judge(\@ordinary, @replies)], [('right') x 20],
         'reads behind a waiting read are answered over the regular connection pool';
     cmp_ok $seconds, '<', 1, 'reads behind a waiting read are answered within a second';
@@ -306,13 +306,13 @@ sub timed {
 
     # in the middle of others
     my @paths = (@ordinary[0 .. 9], $strange{wait}, @ordinary[10 .. 19]);
-    for my $round (1 .. 10) { # until it was sent together with others, which a busy machine may not do
-        together($server, @ordinary) for 1 .. 3;
+    for my $round (1 .. 10) { # until it was sent in a batch, which may fail on a busy machine
+        in_a_batch($server, @ordinary) for 1 .. 3;
         $server->error_log;
         $hold = hold();
-        my $batch = begin_at_once(sub { [map { +{ %$_ } } together($server, @paths)] }, 1);
+        my $batch = begin_at_once(sub { [map { +{ %$_ } } in_a_batch($server, @paths)] }, 1);
         ok wait_until { waits() > 0 }, "round $round: a read waits in the middle of a batch";
-        ($seconds, @replies) = timed(sub { together($server, @ordinary[20 .. 39]) });
+        ($seconds, @replies) = timed(sub { in_a_batch($server, @ordinary[20 .. 39]) });
         is_deeply [judge([@ordinary[20 .. 39]], @replies)], [('right') x 20],
             'reads after the batch with the waiting read are answered';
         cmp_ok $seconds, '<', 1, 'reads after the batch with the waiting read are answered within a second';
@@ -326,8 +326,8 @@ sub timed {
         fail 'in ten rounds the waiting read was never in a batch' if $round == 10;
     }
 
-    # once it is over, reads go together again
-    ok wait_until { go_together($server) }, 'reads are batched again after the lock is released';
+    # afterwards, reads are batched again
+    ok wait_until { are_batched($server) }, 'reads are batched again after the lock is released';
 }
 
 # PostgreSQL sends 8 KiB at a time: the first ones have had their answers, and thrown them away, before the
@@ -338,10 +338,10 @@ SKIP: {
     my ($server) = server('pieces', under => ['valgrind', '--quiet', '--vgdb=no', "--log-file=$memcheck"]);
     my $list = "/v1/Services/$service/Functions?PageSize=60";
     my @paths = ((map { ($list, $ordinary[$_]) } 1 .. 6), $strange{'sleep 0.1'}, @ordinary[0 .. 9]);
-    ok wait_until { go_together($server) }, 'reads go together';
+    ok wait_until { are_batched($server) }, 'reads are batched under memcheck';
     my $early = 0;
     for my $round (1 .. 5) {
-        my @replies = together($server, @paths);
+        my @replies = in_a_batch($server, @paths);
         is_deeply [judge(\@paths, @replies)], [should(200, \@paths)], "round $round: answers that come in pieces";
         $early += $replies[0]{took} < $replies[-1]{took} - 0.05;
     }
@@ -351,16 +351,16 @@ SKIP: {
     is join('', grep { !/^\S+ *$/ } <$in>), '', 'memcheck reports no invalid read and no uninitialised value';
 }
 
-# Few go side by side.
+# Few reads are sent at the same time.
 {
     my ($server, $client) = server('few', lines => "ServerlessDBConnections 5\n");
     my @rounds = map {
-        my @took = sort { $b <=> $a } map { $_->{took} } together($server, ($strange{'sleep 0.02'}) x 3);
+        my @took = sort { $b <=> $a } map { $_->{took} } in_a_batch($server, ($strange{'sleep 0.02'}) x 3);
         $took[0];
     } 1 .. 30;
     my ($best) = sort { $a <=> $b } @rounds;
     cmp_ok $best, '<', 0.045, 'four reads on four connections: none waits for another';
-    ok wait_until { go_together($server) }, 'with four connections, two dozen reads share batches';
+    ok wait_until { are_batched($server) }, 'with four connections, two dozen reads share batches';
 }
 
 # The pipeline takes a connection on which apr_dbd has prepared the statement, its parameters all text.
@@ -377,7 +377,7 @@ SKIP: {
         'after that second, the pipeline takes a connection with statements prepared by apr_dbd' for 1 .. 3;
 }
 
-# All places are taken: the time that a request waits has its limit.
+# No connection is free: a request waits for ServerlessDBTimeout at most.
 {
     my ($server, $client) = server('full', lines => "ServerlessDBConnections 4\nServerlessDBTimeout 300ms\n");
     is $client->delete("/v1/Services/$service/Functions/ZH" . '0' x 32)->status, 404,
@@ -393,7 +393,7 @@ SKIP: {
     is waits(), 3, 'reads without a free connection open none';
     $hold->release;
     is_deeply [$slow->()], [200, 200, 200], 'the three waiting reads are answered after the lock is released';
-    is_deeply [judge([@ordinary], together($server, @ordinary[0 .. 9]))], [('right') x 10],
+    is_deeply [judge([@ordinary], in_a_batch($server, @ordinary[0 .. 9]))], [('right') x 10],
         'reads after the release are answered';
 }
 
@@ -414,16 +414,16 @@ sub threads_of {
     for my $round (1 .. 5) {
         my @paths = map { rand() < 0.1 ? $strange{die} : $ordinary[rand @ordinary] } 1 .. 23;
         splice @paths, rand(@paths), 0, $strange{die};
-        is_deeply [judge(\@paths, together($server, @paths))], [should(503, \@paths)],
+        is_deeply [judge(\@paths, in_a_batch($server, @paths))], [should(503, \@paths)],
             "round $round: a session ends within a batch: only the read that ends every session is answered 503";
-        is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10],
+        is_deeply [judge(\@ordinary, in_a_batch($server, @ordinary[0 .. 9]))], [('right') x 10],
             'reads after the lost session are answered';
     }
     like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57P01: /,
         'the log has the SQLSTATE of the lost session';
 
     kill_backends(backends());
-    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60],
+    is_deeply [judge(\@ordinary, in_a_batch($server, @ordinary))], [('right') x 60],
         'every session is killed between two batches: the next batch is answered';
 
     # while they wait
@@ -437,19 +437,19 @@ sub threads_of {
     is threads_of($server), $before, 'the same child of httpd, with as many threads as before';
 }
 
-# Without a word, in the middle of others; and PostgreSQL begins anew.
+# A backend crashes within a batch, and PostgreSQL restarts.
 {
     my ($server, $client) = server('silent');
     my @paths = (@ordinary[0 .. 9], $strange{crash}, @ordinary[10 .. 19]);
-    for my $round (1 .. 10) { # until it was sent together with others
-        together($server, @ordinary) for 1 .. 3;
+    for my $round (1 .. 10) { # until it was sent in a batch
+        in_a_batch($server, @ordinary) for 1 .. 3;
         $owner->disconnect;
-        my @got = judge(\@paths, together($server, @paths));
+        my @got = judge(\@paths, in_a_batch($server, @paths));
         like $got[10], qr/^503/, "round $round: a read that crashes every session is answered 503";
         is_deeply [grep { $_ ne 'right' && !/^503 / } @got[0 .. 9, 11 .. 20]], [],
             'the other reads of the batch have the right answer, or 503';
         ok wait_until { $client->get($ordinary[0])->status == 200 }, 'PostgreSQL answers again after the crash';
-        is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60],
+        is_deeply [judge(\@ordinary, in_a_batch($server, @ordinary))], [('right') x 60],
             'batches after the crash are answered';
         last if $server->error_log =~ /SF0030: RQ[0-9a-f]{32}: the connection was lost on which \d+ statements were under way together/;
         fail 'in ten rounds the crashing read was never in a batch' if $round == 10;
@@ -497,7 +497,7 @@ for my $case (
     cmp_ok $all{right}, '>', 100, "$name: most reads have the right answer";
     my ($longest) = sort { $b <=> $a } map { $_->{longest} } @counts;
     cmp_ok $longest, '<', 10, "$name: no read takes ten seconds";
-    is_deeply [judge(\@ordinary, together($server, @ordinary))], [('right') x 60],
+    is_deeply [judge(\@ordinary, in_a_batch($server, @ordinary))], [('right') x 60],
         "$name: batches afterwards are answered";
     is threads_of($server), $before, "$name: the same child of httpd, with as many threads as before";
     like $server->error_log, qr/SF000[123]: /, "$name: the log reports the lost connections";
@@ -511,11 +511,11 @@ for my $case (
     my @many = @ordinary[0 .. 9];
     for my $round (1 .. 3) {
         my @paths = (@many, $strange{forget}, @many);
-        is_deeply [judge(\@paths, together($server, @paths))], [should(200, \@paths)],
+        is_deeply [judge(\@paths, in_a_batch($server, @paths))], [should(200, \@paths)],
             "round $round: DEALLOCATE ALL: the statements are prepared again";
     }
     like $server->error_log, qr/SQLSTATE 26000/, 'the log has the SQLSTATE of statements that were not prepared';
-    is_deeply [judge(\@many, together($server, @many))], [('right') x 10],
+    is_deeply [judge(\@many, in_a_batch($server, @many))], [('right') x 10],
         'after DEALLOCATE ALL and one error, a batch is answered';
     unlike $server->error_log, qr/SF0003/, 'after DEALLOCATE ALL and one error, no statement fails';
 
@@ -525,7 +525,7 @@ for my $case (
     for my $type ('character varying', 'text') {
         $definition =~ s/friendly_name (?:text|character varying)/friendly_name $type/ or die "no friendly_name\n";
         again()->do("DROP FUNCTION $signature; $definition; GRANT EXECUTE ON FUNCTION $signature TO serverless_httpd");
-        is_deeply [judge(\@many, together($server, @many))], [('right') x 10],
+        is_deeply [judge(\@many, in_a_batch($server, @many))], [('right') x 10],
             "a result column becomes $type: the batch has the right answers";
     }
     like $server->error_log, qr/SQLSTATE 0A000/, 'the log has the SQLSTATE of plans whose result type changed';
@@ -536,17 +536,17 @@ for my $case (
     is_deeply [judge(\@many, map { $client->get($_) } @many)], [('right') x 10],
         'the schema has another version: existing sessions are used';
     kill_backends(backends());
-    is_deeply [map { $_->status } together($server, @many)], [(503) x 10],
+    is_deeply [map { $_->status } in_a_batch($server, @many)], [(503) x 10],
         'the schema has another version: no new session is used';
     my @complaints = $server->error_log =~ /SF0004/g;
     is scalar @complaints, 1, "the schema's version is in the log once";
     $server->error_log;
     again()->do('UPDATE serverless.schema_migrations SET version = ? WHERE version = ? + 1', undef, $version, $version);
-    is_deeply [judge(\@many, together($server, @many))], [('right') x 10],
+    is_deeply [judge(\@many, in_a_batch($server, @many))], [('right') x 10],
         'the schema has its version again: new sessions are used';
 
-    # what the other connections have prepared meanwhile is known on the next one
-    ok wait_until { go_together($server) }, 'reads are batched on the new sessions';
+    # statements that other connections have prepared are known on the next one
+    ok wait_until { are_batched($server) }, 'reads are batched on the new sessions';
     unlike $server->error_log, qr/SF0003/, 'no statement is prepared twice on the new sessions';
 
     # another key
@@ -565,7 +565,7 @@ for my $case (
 
 # httpd ends --------------------------------------------------------------------------------------
 
-# What a server logs as it ends badly.
+# Log lines of a child that crashed.
 my $badly = qr/exit signal|Assertion|assert|core dump/;
 
 for my $case (['restarted', 'USR1'], ['stopped', 'WINCH']) {
@@ -582,12 +582,12 @@ for my $case (['restarted', 'USR1'], ['stopped', 'WINCH']) {
     ok wait_until { !-e "/proc/$child" }, "httpd is $name: the child ends after the answers";
     unlike $server->error_log, $badly, "httpd is $name: the child ends without a crash";
     next if $signal ne 'USR1';
-    is_deeply [judge(\@ordinary, together($server, @ordinary[0 .. 9]))], [('right') x 10],
+    is_deeply [judge(\@ordinary, in_a_batch($server, @ordinary[0 .. 9]))], [('right') x 10],
         "httpd is $name: its new child answers reads";
 }
 
 
-# Where it may not be -----------------------------------------------------------------------------
+# MPMs without threads -----------------------------------------------------------------------------
 
 SKIP: {
     my $modules = `apxs -q LIBEXECDIR`;
@@ -595,7 +595,7 @@ SKIP: {
     skip 'the prefork MPM is not there', 3 if !-e "$modules/mod_mpm_prefork.so";
     my ($server, $client) = server('prefork', mpm => 'prefork');
     my @paths = @ordinary[0 .. 19];
-    is_deeply [judge(\@paths, together($server, @paths))], [('right') x 20],
+    is_deeply [judge(\@paths, in_a_batch($server, @paths))], [('right') x 20],
         'the prefork MPM: reads are answered without batches';
     is_deeply [map { @$_ } at_once(sub { [judge(\@paths, map { $client->get($_) } @paths)] }, 1 .. 3)], [('right') x 60],
         'the prefork MPM: reads of several clients are answered';
@@ -652,7 +652,7 @@ SKIP: {
         my @wrong;
         for (1 .. 12) {
             my @paths = map { $all[rand @all] } 1 .. 28;
-            push @wrong, grep { $_ ne 'right' } judge(\@paths, together($server, @paths));
+            push @wrong, grep { $_ ne 'right' } judge(\@paths, in_a_batch($server, @paths));
         }
         return \@wrong;
     }, 1 .. 12);

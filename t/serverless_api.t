@@ -68,7 +68,7 @@ subtest 'TwilioServerlessApiClient.deployLocalProject deploys a project' => sub 
     for my $kind ('function', 'asset') {
         my $found = delete $answer->{result}{"${kind}Resources"};
         is_deeply { map { $_->{path} => [@$_{qw(name access sid)}] } @$found }, $resources{"${kind}s"},
-            "it returns the ${kind}s";
+            "deployLocalProject returns the ${kind}s";
     }
     returned $answer, {
         serviceSid => $service->{sid}, serviceName => 'library', environmentSid => $dev->{sid},

@@ -367,7 +367,7 @@ my %examples = (
 # One row, and a handful: nothing is gained by an index.
 my %small = map { $_ => 1 } qw(settings schema_migrations upkeep);
 
-# As the module has them: what names a Service is there twice, and what reads it a third time.
+# The statements as the module has them, with the variants for UniqueName and for cached ownership.
 my $prepare = qx('$ENV{SOURCE}/tools/compile-queries' --prepare '$ENV{SOURCE}'/sql/queries/*.sql);
 my @prepared = $prepare =~ /^(PREPARE .*?;)$/msg;
 my @statements = map { /^PREPARE (\w+)/ } @prepared;
@@ -432,7 +432,7 @@ for my $known (grep { /_known$/ } @statements) {
         my @left_out = grep { !$is_there{$_} } @$all;
         is_deeply $few, [grep { $is_there{$_} } @$all], "$call has its columns in the order of $whole";
         for my $row (@$long) {
-            # what httpd knows, it does not ask for
+            # the cached variant does not answer what httpd knows
             delete @$row{ grep { $_ eq 'outcome' ? $row->{$_} eq 'ok' : is_scope($row->{$_}) } @left_out };
         }
         is_deeply $short, $long, "$call finds what $whole finds";
@@ -459,7 +459,7 @@ for my $statement (sort keys %examples) {
 }
 
 # A function that is not inlined costs more than the row it is for. What remains are those that write,
-# and what is called once for a whole answer.
+# and functions called once for a whole answer.
 for my $statement (grep { $_ ne 'build_source' } sort grep { $kind_of{$_} =~ /read$/ } keys %examples) {
     my @outputs = map { @{ $_->{Output} || [] } } plan_of('VERBOSE, COSTS OFF', $statement, $examples{$statement}[0]);
     my %called = map { $_ => 1 } map { /serverless\.(\w+)\(/g } @outputs;

@@ -15,7 +15,7 @@ my $api = Serverless::Client->account;
 my $project = Serverless::Toolkit->new($api, 'shop');
 my ($service, $dev, $first, $second); # the Service, its Environment, and two Builds
 
-# twilio-run did what it was told.
+# twilio-run ended with success.
 sub succeeded {
     my ($run, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
@@ -30,7 +30,7 @@ sub failed {
         { status => 1, said => 1 }, $name;
 }
 
-# What it prints where nobody looks: paragraphs of lines of words.
+# Parses the output without a terminal: paragraphs of lines of words.
 sub paragraphs {
     my ($text) = @_;
     my %paragraph;
@@ -68,7 +68,7 @@ subtest "the tests' tunnel leads to the server and nowhere else" => sub {
         return $tunnel->raw_request("CONNECT $to HTTP/1.1", host => $to, half_close => 1)->status;
     };
     is $connect->("$_.twilio.com:443"), 200, "$_.twilio.com" for qw(serverless serverless-upload);
-    is $connect->($_), 403, "but not $_" for 'api.twilio.com:443', 'serverless.twilio.com:80',
+    is $connect->($_), 403, "the tunnel does not lead to $_" for 'api.twilio.com:443', 'serverless.twilio.com:80',
         'serverless.twilio.com.example.com:443', 'serverless-twilio.com:443';
     is $tunnel->raw_request('GET http://serverless.twilio.com/v1/Services HTTP/1.1')->status, 403,
         'the tunnel does not lead to the server without TLS';
@@ -91,7 +91,7 @@ subtest 'twilio-run deploy' => sub {
         is_deeply $said->{$kind}, [sort map {
             my $file = $project->files->{"$kind $_"};
             "$file->{visibility} $_ https://$service->{domain_base}-dev.twil.io$_"
-        } $project->paths($kind)], "and where each of the $kind is";
+        } $project->paths($kind)], "twilio-run prints where each of the $kind is";
     }
 
     is $first->{status}, 'completed', 'the Build is completed';

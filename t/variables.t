@@ -410,7 +410,7 @@ subtest 'ten concurrent creates and updates of Variables' => sub {
     remove_all;
 };
 
-# What somebody with the database, a backup or any log finds out.
+# Secrecy against a reader of the database, a backup or a log.
 subtest 'Values are in clear in no table, log or file' => sub {
     my @secrets = map { "s3cret-$_-" . join '', map { ('a' .. 'z')[rand 26] } 1 .. 20 } 1 .. 3;
     db()->do('ALTER ROLE serverless_httpd SET log_min_duration_statement = 0');
@@ -464,7 +464,7 @@ sub slurp {
     return scalar <$in>;
 }
 
-# Whoever can write to the table cannot make the API show what was not set there.
+# A writer to the table cannot make the API answer a Value that was not set there.
 subtest 'a Value that was changed in the database is not shown' => sub {
     my $other = $project->new_environment;
     my ($victim, $mine) = map { made($_, "value of $_") } 'VICTIM', 'MINE';

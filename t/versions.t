@@ -47,7 +47,7 @@ sub uploads {
         (my $by_name = $list) =~ s/\Q$service->{sid}/$service->{unique_name}/;
         my $second = $api->upload($by_name, [@path], [@visibility], [@content]);
         is_version $second, 201, {}, 'a second upload of the same path and content, to a Service named by UniqueName, succeeds';
-        isnt $second->json->{sid}, $version->{sid}, 'and makes a second Version with its own SID';
+        isnt $second->json->{sid}, $version->{sid}, 'a second upload makes a second Version with its own SID';
     };
 
     subtest "the JSON of $kind->{one} Version, byte for byte" => sub {
@@ -131,7 +131,7 @@ sub parameters {
     subtest "the Path of $kind->{one} Version" => sub {
         my $list = new_list();
         for my $case (
-            # what is sent, what it becomes
+            # the Path sent, the Path answered
             [ '/hello',                  '/hello' ],
             [ 'hello',                   '/hello' ],
             [ '/',                       '/' ],
@@ -483,7 +483,7 @@ sub reading {
         my $artifact = last_artifact();
         my $version = new_version($project, artifact => $artifact);
         for my $case (
-            # method, path, what is allowed
+            # method, path, allowed methods
             [ 'POST',   "$list/$version->{sid}",         'GET, HEAD, OPTIONS' ],
             [ 'DELETE', "$list/$version->{sid}",         'GET, HEAD, OPTIONS' ],
             [ 'PUT',    "$list/$version->{sid}",         'GET, HEAD, OPTIONS' ],

@@ -118,7 +118,7 @@ sub request {
     return $reply;
 }
 
-# Sends bytes as they are and reads until the server closes: for what no HTTP
+# Sends bytes as they are and reads until the server closes: for requests that no HTTP
 # library would send. The answer is text, or a reply if it is one.
 sub raw {
     my ($self, $bytes, %option) = @_;

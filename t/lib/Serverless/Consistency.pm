@@ -1,4 +1,4 @@
-# What is true of the database at any moment, whoever did what to it.
+# The rules that hold for the database at any moment, after any statement.
 package Serverless::Consistency;
 
 use strict;

@@ -1,4 +1,4 @@
-# The test database: connections to it, and what can happen to it while httpd uses it.
+# The test database: connections to it, and faults of it while httpd uses it.
 # Where something must be undone, it is undone when the object returned goes away.
 package Serverless::Database;
 
@@ -119,7 +119,7 @@ sub damage {
     $rows > 0 or die "nothing was damaged\n";
 }
 
-# PostgreSQL ends at once, without a goodbye: what it had not promised is gone.
+# Ends PostgreSQL at once, as a crash does: transactions that were not committed are lost.
 sub crash {
     open my $in, '<', "$ENV{CLUSTER}/data/postmaster.pid" or die "postmaster.pid: $!\n";
     chomp(my $pid = <$in>);

@@ -14,7 +14,7 @@ use IO::Select ();
 use Serverless::Reply ();
 use Socket qw(PF_INET SOCK_STREAM SOL_SOCKET SO_RCVBUF inet_aton pack_sockaddr_in);
 
-# The connection takes little before somebody reads.
+# The connection has a small receive buffer until the suite reads.
 sub begin {
     my ($class, $client, $url, @headers) = @_;
     my ($host, $port) = $client->base =~ m{^http://([^:/]+):(\d+)};
@@ -52,7 +52,7 @@ sub rest {
     return $self;
 }
 
-# How much of the body has come, what it is, and the head.
+# The number of bytes of the body so far, these bytes, and the head.
 sub size { my ($self) = @_; my $head = $self->head; return defined $head ? length($self->{bytes}) - $head : -1 }
 sub body { my ($self) = @_; my $head = $self->head; return defined $head ? substr $self->{bytes}, $head : '' }
 sub reply  { Serverless::Reply->parse(substr $_[0]{bytes}, 0, $_[0]->head // 0) }

@@ -1,8 +1,8 @@
 # docs/openapi.yaml, and whether answers are as it says. Serverless::Client
 # has each answer checked that a suite gets; t/openapi.t asks about the description itself.
 #
-# Of JSON Schema, this knows what the description uses, and dies of any other
-# keyword. t/openapi.t has it agree with a validator that knows all of it.
+# Of JSON Schema, this knows the keywords that the description uses, and dies of any other
+# one. t/openapi.t has it agree with a validator that knows all of it.
 package Serverless::OpenAPI;
 
 use strict;
@@ -34,7 +34,7 @@ sub at {
     return $place;
 }
 
-# The same, or what it refers to.
+# The value itself, or the one that its $ref names.
 sub followed {
     my ($place) = @_;
     return $place->{'$ref'} ? at($place->{'$ref'}) : $place;
@@ -82,7 +82,7 @@ sub check {
     Test::More::diag $text;
 }
 
-# What is not as the description says about an answer: nothing, for a path that is not the API's.
+# Returns the differences between an answer and the description; none for a path that is not the API's.
 sub complaints {
     my ($method, $url, $reply) = @_;
     my ($path) = $url =~ m{/v1(/+Services(?![^/?])[^?]*)} or return;

@@ -10,8 +10,8 @@ use Storable ();
 
 our @EXPORT = qw(at_once begin_at_once);
 
-# Runs the code once for each argument, all at the same time, and returns what
-# each returned, in order.
+# Runs the code once for each argument, all at the same time, and returns the values
+# that it returned, in order.
 sub at_once { return begin_at_once(@_)->() }
 
 # The same without waiting: returns a function that does.

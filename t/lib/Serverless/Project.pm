@@ -1,4 +1,4 @@
-# A Service and what a suite needs in it: Functions and Assets, their Versions, Builds,
+# A Service with the resources that a suite needs in it: Functions and Assets, their Versions, Builds,
 # Environments, Deployments. Everything is made through the API.
 #
 #   my $project = Serverless::Project->new($api);

@@ -1,5 +1,5 @@
-# An httpd of a suite's own, where the one that the suites share cannot be what
-# is tested: with one child, with short time limits, with another database.
+# An httpd of a suite's own, for tests that need other directives than the shared one has:
+# one child, short time limits, another database.
 #
 #   my $server = Serverless::Server->start('impatient', "ServerlessDBTimeout 300ms\n"
 #       . Serverless::Server->database(statement_timeout => 500) . Serverless::Server->api);
@@ -18,8 +18,8 @@ use Serverless::Time;
 
 # Configuration ----------------------------------------------------------------
 
-# What comes before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
-# what the suites run with unless another is named; with `keyless`, there is nothing to encrypt
+# The configuration before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
+# the MPM of the test run unless another is named; with `keyless`, there is nothing to encrypt
 # Variables with.
 sub preamble {
     my ($class, $name, %option) = @_;
@@ -55,7 +55,7 @@ ServerName        127.0.0.1
 END
 }
 
-# Lines for a child with as little that differs from one request to the next as can be.
+# Lines for one child with two threads, so that requests differ as little as possible.
 sub two_threads { "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n" }
 
 # mod_dbd's directives.
@@ -101,7 +101,7 @@ sub write_config {
     return $file;
 }
 
-# What "httpd -t", which is apachectl configtest, says of a configuration:
+# The result of "httpd -t", which is apachectl configtest, for a configuration:
 # its exit status and the message without time, place and file name.
 sub configtest {
     my ($class, $lines, %option) = @_;
@@ -163,7 +163,7 @@ sub stop {
     waitpid $pid, 0;
 }
 
-# Gracefully; returns when the children of before are gone and new ones serve.
+# Restarts httpd gracefully; returns when the old children are gone and new ones serve.
 sub restart {
     my ($self) = @_;
     my %before = map { $_ => 1 } $self->children;
@@ -181,20 +181,20 @@ sub DESTROY { $_[0]->stop }
 
 sub address { $_[0]{address} }
 
-# The processes that serve.
+# The children of httpd, as process ids.
 sub children {
     my ($self) = @_;
     return grep { (status_of($_)->{PPid} // 0) == $self->{pid} } map { m{^/proc/(\d+)$} } glob '/proc/[0-9]*';
 }
 
-# The most memory that any of them has had, in bytes.
+# The most memory that any child has had, in bytes.
 sub peak_memory {
     my ($self) = @_;
     my @peaks = sort { $a <=> $b } map { (status_of($_)->{VmHWM} // 0) * 1024 } $self->children;
     return $peaks[-1];
 }
 
-# What /proc knows of a process, a number each.
+# The numbers of /proc/PID/status.
 sub status_of {
     my ($pid) = @_;
     open my $in, '<', "/proc/$pid/status" or return {};
@@ -205,7 +205,7 @@ sub status_of {
 
 sub error_log_file { logs() . "/$_[0]{name}_error_log" }
 
-# What it has logged since the last call.
+# The lines of its error log since the last call.
 sub error_log {
     my ($self) = @_;
     open my $log, '<', $self->error_log_file or die "error_log: $!\n";

@@ -1,5 +1,5 @@
 # Twilio's toolkit, as it is, against the server under test: a project of Functions
-# and Assets in a directory, the programs that deploy it, and what of it the server
+# and Assets in a directory, the programs that deploy it, and the resources that the server
 # then has.
 #
 #   my $project = Serverless::Toolkit->new($api, 'shop');

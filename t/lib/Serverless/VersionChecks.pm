@@ -1,4 +1,4 @@
-# Uploads of Versions, and what such an upload is compared with, for the suites
+# Uploads of Versions, and the comparison of their answers, for the suites
 # t/versions.t, t/function_versions.t and t/asset_versions.t:
 #
 #   my ($api, $project) = versions_of('asset');   # all functions are about Assets now
