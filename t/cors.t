@@ -152,7 +152,7 @@ subtest 'which origins ServerlessCorsOrigins allows' => sub {
         my %header = defined $from ? (Origin => $from) : ();
         my $reply = $account->with(%header)->get("$services/cors");
         is_reply $reply, 200, $service, "$name: the answer is the same";
-        is_deeply cors($reply), $expected, "$name: the answer has the CORS headers of its origin";
+        is_deeply cors($reply), $expected, "$name: the CORS headers of the answer";
         next if $expected != $nobody;
         is_unauthenticated preflight($anonymous->with(%header), $services), $nobody, "$name: a preflight is refused";
     }

@@ -60,7 +60,7 @@ sub service_with_function {
     my $service = $client->post('/v1/Services', UniqueName => $name, FriendlyName => $name)->json;
     my $functions = "/v1/Services/$service->{sid}/Functions";
     my $function = $client->post($functions, FriendlyName => 'first')->json;
-    die 'no Function\n' if !$function->{sid};
+    die "no Function\n" if !$function->{sid};
     return { service => $service, functions => $functions, function => $function,
         path => "$functions/$function->{sid}" };
 }
