@@ -30,69 +30,106 @@ static int two_digits(const char *text)
     return 10 * (text[0] - '0') + text[1] - '0';
 }
 
-/* The seconds since 1970 of a time without a zone; 0 where there is no such day or hour. */
-static int read_seconds(const char *text, time_t *seconds)
+/* The seconds since 1970 of a date and a time of day, without a zone; seconds may be left out. Returns the
+ * text after them, or NULL where there is no such day or hour. */
+static const char *read_seconds(const char *text, time_t *seconds)
 {
-    struct tm wanted = { .tm_year = 100 * two_digits(text) + two_digits(text + 2) - 1900,
-                         .tm_mon = two_digits(text + 5) - 1,
-                         .tm_mday = two_digits(text + 8),
-                         .tm_hour = two_digits(text + 11),
-                         .tm_min = two_digits(text + 14),
-                         .tm_sec = two_digits(text + 17) };
-    struct tm found = wanted;
+    struct tm wanted = { .tm_year = 0 };
+    struct tm found;
+    const char *end = text + sizeof("2018-11-10T20:00") - 1;
 
-    *seconds = timegm(&found); /* which makes 1 March of 30 February; APR's begins in 1970 */
+    if (!looks_like(text, "0000-00-00") || !text[10] || !strchr("Tt ", text[10])
+        || !looks_like(text + 11, "00:00")) {
+        return NULL;
+    }
+    wanted.tm_year = 100 * two_digits(text) + two_digits(text + 2) - 1900;
+    wanted.tm_mon = two_digits(text + 5) - 1;
+    wanted.tm_mday = two_digits(text + 8);
+    wanted.tm_hour = two_digits(text + 11);
+    wanted.tm_min = two_digits(text + 14);
+    if (looks_like(end, ":00")) {
+        wanted.tm_sec = two_digits(end + 1);
+        end += 3;
+    }
+    else if (*end == '.' || *end == ',') { /* a fraction of a minute */
+        return NULL;
+    }
+    found = wanted;
+    *seconds = timegm(&found); /* makes 1 March of 30 February; APR's function begins in 1970 */
     return found.tm_mon == wanted.tm_mon && found.tm_mday == wanted.tm_mday
-           && found.tm_hour == wanted.tm_hour && found.tm_min == wanted.tm_min
-           && found.tm_sec == wanted.tm_sec;
+                   && found.tm_hour == wanted.tm_hour && found.tm_min == wanted.tm_min
+                   && found.tm_sec == wanted.tm_sec
+               ? end
+               : NULL;
 }
 
-/* The seconds that a zone is ahead of UTC; 0 as the result where it is none. */
+/* The minutes of an offset, "00:00", "0000" or "00"; -1 where the text is no offset. */
+static int read_offset(const char *text)
+{
+    const char *minutes = text + 2;
+
+    if (!looks_like(text, "00") || two_digits(text) > 23) {
+        return -1;
+    }
+    if (*minutes == '\0') {
+        return 60 * two_digits(text);
+    }
+    if (*minutes == ':') {
+        minutes++;
+    }
+    if (!looks_like(minutes, "00") || minutes[2] || two_digits(minutes) > 59) {
+        return -1;
+    }
+    return 60 * two_digits(text) + two_digits(minutes);
+}
+
+/* The seconds that a zone is ahead of UTC; 0 as the result where the text is no zone. No zone is UTC. */
 static int read_zone(const char *text, time_t *ahead)
 {
+    int minutes;
+
     *ahead = 0;
-    if (strcmp(text, "Z") == 0) {
+    if (*text == '\0' || strcmp(text, "Z") == 0 || strcmp(text, "z") == 0) {
         return 1;
     }
-    if (!*text || !strchr("+- ", *text) || !looks_like(text + 1, "00:00") || text[6]
-        || two_digits(text + 1) > 23 || two_digits(text + 4) > 59) {
-        return 0;
-    }
-    *ahead = 60 * (60 * two_digits(text + 1) + two_digits(text + 4));
-    *ahead = *text == '-' ? -*ahead : *ahead;
-    return 1;
+    minutes = strchr("+- ", *text) ? read_offset(text + 1) : -1;
+    *ahead = *text == '-' ? -60 * minutes : 60 * minutes;
+    return minutes >= 0;
 }
 
-/* The length of ".123", without it 0, or -1 where it is not one. */
+/* The length of ".123" or ",123"; 0 where there is no fraction, -1 where it is malformed. */
 static int read_fraction(const char *text)
 {
-    int length = *text == '.' ? 1 + (int)strspn(text + 1, "0123456789") : 0;
+    int digits;
 
-    return length == 1 || length > 1 + FRACTION_READ ? -1 : length;
+    if (*text != '.' && *text != ',') {
+        return 0;
+    }
+    digits = (int)strspn(text + 1, "0123456789");
+    return digits == 0 || digits > FRACTION_READ ? -1 : 1 + digits;
 }
 
 const char *sf_date_read(apr_pool_t *pool, const char *text)
 {
-    const char *rest = text + sizeof("2018-11-10T20:00:00") - 1;
     time_t seconds;
     time_t ahead;
     struct tm utc;
     int fraction;
+    int kept;
 
-    if (!looks_like(text, "0000-00-00T00:00:00") || !read_seconds(text, &seconds)) {
-        return NULL;
-    }
-    fraction = read_fraction(rest);
-    if (fraction < 0 || !read_zone(rest + fraction, &ahead)) {
+    text = read_seconds(text, &seconds);
+    fraction = text ? read_fraction(text) : -1;
+    if (fraction < 0 || !read_zone(text + fraction, &ahead)) {
         return NULL;
     }
     seconds -= ahead;
     if (!gmtime_r(&seconds, &utc) || utc.tm_year + 1900 < 1 || utc.tm_year + 1900 > 9999) {
         return NULL;
     }
-    return apr_psprintf(pool, "%04d-%02d-%02dT%02d:%02d:%02d%.*sZ", utc.tm_year + 1900,
+    kept = fraction > 1 + FRACTION_KEPT ? FRACTION_KEPT : fraction - 1;
+    return apr_psprintf(pool, "%04d-%02d-%02dT%02d:%02d:%02d%s%.*sZ", utc.tm_year + 1900,
                         utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec,
-                        fraction > 1 + FRACTION_KEPT ? 1 + FRACTION_KEPT : fraction, rest);
+                        fraction > 0 ? "." : "", fraction > 0 ? kept : 0, text + 1);
 }
 
 

@@ -4,10 +4,12 @@
 
 #include <apr_pools.h>
 
-/* Reads "2018-11-10T20:00:00Z". A fraction of up to nine digits may follow the seconds, and an offset
- * ("+01:00") may stand in place of Z; its "+" may be a space, as a "+" that is not percent-encoded arrives.
- * Returns the time in UTC for PostgreSQL, with a Z and the fraction's digits, six at most; or NULL where
- * the text is not a time of the years 1 to 9999. */
+/* Reads a time of ISO 8601 in each form that clients' languages write: "2018-11-10T20:00:00Z"; with up to
+ * nine digits of a fraction behind a point or a comma; with an offset in place of Z ("+01:00", "+0100",
+ * "+01"; a "+" that was not percent-encoded arrives as a space); without a zone, which is UTC; without
+ * seconds; with a space in place of T, or with small letters. Returns the time in UTC as PostgreSQL takes
+ * it, with a Z and the fraction's digits as given, microseconds at most. Returns NULL where the text is no
+ * time, or is before the year 1 or after 9999. */
 const char *sf_date_read(apr_pool_t *pool, const char *text);
 
 #define SF_DATE_DAY_LENGTH (sizeof("2018-11-10") - 1)
