@@ -444,6 +444,18 @@ undef $patient;
     my $reason = "/long line 2: SyntaxError: Identifier '";
     is $build->{failure_reason}, $reason . "\x{e9}" x int((1000 - length $reason) / 2),
         'a failure reason of more than 1000 bytes is cut between characters';
+    for my $case (
+        ['a name and a line',    "\n\nlet a = ;\n//# sourceURL=other.js:99\n"],
+        ['the old form',         "\n\nlet a = ;\n//@ sourceURL=other.js"],
+        ['the path itself',      "\n\nlet a = ;\n//# sourceURL=/source:77"],
+        ['an error of its own',  "\n\nlet a = ;\n//# sourceURL=SyntaxError:1:2"],
+        ['a comment before it',  "//# sourceURL=first.js\n\nlet a = ;\n"],
+        ['a comment in a text',  "\n`//# sourceURL=\n`; let a = ;\n"],
+    ) {
+        my ($name, $source) = @$case;
+        is $project->finished($project->new_build($project->new_deployable(function => 'source', $source)))->{failure_reason},
+            "/source line 3: SyntaxError: Unexpected token ';'", "failure_reason names path and line where sourceURL is $name";
+    }
     ok wait_until { !zombies(@servers) }, 'two httpds: no zombie process is left';
 }
 

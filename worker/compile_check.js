@@ -19,14 +19,21 @@ function sources(input) {
   return found;
 }
 
+// The line of a SyntaxError, or '' where it has none. The stack begins with "<name>:<line>". The name is the
+// path, or what a comment of the source says (sourceURL), so that only its last number is V8's own.
+function lineOf(error) {
+  const [place] = String(error.stack).split('\n');
+  const [, line] = /:(\d+)$/.exec(place) ?? [];
+  return line && !place.startsWith(`${error.name}: `) ? ` line ${line}` : '';
+}
+
+// Why the source does not compile, or null where it does.
 function compileError({ path, text }) {
   try {
     compileFunction(text.replace(/^#!.*/, ''), wrapper, { filename: path });
     return null;
   } catch (error) {
-    const [place] = String(error.stack).split('\n'); // "<path>:<line>" of a SyntaxError
-    const line = place.startsWith(`${path}:`) ? ` line ${place.slice(path.length + 1)}` : '';
-    return `${path}${line}: ${error.name}: ${error.message}`;
+    return `${path}${lineOf(error)}: ${error.name}: ${error.message}`;
   }
 }
 
