@@ -1,4 +1,4 @@
-# mod_serverless_functions; "make help" lists the chores.
+# mod_serverless_functions. "make help" lists the targets.
 
 PORT    ?= 8080
 RUN_DIR ?= .run
@@ -28,8 +28,8 @@ UNIT_SOURCES := t/unit/mod_unit_tests.c $(sort $(wildcard t/unit/*_test.c))
 FORMATTED := $(CHECKED) $(HEADERS) $(UNIT_SOURCES) $(wildcard t/unit/*.h)
 UNIT_OBJECTS := $(UNIT_SOURCES:%.c=$(BUILD)/%.o)
 
-# $(call once,NAME,COMMAND): the command's output, asked for at first use only.
-# What it asks may not be installed yet when this file is read.
+# $(call once,NAME,COMMAND) is the output of COMMAND, which runs at the first use of
+# NAME: the program may not be installed yet when make reads this file.
 once = $(eval $1 := $(shell $2))$($1)
 
 CC       = $(call once,CC,$(APXS) -q CC)
@@ -51,39 +51,30 @@ export PORT RUN_DIR SANITIZE PIPELINING MPM
 	packages-build packages-run packages-test packages-bench packages-lint
 .DELETE_ON_ERROR:
 
-all: $(MODULE) ## build the module (SANITIZE=1: with address and undefined behaviour checks)
+all: $(MODULE) ## build the module; SANITIZE=1 adds checks of addresses and undefined behaviour
 
-run: packages-run all ## build it and run it on 127.0.0.1:PORT until Ctrl-C, with its data in RUN_DIR
+run: packages-run all ## build the module and run a server on 127.0.0.1:PORT until Ctrl-C; its data is in RUN_DIR
 	@tools/dev-server run $(MODULE)
 
-start: packages-run all ## the same in the background; returns when the API answers
+start: packages-run all ## run the same server in the background; returns when the API answers
 	@tools/dev-server start $(MODULE)
 
-stop: ## stop what "make start" started
+stop: ## stop the server of "make start"
 	@tools/dev-server stop
 
-admin: ## administer the running server's accounts, e.g. make admin CMD="account list"
+admin: ## run serverless-admin for that server: make admin CMD="account list"
 	@tools/dev-server admin $(CMD)
 
-test: packages-test all $(UNIT) $(SDK) ## run the tests; TESTS="t/smoke.t ..." picks some, SANITIZE=1 checks memory, PIPELINING=Off and MPM=worker go other ways
+test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
 	@tools/run-tests $(MODULE) $(TESTS)
 
-unit: packages-test $(UNIT) ## run the unit tests in C alone
-	@UNIT_TESTS=$(abspath $(UNIT)) prove $(if $(VERBOSE),-v) t/unit.t
-
-bench: packages-bench all $(LIMIT) $(PEERS) ## measure it beside its peers, in about 10 minutes; ROUNDS=3, SECONDS=1 and ONLY=get,list50 make it shorter or longer
+bench: packages-bench all $(LIMIT) $(PEERS) ## measure the module beside other servers, in about 10 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
-lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
-	@tools/check-directions $(BUILD)
-	@tools/check-directives
-	@tools/check-style $(SOURCES) $(HEADERS)
-	@echo "  FORMAT"
-	@clang-format --dry-run -Werror $(FORMATTED)
-	@echo "  TIDY"
-	@clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
-	@echo "  CPPCHECK"
-	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+lint: $(MADE) packages-lint ## check the format of the C code, and search it and the Python of bench/ for mistakes
+	clang-format --dry-run -Werror $(CHECKED) $(HEADERS)
+	clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
+	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		--enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -I. -Ibuild $(CHECKED)
 	@echo "  PYFLAKES"
@@ -103,13 +94,13 @@ install: all ## install the module, serverless-admin and its manual, the schema 
 	install -m 644 conf/serverless_functions.load conf/serverless_functions.conf \
 		"$(DESTDIR)$(DATADIR)/conf"
 
-clean: ## remove what was built; the data in RUN_DIR stays
+clean: ## remove all built files; the data in RUN_DIR stays
 	rm -rf build
 
-help: ## list these
+help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile | expand -t 10
 
-# Quick when nothing is missing, so that no chore needs a step before it.
+# Installs missing packages. It is quick when all are there, so every target may need it.
 packages-build:
 	@tools/packages build
 packages-run:
@@ -141,7 +132,7 @@ $(BUILD)/statements.o: build/statements.c build/statements.h | packages-build
 	@echo "  CC $<"
 	@$(CC) $(OURS) $(INCLUDES) $(CFLAGS) -MMD -MP -c -o $@ $<
 
-# The directories, because a file that was renamed or removed is no newer than what was made of it.
+# The directories are prerequisites because a renamed or removed file is not newer than the target.
 build/statements.h build/statements.c &: tools/compile-queries $(QUERIES) $(SCHEMA) sql/queries sql/schema
 	@mkdir -p build
 	tools/compile-queries build/statements $(QUERIES)
@@ -163,7 +154,7 @@ $(LIMIT): bench/mod_bench_limit.c | packages-bench
 	@echo "  CC $<"
 	@$(CC) -shared $(OURS) $(INCLUDES) $(CFLAGS) -o $@ $<
 
-# npm writes these files last. No package of these runs a script of its own.
+# npm writes these files last. No package runs a script of its own during the installation.
 $(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-test
 $(PEERS): bench/peers/package.json bench/peers/package-lock.json | packages-bench
 $(SDK) $(PEERS):
