@@ -65,16 +65,25 @@ stop: ## stop the server of "make start"
 admin: ## run serverless-admin for that server: make admin CMD="account list"
 	@tools/dev-server admin $(CMD)
 
-test: packages-test all $(SDK) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
+test: packages-test all $(UNIT) $(SDK) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
 	@tools/run-tests $(MODULE) $(TESTS)
+
+unit: packages-test $(UNIT) ## run the unit tests in C alone
+	@UNIT_TESTS=$(abspath $(UNIT)) prove $(if $(VERBOSE),-v) t/unit.t
 
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure the module beside other servers, in about 10 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
-lint: $(MADE) packages-lint ## check the format of the C code, and search it and the Python of bench/ for mistakes
-	clang-format --dry-run -Werror $(CHECKED) $(HEADERS)
-	clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
-	cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
+	@tools/check-directions $(BUILD)
+	@tools/check-directives
+	@tools/check-style $(SOURCES) $(HEADERS)
+	@echo "  FORMAT"
+	@clang-format --dry-run -Werror $(FORMATTED)
+	@echo "  TIDY"
+	@clang-tidy --quiet $(CHECKED) -- $(OURS) $(INCLUDES) $(CFLAGS)
+	@echo "  CPPCHECK"
+	@cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		--enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -I. -Ibuild $(CHECKED)
 	@echo "  PYFLAKES"
