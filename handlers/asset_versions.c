@@ -5,14 +5,14 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZN" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "asset_sid", SF_AS_SID, "ZH" },
-    { "path", SF_AS_TEXT, NULL },
-    { "visibility", SF_AS_TEXT, NULL },
-    { "date_created", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
+    { "sid", SF_JSON_SID, "ZN" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "asset_sid", SF_JSON_SID, "ZH" },
+    { "path", SF_JSON_TEXT, NULL },
+    { "visibility", SF_JSON_TEXT, NULL },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
     { .name = NULL },
 };
 

@@ -4,14 +4,14 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZH" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "friendly_name", SF_AS_TEXT, NULL },
-    { "date_created", SF_AS_DATE, NULL },
-    { "date_updated", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
-    { "asset_versions", SF_AS_LINK, "/Versions" },
+    { "sid", SF_JSON_SID, "ZH" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "friendly_name", SF_JSON_TEXT, NULL },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "date_updated", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
+    { "asset_versions", SF_JSON_LINK, "/Versions" },
     { .name = NULL },
 };
 

@@ -10,19 +10,19 @@
 #include <string.h>
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZB" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "status", SF_AS_TEXT, NULL },
-    { "asset_versions", SF_AS_JSON, NULL },
-    { "function_versions", SF_AS_JSON, NULL },
-    { "dependencies", SF_AS_JSON, NULL },
-    { "runtime", SF_AS_TEXT, NULL },
-    { "failure_reason", SF_AS_TEXT, NULL },
-    { "date_created", SF_AS_DATE, NULL },
-    { "date_updated", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
-    { "build_status", SF_AS_LINK, "/Status" },
+    { "sid", SF_JSON_SID, "ZB" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "status", SF_JSON_TEXT, NULL },
+    { "asset_versions", SF_JSON_RAW, NULL },
+    { "function_versions", SF_JSON_RAW, NULL },
+    { "dependencies", SF_JSON_RAW, NULL },
+    { "runtime", SF_JSON_TEXT, NULL },
+    { "failure_reason", SF_JSON_TEXT, NULL },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "date_updated", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
+    { "build_status", SF_JSON_LINK, "/Status" },
     { .name = NULL },
 };
 
@@ -56,11 +56,11 @@ const sf_resource sf_builds = {
 };
 
 static const sf_property status_properties[] = {
-    { "sid", SF_AS_SID, "ZB" }, /* the Build's own */
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "status", SF_AS_TEXT, NULL },
-    { "url", SF_AS_URL, NULL },
+    { "sid", SF_JSON_SID, "ZB" }, /* the Build's own */
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "status", SF_JSON_TEXT, NULL },
+    { "url", SF_JSON_URL, NULL },
     { .name = NULL },
 };
 
@@ -179,10 +179,10 @@ static const char *read_runtime(const sf_request *request, const char *wanted)
 const sf_error *sf_build_create(sf_request *request)
 {
     static const sf_param params[] = {
-        { "FunctionVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
-        { "AssetVersions", SF_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
-        { "Runtime", SF_TEXT, .maximum = 64 },
-        { "Dependencies", SF_TEXT, .maximum = 32000 },
+        { "FunctionVersions", SF_PARAM_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
+        { "AssetVersions", SF_PARAM_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
+        { "Runtime", SF_PARAM_TEXT, .maximum = 64 },
+        { "Dependencies", SF_PARAM_TEXT, .maximum = 32000 },
         { .name = NULL },
     };
     apr_pool_t *pool = request->r->pool;

@@ -3,14 +3,14 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZD" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "environment_sid", SF_AS_SID, "ZE" },
-    { "build_sid", SF_AS_SID, "ZB" },
-    { "date_created", SF_AS_DATE, NULL },
-    { "date_updated", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
+    { "sid", SF_JSON_SID, "ZD" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "environment_sid", SF_JSON_SID, "ZE" },
+    { "build_sid", SF_JSON_SID, "ZB" },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "date_updated", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
     { .name = NULL },
 };
 
@@ -27,7 +27,7 @@ static const sf_outcome outcomes[] = {
 };
 
 static const sf_param create_params[] = {
-    { "BuildSid", SF_SID, .prefix = "ZB" }, /* without it, nothing is deployed any more */
+    { "BuildSid", SF_PARAM_SID, .prefix = "ZB" }, /* without it, nothing is deployed any more */
     { .name = NULL },
 };
 

@@ -3,19 +3,19 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZE" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "build_sid", SF_AS_SID, "ZB" },
-    { "unique_name", SF_AS_TEXT, NULL },
-    { "domain_suffix", SF_AS_TEXT, NULL },
-    { "domain_name", SF_AS_HOST, NULL },
-    { "date_created", SF_AS_DATE, NULL },
-    { "date_updated", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
-    { "variables", SF_AS_LINK, "/Variables" },
-    { "deployments", SF_AS_LINK, "/Deployments" },
-    { "logs", SF_AS_LINK, "/Logs" },
+    { "sid", SF_JSON_SID, "ZE" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "build_sid", SF_JSON_SID, "ZB" },
+    { "unique_name", SF_JSON_TEXT, NULL },
+    { "domain_suffix", SF_JSON_TEXT, NULL },
+    { "domain_name", SF_JSON_HOST, NULL },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "date_updated", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
+    { "variables", SF_JSON_LINK, "/Variables" },
+    { "deployments", SF_JSON_LINK, "/Deployments" },
+    { "logs", SF_JSON_LINK, "/Logs" },
     { .name = NULL },
 };
 
@@ -26,8 +26,8 @@ static const sf_outcome outcomes[] = {
 };
 
 static const sf_param create_params[] = {
-    { "UniqueName", SF_TEXT, .maximum = 100, .required = 1 },
-    { "DomainSuffix", SF_LABEL, .maximum = 16 },
+    { "UniqueName", SF_PARAM_TEXT, .maximum = 100, .required = 1 },
+    { "DomainSuffix", SF_PARAM_LABEL, .maximum = 16 },
     { .name = NULL },
 };
 

@@ -5,15 +5,15 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZN" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "function_sid", SF_AS_SID, "ZH" },
-    { "path", SF_AS_TEXT, NULL },
-    { "visibility", SF_AS_TEXT, NULL },
-    { "date_created", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
-    { "function_version_content", SF_AS_LINK, "/Content" },
+    { "sid", SF_JSON_SID, "ZN" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "function_sid", SF_JSON_SID, "ZH" },
+    { "path", SF_JSON_TEXT, NULL },
+    { "visibility", SF_JSON_TEXT, NULL },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
+    { "function_version_content", SF_JSON_LINK, "/Content" },
     { .name = NULL },
 };
 
@@ -36,12 +36,12 @@ const sf_resource sf_function_versions = {
 
 /* The source as a JSON string, which is why it must be UTF-8. */
 static const sf_property content_properties[] = {
-    { "sid", SF_AS_SID, "ZN" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "function_sid", SF_AS_SID, "ZH" },
-    { "content", SF_AS_TEXT, NULL },
-    { "url", SF_AS_URL, NULL },
+    { "sid", SF_JSON_SID, "ZN" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "function_sid", SF_JSON_SID, "ZH" },
+    { "content", SF_JSON_TEXT, NULL },
+    { "url", SF_JSON_URL, NULL },
     { .name = NULL },
 };
 

@@ -3,25 +3,25 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "NO" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },
-    { "environment_sid", SF_AS_SID, "ZE" },
-    { "build_sid", SF_AS_SID, "ZB" },
-    { "deployment_sid", SF_AS_SID, "ZD" },
-    { "function_sid", SF_AS_SID, "ZH" },
-    { "request_sid", SF_AS_SID, "RQ" },
-    { "level", SF_AS_TEXT, NULL },
-    { "message", SF_AS_TEXT, NULL },
-    { "date_created", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
+    { "sid", SF_JSON_SID, "NO" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },
+    { "environment_sid", SF_JSON_SID, "ZE" },
+    { "build_sid", SF_JSON_SID, "ZB" },
+    { "deployment_sid", SF_JSON_SID, "ZD" },
+    { "function_sid", SF_JSON_SID, "ZH" },
+    { "request_sid", SF_JSON_SID, "RQ" },
+    { "level", SF_JSON_TEXT, NULL },
+    { "message", SF_JSON_TEXT, NULL },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
     { .name = NULL },
 };
 
 static const sf_param filters[] = {
-    { .name = "StartDate", .kind = SF_DATE, .told = 1 }, /* one day ago where absent */
-    { .name = "EndDate", .kind = SF_DATE, .told = 1 },   /* now where absent */
-    { .name = "FunctionSid", .kind = SF_SID, .prefix = "ZH" },
+    { .name = "StartDate", .kind = SF_PARAM_DATE, .told = 1 }, /* one day ago where absent */
+    { .name = "EndDate", .kind = SF_PARAM_DATE, .told = 1 },   /* now where absent */
+    { .name = "FunctionSid", .kind = SF_PARAM_SID, .prefix = "ZH" },
     { .name = NULL },
 };
 

@@ -3,20 +3,20 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZS" },
-    { "account_sid", SF_AS_SID, "AC" },
-    { "friendly_name", SF_AS_TEXT, NULL },
-    { "unique_name", SF_AS_TEXT, NULL },
-    { "include_credentials", SF_AS_FLAG, NULL },
-    { "ui_editable", SF_AS_FLAG, NULL },
-    { "domain_base", SF_AS_TEXT, NULL },
-    { "date_created", SF_AS_DATE, NULL },
-    { "date_updated", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },
-    { "environments", SF_AS_LINK, "/Environments" },
-    { "functions", SF_AS_LINK, "/Functions" },
-    { "assets", SF_AS_LINK, "/Assets" },
-    { "builds", SF_AS_LINK, "/Builds" },
+    { "sid", SF_JSON_SID, "ZS" },
+    { "account_sid", SF_JSON_SID, "AC" },
+    { "friendly_name", SF_JSON_TEXT, NULL },
+    { "unique_name", SF_JSON_TEXT, NULL },
+    { "include_credentials", SF_JSON_FLAG, NULL },
+    { "ui_editable", SF_JSON_FLAG, NULL },
+    { "domain_base", SF_JSON_TEXT, NULL },
+    { "date_created", SF_JSON_DATE, NULL },
+    { "date_updated", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },
+    { "environments", SF_JSON_LINK, "/Environments" },
+    { "functions", SF_JSON_LINK, "/Functions" },
+    { "assets", SF_JSON_LINK, "/Assets" },
+    { "builds", SF_JSON_LINK, "/Builds" },
     { .name = NULL },
 };
 
@@ -26,18 +26,18 @@ static const sf_outcome outcomes[] = {
 };
 
 static const sf_param create_params[] = {
-    { "UniqueName", SF_UNIQUE_NAME, .maximum = 50, .required = 1 },
-    { "FriendlyName", SF_TEXT, .maximum = 255, .required = 1 },
+    { "UniqueName", SF_PARAM_UNIQUE_NAME, .maximum = 50, .required = 1 },
+    { "FriendlyName", SF_PARAM_TEXT, .maximum = 255, .required = 1 },
     { .name = "IncludeCredentials",
-      .kind = SF_FLAG },                       /* true where absent: the statement's business */
-    { .name = "UiEditable", .kind = SF_FLAG }, /* false where absent */
+      .kind = SF_PARAM_FLAG }, /* true where absent: the statement's business */
+    { .name = "UiEditable", .kind = SF_PARAM_FLAG }, /* false where absent */
     { .name = NULL },
 };
 
 static const sf_param update_params[] = {
-    { "FriendlyName", SF_TEXT, .maximum = 255 },
-    { .name = "IncludeCredentials", .kind = SF_FLAG },
-    { .name = "UiEditable", .kind = SF_FLAG },
+    { "FriendlyName", SF_PARAM_TEXT, .maximum = 255 },
+    { .name = "IncludeCredentials", .kind = SF_PARAM_FLAG },
+    { .name = "UiEditable", .kind = SF_PARAM_FLAG },
     { .name = NULL },
 };
 

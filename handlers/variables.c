@@ -7,11 +7,11 @@
 #include "handlers/routes.h"
 
 static const sf_property properties[] = {
-    { "sid", SF_AS_SID, "ZV" },           { "account_sid", SF_AS_SID, "AC" },
-    { "service_sid", SF_AS_SID, "ZS" },   { "environment_sid", SF_AS_SID, "ZE" },
-    { "key", SF_AS_TEXT, NULL },          { "value", SF_AS_SECRET, NULL },
-    { "date_created", SF_AS_DATE, NULL }, { "date_updated", SF_AS_DATE, NULL },
-    { "url", SF_AS_URL, NULL },           { .name = NULL },
+    { "sid", SF_JSON_SID, "ZV" },           { "account_sid", SF_JSON_SID, "AC" },
+    { "service_sid", SF_JSON_SID, "ZS" },   { "environment_sid", SF_JSON_SID, "ZE" },
+    { "key", SF_JSON_TEXT, NULL },          { "value", SF_JSON_SECRET, NULL },
+    { "date_created", SF_JSON_DATE, NULL }, { "date_updated", SF_JSON_DATE, NULL },
+    { "url", SF_JSON_URL, NULL },           { .name = NULL },
 };
 
 static const sf_outcome outcomes[] = {
@@ -20,14 +20,14 @@ static const sf_outcome outcomes[] = {
 };
 
 static const sf_param create_params[] = {
-    { "Key", SF_TEXT, .maximum = 128, .required = 1 },
-    { "Value", SF_BYTES, .maximum = SF_SECRET_MAX, .required = 1 },
+    { "Key", SF_PARAM_TEXT, .maximum = 128, .required = 1 },
+    { "Value", SF_PARAM_BYTES, .maximum = SF_SECRET_MAX, .required = 1 },
     { .name = NULL },
 };
 
 static const sf_param update_params[] = {
-    { "Key", SF_TEXT, .maximum = 128 },
-    { "Value", SF_BYTES, .maximum = SF_SECRET_MAX },
+    { "Key", SF_PARAM_TEXT, .maximum = 128 },
+    { "Value", SF_PARAM_BYTES, .maximum = SF_SECRET_MAX },
     { .name = NULL },
 };
 

@@ -7,7 +7,7 @@ int sf_resource_column(const sf_resource *resource, const char *prefix)
     int i;
 
     for (i = 0; resource->properties[i].name; i++) {
-        if (resource->properties[i].kind == SF_AS_SID
+        if (resource->properties[i].kind == SF_JSON_SID
             && strncmp(resource->properties[i].detail, prefix, SF_SID_PREFIX) == 0) {
             return SF_COLUMN(i);
         }
@@ -24,7 +24,7 @@ int sf_resource_columns(const sf_resource *resource)
 {
     int count = 0;
 
-    while (resource->properties[count].name && resource->properties[count].kind != SF_AS_URL) {
+    while (resource->properties[count].name && resource->properties[count].kind != SF_JSON_URL) {
         count++;
     }
     return SF_COLUMN(count);
@@ -36,7 +36,7 @@ int sf_resource_revision_column(const sf_resource *resource)
     int i;
 
     for (i = 0; resource->properties[i].name; i++) {
-        if (resource->properties[i].kind == SF_AS_DATE) {
+        if (resource->properties[i].kind == SF_JSON_DATE) {
             column = SF_COLUMN(i);
         }
     }

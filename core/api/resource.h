@@ -16,15 +16,15 @@
 #define SF_COLUMN(property) ((property) + 1)
 
 typedef enum {
-    SF_AS_SID, /* a uuid; `detail` is the SID's prefix */
-    SF_AS_TEXT,
-    SF_AS_FLAG,   /* PostgreSQL's t or f */
-    SF_AS_DATE,   /* microseconds since 1970 */
-    SF_AS_JSON,   /* JSON text, passed on as it is */
-    SF_AS_HOST,   /* a host name but for its tail, which ServerlessDomain says */
-    SF_AS_SECRET, /* the value of a Variable as sf_secret_seal() has it; shown in clear */
-    SF_AS_URL,    /* the resource's own address; has no column */
-    SF_AS_LINK    /* in "links": the address with `detail` after it; has no column */
+    SF_JSON_SID, /* a uuid; `detail` is the SID's prefix */
+    SF_JSON_TEXT,
+    SF_JSON_FLAG,   /* PostgreSQL's t or f */
+    SF_JSON_DATE,   /* microseconds since 1970 */
+    SF_JSON_RAW,    /* JSON text, passed on as it is */
+    SF_JSON_HOST,   /* a host name but for its tail, which ServerlessDomain says */
+    SF_JSON_SECRET, /* the value of a Variable as sf_secret_seal() has it; shown in clear */
+    SF_JSON_URL,    /* the resource's own address; has no column */
+    SF_JSON_LINK    /* in "links": the address with `detail` after it; has no column */
 } sf_property_kind;
 
 typedef struct {

@@ -29,7 +29,7 @@ typedef struct {
     int length;
 } part;
 
-/* A property and its value as JSON. That of an SF_AS_TEXT, SF_AS_HOST or SF_AS_SECRET is from a string of
+/* A property and its value as JSON. That of an SF_JSON_TEXT, SF_JSON_HOST or SF_JSON_SECRET is from a string of
  * json-c's, which knows what is to be escaped in it; any other needs nothing of the kind. */
 typedef struct {
     const sf_property *property;
@@ -172,22 +172,22 @@ static void set_value(const sf_record *record, field *field, sf_rows *rows, int 
                       const char *value)
 {
     switch (field->property->kind) {
-    case SF_AS_SID:
+    case SF_JSON_SID:
         end_own_text(field, sf_sid_write(field->own + 1, field->property->detail, value));
         break;
-    case SF_AS_FLAG:
+    case SF_JSON_FLAG:
         field->value = part_of(*value == 't' ? "true" : "false");
         break;
-    case SF_AS_DATE:
+    case SF_JSON_DATE:
         end_own_text(field, sf_date_write(field->own + 1, &field->day, value));
         break;
-    case SF_AS_HOST:
+    case SF_JSON_HOST:
         set_string(field, host(record, value));
         break;
-    case SF_AS_TEXT:
+    case SF_JSON_TEXT:
         set_string(field, value);
         break;
-    case SF_AS_SECRET:
+    case SF_JSON_SECRET:
         set_secret(record, field, rows, row, value);
         break;
     default:
@@ -197,7 +197,7 @@ static void set_value(const sf_record *record, field *field, sf_rows *rows, int 
 
 static int has_column(const sf_property *property)
 {
-    return property && property->kind != SF_AS_URL && property->kind != SF_AS_LINK;
+    return property && property->kind != SF_JSON_URL && property->kind != SF_JSON_LINK;
 }
 
 /* Those without a column come last. */
@@ -271,7 +271,7 @@ const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
     int i;
 
     for (i = 0; properties[i].name && !error; i++) {
-        if (properties[i].kind == SF_AS_SECRET) {
+        if (properties[i].kind == SF_JSON_SECRET) {
             error = check_column(request, rows, SF_COLUMN(i));
         }
     }
@@ -318,8 +318,8 @@ static void lay_out_address(sf_record *record)
 static void lay_out_field(sf_record *record, field *field, const sf_property *property)
 {
     const int is_first = field == record->fields;
-    const int is_link = property->kind == SF_AS_LINK;
-    const int opens_links = is_link && field[-1].property->kind != SF_AS_LINK;
+    const int is_link = property->kind == SF_JSON_LINK;
+    const int opens_links = is_link && field[-1].property->kind != SF_JSON_LINK;
 
     field->property = property;
     field->before
@@ -356,10 +356,10 @@ static void add_string(sf_record *record, field *field)
 {
     const sf_property_kind kind = field->property->kind;
 
-    if (kind == SF_AS_TEXT || kind == SF_AS_HOST || kind == SF_AS_SECRET) {
+    if (kind == SF_JSON_TEXT || kind == SF_JSON_HOST || kind == SF_JSON_SECRET) {
         field->string = sf_json_string(record->pool);
     }
-    record->must_go |= kind == SF_AS_SECRET;
+    record->must_go |= kind == SF_JSON_SECRET;
 }
 
 static sf_record *make(apr_pool_t *pool, const sf_resource *resource, const char *base_url)

@@ -18,7 +18,7 @@ typedef struct {
     apr_pool_t *pool;
     const sf_param *params;
     const char **values;
-    apr_array_header_t *lists[SF_PARAMS_MAX]; /* of SF_SIDS */
+    apr_array_header_t *lists[SF_PARAMS_MAX]; /* of SF_PARAM_SIDS */
 } reading;
 
 
@@ -26,7 +26,7 @@ typedef struct {
 
 static const sf_error *check_length(const reading *in, const sf_param *param, const char *value)
 {
-    const int bytes = param->kind == SF_BYTES;
+    const int bytes = param->kind == SF_PARAM_BYTES;
     int length = sf_utf8_length(value);
 
     if (length < 0) {
@@ -122,20 +122,20 @@ static const sf_error *check(const reading *in, const sf_param *param, const cha
         return check_required(in, param, *value);
     }
     switch (param->kind) {
-    case SF_FLAG:
+    case SF_PARAM_FLAG:
         return check_flag(in, param, value);
-    case SF_SID:
+    case SF_PARAM_SID:
         return check_sid(in, param, value);
-    case SF_DATE:
+    case SF_PARAM_DATE:
         return check_date(in, param, value);
     default:
         break;
     }
     error = check_length(in, param, *value);
-    if (!error && param->kind == SF_UNIQUE_NAME) {
+    if (!error && param->kind == SF_PARAM_UNIQUE_NAME) {
         error = check_unique_name(in, param, *value);
     }
-    if (!error && param->kind == SF_LABEL) {
+    if (!error && param->kind == SF_PARAM_LABEL) {
         error = check_label(in, param, *value);
     }
     return error;
@@ -186,7 +186,7 @@ static const sf_error *keep(const reading *in, const char *name, const char *val
         if (strcmp(name, in->params[i].name) != 0) {
             continue;
         }
-        if (in->params[i].kind == SF_SIDS) {
+        if (in->params[i].kind == SF_PARAM_SIDS) {
             return keep_sid(in, i, value);
         }
         if (in->values[i]) {
@@ -260,7 +260,7 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
 
     for (i = 0; params[i].name; i++) {
         values[i] = NULL;
-        if (params[i].kind == SF_SIDS) {
+        if (params[i].kind == SF_PARAM_SIDS) {
             in.lists[i] = apr_array_make(request->r->pool, 8, sizeof(const char *));
         }
     }
@@ -272,7 +272,7 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
     }
     error = error ? error : split(&in, text);
     for (i = 0; params[i].name && !error; i++) {
-        if (params[i].kind == SF_SIDS) {
+        if (params[i].kind == SF_PARAM_SIDS) {
             values[i] = array_literal(request->r->pool, in.lists[i]);
         }
         else {
@@ -294,7 +294,7 @@ int sf_params_count(const sf_param *params)
 
 const char *sf_param_query(apr_pool_t *pool, const sf_param *param, const char *value)
 {
-    if (param->kind == SF_SID) {
+    if (param->kind == SF_PARAM_SID) {
         return apr_pstrcat(pool, param->prefix, value, NULL);
     }
     return apr_pescape_urlencoded(pool, value);

@@ -8,14 +8,14 @@
 #define SF_PARAMS_MAX 8
 
 typedef enum {
-    SF_TEXT,        /* any Unicode, up to `maximum` characters, not empty */
-    SF_UNIQUE_NAME, /* as sf_unique_name_is_valid() has it, up to `maximum` characters */
-    SF_FLAG,        /* true or false in any case; handed on as "t" or "f" */
-    SF_SID,         /* a SID; handed on as its digits */
-    SF_SIDS,  /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
-    SF_LABEL, /* part of a host name, up to `maximum` characters */
-    SF_BYTES, /* any Unicode, up to `maximum` bytes of UTF-8, not empty */
-    SF_DATE   /* a time as sf_date_read() takes it; handed on as that writes it */
+    SF_PARAM_TEXT,        /* any Unicode, up to `maximum` characters, not empty */
+    SF_PARAM_UNIQUE_NAME, /* as sf_unique_name_is_valid() has it, up to `maximum` characters */
+    SF_PARAM_FLAG,        /* true or false in any case; handed on as "t" or "f" */
+    SF_PARAM_SID,         /* a SID; handed on as its digits */
+    SF_PARAM_SIDS, /* any number of SIDs, repeated; handed on as PostgreSQL's array of their digits */
+    SF_PARAM_LABEL, /* part of a host name, up to `maximum` characters */
+    SF_PARAM_BYTES, /* any Unicode, up to `maximum` bytes of UTF-8, not empty */
+    SF_PARAM_DATE   /* a time as sf_date_read() takes it; handed on as that writes it */
 } sf_param_kind;
 
 typedef struct {
@@ -38,7 +38,7 @@ const sf_error *sf_params_read(const sf_request *request, const sf_param *params
 int sf_params_count(const sf_param *params);
 
 /* A value as a client would send it, percent-encoded. For those that are handed on as they are, for
- * SF_SID, and for SF_DATE. */
+ * SF_PARAM_SID, and for SF_PARAM_DATE. */
 const char *sf_param_query(apr_pool_t *pool, const sf_param *param, const char *value);
 
 #endif
