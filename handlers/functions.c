@@ -30,7 +30,7 @@ const sf_resource sf_functions = {
     .create = { SF_STATEMENT_ARTIFACT_CREATE, sf_artifact_params },
     .fetch = { SF_STATEMENT_ARTIFACT_FETCH, NULL },
     .list = { SF_STATEMENT_ARTIFACT_LIST, NULL },
-    .find = { SF_STATEMENT_ARTIFACT_FIND, sf_artifact_filters },
+    .list_filtered = { SF_STATEMENT_ARTIFACT_FIND, sf_artifact_filters },
     .update = { SF_STATEMENT_ARTIFACT_UPDATE, sf_artifact_params },
     .remove = { SF_STATEMENT_ARTIFACT_DELETE, NULL },
 };

@@ -19,8 +19,8 @@ static const sf_property properties[] = {
 };
 
 static const sf_param filters[] = {
-    { .name = "StartDate", .kind = SF_PARAM_DATE, .told = 1 }, /* one day ago where absent */
-    { .name = "EndDate", .kind = SF_PARAM_DATE, .told = 1 },   /* now where absent */
+    { .name = "StartDate", .kind = SF_PARAM_DATE, .echoed = 1 }, /* one day ago where absent */
+    { .name = "EndDate", .kind = SF_PARAM_DATE, .echoed = 1 },   /* now where absent */
     { .name = "FunctionSid", .kind = SF_PARAM_SID, .prefix = "ZH" },
     { .name = NULL },
 };

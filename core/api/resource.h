@@ -68,7 +68,7 @@ typedef struct sf_resource {
     sf_verb create;
     sf_verb fetch;
     sf_verb list;
-    sf_verb find; /* what lists where one of its parameters is given, in place of `list` */
+    sf_verb list_filtered; /* replaces `list` where one of its parameters is given */
     sf_verb update;
     sf_verb remove;
 

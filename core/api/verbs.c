@@ -140,7 +140,7 @@ static void complete(const sf_resource *resource, sf_rows *rows, sf_page *page)
     int i;
 
     for (i = 0; i < sf_params_count(page->filters); i++) {
-        if (page->filters[i].told) {
+        if (page->filters[i].echoed) {
             page->values[i] = sf_rows_value(rows, 0, column++);
         }
     }
@@ -152,7 +152,7 @@ static int narrowed(const sf_resource *resource, sf_page *page)
 {
     int i;
 
-    for (i = 0; i < sf_params_count(resource->find.params); i++) {
+    for (i = 0; i < sf_params_count(resource->list_filtered.params); i++) {
         if (page->values[i]) {
             return 1;
         }
@@ -166,14 +166,15 @@ const sf_error *sf_resource_list(sf_request *request)
     const sf_resource *resource = request->resource;
     apr_pool_t *pool = request->r->pool;
     const sf_verb *list = &resource->list;
-    sf_page page = { .filters = resource->find.params ? resource->find.params : list->params };
+    sf_page page = { .filters = resource->list_filtered.params ? resource->list_filtered.params
+                                                               : list->params };
     sf_page_scope scope;
     sf_rows *rows;
     const int maximum = resource->page_maximum ? resource->page_maximum : SF_PAGE_SIZE_MAX;
     const sf_error *error = sf_page_read(request, maximum, &page);
 
     if (!error) {
-        list = narrowed(resource, &page) ? &resource->find : list;
+        list = narrowed(resource, &page) ? &resource->list_filtered : list;
         error = sf_operation_run(request, list->statement, place(pool, &page), page.values,
                                  resource->outcomes, &rows);
     }

@@ -23,7 +23,7 @@ const sf_error *sf_resource_fetch(sf_request *request);
 /* 200 and a page. The list's parameters are its filters (at most SF_FILTERS_MAX), which become part of
  * all its addresses. The statement takes their values, NULL for one that the client left out, then
  * the row to begin at, the row to end before, and the page's size, and returns one row more where
- * another page follows. What a `told` filter left out stands for, the statement decides: each of them
+ * another page follows. What a `echoed` filter left out stands for, the statement decides: each of them
  * has a column behind the resource's that tells its value in force. */
 const sf_error *sf_resource_list(sf_request *request);
 
