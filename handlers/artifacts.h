@@ -6,13 +6,13 @@
 
 /* What create and update take. */
 static const sf_param sf_artifact_params[] = {
-    { "FriendlyName", SF_PARAM_TEXT, .maximum = 255, .required = 1 },
+    { .name = "FriendlyName", .kind = SF_PARAM_TEXT, .maximum = 255, .required = 1 },
     { .name = NULL },
 };
 
 /* What a list may be narrowed down by. */
 static const sf_param sf_artifact_filters[] = {
-    { "FriendlyName", SF_PARAM_TEXT, .maximum = 255 },
+    { .name = "FriendlyName", .kind = SF_PARAM_TEXT, .maximum = 255 },
     { .name = NULL },
 };
 

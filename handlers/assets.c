@@ -16,8 +16,10 @@ static const sf_property properties[] = {
 };
 
 static const sf_outcome outcomes[] = {
-    { "active", HTTP_CONFLICT, "Cannot delete Asset because it's part of an active Build.",
-      .details = 1 },
+    { .name = "active",
+      .status = HTTP_CONFLICT,
+      .message = "Cannot delete Asset because it's part of an active Build.",
+      .details = SF_DETAILS_ALONE },
     { .name = NULL },
 };
 

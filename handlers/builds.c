@@ -27,14 +27,19 @@ static const sf_property properties[] = {
 };
 
 static const sf_outcome outcomes[] = {
-    { "unknown_function", HTTP_BAD_REQUEST,
-      "Some FunctionVersions are not Versions of Functions in this Service.", .details = 0 },
-    { "unknown_asset", HTTP_BAD_REQUEST,
-      "Some AssetVersions are not Versions of Assets in this Service.", .details = 0 },
-    { "same_path", HTTP_BAD_REQUEST, "Two Versions in a Build must not have the same Path.",
-      .details = 0 },
-    { "active", HTTP_CONFLICT, "Cannot delete Build because it's part of an active Deployment.",
-      .details = 1 },
+    { .name = "unknown_function",
+      .status = HTTP_BAD_REQUEST,
+      .message = "Some FunctionVersions are not Versions of Functions in this Service." },
+    { .name = "unknown_asset",
+      .status = HTTP_BAD_REQUEST,
+      .message = "Some AssetVersions are not Versions of Assets in this Service." },
+    { .name = "same_path",
+      .status = HTTP_BAD_REQUEST,
+      .message = "Two Versions in a Build must not have the same Path." },
+    { .name = "active",
+      .status = HTTP_CONFLICT,
+      .message = "Cannot delete Build because it's part of an active Deployment.",
+      .details = SF_DETAILS_ALONE },
     { .name = NULL },
 };
 
@@ -179,10 +184,13 @@ static const char *read_runtime(const sf_request *request, const char *wanted)
 const sf_error *sf_build_create(sf_request *request)
 {
     static const sf_param params[] = {
-        { "FunctionVersions", SF_PARAM_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
-        { "AssetVersions", SF_PARAM_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
-        { "Runtime", SF_PARAM_TEXT, .maximum = 64 },
-        { "Dependencies", SF_PARAM_TEXT, .maximum = 32000 },
+        { .name = "FunctionVersions",
+          .kind = SF_PARAM_SIDS,
+          .prefix = "ZN",
+          .maximum = VERSIONS_MAX },
+        { .name = "AssetVersions", .kind = SF_PARAM_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
+        { .name = "Runtime", .kind = SF_PARAM_TEXT, .maximum = 64 },
+        { .name = "Dependencies", .kind = SF_PARAM_TEXT, .maximum = 32000 },
         { .name = NULL },
     };
     apr_pool_t *pool = request->r->pool;

@@ -14,20 +14,27 @@ static const sf_property properties[] = {
     { .name = NULL },
 };
 
-/* The column behind those of the resource. */
-#define DETAILS 8
-
 static const sf_outcome outcomes[] = {
-    { "unknown_build", HTTP_BAD_REQUEST, "BuildSid is not a Build in this Service.", .details = 0 },
-    { "not_completed", HTTP_BAD_REQUEST, "Only a completed Build can be deployed.", .details = 0 },
-    { "incomplete", HTTP_BAD_REQUEST,
-      "Cannot deploy Build because some of its Versions have been deleted.", .details = DETAILS },
-    { "unchanged", HTTP_CONFLICT, "Environment already has requested deployment", .details = 0 },
+    { .name = "unknown_build",
+      .status = HTTP_BAD_REQUEST,
+      .message = "BuildSid is not a Build in this Service." },
+    { .name = "not_completed",
+      .status = HTTP_BAD_REQUEST,
+      .message = "Only a completed Build can be deployed." },
+    { .name = "incomplete",
+      .status = HTTP_BAD_REQUEST,
+      .message = "Cannot deploy Build because some of its Versions have been deleted.",
+      .details = SF_DETAILS_AFTER_RESOURCE },
+    { .name = "unchanged",
+      .status = HTTP_CONFLICT,
+      .message = "Environment already has requested deployment" },
     { .name = NULL },
 };
 
 static const sf_param create_params[] = {
-    { "BuildSid", SF_PARAM_SID, .prefix = "ZB" }, /* without it, nothing is deployed any more */
+    { .name = "BuildSid",
+      .kind = SF_PARAM_SID,
+      .prefix = "ZB" }, /* without it, nothing is deployed any more */
     { .name = NULL },
 };
 

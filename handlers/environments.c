@@ -20,14 +20,15 @@ static const sf_property properties[] = {
 };
 
 static const sf_outcome outcomes[] = {
-    { "conflict", HTTP_CONFLICT, "Environment with this UniqueName or DomainSuffix already exists.",
-      .details = 0 },
+    { .name = "conflict",
+      .status = HTTP_CONFLICT,
+      .message = "Environment with this UniqueName or DomainSuffix already exists." },
     { .name = NULL },
 };
 
 static const sf_param create_params[] = {
-    { "UniqueName", SF_PARAM_TEXT, .maximum = 100, .required = 1 },
-    { "DomainSuffix", SF_PARAM_LABEL, .maximum = 16 },
+    { .name = "UniqueName", .kind = SF_PARAM_TEXT, .maximum = 100, .required = 1 },
+    { .name = "DomainSuffix", .kind = SF_PARAM_LABEL, .maximum = 16 },
     { .name = NULL },
 };
 

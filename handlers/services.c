@@ -21,21 +21,23 @@ static const sf_property properties[] = {
 };
 
 static const sf_outcome outcomes[] = {
-    { "conflict", HTTP_CONFLICT, "Service with this UniqueName already exists.", .details = 0 },
+    { .name = "conflict",
+      .status = HTTP_CONFLICT,
+      .message = "Service with this UniqueName already exists." },
     { .name = NULL },
 };
 
 static const sf_param create_params[] = {
-    { "UniqueName", SF_PARAM_UNIQUE_NAME, .maximum = 50, .required = 1 },
-    { "FriendlyName", SF_PARAM_TEXT, .maximum = 255, .required = 1 },
+    { .name = "UniqueName", .kind = SF_PARAM_UNIQUE_NAME, .maximum = 50, .required = 1 },
+    { .name = "FriendlyName", .kind = SF_PARAM_TEXT, .maximum = 255, .required = 1 },
     { .name = "IncludeCredentials",
-      .kind = SF_PARAM_FLAG }, /* true where absent: the statement's business */
+      .kind = SF_PARAM_FLAG },                       /* the statement makes it true where absent */
     { .name = "UiEditable", .kind = SF_PARAM_FLAG }, /* false where absent */
     { .name = NULL },
 };
 
 static const sf_param update_params[] = {
-    { "FriendlyName", SF_PARAM_TEXT, .maximum = 255 },
+    { .name = "FriendlyName", .kind = SF_PARAM_TEXT, .maximum = 255 },
     { .name = "IncludeCredentials", .kind = SF_PARAM_FLAG },
     { .name = "UiEditable", .kind = SF_PARAM_FLAG },
     { .name = NULL },

@@ -15,19 +15,21 @@ static const sf_property properties[] = {
 };
 
 static const sf_outcome outcomes[] = {
-    { "conflict", HTTP_CONFLICT, "Variable with this Key already exists.", .details = 0 },
+    { .name = "conflict",
+      .status = HTTP_CONFLICT,
+      .message = "Variable with this Key already exists." },
     { .name = NULL },
 };
 
 static const sf_param create_params[] = {
-    { "Key", SF_PARAM_TEXT, .maximum = 128, .required = 1 },
-    { "Value", SF_PARAM_BYTES, .maximum = SF_SECRET_MAX, .required = 1 },
+    { .name = "Key", .kind = SF_PARAM_TEXT, .maximum = 128, .required = 1 },
+    { .name = "Value", .kind = SF_PARAM_BYTES, .maximum = SF_SECRET_MAX, .required = 1 },
     { .name = NULL },
 };
 
 static const sf_param update_params[] = {
-    { "Key", SF_PARAM_TEXT, .maximum = 128 },
-    { "Value", SF_PARAM_BYTES, .maximum = SF_SECRET_MAX },
+    { .name = "Key", .kind = SF_PARAM_TEXT, .maximum = 128 },
+    { .name = "Value", .kind = SF_PARAM_BYTES, .maximum = SF_SECRET_MAX },
     { .name = NULL },
 };
 

@@ -11,7 +11,9 @@
 #define KEY_MAX 255
 
 static const sf_outcome outcomes[] = {
-    { "key_reused", HTTP_CONFLICT, HEADER " was already used for another request", .details = 0 },
+    { .name = "key_reused",
+      .status = HTTP_CONFLICT,
+      .message = HEADER " was already used for another request" },
     { .name = NULL },
 };
 

@@ -22,6 +22,19 @@ static int path_parameters(const sf_request *request, const char **to)
     return count;
 }
 
+/* The details that the statement returned with an outcome, or NULL. */
+static const char *details_of(const sf_request *request, sf_rows *rows, const sf_outcome *outcome)
+{
+    switch (outcome->details) {
+    case SF_DETAILS_ALONE:
+        return sf_rows_value(rows, 0, SF_COLUMN(0));
+    case SF_DETAILS_AFTER_RESOURCE:
+        return sf_rows_value(rows, 0, sf_resource_columns(request->resource));
+    default:
+        return NULL;
+    }
+}
+
 static const sf_error *error_of(const sf_request *request, sf_rows *rows,
                                 const sf_outcome *outcomes)
 {
@@ -47,7 +60,7 @@ static const sf_error *error_of(const sf_request *request, sf_rows *rows,
         if (strcmp(outcome, outcomes->name) == 0) {
             return sf_error_with_details(
                 sf_error_make(pool, outcomes->status, "%s", outcomes->message), pool,
-                outcomes->details ? sf_rows_value(rows, 0, outcomes->details) : NULL);
+                details_of(request, rows, outcomes));
         }
     }
     return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);

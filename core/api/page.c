@@ -125,10 +125,11 @@ static const sf_error *read_token(apr_pool_t *pool, sf_page *page)
 }
 
 /* What every list takes. */
-static const sf_param page_params[] = { { "PageSize", SF_PARAM_TEXT, .maximum = 255 },
-                                        { "Page", SF_PARAM_TEXT, .maximum = 255 },
-                                        { "PageToken", SF_PARAM_TEXT, .maximum = 255 },
-                                        { .name = NULL } };
+static const sf_param page_params[]
+    = { { .name = "PageSize", .kind = SF_PARAM_TEXT, .maximum = 255 },
+        { .name = "Page", .kind = SF_PARAM_TEXT, .maximum = 255 },
+        { .name = "PageToken", .kind = SF_PARAM_TEXT, .maximum = 255 },
+        { .name = NULL } };
 
 const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page)
 {

@@ -39,13 +39,20 @@ typedef struct {
     const sf_param *params; /* NULL where it has none */
 } sf_verb;
 
+/* The column that holds an outcome's details for the client, as JSON. */
+typedef enum {
+    SF_DETAILS_NONE,
+    SF_DETAILS_ALONE,         /* the column after the outcome: the statement returns no resource */
+    SF_DETAILS_AFTER_RESOURCE /* the column after those of the resource */
+} sf_outcome_details;
+
 /* What a statement of this resource may report besides ok, unauthenticated, not_found and
  * precondition_failed; a list of them ends with a NULL name. */
 typedef struct {
     const char *name;
     int status;
     const char *message;
-    int details; /* the column that holds details for the client, as JSON, or 0 */
+    sf_outcome_details details;
 } sf_outcome;
 
 typedef struct sf_resource {
