@@ -13,6 +13,17 @@ typedef struct {
     const char *details; /* JSON for the client, or NULL */
 } sf_error;
 
+/* Returns from the calling function with the expression's error, if it has one. Only for functions that
+ * leave nothing to be released. */
+#define SF_TRY(expression)                                                                         \
+    do {                                                                                           \
+        const sf_error *sf_try_error = (expression);                                               \
+                                                                                                   \
+        if (sf_try_error) {                                                                        \
+            return sf_try_error;                                                                   \
+        }                                                                                          \
+    } while (0)
+
 /* An error with a message of its own. */
 const sf_error *sf_error_make(apr_pool_t *pool, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

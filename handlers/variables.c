@@ -45,7 +45,7 @@ const sf_resource sf_variables = {
     .remove = { SF_STATEMENT_VARIABLE_DELETE, NULL },
 };
 
-/* What the database gets of a value. */
+/* Encrypts a value for the database. */
 static const sf_error *seal(const sf_request *request, const char *environment,
                             const char *variable, const char *value, const char **sealed)
 {
@@ -56,36 +56,41 @@ static const sf_error *seal(const sf_request *request, const char *environment,
     return sf_secret_seal(&caller, context, value, sealed);
 }
 
-/* A value is bound to its Variable, so that its SID is made before. */
+/* Makes the Variable's SID before its row, because the encrypted value is bound to that SID. A value is
+ * encrypted differently each time, so a repeated request is recognized by the value's fingerprint. */
 const sf_error *sf_variable_create(sf_request *request)
 {
     const sf_caller caller = sf_caller_of(request->r);
-    const char *given[2];
-    const char *values[3];
-    const sf_error *error = sf_params_read(request, create_params, given);
-    sf_rows *identity;
+    const sf_operation prepare
+        = { .statement = SF_STATEMENT_VARIABLE_PREPARE, .scope = sf_scope_of_path(request) };
+    enum { KEY, VALUE, PARAMS };
+    enum { NEW_SID, NEW_KEY, NEW_VALUE, COLUMNS };
+    const char *given[PARAMS];
+    const char *values[COLUMNS];
+    const char *environment;
+    sf_rows *prepared;
 
-    error = error ? error
-                  : sf_operation_run(request, SF_STATEMENT_VARIABLE_PREPARE, 0, NULL, NULL,
-                                     &identity);
-    if (!error) {
-        values[0] = sf_rows_value(identity, 0, 1);
-        values[1] = given[0];
-        error = seal(request, sf_rows_value(identity, 0, 2), values[0], given[1], &values[2]);
-    }
-    error = error ? error : sf_secret_fingerprint(&caller, given[1], &given[1]);
-    return error ? error : sf_resource_create_known(request, 3, values, 2, given);
+    SF_TRY(sf_params_read(request, create_params, given));
+    SF_TRY(sf_operation_run(request, &prepare, &prepared));
+    values[NEW_SID] = sf_rows_value(prepared, 0, 1);
+    environment = sf_rows_value(prepared, 0, 2);
+    values[NEW_KEY] = given[KEY];
+    SF_TRY(seal(request, environment, values[NEW_SID], given[VALUE], &values[NEW_VALUE]));
+    SF_TRY(sf_secret_fingerprint(&caller, given[VALUE], &given[VALUE]));
+    return sf_resource_create_known(request, COLUMNS, values, PARAMS, given);
 }
 
 const sf_error *sf_variable_update(sf_request *request)
 {
     const sf_caller caller = sf_caller_of(request->r);
-    const char *values[3] = { sf_conditional_expected(request) };
-    const sf_error *error = sf_params_read(request, update_params, values + 1);
+    enum { IF_MATCH, KEY, VALUE, VALUES };
+    const char *values[VALUES] = { sf_conditional_expected(request) };
 
-    error = error ? error : sf_secret_available(&caller); /* the answer shows the value, too */
-    if (!error && values[2]) {
-        error = seal(request, request->sid[1], request->sid[2], values[2], &values[2]);
+    SF_TRY(sf_params_read(request, update_params, values + KEY));
+    SF_TRY(
+        sf_secret_available(&caller)); /* the answer shows the value, whether or not it changes */
+    if (values[VALUE]) {
+        SF_TRY(seal(request, request->sid[1], request->sid[2], values[VALUE], &values[VALUE]));
     }
-    return error ? error : sf_resource_update_from(request, 3, values);
+    return sf_resource_update_from(request, VALUES, values);
 }

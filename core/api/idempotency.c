@@ -2,7 +2,6 @@
 
 #include "core/api/operation.h"
 #include "core/api/resource.h"
-#include "core/crypto/sha256.h"
 
 #include <apr_lib.h>
 #include <string.h>
@@ -10,25 +9,17 @@
 #define HEADER "Idempotency-Key"
 #define KEY_MAX 255
 
-static const sf_outcome outcomes[] = {
+/* The columns of idempotency_key_claim. */
+enum { CLAIM_OUTCOME, CLAIM_RESOURCE };
+
+static const sf_outcome key_outcomes[] = {
     { .name = "key_reused",
       .status = HTTP_CONFLICT,
       .message = HEADER " was already used for another request" },
     { .name = NULL },
 };
 
-/* One creation under a key. */
-typedef struct {
-    sf_request *request;
-    char key[SF_SHA256_HEX + 1]; /* its hash, in hex */
-    char fingerprint[SF_SHA256_HEX + 1];
-    sf_steps *create;
-    void *data;
-    sf_rows **rows;
-    int replayed; /* what was created before has been fetched */
-} creation;
-
-int sf_idempotency_wanted(const sf_request *request)
+int sf_idempotency_is_wanted(const sf_request *request)
 {
     return apr_table_get(request->r->headers_in, HEADER) != NULL;
 }
@@ -36,133 +27,131 @@ int sf_idempotency_wanted(const sf_request *request)
 
 /* Hashes ----------------------------------------------------------------------------------------- */
 
-/* A text with its end, so that two of them cannot be taken for others; NULL is none. */
-static void add(sf_sha256 *hash, const char *text)
+/* Adds a text, or NULL, with its terminating NUL: so no two lists of texts have the same bytes. */
+static void hash_text(sf_sha256 *hash, const char *text)
 {
     sf_sha256_add(hash, text ? "+" : "-", 1);
     sf_sha256_add(hash, text ? text : "", text ? strlen(text) + 1 : 1);
 }
 
-static const sf_error *end(const creation *creation, sf_sha256 *hash, char hex[SF_SHA256_HEX + 1])
+static const sf_error *finish_hash(const sf_request *request, sf_sha256 *hash,
+                                   char hex[SF_SHA256_HEX + 1])
 {
-    request_rec *r = creation->request->r;
-    const sf_caller caller = sf_caller_of(r);
+    const sf_caller caller = sf_caller_of(request->r);
 
     return sf_sha256_end(hash, hex) ? NULL : sf_sha256_failed(&caller);
 }
 
-static const sf_error *recognize(creation *creation, int count, const char *const *contents)
+static const sf_error *hash_request(sf_idempotency *once, int count, const char *const *parameters)
 {
     sf_sha256 hash;
     int i;
 
-    sf_sha256_begin(&hash, creation->request->r->pool);
-    add(&hash, sf_request_path(creation->request));
+    sf_sha256_begin(&hash, once->request->r->pool);
+    hash_text(&hash, sf_request_path(once->request));
     for (i = 0; i < count; i++) {
-        add(&hash, contents[i]);
+        hash_text(&hash, parameters[i]);
     }
-    return end(creation, &hash, creation->fingerprint);
+    return finish_hash(once->request, &hash, once->fingerprint);
 }
 
-static const sf_error *read_key(creation *creation)
+static const sf_error *hash_key(sf_idempotency *once, const char *key)
 {
-    apr_pool_t *pool = creation->request->r->pool;
-    const char *key = apr_table_get(creation->request->r->headers_in, HEADER);
-    const char *at = key;
     sf_sha256 hash;
 
-    while (apr_isprint(*at)) {
-        at++;
+    sf_sha256_begin(&hash, once->request->r->pool);
+    hash_text(&hash, key);
+    return finish_hash(once->request, &hash, once->key);
+}
+
+static int is_key(const char *text)
+{
+    const char *end = text;
+
+    while (apr_isprint(*end)) {
+        end++;
     }
-    if (*at || at == key || at - key > KEY_MAX) {
-        return sf_error_bad_request(pool, HEADER " must be of 1 to %d printable ASCII characters",
-                                    KEY_MAX);
+    return !*end && end > text && end - text <= KEY_MAX;
+}
+
+const sf_error *sf_idempotency_read(sf_idempotency *once, sf_request *request, int count,
+                                    const char *const *parameters)
+{
+    const char *key = apr_table_get(request->r->headers_in, HEADER);
+
+    once->request = request;
+    once->has_key = key != NULL;
+    once->is_replayed = 0;
+    if (!key) {
+        return NULL;
     }
-    sf_sha256_begin(&hash, pool);
-    add(&hash, key);
-    return end(creation, &hash, creation->key);
+    if (!is_key(key)) {
+        return sf_error_bad_request(
+            request->r->pool, HEADER " must be of 1 to %d printable ASCII characters", KEY_MAX);
+    }
+    SF_TRY(hash_key(once, key));
+    return hash_request(once, count, parameters);
 }
 
 
 /* Steps ------------------------------------------------------------------------------------------ */
 
-/* The SID that the statement names, as one more at the end of the request's path. */
-static const sf_error *fetch(sf_transaction *transaction, const creation *creation,
-                             const char *resource_id, sf_rows **rows)
+/* Fetches the resource that the key has created; no rows if it has been deleted since. */
+static const sf_error *fetch_created(sf_idempotency *once, sf_transaction *transaction,
+                                     const char *uuid, sf_rows **rows)
 {
-    sf_request whole = *creation->request;
-    char sid[SF_SID_LENGTH + 1];
+    const sf_operation fetch = { .statement = once->request->resource->fetch.statement,
+                                 .scope = sf_scope_of_member(once->request, uuid) };
+    const sf_error *error = sf_operation_step(once->request, transaction, &fetch, rows);
 
-    sf_sid_write(sid, "  ", resource_id);
-    memcpy(whole.sid[whole.sids++], sid + SF_SID_PREFIX, SF_SID_DIGITS + 1);
-    return sf_operation_step(&whole, transaction, whole.resource->fetch.statement, 0, NULL, NULL,
-                             rows);
-}
-
-/* A statement about the key, which takes nothing of the request's path. */
-static const sf_error *step(sf_transaction *transaction, const creation *creation,
-                            sf_statement_id id, int count, const char *const *values,
-                            sf_rows **rows)
-{
-    sf_request bare = *creation->request;
-
-    bare.sids = 0;
-    bare.resource = NULL;
-    return sf_operation_step(&bare, transaction, id, count, values, outcomes, rows);
-}
-
-static const sf_error *record(sf_transaction *transaction, const creation *creation)
-{
-    const sf_resource *resource = creation->request->resource;
-    sf_rows *rows = *creation->rows;
-    const char *values[]
-        = { creation->key, sf_rows_value(rows, 0, sf_resource_column(resource, "ZS")),
-            sf_rows_value(rows, 0, sf_resource_key_column(resource)) };
-
-    return step(transaction, creation, SF_STATEMENT_IDEMPOTENCY_KEY_RECORD, 3, values, &rows);
-}
-
-/* What was created before and has been deleted since is created anew. */
-static const sf_error *create_once(sf_transaction *transaction, void *data)
-{
-    creation *creation = data;
-    const char *values[] = { creation->key, creation->fingerprint };
-    const char *before;
-    sf_rows *rows;
-    const sf_error *error
-        = step(transaction, creation, SF_STATEMENT_IDEMPOTENCY_KEY_CLAIM, 2, values, &rows);
-
-    creation->replayed = 0; /* what an attempt before this one has found does not count */
-    if (error) {
-        return error;
-    }
-    before = sf_rows_value(rows, 0, 1);
-    if (before) {
-        error = fetch(transaction, creation, before, creation->rows);
-        creation->replayed = !error;
-        if (!error || error->status != HTTP_NOT_FOUND) {
-            return error;
-        }
-    }
-    error = creation->create(transaction, creation->data);
-    return error ? error : record(transaction, creation);
-}
-
-const sf_error *sf_idempotency_create(sf_request *request, int count, const char *const *contents,
-                                      sf_steps *create, void *data, sf_rows **rows)
-{
-    const sf_caller caller = sf_caller_of(request->r);
-    creation creation = { .request = request, .create = create, .data = data, .rows = rows };
-    const sf_error *error;
-
-    if (!sf_idempotency_wanted(request)) {
-        return sf_db_transaction(&caller, create, data);
-    }
-    error = read_key(&creation);
-    error = error ? error : recognize(&creation, count, contents);
-    error = error ? error : sf_db_transaction(&caller, create_once, &creation);
-    if (!error && creation.replayed) {
-        apr_table_setn(request->r->headers_out, "Idempotent-Replayed", "true");
+    once->is_replayed = !error;
+    if (error && error->status == HTTP_NOT_FOUND) {
+        *rows = NULL;
+        return NULL;
     }
     return error;
+}
+
+const sf_error *sf_idempotency_claim(sf_idempotency *once, sf_transaction *transaction,
+                                     sf_rows **rows)
+{
+    const char *values[] = { once->key, once->fingerprint };
+    const sf_operation claim = { .statement = SF_STATEMENT_IDEMPOTENCY_KEY_CLAIM,
+                                 .scope = sf_scope_none,
+                                 .count = 2,
+                                 .values = values,
+                                 .outcomes = key_outcomes };
+    const char *created;
+    sf_rows *claimed;
+
+    *rows = NULL;
+    once->is_replayed = 0; /* an earlier attempt of this transaction may have set it */
+    if (!once->has_key) {
+        return NULL;
+    }
+    SF_TRY(sf_operation_step(once->request, transaction, &claim, &claimed));
+    created = sf_rows_value(claimed, 0, CLAIM_RESOURCE);
+    return created ? fetch_created(once, transaction, created, rows) : NULL;
+}
+
+const sf_error *sf_idempotency_record(sf_idempotency *once, sf_transaction *transaction,
+                                      sf_rows *rows)
+{
+    const sf_resource *resource = once->request->resource;
+    const char *values[] = { once->key, sf_rows_value(rows, 0, sf_resource_column(resource, "ZS")),
+                             sf_rows_value(rows, 0, sf_resource_key_column(resource)) };
+    const sf_operation record = { .statement = SF_STATEMENT_IDEMPOTENCY_KEY_RECORD,
+                                  .scope = sf_scope_none,
+                                  .count = 3,
+                                  .values = values };
+    sf_rows *recorded;
+
+    return once->has_key ? sf_operation_step(once->request, transaction, &record, &recorded) : NULL;
+}
+
+void sf_idempotency_set_header(const sf_idempotency *once)
+{
+    if (once->is_replayed) {
+        apr_table_setn(once->request->r->headers_out, "Idempotent-Replayed", "true");
+    }
 }

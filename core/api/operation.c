@@ -6,21 +6,59 @@
 #include <apr_strings.h>
 #include <string.h>
 
-static int path_parameters(const sf_request *request, const char **to)
+
+/* Scopes ----------------------------------------------------------------------------------------- */
+
+const sf_scope sf_scope_none = { .count = 0 };
+
+static void add_to_scope(sf_scope *scope, const char *value)
 {
-    int count = 0;
+    scope->values[scope->count++] = value;
+}
+
+static sf_scope scope_of_sids(const sf_request *request)
+{
+    sf_scope scope = sf_scope_none;
     int i;
 
-    for (i = 0; i < request->sids; i++) {
-        const int by_name = i == 0 && request->unique_name;
-
-        to[count++] = by_name ? NULL : request->sid[i];
-        if (i == 0) {
-            to[count++] = request->unique_name;
-        }
+    if (request->sids > 0) {
+        add_to_scope(&scope, request->unique_name ? NULL : request->sid[0]);
+        add_to_scope(&scope, request->unique_name);
     }
-    return count;
+    for (i = 1; i < request->sids; i++) {
+        add_to_scope(&scope, request->sid[i]);
+    }
+    return scope;
 }
+
+static void add_kind(sf_scope *scope, const sf_request *request)
+{
+    if (request->resource->kind) {
+        add_to_scope(scope, request->resource->kind);
+    }
+}
+
+sf_scope sf_scope_of_path(const sf_request *request)
+{
+    sf_scope scope = scope_of_sids(request);
+
+    add_kind(&scope, request);
+    return scope;
+}
+
+sf_scope sf_scope_of_member(const sf_request *request, const char *uuid)
+{
+    sf_scope scope = scope_of_sids(request);
+    char sid[SF_SID_LENGTH + 1];
+
+    sf_sid_write(sid, "  ", uuid);
+    add_to_scope(&scope, apr_pstrdup(request->r->pool, sid + SF_SID_PREFIX));
+    add_kind(&scope, request);
+    return scope;
+}
+
+
+/* Outcomes --------------------------------------------------------------------------------------- */
 
 /* The details that the statement returned with an outcome, or NULL. */
 static const char *details_of(const sf_request *request, sf_rows *rows, const sf_outcome *outcome)
@@ -35,8 +73,8 @@ static const char *details_of(const sf_request *request, sf_rows *rows, const sf
     }
 }
 
-static const sf_error *error_of(const sf_request *request, sf_rows *rows,
-                                const sf_outcome *outcomes)
+static const sf_error *error_of_outcome(const sf_request *request, sf_rows *rows,
+                                        const sf_outcome *outcomes)
 {
     apr_pool_t *pool = request->r->pool;
     const char *outcome = sf_rows_value(rows, 0, 0);
@@ -66,40 +104,44 @@ static const sf_error *error_of(const sf_request *request, sf_rows *rows,
     return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
 }
 
-/* All of a statement's parameters: the request's own, then the operation's. */
-static void parameters(const sf_request *request, int count, const char *const *values,
-                       const char **all)
+/* Checks a statement's result. A 404 of the database, for a parent that vanished meanwhile, gets the
+ * request's path into its message. */
+static const sf_error *check_result(sf_request *request, const sf_operation *operation,
+                                    const sf_error *error, sf_rows *rows)
 {
-    int used = 2;
-    int i;
-
-    all[0] = request->credential;
-    all[1] = request->generation;
-    used += path_parameters(request, all + used);
-    if (request->resource && request->resource->kind) {
-        all[used++] = request->resource->kind;
+    if (error && error->status == HTTP_NOT_FOUND) {
+        return sf_error_not_found(request->r->pool, sf_request_path(request));
     }
-    for (i = 0; i < count; i++) {
-        all[used++] = values[i];
-    }
-}
-
-/* The statement for how the Service is named. */
-static sf_statement_id variant(const sf_request *request, sf_statement_id id)
-{
-    return request->unique_name ? sf_statement_by_name[id] : id;
-}
-
-static const sf_error *conclude(sf_request *request, const sf_error *error, sf_rows *rows,
-                                const sf_outcome *outcomes)
-{
     if (error) {
-        return error->status == HTTP_NOT_FOUND
-                   ? sf_error_not_found(request->r->pool, sf_request_path(request))
-                   : error;
+        return error;
     }
     request->credential_checked = 1;
-    return error_of(request, rows, outcomes);
+    return error_of_outcome(request, rows, operation->outcomes);
+}
+
+
+/* Statements ------------------------------------------------------------------------------------- */
+
+/* Writes all parameters of the operation's statement to `all`. */
+static void bind_parameters(const sf_request *request, const sf_operation *operation,
+                            const char **all)
+{
+    const sf_scope *scope = &operation->scope;
+
+    *all++ = request->credential;
+    *all++ = request->generation;
+    memcpy(all, scope->values, (apr_size_t)scope->count * sizeof(*all));
+    if (operation->count > 0) {
+        memcpy(all + scope->count, operation->values, (apr_size_t)operation->count * sizeof(*all));
+    }
+}
+
+/* Returns the operation's statement, in its variant for how the path names the Service. */
+static sf_statement_id statement_of(const sf_request *request, const sf_operation *operation)
+{
+    const sf_statement_id id = operation->statement;
+
+    return request->unique_name ? sf_statement_by_name[id] : id;
 }
 
 /* Whether the rows are those of something that is there, read while all was as it is remembered. */
@@ -163,54 +205,42 @@ static void learn(const sf_request *request, sf_rows *rows)
     }
 }
 
-const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
-                                 const char *const *values, const sf_outcome *outcomes,
-                                 sf_rows **rows)
+const sf_error *sf_operation_run(sf_request *request, const sf_operation *operation, sf_rows **rows)
 {
     const sf_caller caller = sf_caller_of(request->r);
+    const sf_statement_id id = statement_of(request, operation);
     const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
     const sf_error *error;
 
-    parameters(request, count, values, all);
-    id = variant(request, id);
+    bind_parameters(request, operation, all);
     error = run_known(request, id, all, rows);
     if (error || *rows) {
-        return conclude(request, error, *rows, outcomes);
+        return check_result(request, operation, error, *rows);
     }
     error = sf_db_run(&caller, id, all, rows);
-    error = conclude(request, error, *rows, outcomes);
-    if (!error && sf_statement_known[id] != id) {
+    SF_TRY(check_result(request, operation, error, *rows));
+    if (sf_statement_known[id] != id) {
         learn(request, *rows);
     }
-    return error;
+    return NULL;
 }
 
 const sf_error *sf_operation_step(sf_request *request, sf_transaction *transaction,
-                                  sf_statement_id id, int count, const char *const *values,
-                                  const sf_outcome *outcomes, sf_rows **rows)
+                                  const sf_operation *operation, sf_rows **rows)
 {
     const char *all[SF_STATEMENT_MAX_PARAMETERS + 1];
     const sf_error *error;
 
-    parameters(request, count, values, all);
-    error = sf_db_step(transaction, variant(request, id), all, rows);
-    return conclude(request, error, *rows, outcomes);
+    bind_parameters(request, operation, all);
+    error = sf_db_step(transaction, statement_of(request, operation), all, rows);
+    return check_result(request, operation, error, *rows);
 }
 
 const sf_error *sf_operation_check_credential(sf_request *request)
 {
-    const int sids = request->sids;
-    const sf_resource *resource = request->resource;
-    const sf_error *error;
+    const sf_operation check
+        = { .statement = SF_STATEMENT_CREDENTIAL_CHECK, .scope = sf_scope_none };
     sf_rows *rows;
 
-    if (request->credential_checked) {
-        return NULL;
-    }
-    request->sids = 0; /* it takes none */
-    request->resource = NULL;
-    error = sf_operation_run(request, SF_STATEMENT_CREDENTIAL_CHECK, 0, NULL, NULL, &rows);
-    request->sids = sids;
-    request->resource = resource;
-    return error;
+    return request->credential_checked ? NULL : sf_operation_run(request, &check, &rows);
 }

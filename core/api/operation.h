@@ -1,4 +1,5 @@
-/* One operation of the API is one statement, and its first column says what happened. */
+/* Runs the statement of an operation. One operation of the API is one statement, whose first column is the
+ * outcome: a word that becomes the answer's status. */
 #ifndef SF_OPERATION_H
 #define SF_OPERATION_H
 
@@ -6,22 +7,49 @@
 #include "core/db/db.h"
 #include "core/http/request.h"
 
-/* Runs a statement for a request. Its parameters are the credential, the generation of its secret,
- * the SIDs of the path in order (a Service takes two: SID and UniqueName, one of them NULL), the kind
- * of artifact where the resource has one, then `values`. Returns NULL and the rows, or an error: 401
- * where the credential no longer holds, 404, 412, one of `outcomes` (may be NULL), or what sf_db_run
- * returns. */
-const sf_error *sf_operation_run(sf_request *request, sf_statement_id id, int count,
-                                 const char *const *values, const sf_outcome *outcomes,
+/* The parameters that tell a statement where it works. They follow the credential. A Service takes two,
+ * its SID and its UniqueName, one of them NULL; each further SID of a path takes one; the last one is the
+ * artifact's kind ("function" or "asset"), for resources that have one. */
+#define SF_SCOPE_MAX (SF_PATH_SIDS + 2)
+
+typedef struct {
+    int count;
+    const char *values[SF_SCOPE_MAX];
+} sf_scope;
+
+/* The empty scope, of statements that concern only the credential and its account. */
+extern const sf_scope sf_scope_none;
+
+/* The scope that the request's path names. */
+sf_scope sf_scope_of_path(const sf_request *request);
+
+/* The scope of one resource in the collection that the request's path names. `uuid` is the resource's own
+ * SID as PostgreSQL prints it. */
+sf_scope sf_scope_of_member(const sf_request *request, const char *uuid);
+
+/* A statement with all that it takes besides the credential. */
+typedef struct {
+    sf_statement_id statement;
+    sf_scope scope;
+    int count; /* of `values` */
+    const char *const *values;
+    const sf_outcome *outcomes; /* its own ones, or NULL */
+} sf_operation;
+
+/* Runs an operation. The statement gets the credential, the generation of its secret, the scope and the
+ * values, in this order; where the path names the Service by UniqueName, its variant for that runs.
+ *
+ * Returns NULL and the rows, or an error: 401 if the credential no longer holds, 404, 412, one of the
+ * operation's outcomes, or an error of sf_db_run(). */
+const sf_error *sf_operation_run(sf_request *request, const sf_operation *operation,
                                  sf_rows **rows);
 
-/* The same as one step of a transaction. */
+/* Runs an operation as one step of a transaction. Returns as sf_operation_run(). */
 const sf_error *sf_operation_step(sf_request *request, sf_transaction *transaction,
-                                  sf_statement_id id, int count, const char *const *values,
-                                  const sf_outcome *outcomes, sf_rows **rows);
+                                  const sf_operation *operation, sf_rows **rows);
 
-/* For answers that need no statement: whether the credential holds, unless a statement of this
- * request has said so already. NULL, 401 or 503. */
+/* Checks the credential for an answer that needs no statement; does nothing if a statement of this
+ * request has checked it. Returns NULL, 401 or 503. */
 const sf_error *sf_operation_check_credential(sf_request *request);
 
 #endif

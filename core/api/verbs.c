@@ -10,36 +10,55 @@
 #include <apr_strings.h>
 #include <string.h>
 
-static const sf_error *answer(sf_request *request, int status, const sf_verb *verb,
-                              const char *const *values, int count)
+/* The operation of a verb on the resource that the request's path names. */
+static sf_operation operation_of(const sf_request *request, const sf_verb *verb, int count,
+                                 const char *const *values)
 {
-    const sf_resource *resource = request->resource;
-    sf_rows *rows;
-    const sf_error *error
-        = sf_operation_run(request, verb->statement, count, values, resource->outcomes, &rows);
+    const sf_operation operation = { .statement = verb->statement,
+                                     .scope = sf_scope_of_path(request),
+                                     .count = count,
+                                     .values = values,
+                                     .outcomes = request->resource->outcomes };
 
-    error = error ? error : sf_record_check(request, rows);
-    if (!error) {
-        sf_response_record(request, status, rows);
-    }
-    return error;
+    return operation;
 }
+
+static const sf_error *send_resource(const sf_request *request, int status, sf_rows *rows)
+{
+    SF_TRY(sf_record_check(request, rows));
+    sf_response_record(request, status, rows);
+    return NULL;
+}
+
+/* Runs one statement and answers with the resource in its first row. */
+static const sf_error *run_and_send(sf_request *request, int status, const sf_operation *operation)
+{
+    sf_rows *rows;
+
+    SF_TRY(sf_operation_run(request, operation, &rows));
+    return send_resource(request, status, rows);
+}
+
+
+/* Create ----------------------------------------------------------------------------------------- */
 
 typedef struct {
     sf_request *request;
-    int count;
-    const char *const *values;
-    sf_rows *rows;
+    sf_operation operation;
+    sf_idempotency once;
+    sf_rows *rows; /* of the resource */
 } creation;
 
-static const sf_error *create(sf_transaction *transaction, void *data)
+static const sf_error *create_once(sf_transaction *transaction, void *data)
 {
-    creation *creation = data;
-    const sf_resource *resource = creation->request->resource;
+    creation *this = data;
 
-    return sf_operation_step(creation->request, transaction, resource->create.statement,
-                             creation->count, creation->values, resource->outcomes,
-                             &creation->rows);
+    SF_TRY(sf_idempotency_claim(&this->once, transaction, &this->rows));
+    if (this->rows) {
+        return NULL;
+    }
+    SF_TRY(sf_operation_step(this->request, transaction, &this->operation, &this->rows));
+    return sf_idempotency_record(&this->once, transaction, this->rows);
 }
 
 const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values)
@@ -50,62 +69,68 @@ const sf_error *sf_resource_create_from(sf_request *request, int count, const ch
 const sf_error *sf_resource_create_known(sf_request *request, int count, const char *const *values,
                                          int given, const char *const *same)
 {
-    creation creation = { request, count, values, NULL };
-    const sf_error *error;
+    const sf_caller caller = sf_caller_of(request->r);
+    creation this
+        = { .request = request,
+            .operation = operation_of(request, &request->resource->create, count, values) };
 
-    if (!sf_idempotency_wanted(request)) { /* one statement needs no transaction around it */
-        return answer(request, HTTP_CREATED, &request->resource->create, values, count);
+    if (!sf_idempotency_is_wanted(request)) { /* one statement needs no transaction around it */
+        return run_and_send(request, HTTP_CREATED, &this.operation);
     }
-    error = sf_idempotency_create(request, given, same, create, &creation, &creation.rows);
-    error = error ? error : sf_record_check(request, creation.rows);
-    if (!error) {
-        sf_response_record(request, HTTP_CREATED, creation.rows);
-    }
-    return error;
+    SF_TRY(sf_idempotency_read(&this.once, request, given, same));
+    SF_TRY(sf_db_transaction(&caller, create_once, &this));
+    sf_idempotency_set_header(&this.once);
+    return send_resource(request, HTTP_CREATED, this.rows);
 }
 
 const sf_error *sf_resource_create(sf_request *request)
 {
     const sf_param *params = request->resource->create.params;
     const char *values[SF_PARAMS_MAX];
-    const sf_error *error = sf_params_read(request, params, values);
 
-    return error ? error : sf_resource_create_from(request, sf_params_count(params), values);
+    SF_TRY(sf_params_read(request, params, values));
+    return sf_resource_create_from(request, sf_params_count(params), values);
 }
+
+
+/* Fetch, update, delete -------------------------------------------------------------------------- */
 
 const sf_error *sf_resource_fetch(sf_request *request)
 {
-    return answer(request, HTTP_OK, &request->resource->fetch, NULL, 0);
+    const sf_operation fetch = operation_of(request, &request->resource->fetch, 0, NULL);
+
+    return run_and_send(request, HTTP_OK, &fetch);
 }
 
 const sf_error *sf_resource_update_from(sf_request *request, int count, const char *const *values)
 {
-    return answer(request, HTTP_OK, &request->resource->update, values, count);
+    const sf_operation update = operation_of(request, &request->resource->update, count, values);
+
+    return run_and_send(request, HTTP_OK, &update);
 }
 
 const sf_error *sf_resource_update(sf_request *request)
 {
-    const sf_verb *update = &request->resource->update;
+    const sf_param *params = request->resource->update.params;
     const char *values[1 + SF_PARAMS_MAX] = { sf_conditional_expected(request) };
-    const sf_error *error = sf_params_read(request, update->params, values + 1);
 
-    return error ? error
-                 : sf_resource_update_from(request, 1 + sf_params_count(update->params), values);
+    SF_TRY(sf_params_read(request, params, values + 1));
+    return sf_resource_update_from(request, 1 + sf_params_count(params), values);
 }
 
 const sf_error *sf_resource_delete(sf_request *request)
 {
-    const sf_resource *resource = request->resource;
     const char *expected = sf_conditional_expected(request);
+    const sf_operation remove = operation_of(request, &request->resource->remove, 1, &expected);
     sf_rows *rows;
-    const sf_error *error = sf_operation_run(request, resource->remove.statement, 1, &expected,
-                                             resource->outcomes, &rows);
 
-    if (!error) {
-        sf_response_nothing(request);
-    }
-    return error;
+    SF_TRY(sf_operation_run(request, &remove, &rows));
+    sf_response_nothing(request);
+    return NULL;
 }
+
+
+/* List ------------------------------------------------------------------------------------------- */
 
 /* The list's path with SIDs, whatever the client named the Service by. */
 static const char *list_path(const sf_request *request, sf_rows *rows)
@@ -121,20 +146,34 @@ static const char *list_path(const sf_request *request, sf_rows *rows)
     return path;
 }
 
-/* The page's three values go behind those of the filters. */
-static int place(apr_pool_t *pool, sf_page *page)
+/* Chooses the statement that lists: `list_filtered`, if the resource has one and the client gave one of
+ * its filters, else `list`. */
+static const sf_verb *choose_list(const sf_resource *resource, const sf_page *page)
 {
-    const int from = page->direction == SF_PAGE_FROM;
+    int i;
+
+    for (i = 0; i < sf_params_count(resource->list_filtered.params); i++) {
+        if (page->values[i]) {
+            return &resource->list_filtered;
+        }
+    }
+    return &resource->list;
+}
+
+/* Adds the page's three values after those of the filters. Returns the count of all. */
+static int add_page_values(apr_pool_t *pool, sf_page *page)
+{
+    const int is_from = page->direction == SF_PAGE_FROM;
     int count = sf_params_count(page->filters);
 
-    page->values[count++] = from ? page->row : "ffffffffffffffffffffffffffffffff";
-    page->values[count++] = from ? NULL : page->row;
+    page->values[count++] = is_from ? page->row : "ffffffffffffffffffffffffffffffff";
+    page->values[count++] = is_from ? NULL : page->row;
     page->values[count++] = apr_itoa(pool, page->size);
     return count;
 }
 
-/* Takes the filters' values in force that the statement tells. */
-static void complete(const sf_resource *resource, sf_rows *rows, sf_page *page)
+/* Replaces the values of echoed filters by those that the statement returned. */
+static void read_echoed_filters(const sf_resource *resource, sf_rows *rows, sf_page *page)
 {
     int column = sf_resource_columns(resource);
     int i;
@@ -146,53 +185,47 @@ static void complete(const sf_resource *resource, sf_rows *rows, sf_page *page)
     }
 }
 
-/* Whether what is to be found has been said; if not, the page is one of the whole list, which has no
- * filters. */
-static int narrowed(const sf_resource *resource, sf_page *page)
+/* The scope that the page's token and those of its neighbours are signed for. */
+static sf_page_scope page_scope(const sf_request *request, const sf_page *page, sf_rows *rows)
 {
-    int i;
+    const sf_page_scope scope
+        = { .key = sf_rows_page_token_key(rows),
+            .account = sf_rows_value(rows, 0, sf_resource_column(request->resource, "AC")),
+            .list = list_path(request, rows),
+            .filters = sf_page_filters(request->r->pool, page) };
 
-    for (i = 0; i < sf_params_count(resource->list_filtered.params); i++) {
-        if (page->values[i]) {
-            return 1;
-        }
-    }
-    page->filters = resource->list.params;
-    return 0;
+    return scope;
+}
+
+static const sf_error *read_page(const sf_request *request, sf_page *page)
+{
+    const sf_resource *resource = request->resource;
+    const int maximum = resource->page_maximum ? resource->page_maximum : SF_PAGE_SIZE_MAX;
+
+    page->filters
+        = resource->list_filtered.params ? resource->list_filtered.params : resource->list.params;
+    return sf_page_read(request, maximum, page);
 }
 
 const sf_error *sf_resource_list(sf_request *request)
 {
-    const sf_resource *resource = request->resource;
-    apr_pool_t *pool = request->r->pool;
-    const sf_verb *list = &resource->list;
-    sf_page page = { .filters = resource->list_filtered.params ? resource->list_filtered.params
-                                                               : list->params };
+    const sf_verb *verb;
+    sf_page page;
     sf_page_scope scope;
+    sf_operation operation;
     sf_rows *rows;
-    const int maximum = resource->page_maximum ? resource->page_maximum : SF_PAGE_SIZE_MAX;
-    const sf_error *error = sf_page_read(request, maximum, &page);
 
-    if (!error) {
-        list = narrowed(resource, &page) ? &resource->list_filtered : list;
-        error = sf_operation_run(request, list->statement, place(pool, &page), page.values,
-                                 resource->outcomes, &rows);
+    SF_TRY(read_page(request, &page));
+    verb = choose_list(request->resource, &page);
+    page.filters = verb->params;
+    operation = operation_of(request, verb, add_page_values(request->r->pool, &page), page.values);
+    SF_TRY(sf_operation_run(request, &operation, &rows));
+    read_echoed_filters(request->resource, rows, &page);
+    scope = page_scope(request, &page, rows);
+    if (page.token && !sf_page_token_is_ours(request->r->pool, &page, &scope)) {
+        return sf_error_bad_request(request->r->pool, "PageToken is not valid for this list");
     }
-    if (error) {
-        return error;
-    }
-    complete(resource, rows, &page);
-    scope.key = sf_rows_page_token_key(rows);
-    scope.account = sf_rows_value(rows, 0, sf_resource_column(resource, "AC"));
-    scope.list = list_path(request, rows);
-    scope.filters = sf_page_filters(pool, &page);
-    if (page.token && !sf_page_token_is_ours(pool, &page, &scope)) {
-        return sf_error_bad_request(pool, "PageToken is not valid for this list");
-    }
-    error = sf_record_check(request, rows);
-    if (error) {
-        return error;
-    }
+    SF_TRY(sf_record_check(request, rows));
     sf_response_list(request, rows, &page, &scope);
     return NULL;
 }

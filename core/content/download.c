@@ -46,14 +46,12 @@ static apr_bucket_brigade *make_brigade(request_rec *r, sf_rows *head)
 const sf_error *sf_content_send(sf_request *request)
 {
     request_rec *r = request->r;
+    const sf_operation fetch
+        = { .statement = request->resource->fetch.statement, .scope = sf_scope_of_path(request) };
     sf_rows *head;
-    const sf_error *error
-        = sf_operation_run(request, request->resource->fetch.statement, 0, NULL, NULL, &head);
     int condition;
 
-    if (error) {
-        return error;
-    }
+    SF_TRY(sf_operation_run(request, &fetch, &head));
     set_headers(r, head);
     condition = ap_meets_conditions(r);
     if (condition != OK) {

@@ -47,7 +47,10 @@ typedef struct {
     const char *content_type;
     sf_spool *content;
     sf_utf8 text;
-    sf_rows *rows; /* the new Version */
+    const char *version_path; /* checked, with its slash */
+    const char *version_visibility;
+    sf_idempotency once;
+    sf_rows *rows; /* of the Version */
 } upload;
 
 /* Returns the error for a failed spool: 500 where OpenSSL cannot hash, else 503, and a log line. */
@@ -289,12 +292,6 @@ static const sf_error *check_visibility(const upload *form, const char **value)
 
 /* The database ----------------------------------------------------------------------------------- */
 
-typedef struct {
-    upload *upload;
-    const char *path;
-    const char *visibility;
-} version;
-
 /* Adds all chunks of the content but the first. */
 static const sf_error *add_chunks(sf_transaction *transaction, upload *form)
 {
@@ -318,91 +315,103 @@ static const sf_error *add_chunks(sf_transaction *transaction, upload *form)
     return error;
 }
 
-static const sf_error *store(sf_transaction *transaction, void *data)
+/* Creates the Version's row and, if no other Version has the same content, the content's chunks. */
+static const sf_error *create_version(sf_transaction *transaction, upload *form)
 {
-    const version *version = data;
-    upload *upload = version->upload;
-    apr_pool_t *pool = upload->pool;
-    const char *values[] = { version->path,
-                             version->visibility,
-                             upload->content_type,
-                             upload->content->sha256,
-                             apr_off_t_toa(pool, upload->content->size),
-                             sf_spool_chunk(upload->content, 0, pool) };
-    const sf_error *error;
-    const char *fresh;
+    const sf_resource *resource = form->request->resource;
+    const char *values[] = { form->version_path,
+                             form->version_visibility,
+                             form->content_type,
+                             form->content->sha256,
+                             apr_off_t_toa(form->pool, form->content->size),
+                             sf_spool_chunk(form->content, 0, form->pool) };
+    const sf_operation create = { .statement = resource->create.statement,
+                                  .scope = sf_scope_of_path(form->request),
+                                  .count = 6,
+                                  .values = values };
+    const char *is_new;
 
     if (!values[5]) {
-        return no_spool(upload, APR_EGENERAL);
+        return no_spool(form, APR_EGENERAL);
     }
-    error = sf_operation_step(upload->request, transaction,
-                              upload->request->resource->create.statement, 6, values, NULL,
-                              &upload->rows);
-    if (error) {
-        return error;
-    }
-    fresh = sf_rows_value(upload->rows, 0, sf_resource_columns(upload->request->resource));
-    return fresh && *fresh == 't' ? add_chunks(transaction, upload) : NULL;
+    SF_TRY(sf_operation_step(form->request, transaction, &create, &form->rows));
+    is_new = sf_rows_value(form->rows, 0, sf_resource_columns(resource));
+    return is_new && *is_new == 't' ? add_chunks(transaction, form) : NULL;
 }
 
-static const sf_error *store_once(version *version)
+static const sf_error *create_version_once(sf_transaction *transaction, void *data)
 {
-    upload *upload = version->upload;
-    const char *contents[]
-        = { version->path, version->visibility, upload->content_type, upload->content->sha256 };
+    upload *form = data;
 
-    return sf_idempotency_create(upload->request, 4, contents, store, version, &upload->rows);
+    SF_TRY(sf_idempotency_claim(&form->once, transaction, &form->rows));
+    if (form->rows) {
+        return NULL;
+    }
+    SF_TRY(create_version(transaction, form));
+    return sf_idempotency_record(&form->once, transaction, form->rows);
 }
 
-static const sf_error *check_parts(const upload *form, version *made)
+/* Creates the Version in a transaction, or finds the one that the request's Idempotency-Key created. */
+static const sf_error *store_version(upload *form)
 {
-    const sf_error *error = check_path(form, &made->path);
+    const sf_caller caller = sf_caller_of(form->request->r);
+    const char *parameters[] = { form->version_path, form->version_visibility, form->content_type,
+                                 form->content->sha256 };
 
-    if (!error) {
-        error = check_visibility(form, &made->visibility);
-    }
-    if (!error && !form->content_given) {
-        error = sf_error_bad_request(form->pool,
-                                     "Missing required parameter Content in the post body");
-    }
-    return error;
+    SF_TRY(sf_idempotency_read(&form->once, form->request, 4, parameters));
+    SF_TRY(sf_db_transaction(&caller, create_version_once, form));
+    sf_idempotency_set_header(&form->once);
+    return NULL;
+}
+
+static const sf_error *check_parts(upload *form)
+{
+    SF_TRY(check_path(form, &form->version_path));
+    SF_TRY(check_visibility(form, &form->version_visibility));
+    return form->content_given
+               ? NULL
+               : sf_error_bad_request(form->pool,
+                                      "Missing required parameter Content in the post body");
 }
 
 /* Checks the parts that were read, and stores the Version. */
 static const sf_error *make_version(upload *form)
 {
-    version made = { form, NULL, NULL };
-    const sf_error *error = check_parts(form, &made);
     apr_status_t rv;
 
-    if (error) {
-        return error;
-    }
+    SF_TRY(check_parts(form));
     rv = sf_spool_finish(form->content);
-    return rv == APR_SUCCESS ? store_once(&made) : no_spool(form, rv);
+    return rv == APR_SUCCESS ? store_version(form) : no_spool(form, rv);
+}
+
+/* Checks that there is something to create a Version of. If not, the connection is closed after the
+ * answer, so that the client does not send the body. */
+static const sf_error *prepare(sf_request *request, const sf_upload_kind *kind)
+{
+    const sf_operation operation
+        = { .statement = kind->prepare, .scope = sf_scope_of_path(request) };
+    sf_rows *rows;
+    const sf_error *error = sf_operation_run(request, &operation, &rows);
+
+    if (error) {
+        request->r->connection->keepalive = AP_CONN_CLOSE;
+    }
+    return error;
 }
 
 const sf_error *sf_upload(sf_request *request)
 {
     const sf_upload_kind *kind = request->resource->upload;
     upload *form = apr_pcalloc(request->r->pool, sizeof(*form));
-    const sf_error *error = sf_operation_run(request, kind->prepare, 0, NULL, NULL, &form->rows);
 
-    if (error) {
-        request->r->connection->keepalive = AP_CONN_CLOSE; /* the body stays unread */
-        return error;
-    }
+    SF_TRY(prepare(request, kind));
     form->request = request;
     form->pool = request->r->pool;
     form->kind = kind;
     form->limit = kind->limit();
-    form->content = sf_spool_make(form->pool, form->limit);
-    error = read_body(form);
-    if (!error) {
-        error = make_version(form);
-    }
-    if (!error) {
-        sf_response_record(request, HTTP_CREATED, form->rows);
-    }
-    return error;
+    form->content = sf_spool_make(request->r->pool, form->limit);
+    SF_TRY(read_body(form));
+    SF_TRY(make_version(form));
+    sf_response_record(request, HTTP_CREATED, form->rows);
+    return NULL;
 }
