@@ -90,7 +90,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         rv = sf_ownership_cache_init(pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = sf_record_init(pool);
+        rv = sf_row_json_init(pool);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_connection_limit_init(pool, sf_config_pooled_connections());

@@ -139,7 +139,7 @@ const sf_error *sf_idempotency_record(sf_idempotency *once, sf_transaction *tran
 {
     const sf_resource *resource = once->request->resource;
     const char *values[] = { once->key, sf_rows_value(rows, 0, sf_resource_column(resource, "ZS")),
-                             sf_rows_value(rows, 0, sf_resource_key_column(resource)) };
+                             sf_rows_value(rows, 0, SF_COLUMN_SID) };
     const sf_operation record = { .statement = SF_STATEMENT_IDEMPOTENCY_KEY_RECORD,
                                   .scope = sf_scope_none,
                                   .count = 3,

@@ -65,7 +65,7 @@ static const char *details_of(const sf_request *request, sf_rows *rows, const sf
 {
     switch (outcome->details) {
     case SF_DETAILS_ALONE:
-        return sf_rows_value(rows, 0, SF_COLUMN(0));
+        return sf_rows_value(rows, 0, SF_COLUMN_OUTCOME + 1);
     case SF_DETAILS_AFTER_RESOURCE:
         return sf_rows_value(rows, 0, sf_resource_columns(request->resource));
     default:
@@ -77,7 +77,7 @@ static const sf_error *error_of_outcome(const sf_request *request, sf_rows *rows
                                         const sf_outcome *outcomes)
 {
     apr_pool_t *pool = request->r->pool;
-    const char *outcome = sf_rows_value(rows, 0, 0);
+    const char *outcome = sf_rows_value(rows, 0, SF_COLUMN_OUTCOME);
 
     if (!outcome) {
         return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
@@ -158,9 +158,8 @@ static void add_known(const sf_request *request, const sf_ownership *known, sf_r
     const int service = sf_resource_column(resource, "ZS");
 
     sf_rows_know(rows, 0, "ok");
-    sf_rows_know(rows, sf_resource_column(resource, "AC"),
-                 apr_pstrdup(request->r->pool, known->account));
-    if (service != sf_resource_key_column(resource)) {
+    sf_rows_know(rows, SF_COLUMN_ACCOUNT, apr_pstrdup(request->r->pool, known->account));
+    if (service != SF_COLUMN_SID) {
         sf_rows_know(rows, service, request->sid[0]);
     }
 }
@@ -194,7 +193,7 @@ static const sf_error *run_known(sf_request *request, sf_statement_id id, const 
 /* Remembers whose the Service is, where that is known together with the tag. */
 static void learn(const sf_request *request, sf_rows *rows)
 {
-    const char *account = sf_rows_value(rows, 0, sf_resource_column(request->resource, "AC"));
+    const char *account = sf_rows_value(rows, 0, SF_COLUMN_ACCOUNT);
     const char *tag = sf_rows_credentials_tag(rows);
     sf_ownership ownership;
 

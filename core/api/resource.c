@@ -15,11 +15,6 @@ int sf_resource_column(const sf_resource *resource, const char *prefix)
     return -1;
 }
 
-int sf_resource_key_column(const sf_resource *resource)
-{
-    return sf_resource_column(resource, strrchr(resource->pattern, '{') + 1);
-}
-
 int sf_resource_columns(const sf_resource *resource)
 {
     int count = 0;
@@ -41,4 +36,27 @@ int sf_resource_revision_column(const sf_resource *resource)
         }
     }
     return column;
+}
+
+const char *sf_resource_list_path(apr_pool_t *pool, const sf_resource *resource, sf_rows *rows)
+{
+    const char *pattern = resource->pattern;
+    const char *end = strrchr(pattern, '/');
+    char *path = apr_palloc(pool, (apr_size_t)(end - pattern) + SF_PATH_SIDS * SF_SID_LENGTH + 1);
+    char *to = path;
+
+    while (pattern < end) {
+        if (*pattern == '{') {
+            const char *prefix = pattern + 1;
+            const char *uuid = sf_rows_value(rows, 0, sf_resource_column(resource, prefix));
+
+            to = sf_sid_write(to, prefix, uuid ? uuid : "");
+            pattern += SF_PLACEHOLDER_LENGTH;
+        }
+        else {
+            *to++ = *pattern++;
+        }
+    }
+    *to = '\0';
+    return path;
 }

@@ -1,30 +1,38 @@
-/* The description of a resource: its properties, its path, the statements of its verbs. core/api/verbs.h
- * creates, fetches, updates, lists and deletes by it. */
+/* Describes a resource: its properties, its path and the statements of its verbs. Each file of handlers/ has
+ * such descriptions; core/api/verbs.h creates, fetches, updates, lists and deletes resources by them. */
 #ifndef SF_RESOURCE_H
 #define SF_RESOURCE_H
 
+#include "core/db/rows.h"
 #include "core/http/params.h"
 #include "core/http/request.h"
 #include "statements.h"
 
 #define SF_PROPERTIES_MAX 16
 
-/* The page's own parameters are three. */
+/* The most filters that a list may have: a list has three parameters more, those of its pages. */
 #define SF_FILTERS_MAX (SF_PARAMS_MAX - 3)
 
-/* Columns come after the outcome. */
+/* The length of a placeholder in a pattern, such as "{ZH}". */
+#define SF_PLACEHOLDER_LENGTH 4
+
+/* The columns that the statements of every resource begin with. */
+enum { SF_COLUMN_OUTCOME, SF_COLUMN_SID, SF_COLUMN_ACCOUNT };
+
+/* The column of a property: properties have their columns after that of the outcome. */
 #define SF_COLUMN(property) ((property) + 1)
 
+/* The JSON that a property's column becomes. */
 typedef enum {
-    SF_JSON_SID, /* a uuid; `detail` is the SID's prefix */
+    SF_JSON_SID, /* column: a uuid; `detail` is the SID's prefix */
     SF_JSON_TEXT,
-    SF_JSON_FLAG,   /* PostgreSQL's t or f */
-    SF_JSON_DATE,   /* microseconds since 1970 */
-    SF_JSON_RAW,    /* JSON text, passed on as it is */
-    SF_JSON_HOST,   /* a host name but for its tail, which ServerlessDomain says */
-    SF_JSON_SECRET, /* the value of a Variable as sf_secret_seal() has it; shown in clear */
-    SF_JSON_URL,    /* the resource's own address; has no column */
-    SF_JSON_LINK    /* in "links": the address with `detail` after it; has no column */
+    SF_JSON_FLAG,   /* column: PostgreSQL's t or f */
+    SF_JSON_DATE,   /* column: microseconds since 1970 */
+    SF_JSON_RAW,    /* column: JSON, which is passed on unchanged */
+    SF_JSON_HOST,   /* column: a host name without its domain, which is that of ServerlessDomain */
+    SF_JSON_SECRET, /* column: a text that sf_secret_seal() encrypted; shown in clear */
+    SF_JSON_URL,    /* no column: the resource's own address */
+    SF_JSON_LINK    /* no column: a member of "links", the address with `detail` appended */
 } sf_property_kind;
 
 typedef struct {
@@ -33,10 +41,10 @@ typedef struct {
     const char *detail;
 } sf_property;
 
-/* What a verb needs: its statement, and the parameters that it takes, in their order. */
+/* A verb's statement and its parameters, in the statement's order; `params` is NULL if it has none. */
 typedef struct {
     sf_statement_id statement;
-    const sf_param *params; /* NULL where it has none */
+    const sf_param *params;
 } sf_verb;
 
 /* The column that holds an outcome's details for the client, as JSON. */
@@ -46,8 +54,8 @@ typedef enum {
     SF_DETAILS_AFTER_RESOURCE /* the column after those of the resource */
 } sf_outcome_details;
 
-/* What a statement of this resource may report besides ok, unauthenticated, not_found and
- * precondition_failed; a list of them ends with a NULL name. */
+/* An outcome of the resource's statements, besides "ok", "unauthenticated", "not_found" and
+ * "precondition_failed", and the error that it becomes. A table of them ends with a NULL name. */
 typedef struct {
     const char *name;
     int status;
@@ -56,21 +64,22 @@ typedef struct {
 } sf_outcome;
 
 typedef struct sf_resource {
-    const char *key;     /* of the array in a list */
-    const char *pattern; /* its route, "/Services/{ZS}/Functions/{ZH}"; each {XX} stands for the
-                            property of that prefix */
+    const char *key;     /* the name of a list's array */
+    const char *pattern; /* "/Services/{ZS}/Functions/{ZH}": each {XX} stands for the SID of the
+                            property with that prefix */
 
-    const char *kind; /* of artifact, as its statements take it behind the path's SIDs; else NULL */
+    const char *kind; /* "function" or "asset" in statements about both, which take it after the
+                         path's SIDs; else NULL */
 
-    /* In the order of the statements' columns, which the outcome precedes; then the address and the
-     * links. Ends with a NULL name. */
+    /* In the order of the columns: the resource's own SID, the account's, all others; then the
+     * address and the links. Ends with a NULL name. */
     const sf_property *properties;
 
-    const sf_outcome *outcomes; /* may be NULL */
+    const sf_outcome *outcomes; /* or NULL */
 
-    int has_ranges; /* it is bytes, of which a client may ask for a part */
+    int has_ranges; /* the resource is bytes, of which a client may ask for a range */
 
-    int page_maximum; /* rows of a page; 0 is what the API allows, 1000 */
+    int page_maximum; /* rows of a page, or 0 for SF_PAGE_SIZE_MAX */
 
     sf_verb create;
     sf_verb fetch;
@@ -79,19 +88,21 @@ typedef struct sf_resource {
     sf_verb update;
     sf_verb remove;
 
-    const struct sf_upload_kind *upload; /* of what sf_upload() creates */
+    const struct sf_upload_kind *upload; /* for resources that sf_upload() creates */
 } sf_resource;
 
-/* The column of the property with this SID prefix, or -1. */
+/* Returns the column of the property with this SID prefix, or -1. */
 int sf_resource_column(const sf_resource *resource, const char *prefix);
 
-/* The column of the resource's own SID, the one that its address ends with. */
-int sf_resource_key_column(const sf_resource *resource);
-
-/* How many columns the resource has, the outcome included: where a statement's others begin. */
+/* Returns the number of the resource's columns, the outcome included. A statement's further columns begin
+ * there. */
 int sf_resource_columns(const sf_resource *resource);
 
-/* The column that tells the resource's revisions apart, its last date, or -1. */
+/* Returns the column that changes with each revision of the resource, its last date, or -1. */
 int sf_resource_revision_column(const sf_resource *resource);
+
+/* Returns the path of the list that the rows are of. It has SIDs, taken from the first row, also if the
+ * client named the Service by its UniqueName. */
+const char *sf_resource_list_path(apr_pool_t *pool, const sf_resource *resource, sf_rows *rows);
 
 #endif

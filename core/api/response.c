@@ -31,10 +31,10 @@ void sf_response_status(const sf_request *request, int status)
 void sf_response_record(const sf_request *request, int status, sf_rows *rows)
 {
     request_rec *r = request->r;
-    sf_record *record = sf_record_take(request);
+    sf_row_json *serialiser = sf_row_json_acquire(request);
     const int revision = sf_resource_revision_column(request->resource);
     apr_size_t length;
-    const char *body = sf_record_text(record, rows, 0, &length);
+    const char *body = sf_row_json_write(serialiser, rows, 0, &length);
     int condition;
 
     sf_conditional_tag(request, revision < 0 ? NULL : sf_rows_value(rows, 0, revision),
@@ -45,11 +45,11 @@ void sf_response_record(const sf_request *request, int status, sf_rows *rows)
     }
     else {
         if (status == HTTP_CREATED) {
-            apr_table_setn(r->headers_out, "Location", sf_record_url(record));
+            apr_table_setn(r->headers_out, "Location", sf_row_json_url(serialiser));
         }
         send_whole(r, status, body, length);
     }
-    sf_record_give_back(record);
+    sf_row_json_release(serialiser);
 }
 
 void sf_response_nothing(const sf_request *request)
@@ -84,7 +84,7 @@ typedef struct {
 /* The uuid by which a row's resource is known: the SID that its own address ends with. */
 static const char *key_of(const listing *list, int row)
 {
-    return sf_rows_value(list->rows, row, sf_resource_key_column(list->resource));
+    return sf_rows_value(list->rows, row, SF_COLUMN_SID);
 }
 
 /* An empty list is one row that says so: its key is NULL. */
@@ -159,19 +159,19 @@ static const char *meta_text(const listing *list, apr_size_t *length)
 static void send_rows(const listing *list)
 {
     request_rec *r = list->request->r;
-    sf_record *record = sf_record_take(list->request);
+    sf_row_json *serialiser = sf_row_json_acquire(list->request);
     int i;
 
     for (i = 0; i < list->count; i++) {
         apr_size_t length;
-        const char *text = sf_record_text(record, list->rows, i, &length);
+        const char *text = sf_row_json_write(serialiser, list->rows, i, &length);
 
         if (i > 0) {
             ap_rputs(",", r);
         }
         ap_rwrite(text, (int)length, r);
     }
-    sf_record_give_back(record);
+    sf_row_json_release(serialiser);
 }
 
 void sf_response_list(const sf_request *request, sf_rows *rows, const sf_page *page,

@@ -13,185 +13,154 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACEHOLDER_LENGTH 4 /* {ZH} */
+/* Room for a SID or a date with its quotes. */
+#define QUOTED_ROOM (SF_SID_LENGTH + 3)
 
-/* A SID or a date with its quotes. */
-#define OWN_TEXT_ROOM (SF_SID_LENGTH + 3)
+_Static_assert(QUOTED_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
 
-_Static_assert(OWN_TEXT_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
+/* The serialisers that the free list holds, and the text of each, in bytes. */
+#define FREE_MAX 64
+#define FREE_TEXT_MAX 4096
 
-/* What stays on the shelf: so many records, of so many bytes of text. */
-#define SHELF_ROOM 64
-#define SHELF_TEXT_MAX 4096
-
+/* A part of the JSON text. */
 typedef struct {
     const char *text;
     int length;
-} part;
+} json_fragment;
 
-/* A property and its value as JSON. That of an SF_JSON_TEXT, SF_JSON_HOST or SF_JSON_SECRET is from a string of
- * json-c's, which knows what is to be escaped in it; any other needs nothing of the kind. */
+/* A member of the JSON object: a property and its value. Kinds of text that may need escaping are escaped
+ * by json-c, through `string`; all others are written as they are. */
 typedef struct {
     const sf_property *property;
-    part before;  /* what precedes the value in the record's text, its name at the end */
-    part address; /* what the value begins with: the record's, or "" */
-    part value;
+    json_fragment before;  /* the text that precedes the value, ending with the member's name */
+    json_fragment address; /* the text that the value begins with: the resource's address, or "" */
+    json_fragment value;
     int is_null;
     json_object *string;
-    char own[OWN_TEXT_ROOM]; /* text of the value */
+    char quoted[QUOTED_ROOM]; /* the value's text, for SIDs and dates */
     sf_date_day day;
-} field;
+} json_member;
 
-/* A {ZH} of the path: the field that has the SID, and where in the address it goes. */
+/* A {ZH} of the resource's pattern: the member that has its SID, and its place in the address. */
 typedef struct {
-    const field *sid;
+    const json_member *sid;
     char *at;
-} placeholder;
+} sid_slot;
 
-struct sf_record {
-    sf_record *next;  /* on the shelf */
-    apr_pool_t *pool; /* its own */
+struct sf_row_json {
+    sf_row_json *next; /* in the free list */
+    apr_pool_t *pool;  /* of the serialiser alone */
     const sf_resource *resource;
-    const sf_request *request; /* that has it now */
+    const sf_request *request; /* the one that has acquired the serialiser */
+    sf_rows *rows;             /* the row that is being written */
+    int row;
     struct printbuf *text;
-    field *fields; /* ends with one that has no property */
-    part end;
-    placeholder placeholders[SF_PATH_SIDS + 1]; /* ends with one that has no SID */
+    json_member *members; /* ends with one that has no property */
+    json_fragment end;
+    sid_slot slots[SF_PATH_SIDS + 1]; /* ends with one that has no SID */
     const char *base_url;
-    part address;     /* as JSON, the closing quote aside */
-    const char *path; /* where the row's own path stands in there */
-    int must_go;      /* what it has shown is secret, or large */
+    json_fragment address; /* as JSON, without the closing quote */
+    const char *path;      /* the address behind the base URL */
+    int is_not_reusable;   /* the text has been large, or may hold a secret */
 };
 
-/* Records that nobody has: making one costs more than filling it. The one that was used last is the
- * first, since its memory is still in the processor's caches. */
+/* The serialisers that are not acquired; the one that was released last comes first, because the
+ * processor's caches still have its memory. Making a serialiser costs more than using it. */
 static struct {
     apr_thread_mutex_t *mutex;
     apr_pool_t *pool;
-    sf_record *first;
+    sf_row_json *first;
     int count;
-} shelf;
-
-
-/* Paths ------------------------------------------------------------------------------------------ */
-
-apr_size_t sf_record_path_room(const char *pattern)
-{
-    apr_size_t room = strlen(pattern) + 1;
-
-    for (; *pattern; pattern++) {
-        room += *pattern == '{' ? SF_SID_LENGTH : 0;
-    }
-    return room;
-}
-
-char *sf_record_path(char *to, const char *pattern, const sf_resource *resource, sf_rows *rows,
-                     int row)
-{
-    while (*pattern) {
-        if (*pattern == '{') {
-            const char *prefix = pattern + 1;
-            const char *uuid = sf_rows_value(rows, row, sf_resource_column(resource, prefix));
-
-            to = sf_sid_write(to, prefix, uuid ? uuid : "");
-            pattern += PLACEHOLDER_LENGTH;
-        }
-        else {
-            *to++ = *pattern++;
-        }
-    }
-    *to = '\0';
-    return to;
-}
+} free_list;
 
 
 /* Values of a row -------------------------------------------------------------------------------- */
 
-static part part_of(const char *text)
+static json_fragment fragment_of(const char *text)
 {
-    return (part){ text, (int)strlen(text) };
+    return (json_fragment){ text, (int)strlen(text) };
 }
 
-/* The value is what stands in the field's own text up to there. */
-static void end_own_text(field *field, char *end)
+/* Completes a value whose text stands in `quoted` up to `end`. */
+static void end_quoted(json_member *member, char *end)
 {
     *end++ = '"';
-    field->value = (part){ field->own, (int)(end - field->own) };
+    member->value = (json_fragment){ member->quoted, (int)(end - member->quoted) };
 }
 
-static const char *host(const sf_record *record, const char *name)
+static const char *host_of(const sf_row_json *serialiser, const char *name)
 {
-    const request_rec *r = record->request->r;
+    const request_rec *r = serialiser->request->r;
 
     return apr_pstrcat(r->pool, name, ".", sf_config_domain(r), NULL);
 }
 
-/* What a row's secret says in clear; the caller wipes it. */
+/* Decrypts a Variable's value in a row into `text`, which the caller has to wipe. Returns NULL or the error
+ * of sf_secret_open(). */
 static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int row,
                                    const char *sealed, char text[SF_SECRET_MAX + 1])
 {
-    const sf_resource *resource = request->resource;
+    const int environment = sf_resource_column(request->resource, "ZE");
     const sf_caller caller = sf_caller_of(request->r);
     char context[SF_SECRET_CONTEXT];
 
-    sf_secret_context(context, sf_rows_value(rows, row, sf_resource_column(resource, "ZE")),
-                      sf_rows_value(rows, row, sf_resource_column(resource, "ZV")));
+    sf_secret_context(context, sf_rows_value(rows, row, environment),
+                      sf_rows_value(rows, row, SF_COLUMN_SID));
     return sf_secret_open(&caller, context, sealed, text);
 }
 
-/* An empty text is none of json-c's business: its 0.16 loses the memory of a string that becomes
- * empty. */
-static void set_string(field *field, const char *value)
+/* Has json-c escape a text. An empty text does without: json-c 0.16 leaks the memory of a string that
+ * becomes empty. */
+static void set_escaped(json_member *member, const char *value)
 {
     apr_size_t length;
 
     if (*value) {
-        sf_json_set_text(field->string, value);
-        field->value.text = sf_json_text(field->string, &length);
-        field->value.length = (int)length;
+        sf_json_set_text(member->string, value);
+        member->value.text = sf_json_text(member->string, &length);
+        member->value.length = (int)length;
     }
     else {
-        field->value = part_of("\"\"");
+        member->value = fragment_of("\"\"");
     }
 }
 
-/* NULL rather than what the row before had, where it cannot be read. */
-static void set_secret(const sf_record *record, field *field, sf_rows *rows, int row,
-                       const char *sealed)
+/* The value becomes null, and never that of the row before, if it cannot be decrypted. */
+static void set_secret(const sf_row_json *serialiser, json_member *member, const char *sealed)
 {
     char text[SF_SECRET_MAX + 1];
 
-    field->is_null = open_secret(record->request, rows, row, sealed, text) != NULL;
-    if (!field->is_null) {
-        set_string(field, text);
+    member->is_null
+        = open_secret(serialiser->request, serialiser->rows, serialiser->row, sealed, text) != NULL;
+    if (!member->is_null) {
+        set_escaped(member, text);
     }
     OPENSSL_cleanse(text, sizeof(text));
 }
 
-static void set_value(const sf_record *record, field *field, sf_rows *rows, int row,
-                      const char *value)
+static void set_value(const sf_row_json *serialiser, json_member *member, const char *value)
 {
-    switch (field->property->kind) {
+    switch (member->property->kind) {
     case SF_JSON_SID:
-        end_own_text(field, sf_sid_write(field->own + 1, field->property->detail, value));
+        end_quoted(member, sf_sid_write(member->quoted + 1, member->property->detail, value));
         break;
     case SF_JSON_FLAG:
-        field->value = part_of(*value == 't' ? "true" : "false");
+        member->value = fragment_of(*value == 't' ? "true" : "false");
         break;
     case SF_JSON_DATE:
-        end_own_text(field, sf_date_write(field->own + 1, &field->day, value));
+        end_quoted(member, sf_date_write(member->quoted + 1, &member->day, value));
         break;
     case SF_JSON_HOST:
-        set_string(field, host(record, value));
+        set_escaped(member, host_of(serialiser, value));
         break;
     case SF_JSON_TEXT:
-        set_string(field, value);
+        set_escaped(member, value);
         break;
     case SF_JSON_SECRET:
-        set_secret(record, field, rows, row, value);
+        set_secret(serialiser, member, value);
         break;
     default:
-        field->value = part_of(value);
+        member->value = fragment_of(value);
     }
 }
 
@@ -200,55 +169,83 @@ static int has_column(const sf_property *property)
     return property && property->kind != SF_JSON_URL && property->kind != SF_JSON_LINK;
 }
 
-/* Those without a column come last. */
-static void set_values(sf_record *record, sf_rows *rows, int row)
+/* Sets the values of the members that have a column; these come first. */
+static void set_values(sf_row_json *serialiser)
 {
     int i;
 
-    for (i = 0; has_column(record->fields[i].property); i++) {
-        field *field = &record->fields[i];
-        const char *value = sf_rows_value(rows, row, SF_COLUMN(i));
+    for (i = 0; has_column(serialiser->members[i].property); i++) {
+        json_member *member = &serialiser->members[i];
+        const char *value = sf_rows_value(serialiser->rows, serialiser->row, SF_COLUMN(i));
 
-        field->is_null = !value;
+        member->is_null = !value;
         if (value) {
-            set_value(record, field, rows, row, value);
+            set_value(serialiser, member, value);
         }
+    }
+}
+
+static void set_address(sf_row_json *serialiser)
+{
+    const sid_slot *slot;
+
+    for (slot = serialiser->slots; slot->sid; slot++) {
+        memcpy(slot->at, slot->sid->quoted + 1, SF_SID_LENGTH);
     }
 }
 
 
 /* Text ------------------------------------------------------------------------------------------- */
 
-/* A macro, which looks for room itself: calling json-c's function costs several times what the copying
- * does. */
-static void append(struct printbuf *to, const part *part)
+/* Uses json-c's macro: a call of the function costs several times as much as the copying. */
+static void append_fragment(struct printbuf *to, const json_fragment *fragment)
 {
-    printbuf_memappend_fast(to, part->text, part->length);
+    printbuf_memappend_fast(to, fragment->text, fragment->length);
 }
 
-static void write_text(sf_record *record)
+static void append_members(sf_row_json *serialiser)
 {
-    static const part null = { "null", 4 };
-    const field *field;
+    static const json_fragment null = { "null", 4 };
+    const json_member *member;
 
-    printbuf_reset(record->text);
-    for (field = record->fields; field->property; field++) {
-        append(record->text, &field->before);
-        if (field->is_null) {
-            append(record->text, &null);
+    printbuf_reset(serialiser->text);
+    for (member = serialiser->members; member->property; member++) {
+        append_fragment(serialiser->text, &member->before);
+        if (member->is_null) {
+            append_fragment(serialiser->text, &null);
         }
         else {
-            append(record->text, &field->address);
-            append(record->text, &field->value);
+            append_fragment(serialiser->text, &member->address);
+            append_fragment(serialiser->text, &member->value);
         }
     }
-    append(record->text, &record->end);
+    append_fragment(serialiser->text, &serialiser->end);
 }
 
 
-/* Records ---------------------------------------------------------------------------------------- */
+const char *sf_row_json_write(sf_row_json *serialiser, sf_rows *rows, int row, apr_size_t *length)
+{
+    serialiser->rows = rows;
+    serialiser->row = row;
+    set_values(serialiser);
+    set_address(serialiser);
+    append_members(serialiser);
+    *length = (apr_size_t)printbuf_length(serialiser->text);
+    if (*length > FREE_TEXT_MAX) {
+        serialiser->is_not_reusable = 1;
+    }
+    return serialiser->text->buf;
+}
 
-/* Of one column, in the rows that are not an empty list's. */
+const char *sf_row_json_url(const sf_row_json *serialiser)
+{
+    return apr_pstrcat(serialiser->request->r->pool, serialiser->base_url, serialiser->path, NULL);
+}
+
+
+/* Checks ----------------------------------------------------------------------------------------- */
+
+/* Checks that a column's encrypted texts can be decrypted. The row of an empty list has none. */
 static const sf_error *check_column(const sf_request *request, sf_rows *rows, int column)
 {
     const sf_error *error = NULL;
@@ -264,7 +261,7 @@ static const sf_error *check_column(const sf_request *request, sf_rows *rows, in
     return error;
 }
 
-const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
+const sf_error *sf_row_json_check(const sf_request *request, sf_rows *rows)
 {
     const sf_property *properties = request->resource->properties;
     const sf_error *error = NULL;
@@ -278,8 +275,11 @@ const sf_error *sf_record_check(const sf_request *request, sf_rows *rows)
     return error;
 }
 
-/* A text as JSON. */
-static const char *quoted(apr_pool_t *pool, const char *text)
+
+/* Serialisers ------------------------------------------------------------------------------------ */
+
+/* Returns a text as a JSON string, with its quotes. */
+static const char *json_string_of(apr_pool_t *pool, const char *text)
 {
     json_object *string = sf_json_string(pool);
 
@@ -287,188 +287,176 @@ static const char *quoted(apr_pool_t *pool, const char *text)
     return sf_json_text(string, NULL);
 }
 
-/* The address as far as all rows have it in common, with room for their SIDs. */
-static void lay_out_address(sf_record *record)
+/* Makes the address that all rows have in common, with room for their SIDs. */
+static void lay_out_address(sf_row_json *serialiser)
 {
-    placeholder *next = record->placeholders;
-    const sf_resource *resource = record->resource;
+    sid_slot *slot = serialiser->slots;
+    const sf_resource *resource = serialiser->resource;
     const char *pattern = resource->pattern;
-    const char *base = quoted(record->pool, record->base_url);
+    const char *base = json_string_of(serialiser->pool, serialiser->base_url);
     const apr_size_t length = strlen(base);
-    char *address = apr_palloc(record->pool, length + sf_record_path_room(resource->pattern));
+    char *address
+        = apr_palloc(serialiser->pool, length + strlen(pattern) + SF_PATH_SIDS * SF_SID_LENGTH + 1);
     char *at = apr_cpystrn(address, base, length); /* without the closing quote */
 
-    record->path = at;
+    serialiser->path = at;
     while (*pattern) {
         if (*pattern == '{') {
-            next->sid = &record->fields[sf_resource_column(resource, pattern + 1) - SF_COLUMN(0)];
-            next++->at = at;
+            slot->sid
+                = &serialiser->members[sf_resource_column(resource, pattern + 1) - SF_COLUMN(0)];
+            slot++->at = at;
             at += SF_SID_LENGTH;
-            pattern += PLACEHOLDER_LENGTH;
+            pattern += SF_PLACEHOLDER_LENGTH;
         }
         else {
             *at++ = *pattern++;
         }
     }
     *at = '\0';
-    record->address = (part){ address, (int)(at - address) };
+    serialiser->address = (json_fragment){ address, (int)(at - address) };
 }
 
-/* The next field's part of the text; the links, which are the last ones, are an object of their own. */
-static void lay_out_field(sf_record *record, field *field, const sf_property *property)
+/* Makes the text around a member's value. The links, which come last, are an object within the object. */
+static void lay_out_member(sf_row_json *serialiser, json_member *member,
+                           const sf_property *property)
 {
-    const int is_first = field == record->fields;
+    const int is_first = member == serialiser->members;
     const int is_link = property->kind == SF_JSON_LINK;
-    const int opens_links = is_link && field[-1].property->kind != SF_JSON_LINK;
+    const int opens_links = is_link && member[-1].property->kind != SF_JSON_LINK;
 
-    field->property = property;
-    field->before
-        = part_of(apr_pstrcat(record->pool, is_first ? "{" : ",", opens_links ? "\"links\":{" : "",
-                              quoted(record->pool, property->name), ":", NULL));
-    field->own[0] = '"';
-    field->address = has_column(property) ? part_of("") : record->address;
+    member->property = property;
+    member->before = fragment_of(
+        apr_pstrcat(serialiser->pool, is_first ? "{" : ",", opens_links ? "\"links\":{" : "",
+                    json_string_of(serialiser->pool, property->name), ":", NULL));
+    member->quoted[0] = '"';
+    member->address = has_column(property) ? fragment_of("") : serialiser->address;
     if (!has_column(property)) {
-        field->value
-            = part_of(apr_pstrcat(record->pool, is_link ? property->detail : "", "\"", NULL));
+        member->value = fragment_of(
+            apr_pstrcat(serialiser->pool, is_link ? property->detail : "", "\"", NULL));
     }
-    record->end = part_of(is_link ? "}}" : "}");
+    serialiser->end = fragment_of(is_link ? "}}" : "}");
 }
 
-static apr_status_t release_text(void *text)
+static apr_status_t free_text(void *text)
 {
     printbuf_free(text);
     return APR_SUCCESS;
 }
 
-/* Aborts where there is no memory, as apr does. */
-static struct printbuf *new_text(apr_pool_t *pool)
+/* Makes a text buffer that lives as long as the pool. Aborts if there is no memory, as APR does. */
+static struct printbuf *make_text(apr_pool_t *pool)
 {
     struct printbuf *text = printbuf_new();
 
     if (!text) {
         abort();
     }
-    apr_pool_cleanup_register(pool, text, release_text, apr_pool_cleanup_null);
+    apr_pool_cleanup_register(pool, text, free_text, apr_pool_cleanup_null);
     return text;
 }
 
-static void add_string(sf_record *record, field *field)
+static void make_string(sf_row_json *serialiser, json_member *member)
 {
-    const sf_property_kind kind = field->property->kind;
+    const sf_property_kind kind = member->property->kind;
 
     if (kind == SF_JSON_TEXT || kind == SF_JSON_HOST || kind == SF_JSON_SECRET) {
-        field->string = sf_json_string(record->pool);
+        member->string = sf_json_string(serialiser->pool);
     }
-    record->must_go |= kind == SF_JSON_SECRET;
+    if (kind == SF_JSON_SECRET) {
+        serialiser->is_not_reusable = 1;
+    }
 }
 
-static sf_record *make(apr_pool_t *pool, const sf_resource *resource, const char *base_url)
+static sf_row_json *make_serialiser(apr_pool_t *pool, const sf_resource *resource,
+                                    const char *base_url)
 {
-    sf_record *record = apr_pcalloc(pool, sizeof(*record));
+    sf_row_json *serialiser = apr_pcalloc(pool, sizeof(*serialiser));
     int i;
 
-    record->pool = pool;
-    record->resource = resource;
-    record->base_url = apr_pstrdup(pool, base_url);
-    record->text = new_text(pool);
-    record->fields = apr_pcalloc(pool, sizeof(field) * (SF_PROPERTIES_MAX + 1));
-    lay_out_address(record);
+    serialiser->pool = pool;
+    serialiser->resource = resource;
+    serialiser->base_url = apr_pstrdup(pool, base_url);
+    serialiser->text = make_text(pool);
+    serialiser->members = apr_pcalloc(pool, sizeof(json_member) * (SF_PROPERTIES_MAX + 1));
+    lay_out_address(serialiser);
     for (i = 0; resource->properties[i].name; i++) {
-        lay_out_field(record, &record->fields[i], &resource->properties[i]);
-        add_string(record, &record->fields[i]);
+        lay_out_member(serialiser, &serialiser->members[i], &resource->properties[i]);
+        make_string(serialiser, &serialiser->members[i]);
     }
-    return record;
+    return serialiser;
 }
 
-const char *sf_record_text(sf_record *record, sf_rows *rows, int row, apr_size_t *length)
-{
-    const placeholder *placeholder;
+/* The free list ---------------------------------------------------------------------------------- */
 
-    set_values(record, rows, row);
-    for (placeholder = record->placeholders; placeholder->sid; placeholder++) {
-        memcpy(placeholder->at, placeholder->sid->own + 1, SF_SID_LENGTH);
-    }
-    write_text(record);
-    *length = (apr_size_t)printbuf_length(record->text);
-    record->must_go |= *length > SHELF_TEXT_MAX;
-    return record->text->buf;
+apr_status_t sf_row_json_init(apr_pool_t *pool)
+{
+    apr_status_t rv = apr_pool_create(&free_list.pool, pool);
+
+    return rv == APR_SUCCESS
+               ? apr_thread_mutex_create(&free_list.mutex, APR_THREAD_MUTEX_DEFAULT, pool)
+               : rv;
 }
 
-const char *sf_record_url(const sf_record *record)
+/* Removes the serialiser at `link` from the free list. Called with the mutex held, as are the next two. */
+static sf_row_json *unlink_serialiser(sf_row_json **link)
 {
-    return apr_pstrcat(record->request->r->pool, record->base_url, record->path, NULL);
+    sf_row_json *serialiser = *link;
+
+    *link = serialiser->next;
+    free_list.count--;
+    return serialiser;
 }
 
-
-/* The shelf -------------------------------------------------------------------------------------- */
-
-apr_status_t sf_record_init(apr_pool_t *pool)
+/* Removes and returns a serialiser for the resource and the base URL, or returns NULL. */
+static sf_row_json *find_free(const sf_resource *resource, const char *base_url)
 {
-    apr_status_t rv = apr_pool_create(&shelf.pool, pool);
-
-    return rv == APR_SUCCESS ? apr_thread_mutex_create(&shelf.mutex, APR_THREAD_MUTEX_DEFAULT, pool)
-                             : rv;
-}
-
-/* Takes the one at `link` from the shelf. */
-static sf_record *take_at(sf_record **link)
-{
-    sf_record *record = *link;
-
-    *link = record->next;
-    shelf.count--;
-    return record;
-}
-
-static sf_record *find(const sf_resource *resource, const char *base_url)
-{
-    sf_record **link = &shelf.first;
+    sf_row_json **link = &free_list.first;
 
     while (*link && ((*link)->resource != resource || strcmp((*link)->base_url, base_url) != 0)) {
         link = &(*link)->next;
     }
-    return *link ? take_at(link) : NULL;
+    return *link ? unlink_serialiser(link) : NULL;
 }
 
-static void remove_oldest(void)
+static void destroy_oldest(void)
 {
-    sf_record **link = &shelf.first;
+    sf_row_json **link = &free_list.first;
 
     while ((*link)->next) {
         link = &(*link)->next;
     }
-    apr_pool_destroy(take_at(link)->pool);
+    apr_pool_destroy(unlink_serialiser(link)->pool);
 }
 
-sf_record *sf_record_take(const sf_request *request)
+sf_row_json *sf_row_json_acquire(const sf_request *request)
 {
     const char *base_url = sf_request_base_url(request);
-    sf_record *record;
+    sf_row_json *serialiser;
     apr_pool_t *pool = NULL;
 
-    apr_thread_mutex_lock(shelf.mutex);
-    record = find(request->resource, base_url);
-    if (!record) {
-        apr_pool_create(&pool, shelf.pool);
+    apr_thread_mutex_lock(free_list.mutex);
+    serialiser = find_free(request->resource, base_url);
+    if (!serialiser) {
+        apr_pool_create(&pool, free_list.pool);
     }
-    apr_thread_mutex_unlock(shelf.mutex);
-    record = record ? record : make(pool, request->resource, base_url);
-    record->request = request;
-    return record;
+    apr_thread_mutex_unlock(free_list.mutex);
+    serialiser = serialiser ? serialiser : make_serialiser(pool, request->resource, base_url);
+    serialiser->request = request;
+    return serialiser;
 }
 
-void sf_record_give_back(sf_record *record)
+void sf_row_json_release(sf_row_json *serialiser)
 {
-    apr_thread_mutex_lock(shelf.mutex);
-    if (record->must_go) {
-        apr_pool_destroy(record->pool);
+    apr_thread_mutex_lock(free_list.mutex);
+    if (serialiser->is_not_reusable) {
+        apr_pool_destroy(serialiser->pool);
     }
     else {
-        record->next = shelf.first;
-        shelf.first = record;
-        if (++shelf.count > SHELF_ROOM) {
-            remove_oldest();
+        serialiser->next = free_list.first;
+        free_list.first = serialiser;
+        if (++free_list.count > FREE_MAX) {
+            destroy_oldest();
         }
     }
-    apr_thread_mutex_unlock(shelf.mutex);
+    apr_thread_mutex_unlock(free_list.mutex);
 }

@@ -25,7 +25,7 @@ static sf_operation operation_of(const sf_request *request, const sf_verb *verb,
 
 static const sf_error *send_resource(const sf_request *request, int status, sf_rows *rows)
 {
-    SF_TRY(sf_record_check(request, rows));
+    SF_TRY(sf_row_json_check(request, rows));
     sf_response_record(request, status, rows);
     return NULL;
 }
@@ -132,20 +132,6 @@ const sf_error *sf_resource_delete(sf_request *request)
 
 /* List ------------------------------------------------------------------------------------------- */
 
-/* The list's path with SIDs, whatever the client named the Service by. */
-static const char *list_path(const sf_request *request, sf_rows *rows)
-{
-    const sf_resource *resource = request->resource;
-    apr_pool_t *pool = request->r->pool;
-    const char *own = strrchr(resource->pattern, '/');
-    const char *pattern
-        = apr_pstrmemdup(pool, resource->pattern, (apr_size_t)(own - resource->pattern));
-    char *path = apr_palloc(pool, sf_record_path_room(pattern));
-
-    sf_record_path(path, pattern, resource, rows, 0);
-    return path;
-}
-
 /* Chooses the statement that lists: `list_filtered`, if the resource has one and the client gave one of
  * its filters, else `list`. */
 static const sf_verb *choose_list(const sf_resource *resource, const sf_page *page)
@@ -190,8 +176,8 @@ static sf_page_scope page_scope(const sf_request *request, const sf_page *page, 
 {
     const sf_page_scope scope
         = { .key = sf_rows_page_token_key(rows),
-            .account = sf_rows_value(rows, 0, sf_resource_column(request->resource, "AC")),
-            .list = list_path(request, rows),
+            .account = sf_rows_value(rows, 0, SF_COLUMN_ACCOUNT),
+            .list = sf_resource_list_path(request->r->pool, request->resource, rows),
             .filters = sf_page_filters(request->r->pool, page) };
 
     return scope;
@@ -225,7 +211,7 @@ const sf_error *sf_resource_list(sf_request *request)
     if (page.token && !sf_page_token_is_ours(request->r->pool, &page, &scope)) {
         return sf_error_bad_request(request->r->pool, "PageToken is not valid for this list");
     }
-    SF_TRY(sf_record_check(request, rows));
+    SF_TRY(sf_row_json_check(request, rows));
     sf_response_list(request, rows, &page, &scope);
     return NULL;
 }
