@@ -213,7 +213,7 @@ const sf_error *sf_build_create(sf_request *request)
         return sf_error_bad_request(
             pool, "Dependencies must be a JSON array of objects with name and version");
     }
-    error = sf_resource_create_from(request, 4, values);
+    error = sf_verb_create_from(request, 4, values);
     if (!error) {
         sf_build_worker_wake();
     }

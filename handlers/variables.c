@@ -77,7 +77,7 @@ const sf_error *sf_variable_create(sf_request *request)
     values[NEW_KEY] = given[KEY];
     SF_TRY(seal(request, environment, values[NEW_SID], given[VALUE], &values[NEW_VALUE]));
     SF_TRY(sf_secret_fingerprint(&caller, given[VALUE], &given[VALUE]));
-    return sf_resource_create_known(request, COLUMNS, values, PARAMS, given);
+    return sf_verb_create_repeatable(request, COLUMNS, values, PARAMS, given);
 }
 
 const sf_error *sf_variable_update(sf_request *request)
@@ -92,5 +92,5 @@ const sf_error *sf_variable_update(sf_request *request)
     if (values[VALUE]) {
         SF_TRY(seal(request, request->sid[1], request->sid[2], values[VALUE], &values[VALUE]));
     }
-    return sf_resource_update_from(request, VALUES, values);
+    return sf_verb_update_from(request, VALUES, values);
 }

@@ -77,7 +77,7 @@ static const sf_error *answer_options(sf_request *request, const char *allowed)
 
     if (!error) {
         apr_table_setn(request->r->headers_out, "Allow", allowed);
-        sf_response_nothing(request);
+        sf_response_no_content(request);
     }
     return error;
 }

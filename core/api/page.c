@@ -76,7 +76,7 @@ const char *sf_page_token(apr_pool_t *pool, char direction, const char *row,
                        NULL);
 }
 
-int sf_page_token_is_ours(apr_pool_t *pool, const sf_page *page, const sf_page_scope *scope)
+int sf_page_token_is_valid(apr_pool_t *pool, const sf_page *page, const sf_page_scope *scope)
 {
     unsigned char signature[SIGNATURE_BYTES];
     token token;

@@ -38,7 +38,7 @@ typedef struct {
 } sf_page_scope;
 
 /* Whether the token was made by this database for this scope, compared in constant time. */
-int sf_page_token_is_ours(apr_pool_t *pool, const sf_page *page, const sf_page_scope *scope);
+int sf_page_token_is_valid(apr_pool_t *pool, const sf_page *page, const sf_page_scope *scope);
 
 /* A token for the page in `direction` from `row`, a uuid as PostgreSQL prints it. */
 const char *sf_page_token(apr_pool_t *pool, char direction, const char *row,

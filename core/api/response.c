@@ -28,7 +28,7 @@ void sf_response_status(const sf_request *request, int status)
     }
 }
 
-void sf_response_record(const sf_request *request, int status, sf_rows *rows)
+void sf_response_resource(const sf_request *request, int status, sf_rows *rows)
 {
     request_rec *r = request->r;
     sf_row_json *serialiser = sf_row_json_acquire(request);
@@ -52,7 +52,7 @@ void sf_response_record(const sf_request *request, int status, sf_rows *rows)
     sf_row_json_release(serialiser);
 }
 
-void sf_response_nothing(const sf_request *request)
+void sf_response_no_content(const sf_request *request)
 {
     request->r->status = HTTP_NO_CONTENT;
 }

@@ -26,7 +26,7 @@ static sf_operation operation_of(const sf_request *request, const sf_verb *verb,
 static const sf_error *send_resource(const sf_request *request, int status, sf_rows *rows)
 {
     SF_TRY(sf_row_json_check(request, rows));
-    sf_response_record(request, status, rows);
+    sf_response_resource(request, status, rows);
     return NULL;
 }
 
@@ -47,85 +47,85 @@ typedef struct {
     sf_operation operation;
     sf_idempotency once;
     sf_rows *rows; /* of the resource */
-} creation;
+} create_context;
 
 static const sf_error *create_once(sf_transaction *transaction, void *data)
 {
-    creation *this = data;
+    create_context *create = data;
 
-    SF_TRY(sf_idempotency_claim(&this->once, transaction, &this->rows));
-    if (this->rows) {
+    SF_TRY(sf_idempotency_claim(&create->once, transaction, &create->rows));
+    if (create->rows) {
         return NULL;
     }
-    SF_TRY(sf_operation_step(this->request, transaction, &this->operation, &this->rows));
-    return sf_idempotency_record(&this->once, transaction, this->rows);
+    SF_TRY(sf_operation_step(create->request, transaction, &create->operation, &create->rows));
+    return sf_idempotency_record(&create->once, transaction, create->rows);
 }
 
-const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values)
+const sf_error *sf_verb_create_from(sf_request *request, int count, const char *const *values)
 {
-    return sf_resource_create_known(request, count, values, count, values);
+    return sf_verb_create_repeatable(request, count, values, count, values);
 }
 
-const sf_error *sf_resource_create_known(sf_request *request, int count, const char *const *values,
-                                         int given, const char *const *same)
+const sf_error *sf_verb_create_repeatable(sf_request *request, int count, const char *const *values,
+                                          int given_count, const char *const *given)
 {
     const sf_caller caller = sf_caller_of(request->r);
-    creation this
+    create_context create
         = { .request = request,
             .operation = operation_of(request, &request->resource->create, count, values) };
 
     if (!sf_idempotency_is_wanted(request)) { /* one statement needs no transaction around it */
-        return run_and_send(request, HTTP_CREATED, &this.operation);
+        return run_and_send(request, HTTP_CREATED, &create.operation);
     }
-    SF_TRY(sf_idempotency_read(&this.once, request, given, same));
-    SF_TRY(sf_db_transaction(&caller, create_once, &this));
-    sf_idempotency_set_header(&this.once);
-    return send_resource(request, HTTP_CREATED, this.rows);
+    SF_TRY(sf_idempotency_read(&create.once, request, given_count, given));
+    SF_TRY(sf_db_transaction(&caller, create_once, &create));
+    sf_idempotency_set_header(&create.once);
+    return send_resource(request, HTTP_CREATED, create.rows);
 }
 
-const sf_error *sf_resource_create(sf_request *request)
+const sf_error *sf_verb_create(sf_request *request)
 {
     const sf_param *params = request->resource->create.params;
     const char *values[SF_PARAMS_MAX];
 
     SF_TRY(sf_params_read(request, params, values));
-    return sf_resource_create_from(request, sf_params_count(params), values);
+    return sf_verb_create_from(request, sf_params_count(params), values);
 }
 
 
 /* Fetch, update, delete -------------------------------------------------------------------------- */
 
-const sf_error *sf_resource_fetch(sf_request *request)
+const sf_error *sf_verb_fetch(sf_request *request)
 {
     const sf_operation fetch = operation_of(request, &request->resource->fetch, 0, NULL);
 
     return run_and_send(request, HTTP_OK, &fetch);
 }
 
-const sf_error *sf_resource_update_from(sf_request *request, int count, const char *const *values)
+const sf_error *sf_verb_update_from(sf_request *request, int count, const char *const *values)
 {
     const sf_operation update = operation_of(request, &request->resource->update, count, values);
 
     return run_and_send(request, HTTP_OK, &update);
 }
 
-const sf_error *sf_resource_update(sf_request *request)
+const sf_error *sf_verb_update(sf_request *request)
 {
     const sf_param *params = request->resource->update.params;
     const char *values[1 + SF_PARAMS_MAX] = { sf_conditional_expected(request) };
 
     SF_TRY(sf_params_read(request, params, values + 1));
-    return sf_resource_update_from(request, 1 + sf_params_count(params), values);
+    return sf_verb_update_from(request, 1 + sf_params_count(params), values);
 }
 
-const sf_error *sf_resource_delete(sf_request *request)
+const sf_error *sf_verb_delete(sf_request *request)
 {
     const char *expected = sf_conditional_expected(request);
     const sf_operation remove = operation_of(request, &request->resource->remove, 1, &expected);
     sf_rows *rows;
 
     SF_TRY(sf_operation_run(request, &remove, &rows));
-    sf_response_nothing(request);
+    sf_response_no_content(request);
     return NULL;
 }
 
@@ -193,7 +193,7 @@ static const sf_error *read_page(const sf_request *request, sf_page *page)
     return sf_page_read(request, maximum, page);
 }
 
-const sf_error *sf_resource_list(sf_request *request)
+const sf_error *sf_verb_list(sf_request *request)
 {
     const sf_verb *verb;
     sf_page page;
@@ -208,7 +208,7 @@ const sf_error *sf_resource_list(sf_request *request)
     SF_TRY(sf_operation_run(request, &operation, &rows));
     read_echoed_filters(request->resource, rows, &page);
     scope = page_scope(request, &page, rows);
-    if (page.token && !sf_page_token_is_ours(request->r->pool, &page, &scope)) {
+    if (page.token && !sf_page_token_is_valid(request->r->pool, &page, &scope)) {
         return sf_error_bad_request(request->r->pool, "PageToken is not valid for this list");
     }
     SF_TRY(sf_row_json_check(request, rows));

@@ -1,40 +1,42 @@
-/* The verbs: create, fetch, list, update and delete. Each works on the resource that the request's route
- * names: it reads the client's parameters, runs one statement and answers. The result is NULL once the
- * answer is on its way, or the error to answer with. */
+/* The verbs: create, fetch, list, update and delete the resource of the request's route. A verb reads the
+ * client's parameters, runs one statement and answers. Each function returns NULL if it has answered, or
+ * the error to answer with: of sf_params_read() or sf_page_read(), of sf_operation_run(), or of
+ * sf_row_json_check(). */
 #ifndef SF_VERBS_H
 #define SF_VERBS_H
 
 #include "core/api/resource.h"
 
-/* 201 and the new resource. */
-const sf_error *sf_resource_create(sf_request *request);
+/* Answers 201 and the new resource. */
+const sf_error *sf_verb_create(sf_request *request);
 
-/* 201 and the new resource, for an operation that has read its `count` values itself. */
-const sf_error *sf_resource_create_from(sf_request *request, int count, const char *const *values);
+/* Creates as sf_verb_create(), for an operation that has read its `count` values itself. */
+const sf_error *sf_verb_create_from(sf_request *request, int count, const char *const *values);
 
-/* The same, where a request that is sent again has other values: `same` are `given` texts by which
- * sf_idempotency_create() recognizes it. */
-const sf_error *sf_resource_create_known(sf_request *request, int count, const char *const *values,
-                                         int given, const char *const *same);
+/* Creates as sf_verb_create_from(), for an operation whose values differ each time although the request is
+ * the same. `given_count` texts of `given` identify the request for its Idempotency-Key instead. */
+const sf_error *sf_verb_create_repeatable(sf_request *request, int count, const char *const *values,
+                                          int given_count, const char *const *given);
 
-/* 200 and the resource, 304 or 412. */
-const sf_error *sf_resource_fetch(sf_request *request);
+/* Answers 200 and the resource, or as the request's conditions want, 304 or 412. */
+const sf_error *sf_verb_fetch(sf_request *request);
 
-/* 200 and a page. The list's parameters are its filters (at most SF_FILTERS_MAX), which become part of
- * all its addresses. The statement takes their values, NULL for one that the client left out, then
- * the row to begin at, the row to end before, and the page's size, and returns one row more where
- * another page follows. What a `echoed` filter left out stands for, the statement decides: each of them
- * has a column behind the resource's that tells its value in force. */
-const sf_error *sf_resource_list(sf_request *request);
+/* Answers 200 and a page. The list's parameters are its filters, at most SF_FILTERS_MAX, which become part
+ * of all URLs in the answer. The statement takes the filters' values, NULL for one that was not given; the
+ * row to begin at; the row to end before; and the number of rows, of which it returns one more if another
+ * page follows. An `echoed` filter has a column behind the resource's, with the value that the statement
+ * used if none was given. */
+const sf_error *sf_verb_list(sf_request *request);
 
-/* 200 and the changed resource. Its statement and that of delete take the revisions which If-Match
- * allows (an array, or NULL for any) before their parameters. */
-const sf_error *sf_resource_update(sf_request *request);
+/* Answers 200 and the changed resource. The statements of update and delete take the revisions that
+ * If-Match allows (an array, or NULL for any) before their other parameters. */
+const sf_error *sf_verb_update(sf_request *request);
 
-/* The same, for an operation that has read its `count` values itself, those revisions first. */
-const sf_error *sf_resource_update_from(sf_request *request, int count, const char *const *values);
+/* Updates as sf_verb_update(), for an operation that has read its `count` values itself, those revisions
+ * first. */
+const sf_error *sf_verb_update_from(sf_request *request, int count, const char *const *values);
 
-/* 204. */
-const sf_error *sf_resource_delete(sf_request *request);
+/* Answers 204. */
+const sf_error *sf_verb_delete(sf_request *request);
 
 #endif

@@ -412,6 +412,6 @@ const sf_error *sf_upload(sf_request *request)
     form->content = sf_spool_make(request->r->pool, form->limit);
     SF_TRY(read_body(form));
     SF_TRY(make_version(form));
-    sf_response_record(request, HTTP_CREATED, form->rows);
+    sf_response_resource(request, HTTP_CREATED, form->rows);
     return NULL;
 }

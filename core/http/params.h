@@ -24,7 +24,7 @@ typedef struct {
     int maximum; /* characters, bytes, or SIDs */
     int required;
     const char *prefix; /* of SIDs */
-    int echoed;         /* of a list's filter, see sf_resource_list() */
+    int echoed;         /* of a list's filter, see sf_verb_list() */
 } sf_param;
 
 /* Reads the parameters that `params` (ended by a NULL name, at most SF_PARAMS_MAX) describes into
