@@ -9,17 +9,20 @@
 #include <http_protocol.h>
 #include <string.h>
 
-#define PLACEHOLDER_LENGTH 4 /* {ZH} */
-
 
 /* Paths ------------------------------------------------------------------------------------------ */
 
-/* Whether the path has the pattern's form. Each placeholder's part of it goes to `parts`, counted in
- * `count`. */
-static int matches(const char *pattern, const char *path, const char **parts, apr_size_t *lengths,
-                   int *count)
+/* The parts of a path that stand for a pattern's placeholders. */
+typedef struct {
+    const char *text[SF_PATH_SIDS];
+    apr_size_t length[SF_PATH_SIDS];
+    int count;
+} path_parts;
+
+/* Whether the path has the pattern's form; its parts go to `parts`. */
+static int match_path(const char *pattern, const char *path, path_parts *parts)
 {
-    *count = 0;
+    parts->count = 0;
     while (*pattern) {
         if (*pattern == '{') {
             apr_size_t length = strcspn(path, "/");
@@ -27,10 +30,10 @@ static int matches(const char *pattern, const char *path, const char **parts, ap
             if (length == 0) {
                 return 0;
             }
-            parts[*count] = path;
-            lengths[(*count)++] = length;
+            parts->text[parts->count] = path;
+            parts->length[parts->count++] = length;
             path += length;
-            pattern += PLACEHOLDER_LENGTH;
+            pattern += SF_PLACEHOLDER_LENGTH;
         }
         else if (*pattern++ != *path++) {
             return 0;
@@ -39,23 +42,31 @@ static int matches(const char *pattern, const char *path, const char **parts, ap
     return *path == '\0';
 }
 
-/* The path's SIDs into the request; 0 where one is malformed or of the wrong kind. */
-static int read_sids(sf_request *request, const char *pattern, const char *const *parts,
-                     const apr_size_t *lengths)
+/* Reads one part of the path as a SID of the kind `prefix`, or as the UniqueName of a Service. Returns 0 if
+ * it is neither. */
+static int read_part(sf_request *request, const char *prefix, const char *part)
 {
-    int i;
+    if (sf_sid_parse(part, prefix, request->sid[request->sids])) {
+        return 1;
+    }
+    if (strncmp(prefix, "ZS", SF_SID_PREFIX) == 0 && sf_unique_name_is_valid(part)) {
+        request->unique_name = part;
+        return 1;
+    }
+    return 0;
+}
 
-    for (i = 0; i < request->sids; i++) {
-        const char *part = apr_pstrmemdup(request->r->pool, parts[i], lengths[i]);
+/* Reads the path's SIDs into the request. Returns 0 if one is malformed or of another kind. */
+static int read_sids(sf_request *request, const char *pattern, const path_parts *parts)
+{
+    for (request->sids = 0; request->sids < parts->count; request->sids++) {
+        const char *part = apr_pstrmemdup(request->r->pool, parts->text[request->sids],
+                                          parts->length[request->sids]);
 
         pattern = strchr(pattern, '{') + 1;
-        if (sf_sid_parse(part, pattern, request->sid[i])) {
-            continue;
-        }
-        if (strncmp(pattern, "ZS", SF_SID_PREFIX) != 0 || !sf_unique_name_is_valid(part)) {
+        if (!read_part(request, pattern, part)) {
             return 0;
         }
-        request->unique_name = part;
     }
     return 1;
 }
@@ -63,37 +74,44 @@ static int read_sids(sf_request *request, const char *pattern, const char *const
 
 /* Methods ---------------------------------------------------------------------------------------- */
 
-/* Adds the route's method to a list for the Allow header. */
-static const char *allow(apr_pool_t *pool, const char *list, int method)
+/* Appends a route's method to the value of Allow, which is NULL at first. */
+static const char *append_method(apr_pool_t *pool, const char *allowed, int method)
 {
     const char *name = method == M_GET ? "GET, HEAD" : method == M_POST ? "POST" : "DELETE";
 
-    return list ? apr_pstrcat(pool, list, ", ", name, NULL) : name;
+    return allowed ? apr_pstrcat(pool, allowed, ", ", name, NULL) : name;
 }
 
-static const sf_error *answer_options(sf_request *request, const char *allowed)
+static const sf_error *send_options(sf_request *request, const char *allowed)
 {
-    const sf_error *error = sf_operation_check_credential(request);
+    SF_TRY(sf_operation_check_credential(request));
+    apr_table_setn(request->r->headers_out, "Allow", allowed);
+    sf_response_no_content(request);
+    return NULL;
+}
 
-    if (!error) {
-        apr_table_setn(request->r->headers_out, "Allow", allowed);
-        sf_response_no_content(request);
-    }
-    return error;
+/* Handles a path that has routes, but none for the request's method. */
+static const sf_error *handle_other_method(sf_request *request, const char *allowed)
+{
+    apr_pool_t *pool = request->r->pool;
+
+    allowed = apr_pstrcat(pool, allowed, ", OPTIONS", NULL);
+    return request->r->method_number == M_OPTIONS ? send_options(request, allowed)
+                                                  : sf_error_method(pool, allowed);
 }
 
 
 /* Stages ----------------------------------------------------------------------------------------- */
 
-/* httpd cuts a range out of any success, an update's too, and refuses what has been done where there is
- * none. What is JSON has no parts. */
+/* Has httpd ignore ranges. It would send a range of any successful answer, also that of an update, or
+ * refuse a request that has been carried out because the range is not there. */
 static void ignore_ranges(request_rec *r)
 {
     apr_table_unset(r->headers_in, "Range");
-    apr_table_unset(r->headers_in, "Request-Range"); /* what Range was once called */
+    apr_table_unset(r->headers_in, "Request-Range"); /* the old name of Range */
 }
 
-static const sf_error *answer(sf_request *request, const sf_route *route)
+static const sf_error *run_route(sf_request *request, const sf_route *route)
 {
     request->resource = route->resource;
     if (!route->resource->has_ranges) {
@@ -102,55 +120,50 @@ static const sf_error *answer(sf_request *request, const sf_route *route)
     return route->answer(request);
 }
 
-static const sf_error *route(sf_request *request, const char *path, const sf_route *routes)
+/* Finds the route for the request's path and method and runs its operation. */
+static const sf_error *find_route(sf_request *request, const char *path, const sf_route *routes)
 {
     apr_pool_t *pool = request->r->pool;
-    const char *parts[SF_PATH_SIDS] = { NULL };
-    apr_size_t lengths[SF_PATH_SIDS] = { 0 };
     const char *allowed = NULL;
+    path_parts parts;
 
     for (; routes->pattern; routes++) {
-        if (!matches(routes->pattern, path, parts, lengths, &request->sids)) {
+        if (!match_path(routes->pattern, path, &parts)) {
             continue;
         }
         if (routes->method == request->r->method_number) {
-            return read_sids(request, routes->pattern, parts, lengths)
-                       ? answer(request, routes)
+            return read_sids(request, routes->pattern, &parts)
+                       ? run_route(request, routes)
                        : sf_error_not_found(pool, sf_request_path(request));
         }
-        allowed = allow(pool, allowed, routes->method);
+        allowed = append_method(pool, allowed, routes->method);
     }
-    request->sids = 0;
-    if (!allowed) {
-        return sf_error_not_found(pool, sf_request_path(request));
-    }
-    allowed = apr_pstrcat(pool, allowed, ", OPTIONS", NULL);
-    return request->r->method_number == M_OPTIONS ? answer_options(request, allowed)
-                                                  : sf_error_method(pool, allowed);
+    return allowed ? handle_other_method(request, allowed)
+                   : sf_error_not_found(pool, sf_request_path(request));
 }
 
-/* Whoever may not ask is told so first, whatever else the client did wrong. */
-static const sf_error *blame(sf_request *request, const sf_error *error)
+/* Returns 401 in place of any other 4xx if the credential does not hold: 401 takes precedence, so that only
+ * authenticated clients learn more. Server errors stay. */
+static const sf_error *prefer_unauthenticated(sf_request *request, const sf_error *error)
 {
-    const sf_error *unauthenticated
-        = error->status >= HTTP_BAD_REQUEST && error->status < HTTP_INTERNAL_SERVER_ERROR
-              ? sf_operation_check_credential(request)
-              : NULL;
+    if (error && error->status >= HTTP_BAD_REQUEST && error->status < HTTP_INTERNAL_SERVER_ERROR) {
+        SF_TRY(sf_operation_check_credential(request));
+    }
+    return error;
+}
 
-    return unauthenticated ? unauthenticated : error;
+static const sf_error *handle(sf_request *request, const sf_route *routes)
+{
+    const char *path = request->r->uri + strlen(request->prefix);
+
+    SF_TRY(sf_auth_take_user(request));
+    return prefer_unauthenticated(request, find_route(request, path, routes));
 }
 
 int sf_dispatch(sf_request *request, const sf_route *routes)
 {
-    request_rec *r = request->r;
-    const char *path = r->uri + strlen(request->prefix);
-    const sf_error *error;
+    const sf_error *error = handle(request, routes);
 
-    error = sf_auth_take_user(request);
-    if (!error) {
-        error = route(request, path, routes);
-        error = error ? blame(request, error) : NULL;
-    }
     if (!error) {
         return OK;
     }
@@ -158,8 +171,8 @@ int sf_dispatch(sf_request *request, const sf_route *routes)
         return AP_FILTER_ERROR;
     }
     if (error->status == HTTP_UNAUTHORIZED) {
-        sf_auth_challenge(r);
+        sf_auth_challenge(request->r);
     }
-    sf_response_error(r, error);
+    sf_response_error(request->r, error);
     return OK;
 }
