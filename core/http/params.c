@@ -13,51 +13,53 @@
 
 #define FORM_TYPE "application/x-www-form-urlencoded"
 
-typedef struct {
-    const sf_request *request;
-    apr_pool_t *pool;
-    const sf_param *params;
-    const char **values;
-    apr_array_header_t *lists[SF_PARAMS_MAX]; /* of SF_PARAM_SIDS */
-} reading;
 
+/* Values ----------------------------------------------------------------------------------------- */
 
-/* The kinds -------------------------------------------------------------------------------------- */
+/* Checks a value that is not empty, and replaces it by the text that the operation gets. Returns NULL or
+ * 400. */
+typedef const sf_error *check_value(apr_pool_t *pool, const sf_param *param, const char **value);
 
-static const sf_error *check_length(const reading *in, const sf_param *param, const char *value)
+static const sf_error *check_length(apr_pool_t *pool, const sf_param *param, const char *value)
 {
-    const int bytes = param->kind == SF_PARAM_BYTES;
-    int length = sf_utf8_length(value);
+    const int is_bytes = param->kind == SF_PARAM_BYTES;
+    const int characters = sf_utf8_length(value);
 
-    if (length < 0) {
-        return sf_error_bad_request(in->pool, "%s is not valid UTF-8", param->name);
+    if (characters < 0) {
+        return sf_error_bad_request(pool, "%s is not valid UTF-8", param->name);
     }
-    if ((bytes ? (int)strlen(value) : length) > param->maximum) {
-        return sf_error_bad_request(in->pool, "%s must not be longer than %d %s", param->name,
-                                    param->maximum, bytes ? "bytes" : "characters");
+    if ((is_bytes ? (int)strlen(value) : characters) > param->maximum) {
+        return sf_error_bad_request(pool, "%s must not be longer than %d %s", param->name,
+                                    param->maximum, is_bytes ? "bytes" : "characters");
     }
     return NULL;
 }
 
-/* A UniqueName stands for the SID in paths, so it must not look like one. */
-static const sf_error *check_unique_name(const reading *in, const sf_param *param,
-                                         const char *value)
+static const sf_error *check_text(apr_pool_t *pool, const sf_param *param, const char **value)
+{
+    return check_length(pool, param, *value);
+}
+
+/* Paths have a UniqueName in place of a SID, so it must not look like one. */
+static const sf_error *check_unique_name(apr_pool_t *pool, const sf_param *param,
+                                         const char **value)
 {
     char digits[SF_SID_DIGITS + 1];
 
-    if (!sf_unique_name_is_valid(value)) {
+    SF_TRY(check_length(pool, param, *value));
+    if (!sf_unique_name_is_valid(*value)) {
         return sf_error_bad_request(
-            in->pool,
+            pool,
             "%s must begin with a letter or digit and consist of letters, digits, '-', '_' and '.'",
             param->name);
     }
-    if (sf_sid_parse(value, "ZS", digits)) {
-        return sf_error_bad_request(in->pool, "%s must not look like a SID", param->name);
+    if (sf_sid_parse(*value, "ZS", digits)) {
+        return sf_error_bad_request(pool, "%s must not look like a SID", param->name);
     }
     return NULL;
 }
 
-static const sf_error *check_flag(const reading *in, const sf_param *param, const char **value)
+static const sf_error *check_flag(apr_pool_t *pool, const sf_param *param, const char **value)
 {
     if (ap_cstr_casecmp(*value, "true") == 0) {
         *value = "t";
@@ -66,158 +68,148 @@ static const sf_error *check_flag(const reading *in, const sf_param *param, cons
         *value = "f";
     }
     else {
-        return sf_error_bad_request(in->pool, "%s must be true or false", param->name);
+        return sf_error_bad_request(pool, "%s must be true or false", param->name);
     }
     return NULL;
 }
 
-static const sf_error *check_label(const reading *in, const sf_param *param, const char *value)
+static const sf_error *check_label(apr_pool_t *pool, const sf_param *param, const char **value)
 {
-    const char *at = value;
+    const char *label = *value;
+    const char *end = label;
 
-    while (apr_isalnum(*at) || *at == '-') {
-        at++;
+    SF_TRY(check_length(pool, param, label));
+    while (apr_isalnum(*end) || *end == '-') {
+        end++;
     }
-    if (*at || *value == '-' || at[-1] == '-') {
+    if (*end || *label == '-' || end[-1] == '-') {
         return sf_error_bad_request(
-            in->pool, "%s must consist of letters and digits, with '-' only between", param->name);
+            pool, "%s must consist of letters and digits, with '-' only between", param->name);
     }
     return NULL;
 }
 
-static const sf_error *check_sid(const reading *in, const sf_param *param, const char **value)
+static const sf_error *check_sid(apr_pool_t *pool, const sf_param *param, const char **value)
 {
-    char *digits = apr_palloc(in->pool, SF_SID_DIGITS + 1);
+    char *digits = apr_palloc(pool, SF_SID_DIGITS + 1);
 
     if (!sf_sid_parse(*value, param->prefix, digits)) {
-        return sf_error_bad_request(in->pool, "%s must be a SID that begins with %s", param->name,
+        return sf_error_bad_request(pool, "%s must be a SID that begins with %s", param->name,
                                     param->prefix);
     }
     *value = digits;
     return NULL;
 }
 
-static const sf_error *check_date(const reading *in, const sf_param *param, const char **value)
+static const sf_error *check_date(apr_pool_t *pool, const sf_param *param, const char **value)
 {
-    *value = sf_date_read(in->pool, *value);
+    *value = sf_date_read(pool, *value);
     return *value ? NULL
-                  : sf_error_bad_request(in->pool, "%s must be a time such as 2018-11-10T20:00:00Z",
+                  : sf_error_bad_request(pool, "%s must be a time such as 2018-11-10T20:00:00Z",
                                          param->name);
 }
 
-static const sf_error *check_required(const reading *in, const sf_param *param, const char *value)
+/* SF_PARAM_SIDS is not here: each of its SIDs is checked as it is added. */
+static check_value *const checks[] = {
+    [SF_PARAM_TEXT] = check_text,   [SF_PARAM_UNIQUE_NAME] = check_unique_name,
+    [SF_PARAM_FLAG] = check_flag,   [SF_PARAM_SID] = check_sid,
+    [SF_PARAM_LABEL] = check_label, [SF_PARAM_BYTES] = check_text,
+    [SF_PARAM_DATE] = check_date,
+};
+
+static const sf_error *check_param(apr_pool_t *pool, const sf_param *param, const char **value)
 {
+    if (*value && **value) {
+        return checks[param->kind](pool, param, value);
+    }
     if (param->required) {
-        return sf_error_bad_request(in->pool, "Missing required parameter %s in the post body",
+        return sf_error_bad_request(pool, "Missing required parameter %s in the post body",
                                     param->name);
     }
-    return value ? sf_error_bad_request(in->pool, "%s must not be empty", param->name) : NULL;
-}
-
-static const sf_error *check(const reading *in, const sf_param *param, const char **value)
-{
-    const sf_error *error;
-
-    if (!*value || !**value) {
-        return check_required(in, param, *value);
-    }
-    switch (param->kind) {
-    case SF_PARAM_FLAG:
-        return check_flag(in, param, value);
-    case SF_PARAM_SID:
-        return check_sid(in, param, value);
-    case SF_PARAM_DATE:
-        return check_date(in, param, value);
-    default:
-        break;
-    }
-    error = check_length(in, param, *value);
-    if (!error && param->kind == SF_PARAM_UNIQUE_NAME) {
-        error = check_unique_name(in, param, *value);
-    }
-    if (!error && param->kind == SF_PARAM_LABEL) {
-        error = check_label(in, param, *value);
-    }
-    return error;
+    return *value ? sf_error_bad_request(pool, "%s must not be empty", param->name) : NULL;
 }
 
 
-/* From bytes to values --------------------------------------------------------------------------- */
+/* Names and values ------------------------------------------------------------------------------- */
 
-static const sf_error *decode(const reading *in, char *text)
+typedef struct {
+    const sf_request *request;
+    apr_pool_t *pool;
+    const sf_param *params;
+    const char **values;
+    apr_array_header_t *lists[SF_PARAMS_MAX]; /* of the digits of SF_PARAM_SIDS */
+} param_reader;
+
+static const sf_error *decode_text(const param_reader *reader, char *text)
 {
     switch (ap_unescape_urlencoded(text)) {
     case OK:
         return NULL;
-    case HTTP_NOT_FOUND: /* so it says of %00 */
-        return sf_error_bad_request(in->pool, "The parameters must not contain NUL");
+    case HTTP_NOT_FOUND: /* the text has %00 */
+        return sf_error_bad_request(reader->pool, "The parameters must not contain NUL");
     default:
-        return sf_error_bad_request(in->pool, "The parameters have a malformed percent-encoding");
+        return sf_error_bad_request(reader->pool,
+                                    "The parameters have a malformed percent-encoding");
     }
 }
 
-static const sf_error *keep_sid(const reading *in, int i, const char *value)
+static const sf_error *add_sid(const param_reader *reader, int i, const char *value)
 {
-    const sf_error *error = check_sid(in, &in->params[i], &value);
+    const sf_param *param = &reader->params[i];
 
-    if (!error && in->lists[i]->nelts == in->params[i].maximum) {
-        error = sf_error_bad_request(in->pool, "%s must not be given more than %d times",
-                                     in->params[i].name, in->params[i].maximum);
+    SF_TRY(check_sid(reader->pool, param, &value));
+    if (reader->lists[i]->nelts == param->maximum) {
+        return sf_error_bad_request(reader->pool, "%s must not be given more than %d times",
+                                    param->name, param->maximum);
     }
-    if (!error) {
-        APR_ARRAY_PUSH(in->lists[i], const char *) = value;
-    }
-    return error;
+    APR_ARRAY_PUSH(reader->lists[i], const char *) = value;
+    return NULL;
 }
 
-/* {1,2,3}, or NULL for none. */
-static const char *array_literal(apr_pool_t *pool, const apr_array_header_t *list)
-{
-    return apr_is_empty_array(list)
-               ? NULL
-               : apr_pstrcat(pool, "{", apr_array_pstrcat(pool, list, ','), "}", NULL);
-}
-
-static const sf_error *keep(const reading *in, const char *name, const char *value)
+/* Takes a parameter of the request, if the table has its name. */
+static const sf_error *add_param(const param_reader *reader, const char *name, const char *value)
 {
     int i;
 
-    for (i = 0; in->params[i].name; i++) {
-        if (strcmp(name, in->params[i].name) != 0) {
+    for (i = 0; reader->params[i].name; i++) {
+        if (strcmp(name, reader->params[i].name) != 0) {
             continue;
         }
-        if (in->params[i].kind == SF_PARAM_SIDS) {
-            return keep_sid(in, i, value);
+        if (reader->params[i].kind == SF_PARAM_SIDS) {
+            return add_sid(reader, i, value);
         }
-        if (in->values[i]) {
-            return sf_error_bad_request(in->pool, "%s is given more than once", name);
+        if (reader->values[i]) {
+            return sf_error_bad_request(reader->pool, "%s is given more than once", name);
         }
-        in->values[i] = value;
+        reader->values[i] = value;
     }
     return NULL;
 }
 
-static const sf_error *split(const reading *in, char *text)
+/* Takes all parameters of a text such as "a=1&b=2", which it changes. */
+static const sf_error *split_text(const param_reader *reader, char *text)
 {
-    const sf_error *error = NULL;
     char *last;
     char *name;
 
-    for (name = apr_strtok(text, "&", &last); name && !error; name = apr_strtok(NULL, "&", &last)) {
+    for (name = apr_strtok(text, "&", &last); name; name = apr_strtok(NULL, "&", &last)) {
         char *value = strchr(name, '=');
 
         if (value) {
             *value++ = '\0';
         }
         else {
-            value = apr_pstrdup(in->pool, "");
+            value = apr_pstrdup(reader->pool, "");
         }
-        error = decode(in, name);
-        error = error ? error : decode(in, value);
-        error = error ? error : keep(in, name, value);
+        SF_TRY(decode_text(reader, name));
+        SF_TRY(decode_text(reader, value));
+        SF_TRY(add_param(reader, name, value));
     }
-    return error;
+    return NULL;
 }
+
+
+/* The query and the form ------------------------------------------------------------------------- */
 
 static int is_form_type(const char *type)
 {
@@ -227,59 +219,81 @@ static int is_form_type(const char *type)
            && strchr("; \t", type[length]) != NULL; /* or the end */
 }
 
-/* The form as sent. A body of another type is not read, and one without a type must be empty. */
-static const sf_error *read_form(const reading *in, char **text)
+/* Reads the form. A body of another type is not read; a body without a type must be empty. */
+static const sf_error *read_form(const param_reader *reader, char **text)
 {
-    request_rec *r = in->request->r;
+    request_rec *r = reader->request->r;
     const char *type = apr_table_get(r->headers_in, "Content-Type");
-    const sf_error *error;
     apr_size_t length;
 
     if (type && !is_form_type(type)) {
         return sf_error_of_status(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE);
     }
-    error = sf_body_read(r, sf_config_form_limit(r), text, &length);
-    if (error) {
-        return error;
-    }
+    SF_TRY(sf_body_read(r, sf_config_form_limit(r), text, &length));
     if (!type && length > 0) {
         return sf_error_of_status(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE);
     }
-    return strlen(*text) == length
+    return strlen(*text) == length ? NULL
+                                   : sf_error_bad_request(r->pool, "The body must not contain NUL");
+}
+
+static const sf_error *read_text(const param_reader *reader, char **text)
+{
+    const char *query = reader->request->r->args;
+
+    if (!sf_request_is_read(reader->request)) {
+        return read_form(reader, text);
+    }
+    *text = apr_pstrdup(reader->pool, query ? query : "");
+    return NULL;
+}
+
+static void prepare_values(param_reader *reader)
+{
+    int i;
+
+    for (i = 0; reader->params[i].name; i++) {
+        reader->values[i] = NULL;
+        if (reader->params[i].kind == SF_PARAM_SIDS) {
+            reader->lists[i] = apr_array_make(reader->pool, 8, sizeof(const char *));
+        }
+    }
+}
+
+/* Returns PostgreSQL's array of the list's texts, "{1,2,3}", or NULL for an empty list. */
+static const char *array_literal(apr_pool_t *pool, const apr_array_header_t *list)
+{
+    return apr_is_empty_array(list)
                ? NULL
-               : sf_error_bad_request(in->pool, "The body must not contain NUL");
+               : apr_pstrcat(pool, "{", apr_array_pstrcat(pool, list, ','), "}", NULL);
+}
+
+static const sf_error *finish_values(const param_reader *reader)
+{
+    int i;
+
+    for (i = 0; reader->params[i].name; i++) {
+        if (reader->params[i].kind == SF_PARAM_SIDS) {
+            reader->values[i] = array_literal(reader->pool, reader->lists[i]);
+        }
+        else {
+            SF_TRY(check_param(reader->pool, &reader->params[i], &reader->values[i]));
+        }
+    }
+    return NULL;
 }
 
 const sf_error *sf_params_read(const sf_request *request, const sf_param *params,
                                const char **values)
 {
-    reading in = { request, request->r->pool, params, values, { NULL } };
-    const sf_error *error = NULL;
+    param_reader reader
+        = { .request = request, .pool = request->r->pool, .params = params, .values = values };
     char *text = NULL;
-    int i;
 
-    for (i = 0; params[i].name; i++) {
-        values[i] = NULL;
-        if (params[i].kind == SF_PARAM_SIDS) {
-            in.lists[i] = apr_array_make(request->r->pool, 8, sizeof(const char *));
-        }
-    }
-    if (sf_request_is_read(request)) {
-        text = apr_pstrdup(request->r->pool, request->r->args ? request->r->args : "");
-    }
-    else {
-        error = read_form(&in, &text);
-    }
-    error = error ? error : split(&in, text);
-    for (i = 0; params[i].name && !error; i++) {
-        if (params[i].kind == SF_PARAM_SIDS) {
-            values[i] = array_literal(request->r->pool, in.lists[i]);
-        }
-        else {
-            error = check(&in, &params[i], &values[i]);
-        }
-    }
-    return error;
+    prepare_values(&reader);
+    SF_TRY(read_text(&reader, &text));
+    SF_TRY(split_text(&reader, text));
+    return finish_values(&reader);
 }
 
 int sf_params_count(const sf_param *params)
