@@ -14,7 +14,7 @@
 
 /* Reading ---------------------------------------------------------------------------------------- */
 
-/* Whether the text begins like the pattern, in which 0 stands for any digit. */
+/* Whether the text begins with the pattern, in which 0 stands for any digit. */
 static int looks_like(const char *text, const char *pattern)
 {
     for (; *pattern; pattern++, text++) {
@@ -135,8 +135,8 @@ const char *sf_date_read(apr_pool_t *pool, const char *text)
 
 /* Writing ---------------------------------------------------------------------------------------- */
 
-/* Whole seconds of so many microseconds; strtoll() takes five times as long, for two dates of each
- * row. */
+/* Returns the whole seconds of a number of microseconds, rounded down. Each row has two dates, and strtoll()
+ * takes five times as long. */
 static apr_int64_t seconds_of(const char *microseconds)
 {
     const int negative = *microseconds == '-';
@@ -149,6 +149,7 @@ static apr_int64_t seconds_of(const char *microseconds)
     return negative ? -(value + APR_USEC_PER_SEC - 1) / APR_USEC_PER_SEC : value / APR_USEC_PER_SEC;
 }
 
+/* Writes the last two digits of a number. Returns the address behind them. */
 static char *write_two(char *to, int number)
 {
     *to++ = (char)('0' + number / 10 % 10);
@@ -162,6 +163,7 @@ static char *write_two_after(char *to, char before, int number)
     return write_two(to + 1, number);
 }
 
+/* Writes the day with this number to the cache, unless it is there. */
 static void write_day(sf_date_day *day, apr_int64_t number)
 {
     char *to = day->text;

@@ -16,7 +16,7 @@ const char *sf_date_read(apr_pool_t *pool, const char *text);
 
 /* The day that was written last, which is often the next row's, too. Zeros at the beginning. */
 typedef struct {
-    apr_int64_t number; /* since 1970 */
+    apr_int64_t number; /* days since 1970 */
     char text[SF_DATE_DAY_LENGTH];
 } sf_date_day;
 

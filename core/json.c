@@ -9,24 +9,24 @@ static apr_status_t put_object(void *object)
     return APR_SUCCESS;
 }
 
-/* Gives a new object to the pool. */
-static json_object *owned_by(apr_pool_t *pool, json_object *made)
+/* Has the pool own an object; aborts if json-c had no memory for it, as APR does. */
+static json_object *own_object(apr_pool_t *pool, json_object *object)
 {
-    if (!made) {
-        abort(); /* as apr does when memory ends */
+    if (!object) {
+        abort();
     }
-    apr_pool_cleanup_register(pool, made, put_object, apr_pool_cleanup_null);
-    return made;
+    apr_pool_cleanup_register(pool, object, put_object, apr_pool_cleanup_null);
+    return object;
 }
 
 json_object *sf_json_object(apr_pool_t *pool)
 {
-    return owned_by(pool, json_object_new_object());
+    return own_object(pool, json_object_new_object());
 }
 
 json_object *sf_json_string(apr_pool_t *pool)
 {
-    return owned_by(pool, json_object_new_string(""));
+    return own_object(pool, json_object_new_string(""));
 }
 
 void sf_json_set_text(json_object *string, const char *text)

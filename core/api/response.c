@@ -10,7 +10,7 @@
 
 #define JSON_TYPE "application/json"
 
-static void send_whole(request_rec *r, int status, const char *body, apr_size_t length)
+static void send_json(request_rec *r, int status, const char *body, apr_size_t length)
 {
     r->status = status;
     ap_set_content_type(r, JSON_TYPE);
@@ -47,7 +47,7 @@ void sf_response_resource(const sf_request *request, int status, sf_rows *rows)
         if (status == HTTP_CREATED) {
             apr_table_setn(r->headers_out, "Location", sf_row_json_url(serialiser));
         }
-        send_whole(r, status, body, length);
+        send_json(r, status, body, length);
     }
     sf_row_json_release(serialiser);
 }
@@ -63,7 +63,7 @@ void sf_response_error(request_rec *r, const sf_error *error)
     const char *body = sf_error_body(r->pool, error, &length);
 
     sf_error_headers(r, error);
-    send_whole(r, error->status, body, length);
+    send_json(r, error->status, body, length);
 }
 
 
@@ -71,92 +71,100 @@ void sf_response_error(request_rec *r, const sf_error *error)
 
 typedef struct {
     const sf_request *request;
-    const sf_resource *resource;
     sf_rows *rows;
     const sf_page *page;
     const sf_page_scope *scope;
-    int count;     /* rows of this page */
-    int more;      /* older rows follow */
-    int at_newest; /* nothing newer precedes */
-    const char *url;
-} listing;
+    int count;        /* rows of this page */
+    int has_older;    /* an older row follows the page */
+    int has_no_newer; /* no newer row precedes the page */
+    const char *url;  /* the list's, without its query */
+} list_page;
 
-/* The uuid by which a row's resource is known: the SID that its own address ends with. */
-static const char *key_of(const listing *list, int row)
+/* Returns the uuid in the SID of a row's resource, or NULL in the one row of an empty list. */
+static const char *sid_of_row(const list_page *list, int row)
 {
     return sf_rows_value(list->rows, row, SF_COLUMN_SID);
 }
 
-/* An empty list is one row that says so: its key is NULL. */
-static void count_rows(listing *list)
+/* Counts the page's rows. The statement returns one row more if an older one follows. */
+static void count_rows(list_page *list)
 {
-    const int rows = sf_rows_count(list->rows);
-
-    list->count = key_of(list, 0) ? rows : 0;
-    list->more = list->count > list->page->size;
-    if (list->more) {
+    list->count = sid_of_row(list, 0) ? sf_rows_count(list->rows) : 0;
+    list->has_older = list->count > list->page->size;
+    if (list->has_older) {
         list->count = list->page->size;
     }
 }
 
-/* A page before some row that has that row in it, or is short, was refilled from the newest. */
-static void look_for_newest(listing *list)
+/* Whether fewer rows are newer than page->row than a page before it has room for. Then the statement has
+ * filled the page up with that row and older ones, or there are too few of these as well. */
+static int is_filled_up(const list_page *list)
 {
     char last[SF_SID_LENGTH + 1];
 
-    list->at_newest = list->page->number == 0;
-    if (list->page->direction == SF_PAGE_BEFORE && list->count < list->page->size) {
-        list->at_newest = 1;
+    if (list->count < list->page->size) {
+        return 1;
     }
-    else if (list->page->direction == SF_PAGE_BEFORE) {
-        sf_sid_write(last, "  ", key_of(list, list->count - 1));
-        list->at_newest |= strcmp(last + SF_SID_PREFIX, list->page->row) <= 0;
-    }
+    sf_sid_write(last, "  ", sid_of_row(list, list->count - 1));
+    return strcmp(last + SF_SID_PREFIX, list->page->row) <= 0;
 }
 
-static json_object *page_url(const listing *list, int number, const char *token)
+static int is_newest(const list_page *list)
+{
+    return list->page->number == 0
+           || (list->page->direction == SF_PAGE_BEFORE && is_filled_up(list));
+}
+
+static json_object *page_url(const list_page *list, int number, const char *token)
 {
     return json_object_new_string(apr_psprintf(
         list->request->r->pool, "%s?%sPageSize=%d&Page=%d%s%s", list->url, list->scope->filters,
         list->page->size, number, token ? "&PageToken=" : "", token ? token : ""));
 }
 
-/* NULL, JSON's null, at the end of the list. */
-static json_object *next_page(const listing *list)
+/* Returns NULL, which becomes JSON's null, for the last page. */
+static json_object *next_page_url(const list_page *list)
 {
-    return list->more ? page_url(list, list->page->number + 1,
-                                 sf_page_token(list->request->r->pool, SF_PAGE_FROM,
-                                               key_of(list, list->count), list->scope))
-                      : NULL;
+    const char *token;
+
+    if (!list->has_older) {
+        return NULL;
+    }
+    token = sf_page_token(list->request->r->pool, SF_PAGE_FROM, sid_of_row(list, list->count),
+                          list->scope);
+    return page_url(list, list->page->number + 1, token);
 }
 
-/* NULL at its beginning. What an empty page began at is gone, but its place is known. */
-static json_object *previous_page(const listing *list)
+/* Returns NULL, which becomes JSON's null, for the first page. An empty page has lost the row that it began
+ * at, but ends at the same place. */
+static json_object *previous_page_url(const list_page *list)
 {
-    const char *first = list->count > 0 ? key_of(list, 0) : list->page->row;
+    const char *first = list->count > 0 ? sid_of_row(list, 0) : list->page->row;
+    const char *token;
 
-    return list->at_newest ? NULL
-                           : page_url(list, list->page->number - 1,
-                                      sf_page_token(list->request->r->pool, SF_PAGE_BEFORE, first,
-                                                    list->scope));
+    if (list->has_no_newer) {
+        return NULL;
+    }
+    token = sf_page_token(list->request->r->pool, SF_PAGE_BEFORE, first, list->scope);
+    return page_url(list, list->page->number - 1, token);
 }
 
-static const char *meta_text(const listing *list, apr_size_t *length)
+static const char *meta_text(const list_page *list, apr_size_t *length)
 {
     json_object *meta = sf_json_object(list->request->r->pool);
     const int number = list->page->number;
 
     sf_json_add(meta, "first_page_url", page_url(list, 0, NULL));
-    sf_json_add(meta, "key", json_object_new_string(list->resource->key));
-    sf_json_add(meta, "next_page_url", next_page(list));
+    sf_json_add(meta, "key", json_object_new_string(list->request->resource->key));
+    sf_json_add(meta, "next_page_url", next_page_url(list));
     sf_json_add(meta, "page", json_object_new_int(number));
     sf_json_add(meta, "page_size", json_object_new_int(list->page->size));
-    sf_json_add(meta, "previous_page_url", previous_page(list));
+    sf_json_add(meta, "previous_page_url", previous_page_url(list));
     sf_json_add(meta, "url", page_url(list, number, list->page->token));
     return sf_json_text(meta, length);
 }
 
-static void send_rows(const listing *list)
+static void send_rows(const list_page *list)
 {
     request_rec *r = list->request->r;
     sf_row_json *serialiser = sf_row_json_acquire(list->request);
@@ -178,20 +186,18 @@ void sf_response_list(const sf_request *request, sf_rows *rows, const sf_page *p
                       const sf_page_scope *scope)
 {
     request_rec *r = request->r;
-    const sf_resource *resource = request->resource;
-    listing list
-        = { .request = request, .resource = resource, .rows = rows, .page = page, .scope = scope };
+    list_page list = { .request = request, .rows = rows, .page = page, .scope = scope };
     apr_size_t length;
     const char *meta;
 
     list.url = apr_pstrcat(r->pool, sf_request_base_url(request), scope->list, NULL);
     count_rows(&list);
-    look_for_newest(&list);
+    list.has_no_newer = is_newest(&list);
     meta = meta_text(&list, &length);
 
     r->status = HTTP_OK;
     ap_set_content_type(r, JSON_TYPE);
-    ap_rvputs(r, "{\"", resource->key, "\":[", NULL);
+    ap_rvputs(r, "{\"", request->resource->key, "\":[", NULL);
     send_rows(&list);
     ap_rputs("],\"meta\":", r);
     ap_rwrite(meta, (int)length, r);

@@ -1,4 +1,5 @@
-/* Answers: JSON out to the client. By the time one begins, the database has been let go. */
+/* Answers requests: JSON, an error, or a status alone. All functions run after the database connection was
+ * given back, so a slow client cannot hold one. */
 #ifndef SF_RESPONSE_H
 #define SF_RESPONSE_H
 
@@ -6,21 +7,22 @@
 #include "core/api/resource.h"
 #include "core/db/db.h"
 
-/* One resource: the first row, with `status` and its entity tag; 201 also says where the new resource
- * is. A GET whose conditions the resource does not meet is answered as they want, 304 or 412. */
+/* Answers with the resource in the first row and its entity tag; a 201 has its Location, too. A GET whose
+ * conditions do not hold is answered with 304 or 412 instead of `status`. The rows have passed
+ * sf_row_json_check(). */
 void sf_response_resource(const sf_request *request, int status, sf_rows *rows);
 
-/* A page of a list, row by row, and its meta. */
+/* Answers 200 and a page of a list, with its meta. The rows have passed sf_row_json_check(). */
 void sf_response_list(const sf_request *request, sf_rows *rows, const sf_page *page,
                       const sf_page_scope *scope);
 
-/* A status that has no body, or the error that a status alone tells. */
+/* Answers with a status: from 400 on as an error with the status's own message, below without a body. */
 void sf_response_status(const sf_request *request, int status);
 
-/* 204. */
+/* Answers 204. */
 void sf_response_no_content(const sf_request *request);
 
-/* An error, with the headers that belong to it. */
+/* Answers with an error and its headers. */
 void sf_response_error(request_rec *r, const sf_error *error);
 
 #endif

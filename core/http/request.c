@@ -30,10 +30,10 @@ const char *sf_request_path(const sf_request *request)
 
 int sf_request_is_read(const sf_request *request)
 {
-    return request->r->method_number == M_GET; /* of HEAD, too */
+    return request->r->method_number == M_GET; /* httpd counts HEAD as M_GET */
 }
 
-/* The upload host has no other addresses than the main one. */
+/* Replaces the host of uploads in a URL by the main one, so that a resource has one URL. */
 static const char *main_host(apr_pool_t *pool, const char *url)
 {
     static const char upload[] = "://serverless-upload.";
@@ -44,9 +44,10 @@ static const char *main_host(apr_pool_t *pool, const char *url)
                  : url;
 }
 
-/* Where the client says that it is: the Host header as received, also where it has no port although
- * the server listens on an unusual one. Without that header, or with UseCanonicalName, httpd knows. */
-static const char *url_of_client(request_rec *r, const char *path)
+/* Returns the URL of a path as the client knows it: with the Host header as received, also if it names no
+ * port and the server listens on an unusual one. Without that header, or with UseCanonicalName, httpd
+ * makes the URL. */
+static const char *client_url(request_rec *r, const char *path)
 {
     const char *host = ap_get_server_name(r);
     const char *port = r->parsed_uri.port_str;
@@ -69,5 +70,5 @@ const char *sf_request_base_url(const sf_request *request)
     if (fixed) {
         return apr_pstrcat(pool, fixed, request->prefix, NULL);
     }
-    return main_host(pool, url_of_client(request->r, request->prefix));
+    return main_host(pool, client_url(request->r, request->prefix));
 }

@@ -1,4 +1,4 @@
-/* One request to the API: whose it is and what its path names. */
+/* The state of one request to the API: its credential, and the resource that its path names. */
 #ifndef SF_REQUEST_H
 #define SF_REQUEST_H
 
@@ -7,39 +7,40 @@
 
 #include <httpd.h>
 
-#define SF_PATH_SIDS 3
-#define SF_GENERATION_LENGTH 11 /* an int as text */
+#define SF_PATH_SIDS 3          /* the most that a path has */
+#define SF_GENERATION_LENGTH 11 /* of an int as text */
 
 struct sf_resource;
 
 typedef struct sf_request {
     request_rec *r;
-    int claimed;        /* translate_name found no Alias, RewriteRule or ProxyPass for it */
-    const char *prefix; /* what stands before /Services in the path, as "/v1" */
+    int claimed;        /* translate_name found no Alias, RewriteRule or ProxyPass for the path */
+    const char *prefix; /* the part of the path before /Services, such as "/v1" */
 
     const char *credential; /* the SID in r->user, or NULL */
-    const char *generation; /* of the secret that was checked, or NULL where httpd did it */
-    int credential_checked; /* by a statement of this request */
+    const char
+        *generation; /* of the secret that this module checked, or NULL if httpd checked one */
+    int credential_checked; /* a statement of this request found that the credential holds */
 
-    const char *unique_name;            /* the Service's, where it is not named by its SID */
-    const struct sf_resource *resource; /* what the route is about */
-    int sids;                           /* how many the path has, the Service's included */
+    const char *unique_name;            /* of the Service, if the path has it in place of the SID */
+    const struct sf_resource *resource; /* of the route */
+    int sids;                           /* of the path, including the Service's */
     char sid[SF_PATH_SIDS][SF_SID_DIGITS + 1];
 
-    const sf_error *error; /* what a hook before the handler found */
+    const sf_error *error; /* found by a hook that runs before the handler */
 } sf_request;
 
-/* The request's record, made at the first call. */
+/* Returns the state of a request, which the first call makes. */
 sf_request *sf_request_of(request_rec *r);
 
-/* The path as messages have it: behind the prefix, percent-encoded. */
+/* Returns the path behind the prefix, percent-encoded, as error messages have it. */
 const char *sf_request_path(const sf_request *request);
 
-/* Whether the client asks for what a GET returns, with the body or without (HEAD). */
+/* Whether the request is a GET or a HEAD. */
 int sf_request_is_read(const sf_request *request);
 
-/* Where the client reaches this API, without a trailing slash, as "http://127.0.0.1:8080/v1": from
- * ServerlessBaseURL or from the Host it named. */
+/* Returns the URL by which the client reaches this API, without a trailing slash, such as
+ * "http://127.0.0.1:8080/v1": that of ServerlessBaseURL, or one made from the Host header. */
 const char *sf_request_base_url(const sf_request *request);
 
 #endif
