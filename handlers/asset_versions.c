@@ -33,7 +33,7 @@ const sf_resource sf_asset_versions = {
     .upload = &upload,
 };
 
-/* The bytes themselves, an addition of ours: see sf_content_send(). */
+/* The content as bytes, which Twilio's API does not have: see sf_content_send(). */
 const sf_resource sf_asset_version_content = {
     .pattern = "/Services/{ZS}/Assets/{ZH}/Versions/{ZN}/Content",
     .kind = "asset",

@@ -1,4 +1,4 @@
-/* Builds: what is deployed together. A Build is finished by worker/build_worker.c. */
+/* Builds: sets of Versions that are deployed together. worker/build_worker.c completes them. */
 #include "core/api/resource.h"
 #include "core/api/verbs.h"
 #include "core/config.h"
@@ -43,8 +43,8 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-/* A Build names all it contains, so that a page of them is held within bounds: with so many Versions of
- * each kind, it names 100,000 at most. */
+/* The Versions of each kind in a Build, and the Builds of a page. A Build's JSON lists all its Versions;
+ * these limits bound a page to 100,000 of them. */
 #define VERSIONS_MAX 1000
 #define PAGE_MAX 50
 
@@ -61,7 +61,7 @@ const sf_resource sf_builds = {
 };
 
 static const sf_property status_properties[] = {
-    { "sid", SF_JSON_SID, "ZB" }, /* the Build's own */
+    { "sid", SF_JSON_SID, "ZB" }, /* of the Build */
     { "account_sid", SF_JSON_SID, "AC" },
     { "service_sid", SF_JSON_SID, "ZS" },
     { "status", SF_JSON_TEXT, NULL },
@@ -78,14 +78,15 @@ const sf_resource sf_build_status = {
 
 /* Dependencies ----------------------------------------------------------------------------------- */
 
-/* A string without NUL: nothing that clients say has one, and what is behind it would be lost here. */
+/* Whether the value is a string without NUL. The text behind a NUL would be lost in C. */
 static int is_text(json_object *value)
 {
     return json_object_is_type(value, json_type_string)
            && strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
 }
 
-/* Adds {"name", "version"}; 0 where `from` is not such an object. No version is any version. */
+/* Adds an object's name and version to the list; a missing version becomes "*", any version. Returns 0 if
+ * `from` is not such an object. */
 static int add_dependency(json_object *list, json_object *from)
 {
     json_object *name = NULL;
@@ -110,7 +111,8 @@ static int add_dependency(json_object *list, json_object *from)
     return 1;
 }
 
-/* All of the text, as JSON is defined: what follows it, or json-c takes besides, makes it NULL. */
+/* Parses the whole text as JSON in the strict sense of RFC 8259. Returns NULL if it is not, also where
+ * json-c is lenient by default. */
 static json_object *parse_strictly(const char *text)
 {
     json_tokener *tokener = json_tokener_new();
@@ -126,7 +128,7 @@ static json_object *parse_strictly(const char *text)
     return parsed;
 }
 
-/* The array as it is kept, or NULL where `text` is not one. */
+/* Returns the array of dependencies as JSON for the database, or NULL if the text is not such an array. */
 static const char *parse_dependencies(apr_pool_t *pool, const char *text)
 {
     json_object *parsed = parse_strictly(text);
@@ -147,7 +149,8 @@ static const char *parse_dependencies(apr_pool_t *pool, const char *text)
     return kept;
 }
 
-/* The toolkit puts the array into one more pair of quotes, without escaping those inside. */
+/* Reads Dependencies; without them there are none. Twilio's toolkit puts the array into one more pair of
+ * quotes, without escaping the quotes inside. Returns as parse_dependencies(). */
 static const char *read_dependencies(apr_pool_t *pool, const char *text)
 {
     const size_t length = text ? strlen(text) : 0;
@@ -164,7 +167,8 @@ static const char *read_dependencies(apr_pool_t *pool, const char *text)
 
 /* Creating -------------------------------------------------------------------------------------- */
 
-/* The Runtime asked for, the default where none is, or NULL where it is not one of ours. */
+/* Returns the Runtime that the client wants, the default for NULL, or NULL if the server does not offer
+ * it. */
 static const char *read_runtime(const sf_request *request, const char *wanted)
 {
     int count;
@@ -181,41 +185,49 @@ static const char *read_runtime(const sf_request *request, const char *wanted)
     return NULL;
 }
 
-const sf_error *sf_build_create(sf_request *request)
-{
-    static const sf_param params[] = {
-        { .name = "FunctionVersions",
-          .kind = SF_PARAM_SIDS,
-          .prefix = "ZN",
-          .maximum = VERSIONS_MAX },
-        { .name = "AssetVersions", .kind = SF_PARAM_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
-        { .name = "Runtime", .kind = SF_PARAM_TEXT, .maximum = 64 },
-        { .name = "Dependencies", .kind = SF_PARAM_TEXT, .maximum = 32000 },
-        { .name = NULL },
-    };
-    apr_pool_t *pool = request->r->pool;
-    const char *values[4];
-    const sf_error *error = sf_params_read(request, params, values);
+/* The parameters of create, which are also its statement's. */
+enum { FUNCTION_VERSIONS, ASSET_VERSIONS, RUNTIME, DEPENDENCIES, CREATE_PARAMS };
 
-    if (error) {
-        return error;
-    }
-    if (!values[0] && !values[1]) {
+static const sf_param create_params[] = {
+    [FUNCTION_VERSIONS] = { .name = "FunctionVersions",
+                            .kind = SF_PARAM_SIDS,
+                            .prefix = "ZN",
+                            .maximum = VERSIONS_MAX },
+    [ASSET_VERSIONS]
+    = { .name = "AssetVersions", .kind = SF_PARAM_SIDS, .prefix = "ZN", .maximum = VERSIONS_MAX },
+    [RUNTIME] = { .name = "Runtime", .kind = SF_PARAM_TEXT, .maximum = 64 },
+    [DEPENDENCIES] = { .name = "Dependencies", .kind = SF_PARAM_TEXT, .maximum = 32000 },
+    [CREATE_PARAMS] = { .name = NULL },
+};
+
+/* Replaces the parameters by the values that the statement takes. Returns NULL or 400. */
+static const sf_error *check_params(const sf_request *request, const char **values)
+{
+    apr_pool_t *pool = request->r->pool;
+
+    if (!values[FUNCTION_VERSIONS] && !values[ASSET_VERSIONS]) {
         return sf_error_bad_request(
             pool, "At least one Function Version or Asset Version is required for Build.");
     }
-    values[2] = read_runtime(request, values[2]);
-    if (!values[2]) {
+    values[RUNTIME] = read_runtime(request, values[RUNTIME]);
+    if (!values[RUNTIME]) {
         return sf_error_bad_request(pool, "Runtime is not one that this server offers");
     }
-    values[3] = read_dependencies(pool, values[3]);
-    if (!values[3]) {
+    values[DEPENDENCIES] = read_dependencies(pool, values[DEPENDENCIES]);
+    if (!values[DEPENDENCIES]) {
         return sf_error_bad_request(
             pool, "Dependencies must be a JSON array of objects with name and version");
     }
-    error = sf_verb_create_from(request, 4, values);
-    if (!error) {
-        sf_build_worker_wake();
-    }
-    return error;
+    return NULL;
+}
+
+const sf_error *sf_build_create(sf_request *request)
+{
+    const char *values[CREATE_PARAMS];
+
+    SF_TRY(sf_params_read(request, create_params, values));
+    SF_TRY(check_params(request, values));
+    SF_TRY(sf_verb_create_from(request, CREATE_PARAMS, values));
+    sf_build_worker_wake();
+    return NULL;
 }

@@ -1,4 +1,4 @@
-/* Deployments: each puts a Build on an Environment, or takes the one there away. */
+/* Deployments: each puts a Build on an Environment, or removes the Environment's Build. */
 #include "core/api/resource.h"
 #include "handlers/routes.h"
 
@@ -32,9 +32,8 @@ static const sf_outcome outcomes[] = {
 };
 
 static const sf_param create_params[] = {
-    { .name = "BuildSid",
-      .kind = SF_PARAM_SID,
-      .prefix = "ZB" }, /* without it, nothing is deployed any more */
+    /* Without it, the Environment's Build is removed. */
+    { .name = "BuildSid", .kind = SF_PARAM_SID, .prefix = "ZB" },
     { .name = NULL },
 };
 

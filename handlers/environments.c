@@ -1,4 +1,4 @@
-/* Environments: where a Build is deployed, under a domain name. */
+/* Environments: each has a domain name, Variables, and the Build that is deployed on it. */
 #include "core/api/resource.h"
 #include "handlers/routes.h"
 

@@ -34,7 +34,7 @@ const sf_resource sf_function_versions = {
     .upload = &upload,
 };
 
-/* The source as a JSON string, which is why it must be UTF-8. */
+/* The source code as a JSON string; therefore it must be UTF-8. */
 static const sf_property content_properties[] = {
     { "sid", SF_JSON_SID, "ZN" },
     { "account_sid", SF_JSON_SID, "AC" },

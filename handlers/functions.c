@@ -1,4 +1,4 @@
-/* Functions. */
+/* Functions: each has a name and Versions; a Version has the code. */
 #include "core/api/resource.h"
 #include "handlers/artifacts.h"
 #include "handlers/routes.h"

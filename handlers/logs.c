@@ -1,4 +1,4 @@
-/* Logs: what Functions said while they ran. They are added in the database, by serverless.add_log(). */
+/* Logs: the messages of running Functions. serverless.add_log() in the database adds them. */
 #include "core/api/resource.h"
 #include "handlers/routes.h"
 
@@ -19,8 +19,9 @@ static const sf_property properties[] = {
 };
 
 static const sf_param filters[] = {
-    { .name = "StartDate", .kind = SF_PARAM_DATE, .echoed = 1 }, /* one day ago where absent */
-    { .name = "EndDate", .kind = SF_PARAM_DATE, .echoed = 1 },   /* now where absent */
+    /* The statement makes these one day ago and now, if they are absent. */
+    { .name = "StartDate", .kind = SF_PARAM_DATE, .echoed = 1 },
+    { .name = "EndDate", .kind = SF_PARAM_DATE, .echoed = 1 },
     { .name = "FunctionSid", .kind = SF_PARAM_SID, .prefix = "ZH" },
     { .name = NULL },
 };

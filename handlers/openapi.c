@@ -12,7 +12,7 @@
 #define TYPE "application/yaml"
 #define ETAG "\"" SF_OPENAPI_TEXT_DIGEST "\""
 
-/* As the API answers it. */
+/* Answers OPTIONS as the API does. */
 static void answer_options(request_rec *r)
 {
     r->status = HTTP_NO_CONTENT;

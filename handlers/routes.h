@@ -1,5 +1,5 @@
-/* The API's table of contents, and what its rows name: resources, by file, and the operations that
- * are more than a verb. */
+/* The API's routes, the resources that they name, and the operations that are more than a verb. Each
+ * resource has its own file. */
 #ifndef SF_ROUTES_H
 #define SF_ROUTES_H
 

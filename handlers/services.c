@@ -1,4 +1,4 @@
-/* Services: the containers of everything else. */
+/* Services: each contains Environments, Functions, Assets and Builds. */
 #include "core/api/resource.h"
 #include "handlers/routes.h"
 
@@ -30,9 +30,9 @@ static const sf_outcome outcomes[] = {
 static const sf_param create_params[] = {
     { .name = "UniqueName", .kind = SF_PARAM_UNIQUE_NAME, .maximum = 50, .required = 1 },
     { .name = "FriendlyName", .kind = SF_PARAM_TEXT, .maximum = 255, .required = 1 },
-    { .name = "IncludeCredentials",
-      .kind = SF_PARAM_FLAG },                       /* the statement makes it true where absent */
-    { .name = "UiEditable", .kind = SF_PARAM_FLAG }, /* false where absent */
+    /* The statement makes these true and false, if they are absent. */
+    { .name = "IncludeCredentials", .kind = SF_PARAM_FLAG },
+    { .name = "UiEditable", .kind = SF_PARAM_FLAG },
     { .name = NULL },
 };
 

@@ -1,4 +1,4 @@
-/* Variables: what Functions find in their Environment. Values are stored encrypted. */
+/* Variables: the environment variables of Functions. Their values are stored encrypted. */
 #include "core/api/operation.h"
 #include "core/api/resource.h"
 #include "core/api/verbs.h"
@@ -87,8 +87,8 @@ const sf_error *sf_variable_update(sf_request *request)
     const char *values[VALUES] = { sf_conditional_expected(request) };
 
     SF_TRY(sf_params_read(request, update_params, values + KEY));
-    SF_TRY(
-        sf_secret_available(&caller)); /* the answer shows the value, whether or not it changes */
+    /* The answer has the value, also if the request does not change it. */
+    SF_TRY(sf_secret_available(&caller));
     if (values[VALUE]) {
         SF_TRY(seal(request, request->sid[1], request->sid[2], values[VALUE], &values[VALUE]));
     }
