@@ -1,5 +1,5 @@
-/* Runs the statement of an operation. One operation of the API is one statement, whose first column is the
- * outcome: a word that becomes the answer's status. */
+/* Runs the statement of an operation. One operation of the API is one statement. Its first column is the
+ * outcome, a word that becomes the answer's status. */
 #ifndef SF_OPERATION_H
 #define SF_OPERATION_H
 

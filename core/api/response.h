@@ -7,8 +7,8 @@
 #include "core/api/resource.h"
 #include "core/db/db.h"
 
-/* Answers with the resource in the first row and its entity tag; a 201 has its Location, too. A GET whose
- * conditions do not hold is answered with 304 or 412 instead of `status`. The rows have passed
+/* Answers with the resource in the first row and its entity tag; a 201 has its Location, too. If the
+ * conditions of a GET do not hold, the answer is 304 or 412 instead of `status`. The rows have passed
  * sf_row_json_check(). */
 void sf_response_resource(const sf_request *request, int status, sf_rows *rows);
 

@@ -81,7 +81,7 @@ static json_fragment fragment_of(const char *text)
     return (json_fragment){ text, (int)strlen(text) };
 }
 
-/* Completes a value whose text stands in `quoted` up to `end`. */
+/* Completes a value: its text stands in `quoted`, up to `end`. */
 static void end_quoted(json_member *member, char *end)
 {
     *end++ = '"';

@@ -13,8 +13,8 @@ const sf_error *sf_verb_create(sf_request *request);
 /* Creates as sf_verb_create(), for an operation that has read its `count` values itself. */
 const sf_error *sf_verb_create_from(sf_request *request, int count, const char *const *values);
 
-/* Creates as sf_verb_create_from(), for an operation whose values differ each time although the request is
- * the same. `given_count` texts of `given` identify the request for its Idempotency-Key instead. */
+/* Creates as sf_verb_create_from(), for an operation that makes other values each time, although the request
+ * is the same. `given_count` texts of `given` identify the request for its Idempotency-Key instead. */
 const sf_error *sf_verb_create_repeatable(sf_request *request, int count, const char *const *values,
                                           int given_count, const char *const *given);
 

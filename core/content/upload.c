@@ -386,7 +386,7 @@ static const sf_error *make_version(upload *form)
 
 /* Checks that there is something to create a Version of. If not, the connection is closed after the
  * answer, so that the client does not send the body. */
-static const sf_error *prepare(sf_request *request, const sf_upload_kind *kind)
+static const sf_error *prepare_upload(sf_request *request, const sf_upload_kind *kind)
 {
     const sf_operation operation
         = { .statement = kind->prepare, .scope = sf_scope_of_path(request) };
@@ -404,7 +404,7 @@ const sf_error *sf_upload(sf_request *request)
     const sf_upload_kind *kind = request->resource->upload;
     upload *form = apr_pcalloc(request->r->pool, sizeof(*form));
 
-    SF_TRY(prepare(request, kind));
+    SF_TRY(prepare_upload(request, kind));
     form->request = request;
     form->pool = request->r->pool;
     form->kind = kind;

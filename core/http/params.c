@@ -20,7 +20,7 @@
  * 400. */
 typedef const sf_error *check_value(apr_pool_t *pool, const sf_param *param, const char **value);
 
-static const sf_error *check_length(apr_pool_t *pool, const sf_param *param, const char *value)
+static const sf_error *check_text_length(apr_pool_t *pool, const sf_param *param, const char *value)
 {
     const int is_bytes = param->kind == SF_PARAM_BYTES;
     const int characters = sf_utf8_length(value);
@@ -37,7 +37,7 @@ static const sf_error *check_length(apr_pool_t *pool, const sf_param *param, con
 
 static const sf_error *check_text(apr_pool_t *pool, const sf_param *param, const char **value)
 {
-    return check_length(pool, param, *value);
+    return check_text_length(pool, param, *value);
 }
 
 /* Paths have a UniqueName in place of a SID, so it must not look like one. */
@@ -46,7 +46,7 @@ static const sf_error *check_unique_name(apr_pool_t *pool, const sf_param *param
 {
     char digits[SF_SID_DIGITS + 1];
 
-    SF_TRY(check_length(pool, param, *value));
+    SF_TRY(check_text_length(pool, param, *value));
     if (!sf_unique_name_is_valid(*value)) {
         return sf_error_bad_request(
             pool,
@@ -78,7 +78,7 @@ static const sf_error *check_label(apr_pool_t *pool, const sf_param *param, cons
     const char *label = *value;
     const char *end = label;
 
-    SF_TRY(check_length(pool, param, label));
+    SF_TRY(check_text_length(pool, param, label));
     while (apr_isalnum(*end) || *end == '-') {
         end++;
     }
