@@ -116,8 +116,7 @@ static const sf_error *read_token(apr_pool_t *pool, sf_page *page)
                                     "Page needs the PageToken that came with the page before it");
     }
     page->direction = SF_PAGE_FROM;
-    memset(page->row, 'f', SF_SID_DIGITS); /* the largest uuid: no row is newer */
-    page->row[SF_SID_DIGITS] = '\0';
+    memcpy(page->row, SF_PAGE_NEWEST_ROW, sizeof(page->row));
     return NULL;
 }
 

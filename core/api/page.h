@@ -11,6 +11,9 @@
 /* The most rows that a page may have. */
 #define SF_PAGE_SIZE_MAX 1000
 
+/* The largest uuid: no row is newer. */
+#define SF_PAGE_NEWEST_ROW "ffffffffffffffffffffffffffffffff"
+
 #define SF_PAGE_FROM 'n'   /* the page begins at `row` and goes on to older rows */
 #define SF_PAGE_BEFORE 'p' /* the page ends just before `row`: it has newer rows only */
 

@@ -18,7 +18,7 @@
 
 _Static_assert(QUOTED_ROOM >= SF_DATE_ROOM + 2, "dates fit as well");
 
-/* The serialisers that the free list holds, and the text of each, in bytes. */
+/* The most serialisers in the free list, and the most bytes of text of each. */
 #define FREE_MAX 64
 #define FREE_TEXT_MAX 4096
 
@@ -52,7 +52,7 @@ struct sf_row_json {
     apr_pool_t *pool;  /* of the serialiser alone */
     const sf_resource *resource;
     const sf_request *request; /* the one that has acquired the serialiser */
-    sf_rows *rows;             /* the row that is being written */
+    sf_rows *rows;             /* the result set that is being written */
     int row;
     struct printbuf *text;
     json_member *members; /* ends with one that has no property */
@@ -222,7 +222,6 @@ static void append_members(sf_row_json *serialiser)
     append_fragment(serialiser->text, &serialiser->end);
 }
 
-
 const char *sf_row_json_write(sf_row_json *serialiser, sf_rows *rows, int row, apr_size_t *length)
 {
     serialiser->rows = rows;
@@ -264,15 +263,14 @@ static const sf_error *check_column(const sf_request *request, sf_rows *rows, in
 const sf_error *sf_row_json_check(const sf_request *request, sf_rows *rows)
 {
     const sf_property *properties = request->resource->properties;
-    const sf_error *error = NULL;
     int i;
 
-    for (i = 0; properties[i].name && !error; i++) {
+    for (i = 0; properties[i].name; i++) {
         if (properties[i].kind == SF_JSON_SECRET) {
-            error = check_column(request, rows, SF_COLUMN(i));
+            SF_TRY(check_column(request, rows, SF_COLUMN(i)));
         }
     }
-    return error;
+    return NULL;
 }
 
 

@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-/* The operation of a verb on the resource that the request's path names. */
+/* Returns the operation of a verb on the resource that the request's path names. */
 static sf_operation operation_of(const sf_request *request, const sf_verb *verb, int count,
                                  const char *const *values)
 {
@@ -152,7 +152,7 @@ static int add_page_values(apr_pool_t *pool, sf_page *page)
     const int is_from = page->direction == SF_PAGE_FROM;
     int count = sf_params_count(page->filters);
 
-    page->values[count++] = is_from ? page->row : "ffffffffffffffffffffffffffffffff";
+    page->values[count++] = is_from ? page->row : SF_PAGE_NEWEST_ROW;
     page->values[count++] = is_from ? NULL : page->row;
     page->values[count++] = apr_itoa(pool, page->size);
     return count;
