@@ -45,7 +45,12 @@ const sf_resource sf_variables = {
     .remove = { SF_STATEMENT_VARIABLE_DELETE, NULL },
 };
 
-/* Encrypts a value for the database. */
+/* The SIDs of a Variable's path, and the columns of variable_prepare. */
+enum { PATH_SERVICE, PATH_ENVIRONMENT, PATH_VARIABLE };
+enum { PREPARED_OUTCOME, PREPARED_VARIABLE, PREPARED_ENVIRONMENT };
+
+/* Encrypts a value for the database, bound to its Variable. Returns NULL or the error of
+ * sf_secret_seal(). */
 static const sf_error *seal(const sf_request *request, const char *environment,
                             const char *variable, const char *value, const char **sealed)
 {
@@ -72,8 +77,8 @@ const sf_error *sf_variable_create(sf_request *request)
 
     SF_TRY(sf_params_read(request, create_params, given));
     SF_TRY(sf_operation_run(request, &prepare, &prepared));
-    values[NEW_SID] = sf_rows_value(prepared, 0, 1);
-    environment = sf_rows_value(prepared, 0, 2);
+    values[NEW_SID] = sf_rows_value(prepared, 0, PREPARED_VARIABLE);
+    environment = sf_rows_value(prepared, 0, PREPARED_ENVIRONMENT);
     values[NEW_KEY] = given[KEY];
     SF_TRY(seal(request, environment, values[NEW_SID], given[VALUE], &values[NEW_VALUE]));
     SF_TRY(sf_secret_fingerprint(&caller, given[VALUE], &given[VALUE]));
@@ -90,7 +95,8 @@ const sf_error *sf_variable_update(sf_request *request)
     /* The answer has the value, also if the request does not change it. */
     SF_TRY(sf_secret_available(&caller));
     if (values[VALUE]) {
-        SF_TRY(seal(request, request->sid[1], request->sid[2], values[VALUE], &values[VALUE]));
+        SF_TRY(seal(request, request->sid[PATH_ENVIRONMENT], request->sid[PATH_VARIABLE],
+                    values[VALUE], &values[VALUE]));
     }
     return sf_verb_update_from(request, VALUES, values);
 }
