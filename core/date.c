@@ -135,8 +135,8 @@ const char *sf_date_read(apr_pool_t *pool, const char *text)
 
 /* Writing ---------------------------------------------------------------------------------------- */
 
-/* Returns the whole seconds of a number of microseconds, rounded down. Each row has two dates, and strtoll()
- * takes five times as long. */
+/* Returns the whole seconds of a number of microseconds, rounded down. Each row has two dates, and
+ * strtoll() takes five times as long. */
 static apr_int64_t seconds_of(const char *microseconds)
 {
     const int negative = *microseconds == '-';

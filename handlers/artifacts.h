@@ -1,4 +1,5 @@
-/* The parameters that Functions and Assets share, as they share the statements of sql/queries/artifacts.sql. */
+/* The parameters that Functions and Assets share, as they share the statements of
+ * sql/queries/artifacts.sql. */
 #ifndef SF_ARTIFACTS_H
 #define SF_ARTIFACTS_H
 

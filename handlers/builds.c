@@ -43,8 +43,8 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-/* The Versions of each kind in a Build, and the Builds of a page. A Build's JSON lists all its Versions;
- * these limits bound a page to 100,000 of them. */
+/* The Versions of each kind in a Build, and the Builds of a page. A Build's JSON lists all its
+ * Versions; these limits bound a page to 100,000 of them. */
 #define VERSIONS_MAX 1000
 #define PAGE_MAX 50
 
@@ -85,8 +85,8 @@ static int is_text(json_object *value)
            && strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
 }
 
-/* Adds an object's name and version to the list; a missing version becomes "*", any version. Returns 0 if
- * `from` is not such an object. */
+/* Adds an object's name and version to the list; a missing version becomes "*", any version.
+ * Returns 0 if `from` is not such an object. */
 static int add_dependency(json_object *list, json_object *from)
 {
     json_object *name = NULL;
@@ -111,8 +111,8 @@ static int add_dependency(json_object *list, json_object *from)
     return 1;
 }
 
-/* Parses the whole text as JSON in the strict sense of RFC 8259. Returns NULL if it is not, also where
- * json-c is lenient by default. */
+/* Parses the whole text as JSON in the strict sense of RFC 8259. Returns NULL if it is not, also
+ * where json-c is lenient by default. */
 static json_object *parse_strictly(const char *text)
 {
     json_tokener *tokener = json_tokener_new();
@@ -128,7 +128,8 @@ static json_object *parse_strictly(const char *text)
     return parsed;
 }
 
-/* Returns the array of dependencies as JSON for the database, or NULL if the text is not such an array. */
+/* Returns the array of dependencies as JSON for the database, or NULL if the text is not such an
+ * array. */
 static const char *parse_dependencies(apr_pool_t *pool, const char *text)
 {
     json_object *parsed = parse_strictly(text);
@@ -149,8 +150,8 @@ static const char *parse_dependencies(apr_pool_t *pool, const char *text)
     return kept;
 }
 
-/* Reads Dependencies; without them there are none. Twilio's toolkit puts the array into one more pair of
- * quotes, without escaping the quotes inside. Returns as parse_dependencies(). */
+/* Reads Dependencies; without them there are none. Twilio's toolkit puts the array into one more
+ * pair of quotes, without escaping the quotes inside. Returns as parse_dependencies(). */
 static const char *read_dependencies(apr_pool_t *pool, const char *text)
 {
     const size_t length = text ? strlen(text) : 0;
@@ -167,8 +168,8 @@ static const char *read_dependencies(apr_pool_t *pool, const char *text)
 
 /* Creating -------------------------------------------------------------------------------------- */
 
-/* Returns the Runtime that the client wants, the default for NULL, or NULL if the server does not offer
- * it. */
+/* Returns the Runtime that the client wants, the default for NULL, or NULL if the server does not
+ * offer it. */
 static const char *read_runtime(const sf_request *request, const char *wanted)
 {
     int count;

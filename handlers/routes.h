@@ -1,5 +1,5 @@
-/* The API's routes, the resources that they name, and the operations that are more than a verb. Each
- * resource has its own file. */
+/* The API's routes, the resources that they name, and the operations that are more than a verb.
+ * Each resource has its own file. */
 #ifndef SF_ROUTES_H
 #define SF_ROUTES_H
 

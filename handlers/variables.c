@@ -61,8 +61,9 @@ static const sf_error *seal(const sf_request *request, const char *environment,
     return sf_secret_seal(&caller, context, value, sealed);
 }
 
-/* Makes the Variable's SID before its row, because the encrypted value is bound to that SID. A value is
- * encrypted differently each time, so a repeated request is recognized by the value's fingerprint. */
+/* Makes the Variable's SID before its row, because the encrypted value is bound to that SID. A
+ * value is encrypted differently each time, so a repeated request is recognized by the value's
+ * fingerprint. */
 const sf_error *sf_variable_create(sf_request *request)
 {
     const sf_caller caller = sf_caller_of(request->r);

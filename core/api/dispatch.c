@@ -42,8 +42,8 @@ static int match_path(const char *pattern, const char *path, path_parts *parts)
     return *path == '\0';
 }
 
-/* Reads one part of the path as a SID of the kind `prefix`, or as the UniqueName of a Service. Returns 0 if
- * it is neither. */
+/* Reads one part of the path as a SID of the kind `prefix`, or as the UniqueName of a Service.
+ * Returns 0 if it is neither. */
 static int read_part(sf_request *request, const char *prefix, const char *part)
 {
     if (sf_sid_parse(part, prefix, request->sid[request->sids])) {
@@ -103,8 +103,8 @@ static const sf_error *handle_other_method(sf_request *request, const char *allo
 
 /* Stages ----------------------------------------------------------------------------------------- */
 
-/* Has httpd ignore ranges. It would send a range of any successful answer, also that of an update, or
- * refuse a request that has been carried out because the range is not there. */
+/* Has httpd ignore ranges. It would send a range of any successful answer, also that of an update,
+ * or refuse a request that has been carried out because the range is not there. */
 static void ignore_ranges(request_rec *r)
 {
     apr_table_unset(r->headers_in, "Range");
@@ -142,8 +142,8 @@ static const sf_error *find_route(sf_request *request, const char *path, const s
                    : sf_error_not_found(pool, sf_request_path(request));
 }
 
-/* Returns 401 in place of any other 4xx if the credential does not hold: 401 takes precedence, so that only
- * authenticated clients learn more. Server errors stay. */
+/* Returns 401 in place of any other 4xx if the credential does not hold: 401 takes precedence, so
+ * that only authenticated clients learn more. Server errors stay. */
 static const sf_error *prefer_unauthenticated(sf_request *request, const sf_error *error)
 {
     if (error && error->status >= HTTP_BAD_REQUEST && error->status < HTTP_INTERNAL_SERVER_ERROR) {

@@ -16,10 +16,10 @@ typedef struct sf_route {
     const struct sf_resource *resource; /* becomes the request's */
 } sf_route;
 
-/* Answers a request with one of `routes`, which end with a NULL pattern, or with an error. The checks come
- * in this order: a user (401, 403), the path (404), the method (405), the SIDs (404), then the operation's
- * own; 401 takes precedence over any other 4xx. Returns OK, or AP_FILTER_ERROR if the connection cannot
- * take an answer any more. */
+/* Answers a request with one of `routes`, which end with a NULL pattern, or with an error. The
+ * checks come in this order: a user (401, 403), the path (404), the method (405), the SIDs (404),
+ * then the operation's own; 401 takes precedence over any other 4xx. Returns OK, or
+ * AP_FILTER_ERROR if the connection cannot take an answer any more. */
 int sf_dispatch(sf_request *request, const sf_route *routes);
 
 #endif

@@ -1,9 +1,10 @@
-/* Creates a resource once for each Idempotency-Key. A client may send a create again with the same key: it
- * gets the resource that the first one created, as the resource is now, also if both arrive at once. A key
- * belongs to an account and lives for 24 hours. A create that fails leaves no key behind.
+/* Creates a resource once for each Idempotency-Key. A client may send a create again with the same
+ * key: it gets the resource that the first one created, as the resource is now, also if both
+ * arrive at once. A key belongs to an account and lives for 24 hours. A create that fails leaves
+ * no key behind.
  *
- * A create with a key is one transaction: sf_idempotency_claim(); if that returns no rows, the statement
- * that creates, and sf_idempotency_record(). */
+ * A create with a key is one transaction: sf_idempotency_claim(); if that returns no rows, the
+ * statement that creates, and sf_idempotency_record(). */
 #ifndef SF_IDEMPOTENCY_H
 #define SF_IDEMPOTENCY_H
 
@@ -22,25 +23,25 @@ typedef struct {
 /* Whether the request has an Idempotency-Key. */
 int sf_idempotency_is_wanted(const sf_request *request);
 
-/* Reads the request's key. `count` texts of `parameters` identify the request, together with its path; NULL
- * stands for a parameter that was not given. Returns NULL, 400 for a malformed key, or 500 if there is no
- * hash. */
+/* Reads the request's key. `count` texts of `parameters` identify the request, together with its
+ * path; NULL stands for a parameter that was not given. Returns NULL, 400 for a malformed key, or
+ * 500 if there is no hash. */
 const sf_error *sf_idempotency_read(sf_idempotency *once, sf_request *request, int count,
                                     const char *const *parameters);
 
-/* Claims the key, or waits until another transaction that has claimed it ends. `rows` are those of the
- * resource that this key has created, or NULL if the transaction has to create it. Returns NULL, 409 if
- * the key was used for another request, or an error of sf_operation_step(). */
+/* Claims the key, or waits until another transaction that has claimed it ends. `rows` are those of
+ * the resource that this key has created, or NULL if the transaction has to create it. Returns
+ * NULL, 409 if the key was used for another request, or an error of sf_operation_step(). */
 const sf_error *sf_idempotency_claim(sf_idempotency *once, sf_transaction *transaction,
                                      sf_rows **rows);
 
-/* Records the resource in the first of `rows` as the one that the key has created. Returns NULL or an
- * error of sf_operation_step(). */
+/* Records the resource in the first of `rows` as the one that the key has created. Returns NULL or
+ * an error of sf_operation_step(). */
 const sf_error *sf_idempotency_record(sf_idempotency *once, sf_transaction *transaction,
                                       sf_rows *rows);
 
-/* Sets the answer's Idempotent-Replayed, if an earlier request has created the resource. Called once the
- * transaction is committed. */
+/* Sets the answer's Idempotent-Replayed, if an earlier request has created the resource. Called
+ * once the transaction is committed. */
 void sf_idempotency_set_header(const sf_idempotency *once);
 
 #endif

@@ -104,8 +104,8 @@ static const sf_error *error_of_outcome(const sf_request *request, sf_rows *rows
     return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
 }
 
-/* Checks a statement's result. A 404 of the database, for a parent that vanished meanwhile, gets the
- * request's path into its message. */
+/* Checks a statement's result. A 404 of the database, for a parent that vanished meanwhile, gets
+ * the request's path into its message. */
 static const sf_error *check_result(sf_request *request, const sf_operation *operation,
                                     const sf_error *error, sf_rows *rows)
 {

@@ -83,8 +83,8 @@ int sf_page_token_is_valid(apr_pool_t *pool, const sf_page *page, const sf_page_
 
 /* Parameters ------------------------------------------------------------------------------------- */
 
-/* Reads a decimal number of at least `minimum`; a number above `maximum` becomes that. Returns 0 if the text
- * is not a number or the number is too small. */
+/* Reads a decimal number of at least `minimum`; a number above `maximum` becomes that. Returns 0
+ * if the text is not a number or the number is too small. */
 static int read_number(const char *text, int minimum, int maximum, int *value)
 {
     const char *digits = text + strspn(text, "0");
@@ -98,7 +98,8 @@ static int read_number(const char *text, int minimum, int maximum, int *value)
     return *value >= minimum;
 }
 
-/* Reads the direction and the row of the page's token. Without one the page begins at the newest row. */
+/* Reads the direction and the row of the page's token. Without one the page begins at the newest
+ * row. */
 static const sf_error *read_token(apr_pool_t *pool, sf_page *page)
 {
     unsigned char token[TOKEN_BYTES];

@@ -1,8 +1,8 @@
 /* Reads the parameters of a list's pages, and makes and checks page tokens.
  *
- * A page token names the row that a page begins at, or the row that it ends before, so pages stay right
- * while rows are added and deleted. It is signed, and valid only for the account, the list with its filters
- * and the direction that it was made for. */
+ * A page token names the row that a page begins at, or the row that it ends before, so pages stay
+ * right while rows are added and deleted. It is signed, and valid only for the account, the list
+ * with its filters and the direction that it was made for. */
 #ifndef SF_PAGE_H
 #define SF_PAGE_H
 
@@ -27,8 +27,9 @@ typedef struct {
     char row[SF_SID_DIGITS + 1];
 } sf_page;
 
-/* Reads the filters in page->filters, PageSize, Page and PageToken. A PageSize above `maximum` becomes that.
- * Returns NULL, or 400. Of a token only the form is checked; sf_page_token_is_valid() checks the rest. */
+/* Reads the filters in page->filters, PageSize, Page and PageToken. A PageSize above `maximum`
+ * becomes that. Returns NULL, or 400. Of a token only the form is checked;
+ * sf_page_token_is_valid() checks the rest. */
 const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *page);
 
 /* Returns the given filters as part of the list's URLs: "FriendlyName=a&", or "". */

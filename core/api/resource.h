@@ -1,5 +1,6 @@
-/* Describes a resource: its properties, its path and the statements of its verbs. Each file of handlers/ has
- * such descriptions; core/api/verbs.h creates, fetches, updates, lists and deletes resources by them. */
+/* Describes a resource: its properties, its path and the statements of its verbs. Each file of
+ * handlers/ has such descriptions; core/api/verbs.h creates, fetches, updates, lists and deletes
+ * resources by them. */
 #ifndef SF_RESOURCE_H
 #define SF_RESOURCE_H
 
@@ -41,7 +42,8 @@ typedef struct {
     const char *detail;
 } sf_property;
 
-/* A verb's statement and its parameters, in the statement's order; `params` is NULL if it has none. */
+/* A verb's statement and its parameters, in the statement's order; `params` is NULL if it has
+ * none. */
 typedef struct {
     sf_statement_id statement;
     const sf_param *params;
@@ -94,15 +96,15 @@ typedef struct sf_resource {
 /* Returns the column of the property with this SID prefix, or -1. */
 int sf_resource_column(const sf_resource *resource, const char *prefix);
 
-/* Returns the number of the resource's columns, the outcome included. A statement's further columns begin
- * there. */
+/* Returns the number of the resource's columns, the outcome included. A statement's further
+ * columns begin there. */
 int sf_resource_columns(const sf_resource *resource);
 
 /* Returns the column that changes with each revision of the resource, its last date, or -1. */
 int sf_resource_revision_column(const sf_resource *resource);
 
-/* Returns the path of the list that the rows are of. It has SIDs, taken from the first row, also if the
- * client named the Service by its UniqueName. */
+/* Returns the path of the list that the rows are of. It has SIDs, taken from the first row, also
+ * if the client named the Service by its UniqueName. */
 const char *sf_resource_list_path(apr_pool_t *pool, const sf_resource *resource, sf_rows *rows);
 
 #endif

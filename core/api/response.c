@@ -96,8 +96,9 @@ static void count_rows(list_page *list)
     }
 }
 
-/* Whether fewer rows are newer than page->row than a page before it has room for. Then the statement has
- * filled the page up with that row and older ones, or there are too few of these as well. */
+/* Whether fewer rows are newer than page->row than a page before it has room for. Then the
+ * statement has filled the page up with that row and older ones, or there are too few of these as
+ * well. */
 static int is_filled_up(const list_page *list)
 {
     char last[SF_SID_LENGTH + 1];
@@ -135,8 +136,8 @@ static json_object *next_page_url(const list_page *list)
     return page_url(list, list->page->number + 1, token);
 }
 
-/* Returns NULL, which becomes JSON's null, for the first page. An empty page has lost the row that it began
- * at, but ends at the same place. */
+/* Returns NULL, which becomes JSON's null, for the first page. An empty page has lost the row that
+ * it began at, but ends at the same place. */
 static json_object *previous_page_url(const list_page *list)
 {
     const char *first = list->count > 0 ? sid_of_row(list, 0) : list->page->row;

@@ -28,8 +28,8 @@ typedef struct {
     int length;
 } json_fragment;
 
-/* A member of the JSON object: a property and its value. Kinds of text that may need escaping are escaped
- * by json-c, through `string`; all others are written as they are. */
+/* A member of the JSON object: a property and its value. Kinds of text that may need escaping are
+ * escaped by json-c, through `string`; all others are written as they are. */
 typedef struct {
     const sf_property *property;
     json_fragment before;  /* the text that precedes the value, ending with the member's name */
@@ -95,8 +95,8 @@ static const char *host_of(const sf_row_json *serialiser, const char *name)
     return apr_pstrcat(r->pool, name, ".", sf_config_domain(r), NULL);
 }
 
-/* Decrypts a Variable's value in a row into `text`, which the caller has to wipe. Returns NULL or the error
- * of sf_secret_open(). */
+/* Decrypts a Variable's value in a row into `text`, which the caller has to wipe. Returns NULL or
+ * the error of sf_secret_open(). */
 static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int row,
                                    const char *sealed, char text[SF_SECRET_MAX + 1])
 {
@@ -109,8 +109,8 @@ static const sf_error *open_secret(const sf_request *request, sf_rows *rows, int
     return sf_secret_open(&caller, context, sealed, text);
 }
 
-/* Has json-c escape a text. An empty text does without: json-c 0.16 leaks the memory of a string that
- * becomes empty. */
+/* Has json-c escape a text. An empty text does without: json-c 0.16 leaks the memory of a string
+ * that becomes empty. */
 static void set_escaped(json_member *member, const char *value)
 {
     apr_size_t length;
@@ -314,7 +314,8 @@ static void lay_out_address(sf_row_json *serialiser)
     serialiser->address = (json_fragment){ address, (int)(at - address) };
 }
 
-/* Makes the text around a member's value. The links, which come last, are an object within the object. */
+/* Makes the text around a member's value. The links, which come last, are an object within the
+ * object. */
 static void lay_out_member(sf_row_json *serialiser, json_member *member,
                            const sf_property *property)
 {
@@ -395,7 +396,8 @@ apr_status_t sf_row_json_init(apr_pool_t *pool)
                : rv;
 }
 
-/* Removes the serialiser at `link` from the free list. Called with the mutex held, as are the next two. */
+/* Removes the serialiser at `link` from the free list. Called with the mutex held, as are the next
+ * two. */
 static sf_row_json *unlink_serialiser(sf_row_json **link)
 {
     sf_row_json *serialiser = *link;

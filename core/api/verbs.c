@@ -132,8 +132,8 @@ const sf_error *sf_verb_delete(sf_request *request)
 
 /* List ------------------------------------------------------------------------------------------- */
 
-/* Chooses the statement that lists: `list_filtered`, if the resource has one and the client gave one of
- * its filters, else `list`. */
+/* Chooses the statement that lists: `list_filtered`, if the resource has one and the client gave
+ * one of its filters, else `list`. */
 static const sf_verb *choose_list(const sf_resource *resource, const sf_page *page)
 {
     int i;

@@ -16,8 +16,8 @@
 
 /* Values ----------------------------------------------------------------------------------------- */
 
-/* Checks a value that is not empty, and replaces it by the text that the operation gets. Returns NULL or
- * 400. */
+/* Checks a value that is not empty, and replaces it by the text that the operation gets. Returns
+ * NULL or 400. */
 typedef const sf_error *check_value(apr_pool_t *pool, const sf_param *param, const char **value);
 
 static const sf_error *check_text_length(apr_pool_t *pool, const sf_param *param, const char *value)

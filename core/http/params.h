@@ -1,5 +1,5 @@
-/* Reads parameters: the query of a GET, the form of a POST. An operation describes its parameters by a
- * table; parameters that are not in the table are ignored, as the API does. */
+/* Reads parameters: the query of a GET, the form of a POST. An operation describes its parameters
+ * by a table; parameters that are not in the table are ignored, as the API does. */
 #ifndef SF_PARAMS_H
 #define SF_PARAMS_H
 
@@ -28,9 +28,10 @@ typedef struct {
     int echoed; /* a list's filter whose value in force the statement returns, see verbs.h */
 } sf_param;
 
-/* Reads the parameters in `params`, which ends with a NULL name and has at most SF_PARAMS_MAX rows, into
- * `values`, in the same order. A parameter that is absent is NULL. Returns NULL, or an error: 400 if one
- * is missing, repeated, too long or malformed; 415 if a body is not a form; or that of sf_body_read(). */
+/* Reads the parameters in `params`, which ends with a NULL name and has at most SF_PARAMS_MAX
+ * rows, into `values`, in the same order. A parameter that is absent is NULL. Returns NULL, or an
+ * error: 400 if one is missing, repeated, too long or malformed; 415 if a body is not a form; or
+ * that of sf_body_read(). */
 const sf_error *sf_params_read(const sf_request *request, const sf_param *params,
                                const char **values);
 

@@ -44,9 +44,9 @@ static const char *main_host(apr_pool_t *pool, const char *url)
                  : url;
 }
 
-/* Returns the URL of a path as the client knows it: with the Host header as received, also if it names no
- * port and the server listens on an unusual one. Without that header, or with UseCanonicalName, httpd
- * makes the URL. */
+/* Returns the URL of a path as the client knows it: with the Host header as received, also if it
+ * names no port and the server listens on an unusual one. Without that header, or with
+ * UseCanonicalName, httpd makes the URL. */
 static const char *client_url(request_rec *r, const char *path)
 {
     const char *host = ap_get_server_name(r);
