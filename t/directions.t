@@ -12,8 +12,9 @@ my $check = "$ENV{SOURCE}/tools/check-directions";
 
 # A page, a caller in top/ and two files in ground/: top may use ground.
 my %sound = (
-    'docs/architecture.md' => "# Page\n\n## Directions\n\n| Folder | Uses |\n|---|---|\n"
-        . "| `top` | `ground` |\n| `ground` | |\n\n## Another section\n\n| `ground` | `top` |\n",
+    'docs/architecture.md' => "# Page\n\n## The folders\n\n| Folder | Reason | Uses |\n|---|---|---|\n"
+        . "| `top/` | calls `number` | `ground/` |\n| `ground/` | counts | |\n\n"
+        . "| Folder | Reason |\n|---|---|\n| `t/` | tests |\n\n## More\n\n| `ground/` | again | `top/` |\n",
     'top/caller.h'   => "int caller(void);\n",
     'top/caller.c'   => "#include \"top/caller.h\"\n#include \"ground/number.h\"\nint caller(void)\n{\n    return number();\n}\n",
     'ground/number.h' => "int number(void);\n",
@@ -90,13 +91,13 @@ subtest 'the module record may be named everywhere' => sub {
 subtest 'each folder has a row, and each row a folder' => sub {
     fails { 'middle/new.c' => "int new_one(void)\n{\n    return 3;\n}\n" },
         ['docs/architecture.md: middle has no row'], 'no row';
-    fails { 'docs/architecture.md' => $sound{'docs/architecture.md'} =~ s/(?<=`ground` \| \|\n)/| `gone` | |\n/r },
+    fails { 'docs/architecture.md' => $sound{'docs/architecture.md'} =~ s{(?<=counts \| \|\n)}{| `gone/` | was here | |\n}r },
         ['docs/architecture.md: gone has a row, but no file'], 'no file';
 };
 
 subtest 'a table with a circle is none' => sub {
     my ($status, $printed)
-        = check('docs/architecture.md' => $sound{'docs/architecture.md'} =~ s/\| `ground` \| \|/| `ground` | `top` |/r);
+        = check('docs/architecture.md' => $sound{'docs/architecture.md'} =~ s{counts \| \|}{counts | `top/` |}r);
     is $status, 1, 'exit status';
     like $printed, qr{^check-directions: docs/architecture\.md: by its row, ground is below itself$}m, 'what it prints';
 };
