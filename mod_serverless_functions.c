@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE.
  *
- * The module as httpd sees it: its record, its hooks and the order in which its parts start. Nothing below
- * this file calls it. */
+ * The module as httpd sees it: its record, its hooks and the order in which its parts start.
+ * Nothing below this file calls it. */
 #include "core/api/row_json.h"
 #include "core/auth/ownership_cache.h"
 #include "core/auth/password_cache.h"
@@ -124,8 +124,8 @@ static int post_read_request(request_rec *r)
     return DECLINED;
 }
 
-/* Prepares the errors and the CORS headers. This is the first hook that knows the Location, before httpd
- * decodes the path and may refuse it. */
+/* Prepares the errors and the CORS headers. This is the first hook that knows the Location,
+ * before httpd decodes the path and may refuse it. */
 static int pre_translate_name(request_rec *r)
 {
     if (sf_config_serves_api(r)) {
@@ -135,8 +135,8 @@ static int pre_translate_name(request_rec *r)
     return DECLINED;
 }
 
-/* Claims a request that Alias, RewriteRule and ProxyPass have declined. No file stands behind the path: the file
- * name is a constant without a suffix, so that mod_mime finds no type in it. */
+/* Claims a request that Alias, RewriteRule and ProxyPass have declined. No file stands behind
+ * the path: the file name is a constant without a suffix, so that mod_mime finds no type in it. */
 static int translate_name(request_rec *r)
 {
     sf_request *request;
@@ -152,8 +152,8 @@ static int translate_name(request_rec *r)
     return OK;
 }
 
-/* Keeps httpd from walking the file system. sf_config_serves_api() is not valid here: the Location's
- * configuration is not merged again until after this hook. */
+/* Keeps httpd from walking the file system. sf_config_serves_api() is not valid here: the
+ * Location's configuration is not merged again until after this hook. */
 static int map_to_storage(request_rec *r)
 {
     return sf_request_of(r)->claimed ? OK : DECLINED;

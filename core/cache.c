@@ -47,7 +47,8 @@ int sf_cache_find(sf_cache *cache, const void *key, void *value)
     return found != NULL;
 }
 
-/* Returns the value of a key to be written, a new one where the key has none. Called with the mutex held. */
+/* Returns the value of a key to be written, a new one where the key has none. Called with the
+ * mutex held. */
 static void *writable_value(sf_cache *cache, const void *key)
 {
     void *value = apr_hash_get(cache->entries, key, (apr_ssize_t)cache->key_size);

@@ -1,6 +1,6 @@
-/* The module's configuration, for every file that reads it. A directive that the administrator left out has its
- * default here, so that no reader knows of unset values. directives/ writes the configuration
- * (core/config_fields.h). */
+/* The module's configuration, for every file that reads it. A directive that the administrator
+ * left out has its default here, so that no reader knows of unset values. directives/ writes the
+ * configuration (core/config_fields.h). */
 #ifndef SF_CONFIG_H
 #define SF_CONFIG_H
 
@@ -8,7 +8,8 @@
 
 struct sf_keyring;
 
-/* Of a request's <Location> or virtual host ------------------------------------------------------- */
+/* Of a request's <Location> or virtual host
+ * ------------------------------------------------------- */
 
 /* Whether the API is served there (ServerlessFunctions). */
 int sf_config_serves_api(const request_rec *r);
@@ -22,40 +23,44 @@ const char *sf_config_base_url(const request_rec *r);
 /* ServerlessFormLimit: the most bytes of a form. */
 apr_off_t sf_config_form_limit(const request_rec *r);
 
-/* ServerlessDeleteTimeout: the time limit of a statement that deletes a whole Service or Environment. */
+/* ServerlessDeleteTimeout: the time limit of a statement that deletes a whole Service or
+ * Environment. */
 apr_interval_time_t sf_config_delete_timeout(const request_rec *r);
 
 /* ServerlessDomain: the end of all domain names, as "twil.io". */
 const char *sf_config_domain(const request_rec *r);
 
-/* ServerlessRuntimes: the Runtimes a Build may have, the default last. Their number goes to `count`. */
+/* ServerlessRuntimes: the Runtimes a Build may have, the default last. Their number goes to
+ * `count`. */
 const char *const *sf_config_runtimes(const request_rec *r, int *count);
 
 /* ServerlessCORSOrigins: an array of const char *, or NULL where there is none. */
 const apr_array_header_t *sf_config_cors_origins(const request_rec *r);
 
 
-/* Of a virtual host ------------------------------------------------------------------------------- */
+/* Of a virtual host
+ * ------------------------------------------------------------------------------- */
 
 /* Whether the API is served in one of its Locations. */
 int sf_config_has_api(const server_rec *s);
 
-/* The number of its database, from 1; 0 where it has no API. Virtual hosts that reach the same database
- * have the same number. */
+/* The number of its database, from 1; 0 where it has no API. Virtual hosts that reach the same
+ * database have the same number. */
 int sf_config_database(const server_rec *s);
 
-/* Returns `s` or the first server after it that is the first of its database, or NULL. Start and step of
- * a loop over all databases that have the API. */
+/* Returns `s` or the first server after it that is the first of its database, or NULL. Start and
+ * step of a loop over all databases that have the API. */
 server_rec *sf_config_next_database(server_rec *s);
 
 
-/* Of the whole process ---------------------------------------------------------------------------- */
+/* Of the whole process
+ * ---------------------------------------------------------------------------- */
 
 /* A child's pipelined connections: one for reads, one for writes. */
 #define SF_PIPELINES 2
 
-/* Pipelining needs at least the pipelined connections, one for a long statement and one for all other
- * statements. */
+/* Pipelining needs at least the pipelined connections, one for a long statement and one for all
+ * other statements. */
 #define SF_PIPELINING_MIN_CONNECTIONS (SF_PIPELINES + 2)
 
 /* How many database connections a child uses at once, its pipelined ones included

@@ -1,5 +1,6 @@
-/* The configuration as directives/ and the module record write it: httpd's functions that create and
- * merge it, and its members. An unset member holds SF_UNSET or NULL; core/config.h resolves defaults. */
+/* The configuration as directives/ and the module record write it: httpd's functions that create
+ * and merge it, and its members. An unset member holds SF_UNSET or NULL; core/config.h resolves
+ * defaults. */
 #ifndef SF_CONFIG_FIELDS_H
 #define SF_CONFIG_FIELDS_H
 
@@ -58,8 +59,8 @@ sf_process_config *sf_config_process(void);
 /* Unsets the process's configuration. Called in pre_config, before each reading of the files. */
 void sf_config_reset(void);
 
-/* Resolves the values that depend on the smallest of mod_dbd's pools (DBDMax) with the API. Called in
- * check_config, after all directives have been read. */
+/* Resolves the values that depend on the smallest of mod_dbd's pools (DBDMax) with the API.
+ * Called in check_config, after all directives have been read. */
 void sf_config_resolve(int smallest_pool);
 
 #endif

@@ -1,5 +1,5 @@
-/* The error value: made where the reason is known, returned upwards (NULL is success), and made a response
- * in one place (core/api/dispatch.c). */
+/* The error value: made where the reason is known, returned upwards (NULL is success), and made
+ * a response in one place (core/api/dispatch.c). */
 #ifndef SF_ERROR_H
 #define SF_ERROR_H
 
@@ -35,7 +35,8 @@ const sf_error *sf_error_bad_request(apr_pool_t *pool, const char *format, ...)
 /* An error with the status's own message, for any status from 400 on. */
 const sf_error *sf_error_of_status(apr_pool_t *pool, int status);
 
-/* 404 for a path such as "/Services/ZS.../Functions", percent-encoded where it is not plain ASCII. */
+/* 404 for a path such as "/Services/ZS.../Functions", percent-encoded where it is not plain
+ * ASCII. */
 const sf_error *sf_error_not_found(apr_pool_t *pool, const char *path);
 
 /* 405, with the value of Allow. */
@@ -44,8 +45,8 @@ const sf_error *sf_error_method(apr_pool_t *pool, const char *allow);
 /* A copy of the error with details for the client, as JSON text, or NULL for none. */
 const sf_error *sf_error_with_details(const sf_error *error, apr_pool_t *pool, const char *details);
 
-/* Returns the body of the response and its length: {"code":…,"message":…,"more_info":…,"status":…}, and
- * "details" where the error has some. */
+/* Returns the body of the response and its length:
+ * {"code":…,"message":…,"more_info":…,"status":…}, and "details" where the error has some. */
 const char *sf_error_body(apr_pool_t *pool, const sf_error *error, apr_size_t *length);
 
 /* Sets the headers of the error (Allow, Retry-After) in r->err_headers_out. */

@@ -1,5 +1,5 @@
-/* The metrics of a child: counters from its start to its end. Each part adds to its own counters; this file
- * alone renders them. */
+/* The metrics of a child: counters from its start to its end. Each part adds to its own
+ * counters; this file alone renders them. */
 #ifndef SF_METRICS_H
 #define SF_METRICS_H
 

@@ -8,8 +8,8 @@
 #include <openssl/rand.h>
 #include <string.h>
 
-/* An id is the number of a request, hashed under two keys that only this child has. That is as unpredictable
- * as RAND_bytes() for each request, at a tenth of its cost. */
+/* An id is the number of a request, hashed under two keys that only this child has. That is as
+ * unpredictable as RAND_bytes() for each request, at a tenth of its cost. */
 static struct {
     unsigned char keys[2][APR_SIPHASH_KSIZE];
     volatile apr_uint64_t requests;

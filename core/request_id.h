@@ -4,8 +4,8 @@
 
 #include <httpd.h>
 
-/* Makes the keys of this child's ids. Called from child_init. Returns APR_SUCCESS, or APR_EGENERAL where
- * OpenSSL has no random bytes. */
+/* Makes the keys of this child's ids. Called from child_init. Returns APR_SUCCESS, or
+ * APR_EGENERAL where OpenSSL has no random bytes. */
 apr_status_t sf_request_id_init(void);
 
 /* Returns the request's id, "RQ" and 32 hex digits. The first call makes it, as r->log_id. */

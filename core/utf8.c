@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* Takes the first byte of a character, and sets the bounds of the next one (RFC 3629, section 4). Returns 0
- * where no character begins with it. */
+/* Takes the first byte of a character, and sets the bounds of the next one (RFC 3629, section
+ * 4). Returns 0 where no character begins with it. */
 static int take_lead(sf_utf8 *check, unsigned char lead)
 {
     check->low = 0x80;

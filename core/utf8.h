@@ -12,14 +12,15 @@ typedef struct {
     size_t length; /* characters that have begun */
 } sf_utf8;
 
-/* Checks `size` more bytes. Returns 0 where they are not UTF-8 (RFC 3629: no overlong forms, no surrogates,
- * nothing above U+10FFFF), or hold a NUL, which PostgreSQL's text cannot have. */
+/* Checks `size` more bytes. Returns 0 where they are not UTF-8 (RFC 3629: no overlong forms, no
+ * surrogates, nothing above U+10FFFF), or hold a NUL, which PostgreSQL's text cannot have. */
 int sf_utf8_feed(sf_utf8 *check, const char *bytes, size_t size);
 
 /* Returns whether the last character is complete. */
 int sf_utf8_is_whole(const sf_utf8 *check);
 
-/* Returns the number of characters (code points) of the NUL-terminated `text`, or -1 where it is not UTF-8. */
+/* Returns the number of characters (code points) of the NUL-terminated `text`, or -1 where it is
+ * not UTF-8. */
 int sf_utf8_length(const char *text);
 
 #endif

@@ -10,7 +10,8 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* The settings of mod_dbd, which has no function to ask for them: they are read from the tree of directives. */
+/* The settings of mod_dbd, which has no function to ask for them: they are read from the tree of
+ * directives. */
 typedef struct {
     const char *driver;
     const char *params;
@@ -55,8 +56,8 @@ static const ap_directive_t *virtual_host(const server_rec *s)
     return NULL;
 }
 
-/* Returns whether the file of this <VirtualHost> is included more than once: its servers cannot be told apart in
- * the tree then. */
+/* Returns whether the file of this <VirtualHost> is included more than once: its servers cannot
+ * be told apart in the tree then. */
 static int is_ambiguous(const server_rec *s)
 {
     const ap_directive_t *node;
@@ -70,8 +71,8 @@ static int is_ambiguous(const server_rec *s)
     return definitions > 1;
 }
 
-/* Returns the argument of a directive of the virtual host, else of the main server, else `otherwise`, which is
- * mod_dbd's default. */
+/* Returns the argument of a directive of the virtual host, else of the main server, else
+ * `otherwise`, which is mod_dbd's default. */
 static const char *dbd_argument(apr_pool_t *pool, const server_rec *s, const char *name,
                                 const char *otherwise)
 {
@@ -120,7 +121,8 @@ static const char *dbd_message(apr_pool_t *pool, const dbd_settings *dbd)
     return NULL;
 }
 
-/* Numbers the databases that have the API: virtual hosts with the same DBDParams have the same database. */
+/* Numbers the databases that have the API: virtual hosts with the same DBDParams have the same
+ * database. */
 static void number_database(sf_server_config *config, apr_array_header_t *databases,
                             const char *params)
 {
@@ -151,7 +153,8 @@ static const char *pipelining_message(apr_pool_t *pool)
                         SF_PIPELINES, connections, SF_PIPELINING_MIN_CONNECTIONS);
 }
 
-/* Logs the message and the virtual host that it concerns. Returns the hook's result for an error. */
+/* Logs the message and the virtual host that it concerns. Returns the hook's result for an
+ * error. */
 static int refuse_config(const server_rec *s, const char *message)
 {
     ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_ERR, 0, s, "%s%s%s", message,

@@ -75,8 +75,8 @@ static const char *add_runtimes(cmd_parms *cmd, void *dir, const char *names)
     return named(cmd, sf_parse_runtimes(cmd->pool, names, config->runtimes));
 }
 
-/* Adds the origin to the section's list. None begins an empty list. An empty list differs from no list:
- * nothing is inherited. */
+/* Adds the origin to the section's list. None begins an empty list. An empty list differs from
+ * no list: nothing is inherited. */
 static const char *add_origin(cmd_parms *cmd, void *dir, const char *text)
 {
     sf_dir_config *config = dir;

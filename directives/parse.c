@@ -33,7 +33,8 @@
 #define PORT_MAX 65535
 
 
-/* Times ------------------------------------------------------------------------------------------- */
+/* Times
+ * ------------------------------------------------------------------------------------------- */
 
 const char *sf_parse_time(apr_pool_t *pool, const char *text, void *value)
 {
@@ -47,7 +48,8 @@ const char *sf_parse_time(apr_pool_t *pool, const char *text, void *value)
     return NULL;
 }
 
-/* Reads a number of days, or a time with one of httpd's units. Returns 0 where the text is neither. */
+/* Reads a number of days, or a time with one of httpd's units. Returns 0 where the text is
+ * neither. */
 static int read_age(const char *text, apr_interval_time_t *age)
 {
     const apr_size_t digits = strspn(text, "0123456789");
@@ -75,7 +77,8 @@ const char *sf_parse_age(apr_pool_t *pool, const char *text, void *value)
 }
 
 
-/* Numbers ----------------------------------------------------------------------------------------- */
+/* Numbers
+ * ----------------------------------------------------------------------------------------- */
 
 static const char *parse_bytes(apr_pool_t *pool, const char *text, apr_off_t maximum,
                                apr_off_t *bytes)
@@ -114,7 +117,8 @@ const char *sf_parse_connections(apr_pool_t *pool, const char *text, void *value
 }
 
 
-/* Names and addresses ----------------------------------------------------------------------------- */
+/* Names and addresses
+ * ----------------------------------------------------------------------------- */
 
 /* Whether the text can stand in a header unescaped. */
 static int is_graphic(const char *text)
@@ -140,7 +144,8 @@ const char *sf_parse_base_url(apr_pool_t *pool, const char *text, void *value)
     return NULL;
 }
 
-/* Returns the length of the label at the beginning of the text, or 0 where there is no valid one. */
+/* Returns the length of the label at the beginning of the text, or 0 where there is no valid
+ * one. */
 static apr_size_t label_length(const char *text)
 {
     const apr_size_t length = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");

@@ -1,8 +1,9 @@
 /* The texts of directives as values. Pure functions: no httpd configuration, no state.
  *
- * Each parser takes the directive's argument and writes the value to `value`, whose type its comment
- * names. The result is NULL, or the rest of an error message whose subject is the directive, as "takes a
- * number from 1 to 1000"; the value is unspecified then. Both live as long as `pool`. */
+ * Each parser takes the directive's argument and writes the value to `value`, whose type its
+ * comment names. The result is NULL, or the rest of an error message whose subject is the
+ * directive, as "takes a number from 1 to 1000"; the value is unspecified then. Both live as
+ * long as `pool`. */
 #ifndef SF_PARSE_H
 #define SF_PARSE_H
 
@@ -10,15 +11,17 @@
 
 typedef const char *sf_parser(apr_pool_t *pool, const char *text, void *value);
 
-/* apr_interval_time_t: a time from 1ms to 24h, with httpd's units; seconds where the text has none. */
+/* apr_interval_time_t: a time from 1ms to 24h, with httpd's units; seconds where the text has
+ * none. */
 sf_parser sf_parse_time;
 
-/* apr_interval_time_t: a time from one hour to ten years in days ("30d") or with one of httpd's units, or
- * Off, which is 0. A unit is required: seconds taken for days would remove entries that are still
- * wanted. */
+/* apr_interval_time_t: a time from one hour to ten years in days ("30d") or with one of httpd's
+ * units, or Off, which is 0. A unit is required: seconds taken for days would remove entries
+ * that are still wanted. */
 sf_parser sf_parse_age;
 
-/* apr_off_t: a number of bytes that httpd may hold in memory, several times as large as JSON text. */
+/* apr_off_t: a number of bytes that httpd may hold in memory, several times as large as JSON
+ * text. */
 sf_parser sf_parse_memory_bytes;
 
 /* apr_off_t: a number of bytes that pass through httpd in chunks. */
@@ -27,12 +30,12 @@ sf_parser sf_parse_stored_bytes;
 /* int: a number of connections, from 1 to 1000. */
 sf_parser sf_parse_connections;
 
-/* const char *: an http or https URL without a trailing slash, query, fragment or user, of characters
- * that can stand in a header. */
+/* const char *: an http or https URL without a trailing slash, query, fragment or user, of
+ * characters that can stand in a header. */
 sf_parser sf_parse_base_url;
 
-/* const char *: a domain name in lower case: labels of letters, digits and hyphens with dots between. At
- * most 190 characters, so that 63 are left for the label before it. */
+/* const char *: a domain name in lower case: labels of letters, digits and hyphens with dots
+ * between. At most 190 characters, so that 63 are left for the label before it. */
 sf_parser sf_parse_domain;
 
 /* const char *: the path of an executable file. */
@@ -41,12 +44,12 @@ sf_parser sf_parse_executable;
 /* apr_array_header_t of const char *, to which the names in the text are added: Runtimes. */
 sf_parser sf_parse_runtimes;
 
-/* const char *: an origin as browsers write it, in lower case: "https://app.example.com", or with a port
- * that is not the scheme's own. */
+/* const char *: an origin as browsers write it, in lower case: "https://app.example.com", or
+ * with a port that is not the scheme's own. */
 sf_parser sf_parse_origin;
 
-/* const char *: the part of a <Location>'s path before /Services, as "/v1". NULL as the value where the
- * path ends otherwise or is a pattern, whose match has no fixed length. */
+/* const char *: the part of a <Location>'s path before /Services, as "/v1". NULL as the value
+ * where the path ends otherwise or is a pattern, whose match has no fixed length. */
 const char *sf_parse_prefix(apr_pool_t *pool, const char *location);
 
 #endif

@@ -9,8 +9,9 @@
 #define STOP_LIMIT apr_time_from_sec(10)
 #define STOP_SLICE apr_time_from_msec(10)
 
-/* The number of running steps, and whether further steps are refused. run_step() counts its step before it
- * reads `stopped`, and sf_background_stop() sets `stopped` before it reads the count: no step is missed. */
+/* The number of running steps, and whether further steps are refused. run_step() counts its step
+ * before it reads `stopped`, and sf_background_stop() sets `stopped` before it reads the count:
+ * no step is missed. */
 static volatile apr_uint32_t running;
 static volatile apr_uint32_t stopped;
 

@@ -18,8 +18,8 @@ APLOG_USE_MODULE(serverless_functions);
 /* How often a child looks for Builds that were created through another child. */
 #define POLL_INTERVAL apr_time_from_sec(1)
 
-/* How long a child leaves a database alone that did not answer. Each try may take connect_timeout, and the
- * Builds of other databases wait as long. */
+/* How long a child leaves a database alone that did not answer. Each try may take
+ * connect_timeout, and the Builds of other databases wait as long. */
 #define RETRY_INTERVAL apr_time_from_sec(5)
 
 /* The number of leases after which a Build fails. */
@@ -28,7 +28,8 @@ APLOG_USE_MODULE(serverless_functions);
 /* How much longer a lease is than an attempt may take. */
 #define LEASE_MARGIN apr_time_from_sec(5)
 
-/* The result of checking a Build: it ends as completed or failed, or it stays for another attempt. */
+/* The result of checking a Build: it ends as completed or failed, or it stays for another
+ * attempt. */
 typedef enum { CHECKED, POSTPONED } check_result;
 
 /* A Build that this worker has a lease of. */
@@ -58,7 +59,8 @@ void sf_build_worker_wake(void)
 }
 
 
-/* Checking --------------------------------------------------------------------------------------- */
+/* Checking
+ * --------------------------------------------------------------------------------------- */
 
 /* The columns of build_parts. */
 enum { PART_VERSION, PART_PATH, PART_SIZE, PART_KIND, PART_IS_WHOLE };
@@ -68,7 +70,8 @@ static int is_function(sf_rows *parts, int part)
     return strcmp(sf_rows_value(parts, part, PART_KIND), "function") == 0;
 }
 
-/* Checks a part by its size and by whether all its chunks are there. Returns NULL or an error message. */
+/* Checks a part by its size and by whether all its chunks are there. Returns NULL or an error
+ * message. */
 static const char *part_error(apr_pool_t *pool, sf_rows *parts, int part)
 {
     const char *size = sf_rows_value(parts, part, PART_SIZE);
@@ -100,8 +103,8 @@ static void check_versions(claimed_build *build, sf_rows *parts)
     }
 }
 
-/* Reads the source of a Version. The database compares it with its hash, and returns NULL where they
- * differ. */
+/* Reads the source of a Version. The database compares it with its hash, and returns NULL where
+ * they differ. */
 static check_result read_source(claimed_build *build, apr_pool_t *pool, const char *version,
                                 const char *path, const char **source)
 {
@@ -119,8 +122,8 @@ static check_result read_source(claimed_build *build, apr_pool_t *pool, const ch
     return CHECKED;
 }
 
-/* Reads the source of every Function, and sends it to the compile check if there is one (`check` is not
- * NULL). Assets are not read: they may be large, and no check depends on their bytes. */
+/* Reads the source of every Function, and sends it to the compile check if there is one (`check`
+ * is not NULL). Assets are not read: they may be large, and no check depends on their bytes. */
 static check_result check_sources(claimed_build *build, sf_rows *parts, sf_javascript *check)
 {
     check_result result = CHECKED;
@@ -149,7 +152,8 @@ static check_result check_sources(claimed_build *build, sf_rows *parts, sf_javas
     return result;
 }
 
-/* Ends the compile check, and takes its result for the Build's. A failure that is known already stays. */
+/* Ends the compile check, and takes its result for the Build's. A failure that is known already
+ * stays. */
 static check_result end_check(claimed_build *build, sf_javascript *check)
 {
     const char *reason = NULL;
@@ -173,8 +177,8 @@ static check_result end_check(claimed_build *build, sf_javascript *check)
     }
 }
 
-/* Checks the Build, and sets its failure where it has one. POSTPONED: the database or node did not work,
- * or httpd stops. */
+/* Checks the Build, and sets its failure where it has one. POSTPONED: the database or node did
+ * not work, or httpd stops. */
 static check_result check_build(claimed_build *build)
 {
     const char *values[] = { build->service, build->id };
@@ -200,13 +204,17 @@ static check_result check_build(claimed_build *build)
 }
 
 
-/* Claiming and finishing ------------------------------------------------------------------------- */
+/* Claiming and finishing
+ * ------------------------------------------------------------------------- */
+
+/* The columns of build_claim. */
+enum { CLAIM_SERVICE, CLAIM_ID, CLAIM_LEASE };
 
 /* The result of looking for a Build. */
 typedef enum { BUILD_FOUND, NO_BUILD, NO_ANSWER } look_result;
 
-/* Takes a lease of the oldest Build that waits. Returns NO_ANSWER where the database fails, which has been
- * logged. */
+/* Takes a lease of the oldest Build that waits. Returns NO_ANSWER where the database fails,
+ * which has been logged. */
 static look_result claim(claimed_build *build)
 {
     const apr_interval_time_t lease = sf_config_build_timeout() + LEASE_MARGIN;
@@ -216,9 +224,9 @@ static look_result claim(claimed_build *build)
     if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_CLAIM, values, &rows)) {
         return NO_ANSWER;
     }
-    build->service = sf_rows_value(rows, 0, 0);
-    build->id = sf_rows_value(rows, 0, 1);
-    build->lease = sf_rows_value(rows, 0, 2);
+    build->service = sf_rows_value(rows, 0, CLAIM_SERVICE);
+    build->id = sf_rows_value(rows, 0, CLAIM_ID);
+    build->lease = sf_rows_value(rows, 0, CLAIM_LEASE);
     build->deadline = apr_time_now() + sf_config_build_timeout();
     if (!build->id) {
         return NO_BUILD;
@@ -227,8 +235,8 @@ static look_result claim(claimed_build *build)
     return BUILD_FOUND;
 }
 
-/* Writes the Build's result, unless it was deleted or another worker has a lease of it by now. The log does
- * not have the failure itself: it may quote sources. */
+/* Writes the Build's result, unless it was deleted or another worker has a lease of it by now.
+ * The log does not have the failure itself: it may quote sources. */
 static void finish_build(const claimed_build *build)
 {
     const char *values[] = { build->service, build->id, build->lease,
@@ -291,8 +299,8 @@ static look_result take_build(server_rec *s, apr_pool_t *parent)
     return result;
 }
 
-/* Returns whether to look for a Build now: the interval has passed, or a request of this child has created
- * one. A wake-up does not shorten the interval of a database that did not answer. */
+/* Returns whether to look for a Build now: the interval has passed, or a request of this child
+ * has created one. A wake-up does not shorten the interval of a database that did not answer. */
 static int is_due(const build_queue *queue, apr_uint32_t now_wakes)
 {
     return apr_time_now() >= queue->task.next_step

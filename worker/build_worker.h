@@ -1,5 +1,5 @@
-/* The Build worker: a background task that finishes Builds. Children and nodes share the Builds by leases
- * in the database (sql/schema/008_build_work.sql); worker/README.md has their states. */
+/* The Build worker: a background task that finishes Builds. Children and nodes share the Builds
+ * by leases in the database (sql/schema/008_build_work.sql); worker/README.md has their states. */
 #ifndef SF_BUILD_WORKER_H
 #define SF_BUILD_WORKER_H
 
@@ -9,8 +9,8 @@
  * sf_background_add(). */
 apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s);
 
-/* Makes the worker of this child look for a Build at its next tenth of a second. Called when a request has
- * created one. */
+/* Makes the worker of this child look for a Build at its next tenth of a second. Called when a
+ * request has created one. */
 void sf_build_worker_wake(void);
 
 #endif

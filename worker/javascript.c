@@ -44,7 +44,8 @@ sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_
 }
 
 
-/* Pipes ------------------------------------------------------------------------------------------ */
+/* Pipes
+ * ------------------------------------------------------------------------------------------ */
 
 /* Waits until a pipe is ready for `events`. Returns 0 at the deadline, or when httpd stops. */
 static int wait_for_pipe(sf_javascript *check, int fd, short events)
@@ -60,8 +61,8 @@ static int wait_for_pipe(sf_javascript *check, int fd, short events)
     return 0;
 }
 
-/* Writes to the process's standard input. Returns 0 where that fails, at the deadline, or when httpd
- * stops. */
+/* Writes to the process's standard input. Returns 0 where that fails, at the deadline, or when
+ * httpd stops. */
 static int write_all(sf_javascript *check, const char *bytes, size_t size)
 {
     while (size > 0) {
@@ -112,10 +113,11 @@ static const char *read_all(sf_javascript *check)
 }
 
 
-/* The result ------------------------------------------------------------------------------------- */
+/* The result
+ * ------------------------------------------------------------------------------------- */
 
-/* Returns the first line of the output, cut where it stops being UTF-8: the database takes nothing else.
- * node writes UTF-8, but the limit of REASON_BYTES may cut a character. */
+/* Returns the first line of the output, cut where it stops being UTF-8: the database takes
+ * nothing else. node writes UTF-8, but the limit of REASON_BYTES may cut a character. */
 static const char *readable(apr_pool_t *pool, const char *text)
 {
     char *line = apr_pstrmemdup(pool, text, strcspn(text, "\n"));
@@ -128,8 +130,8 @@ static const char *readable(apr_pool_t *pool, const char *text)
     return !was_empty && length == 0 ? "The check of the Functions gave no readable result" : line;
 }
 
-/* The program prints one line: empty, or an error message. Output that is shorter and has no end of line
- * is that of a process which the kernel or the deadline killed. */
+/* The program prints one line: empty, or an error message. Output that is shorter and has no end
+ * of line is that of a process which the kernel or the deadline killed. */
 sf_javascript_result sf_javascript_end(sf_javascript *check, const char **reason)
 {
     const char *output;

@@ -34,8 +34,8 @@ typedef struct {
     sf_rekey_walk rekey;
 } maintenance;
 
-/* Does one batch of a task, and adds to `rows` the number of rows that it took care of. Two children may
- * do batches of one task at once, where a turn takes longer than the task's period. */
+/* Does one batch of a task, and adds to `rows` the number of rows that it took care of. Two
+ * children may do batches of one task at once, where a turn takes longer than the task's period. */
 typedef sf_task_result batch_function(maintenance *database, const sf_caller *caller, int *rows);
 
 typedef struct {
@@ -45,7 +45,8 @@ typedef struct {
 } maintenance_task;
 
 
-/* Tasks ------------------------------------------------------------------------------------------ */
+/* Tasks
+ * ------------------------------------------------------------------------------------------ */
 
 /* Does a batch that is one statement. Its first column is the number of rows. */
 static sf_task_result run_statement(const sf_caller *caller, sf_statement_id id,
@@ -95,7 +96,8 @@ static const maintenance_task tasks[TASKS] = {
 };
 
 
-/* Turns ------------------------------------------------------------------------------------------ */
+/* Turns
+ * ------------------------------------------------------------------------------------------ */
 
 /* Logs a turn that took care of rows, and the first of several turns that failed. */
 static void log_turn(maintenance *database, const sf_caller *caller, int index, int rows,
@@ -113,8 +115,8 @@ static void log_turn(maintenance *database, const sf_caller *caller, int index, 
     database->failing[index] = failed;
 }
 
-/* Does batch after batch of a task, until a batch finds nothing or fails, the child stops, or `until`:
- * the task is due again then, and another child may take it. */
+/* Does batch after batch of a task, until a batch finds nothing or fails, the child stops, or
+ * `until`: the task is due again then, and another child may take it. */
 static void run_turn(maintenance *database, const sf_caller *caller, int index, apr_time_t until)
 {
     sf_caller scratch = *caller;

@@ -1,5 +1,5 @@
-/* Maintenance: a background task that keeps the database in order. The table serverless.upkeep has its
- * tasks and their periods; the first child on any node that finds a task due does it. */
+/* Maintenance: a background task that keeps the database in order. The table serverless.upkeep
+ * has its tasks and their periods; the first child on any node that finds a task due does it. */
 #ifndef SF_MAINTENANCE_H
 #define SF_MAINTENANCE_H
 

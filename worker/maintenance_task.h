@@ -1,5 +1,5 @@
-/* The result of one batch of a maintenance task. A task does its work in batches, so that no statement is
- * long. */
+/* The result of one batch of a maintenance task. A task does its work in batches, so that no
+ * statement is long. */
 #ifndef SF_MAINTENANCE_TASK_H
 #define SF_MAINTENANCE_TASK_H
 

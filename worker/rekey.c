@@ -74,8 +74,9 @@ static rekey_result rekey_value(rekey_batch *batch, int row)
     return result;
 }
 
-/* Does a batch of values with the key `key`. The walk moves past each value, damaged ones included, so that
- * these do not keep the rest from being reached. Sets `count` to the number of values that were read. */
+/* Does a batch of values with the key `key`. The walk moves past each value, damaged ones
+ * included, so that these do not keep the rest from being reached. Sets `count` to the number of
+ * values that were read. */
 static rekey_result rekey_values(rekey_batch *batch, const sf_encryption_key *key, int *count)
 {
     static const char lowest[] = "00000000-0000-0000-0000-000000000000";

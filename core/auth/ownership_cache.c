@@ -24,8 +24,8 @@ apr_status_t sf_ownership_cache_init(apr_pool_t *pool)
     return sf_cache_make(pool, sizeof(cache_key), sizeof(sf_ownership), ENTRIES_MAX, &cache);
 }
 
-/* Makes the key of a request. Returns 0 where the path names no Service by SID, or the virtual host has no
- * database. */
+/* Makes the key of a request. Returns 0 where the path names no Service by SID, or the virtual
+ * host has no database. */
 static int request_key(const sf_request *request, cache_key *key)
 {
     memset(key, 0, sizeof(*key));

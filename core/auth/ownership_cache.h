@@ -1,7 +1,8 @@
-/* The ownership cache of a child: the account of a credential and a Service that a statement has found, so
- * that later reads need not find it again. An entry is valid while the database's credentials_tag is the
- * entry's (012_credentials_tag.sql). A batch of reads begins with the tag, and the reader compares the two:
- * a request that starts after a revocation was committed, on any node, is refused. */
+/* The ownership cache of a child: the account of a credential and a Service that a statement has
+ * found, so that later reads need not find it again. An entry is valid while the database's
+ * credentials_tag is the entry's (012_credentials_tag.sql). A batch of reads begins with the
+ * tag, and the reader compares the two: a request that starts after a revocation was committed,
+ * on any node, is refused. */
 #ifndef SF_OWNERSHIP_CACHE_H
 #define SF_OWNERSHIP_CACHE_H
 
@@ -14,11 +15,12 @@ typedef struct {
     char credentials_tag[SF_UUID_LENGTH + 1];
 } sf_ownership;
 
-/* Makes the child's cache. Called from child_init. Returns APR_SUCCESS or the error of a pool or mutex. */
+/* Makes the child's cache. Called from child_init. Returns APR_SUCCESS or the error of a pool or
+ * mutex. */
 apr_status_t sf_ownership_cache_init(apr_pool_t *pool);
 
-/* Finds the entry of the request's credential, as it was authenticated, and of the Service that its path
- * names by SID. Returns 0 where there is none. */
+/* Finds the entry of the request's credential, as it was authenticated, and of the Service that
+ * its path names by SID. Returns 0 where there is none. */
 int sf_ownership_cache_find(const sf_request *request, sf_ownership *ownership);
 
 /* Keeps an entry for them. A path without a Service's SID has none. */

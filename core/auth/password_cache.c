@@ -18,8 +18,8 @@ typedef struct {
     char credential[SF_SID_LENGTH];
 } cache_key;
 
-/* A password's hash under two keys that only this child has. 128 bits of SipHash tell passwords apart as
- * well as SHA-256 does here, and cost each request less. */
+/* A password's hash under two keys that only this child has. 128 bits of SipHash tell passwords
+ * apart as well as SHA-256 does here, and cost each request less. */
 typedef struct {
     apr_uint64_t halves[2];
 } fingerprint;

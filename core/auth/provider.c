@@ -18,7 +18,8 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* Returns the user with hex digits in lower case if it is the SID of an account or key, else NULL. */
+/* Returns the user with hex digits in lower case if it is the SID of an account or key, else
+ * NULL. */
 static const char *credential_of(apr_pool_t *pool, const char *user)
 {
     char *sid = apr_palloc(pool, SF_SID_LENGTH + 1);
@@ -31,8 +32,8 @@ static const char *credential_of(apr_pool_t *pool, const char *user)
     return sid;
 }
 
-/* Hashes a password as the database has it. Secrets are long and random, so that SHA-256 is enough. Returns 0
- * where OpenSSL has failed. */
+/* Hashes a password as the database has it. Secrets are long and random, so that SHA-256 is
+ * enough. Returns 0 where OpenSSL has failed. */
 static int hash_password(apr_pool_t *pool, const char *password, char hex[SF_SHA256_HEX + 1])
 {
     sf_sha256 hash;
@@ -63,7 +64,7 @@ static authn_status check_in_database(sf_request *request, const char *credentia
     }
     request->error = sf_db_run(&caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows);
     if (request->error) {
-        return AUTH_GENERAL_ERROR; /* 500 of mod_auth_basic, which our error filter makes 503 again */
+        return AUTH_GENERAL_ERROR; /* mod_auth_basic makes it 500, our error filter 503 */
     }
     if (sf_rows_count(rows) == 0) {
         return AUTH_USER_NOT_FOUND;
@@ -78,8 +79,8 @@ static authn_status check_in_database(sf_request *request, const char *credentia
     return AUTH_GRANTED;
 }
 
-/* Looks the password up in the password cache, for requests to the API only: the statement that follows there
- * checks the generation. A Location of another handler has no such statement. */
+/* Looks the password up in the password cache, for requests to the API only: the statement that
+ * follows there checks the generation. A Location of another handler has no such statement. */
 static const char *check_in_cache(const sf_request *request, const char *credential,
                                   const char *password)
 {
@@ -110,8 +111,8 @@ void sf_auth_register(apr_pool_t *pool)
                               &provider, AP_AUTH_INTERNAL_PER_CONF);
 }
 
-/* Takes the generation over from the request that an internal redirect or subrequest comes from: httpd does
- * not authenticate again there. */
+/* Takes the generation over from the request that an internal redirect or subrequest comes from:
+ * httpd does not authenticate again there. */
 static void inherit_generation(sf_request *request)
 {
     request_rec *from = request->r->prev ? request->r->prev : request->r->main;

@@ -1,5 +1,6 @@
-/* Authentication: the provider "serverless" for mod_auth_basic, and the credential of a request. Any other
- * authentication of httpd that sets the user to the SID of an account or API key works as well. */
+/* Authentication: the provider "serverless" for mod_auth_basic, and the credential of a request.
+ * Any other authentication of httpd that sets the user to the SID of an account or API key works
+ * as well. */
 #ifndef SF_AUTH_PROVIDER_H
 #define SF_AUTH_PROVIDER_H
 
@@ -10,9 +11,10 @@
 /* Registers the provider "serverless" (AuthBasicProvider). */
 void sf_auth_register(apr_pool_t *pool);
 
-/* Sets the request's credential to the user that httpd has authenticated. Returns NULL; 403 where there is
- * no user (the Location asks for no authentication, so it serves nothing); or 401 where the user is not the
- * SID of an account or key. The request's statement checks whether the credential is active. */
+/* Sets the request's credential to the user that httpd has authenticated. Returns NULL; 403
+ * where there is no user (the Location asks for no authentication, so it serves nothing); or 401
+ * where the user is not the SID of an account or key. The request's statement checks whether the
+ * credential is active. */
 const sf_error *sf_auth_take_user(sf_request *request);
 
 /* Adds the challenge of a 401: WWW-Authenticate of httpd's own authentication. */

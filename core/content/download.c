@@ -16,8 +16,8 @@
 /* The columns of version_content_head. */
 enum { HEAD_OUTCOME, HEAD_SERVICE, HEAD_SHA256, HEAD_SIZE, HEAD_TYPE, HEAD_DATE };
 
-/* Sets the headers of the response. The content was uploaded by a client and may be HTML: the last two
- * headers keep a browser from running it as a page of this server. */
+/* Sets the headers of the response. The content was uploaded by a client and may be HTML: the
+ * last two headers keep a browser from running it as a page of this server. */
 static void set_headers(request_rec *r, sf_rows *head)
 {
     ap_set_content_type(r, sf_rows_value(head, 0, HEAD_TYPE));

@@ -17,7 +17,8 @@
 /* Bytes of a body besides Content: delimiters, headers, the other parts. */
 #define OVERHEAD_BYTES (64 * 1024)
 
-/* Bytes of Path or Visibility: 255 characters, and one byte more, so that a longer value is noticed. */
+/* Bytes of Path or Visibility: 255 characters, and one byte more, so that a longer value is
+ * noticed. */
 #define FIELD_BYTES (4 * 255 + 1)
 
 /* The type of content without a valid type of its own, and the most bytes of a type. */
@@ -67,7 +68,8 @@ static const sf_error *no_spool(const upload *form, apr_status_t rv)
 }
 
 
-/* Parts ------------------------------------------------------------------------------------------ */
+/* Parts
+ * ------------------------------------------------------------------------------------------ */
 
 /* Stops the parts with an error. Returns 0, as a sink's function does to stop the parser. */
 static int refuse(upload *form, const sf_error *error)
@@ -86,8 +88,8 @@ static int mark_given(upload *form, const char *name, int *given)
     return 1;
 }
 
-/* Returns whether the text is a media type: a name, and parameters of printable characters. Downloads send
- * it as a header, so that it must not hold anything else. */
+/* Returns whether the text is a media type: a name, and parameters of printable characters.
+ * Downloads send it as a header, so that it must not hold anything else. */
 static int is_type(const char *text)
 {
     const char *slash = ap_scan_http_token(text);
@@ -186,9 +188,11 @@ static int part_end(void *data)
 static const sf_multipart_sink part_sink = { part_begin, part_bytes, part_end };
 
 
-/* The body --------------------------------------------------------------------------------------- */
+/* The body
+ * --------------------------------------------------------------------------------------- */
 
-/* Sends bytes of the body to the parser. Returns NULL, or the error that stopped the parser or a part. */
+/* Sends bytes of the body to the parser. Returns NULL, or the error that stopped the parser or a
+ * part. */
 static const sf_error *feed_body(void *data, const char *bytes, apr_size_t size)
 {
     upload *form = data;
@@ -202,8 +206,8 @@ static const sf_error *feed_body(void *data, const char *bytes, apr_size_t size)
     return form->error;
 }
 
-/* Reads the body's parts. 415 where it is not multipart/form-data, 400 where it is malformed, and the
- * errors of sf_body_stream() and of the parts. */
+/* Reads the body's parts. 415 where it is not multipart/form-data, 400 where it is malformed,
+ * and the errors of sf_body_stream() and of the parts. */
 static const sf_error *read_body(upload *form)
 {
     static const char type[] = "multipart/form-data";
@@ -231,7 +235,8 @@ static const sf_error *read_body(upload *form)
 }
 
 
-/* Parameters ------------------------------------------------------------------------------------- */
+/* Parameters
+ * ------------------------------------------------------------------------------------- */
 
 static int has_control(const char *text)
 {
@@ -241,8 +246,8 @@ static int has_control(const char *text)
     return *text != '\0';
 }
 
-/* Checks Path and adds the slash that it may begin without. The characters that are refused are those that
- * Twilio's toolkit refuses before it uploads. */
+/* Checks Path and adds the slash that it may begin without. The characters that are refused are
+ * those that Twilio's toolkit refuses before it uploads. */
 static const sf_error *check_path(const upload *form, const char **value)
 {
     const char *path = form->path.bytes;
@@ -290,7 +295,8 @@ static const sf_error *check_visibility(const upload *form, const char **value)
 }
 
 
-/* The database ----------------------------------------------------------------------------------- */
+/* The database
+ * ----------------------------------------------------------------------------------- */
 
 /* Adds all chunks of the content but the first. */
 static const sf_error *add_chunks(sf_transaction *transaction, upload *form)

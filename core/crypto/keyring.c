@@ -20,10 +20,11 @@
      | APR_FPROT_WEXECUTE)
 
 
-/* The file --------------------------------------------------------------------------------------- */
+/* The file
+ * --------------------------------------------------------------------------------------- */
 
-/* Checks that only httpd's administrator may read and write the file: with its keys, all values can be
- * decrypted. Returns NULL or an error message, as all functions of this file do. */
+/* Checks that only httpd's administrator may read and write the file: with its keys, all values
+ * can be decrypted. Returns NULL or an error message, as all functions of this file do. */
 static const char *check_access(apr_pool_t *pool, apr_file_t *file)
 {
     apr_finfo_t found;
@@ -82,7 +83,8 @@ static const char *read_file(apr_pool_t *pool, const char *path, char text[FILE_
 }
 
 
-/* The lines -------------------------------------------------------------------------------------- */
+/* The lines
+ * -------------------------------------------------------------------------------------- */
 
 static apr_size_t id_length(const char *text)
 {
@@ -102,7 +104,8 @@ static const char *after_space(const char *text)
     return text;
 }
 
-/* Derives a key for another purpose, which reveals nothing of `key` itself. Returns 0 where OpenSSL fails. */
+/* Derives a key for another purpose, which reveals nothing of `key` itself. Returns 0 where
+ * OpenSSL fails. */
 static int derive_key(const unsigned char key[SF_KEY_BYTES], const char *purpose,
                       unsigned char derived[SF_KEY_BYTES])
 {

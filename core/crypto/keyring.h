@@ -20,10 +20,10 @@ typedef struct sf_keyring {
     sf_encryption_key key[SF_KEYRING_MAX];
 } sf_keyring;
 
-/* Reads the file, which has a line for each key: id, white space, 64 hex digits. Empty lines and lines that
- * begin with '#' are skipped. Returns NULL and the keys, which are wiped with `pool`; or an error message,
- * which quotes nothing of the file: the file cannot be read, other users may read it, or a line (named by
- * its number) is not a key. */
+/* Reads the file, which has a line for each key: id, white space, 64 hex digits. Empty lines and
+ * lines that begin with '#' are skipped. Returns NULL and the keys, which are wiped with `pool`;
+ * or an error message, which quotes nothing of the file: the file cannot be read, other users
+ * may read it, or a line (named by its number) is not a key. */
 const char *sf_keyring_read(apr_pool_t *pool, const char *path, const sf_keyring **keys);
 
 /* Returns the key with the id of `length` characters at `id`, or NULL. */

@@ -33,11 +33,12 @@ void sf_secret_context(char to[SF_SECRET_CONTEXT], const char *environment, cons
 }
 
 
-/* AES-256-GCM ------------------------------------------------------------------------------------ */
+/* AES-256-GCM
+ * ------------------------------------------------------------------------------------ */
 
-/* Encrypts or decrypts between `text` and the `length` bytes of ciphertext in `sealed`, which stand between
- * nonce and tag. Encryption writes the tag, decryption compares it. Returns 0 where OpenSSL fails or the
- * tag differs. */
+/* Encrypts or decrypts between `text` and the `length` bytes of ciphertext in `sealed`, which
+ * stand between nonce and tag. Encryption writes the tag, decryption compares it. Returns 0
+ * where OpenSSL fails or the tag differs. */
 static int transform(int direction, const sf_encryption_key *key, const char *context,
                      unsigned char *sealed, unsigned char *text, int length)
 {
@@ -83,7 +84,8 @@ static int decrypt(const sf_encryption_key *key, const char *context, unsigned c
 }
 
 
-/* Stored values ---------------------------------------------------------------------------------- */
+/* Stored values
+ * ---------------------------------------------------------------------------------- */
 
 /* Returns the error for a failure of OpenSSL, and logs it. */
 static const sf_error *openssl_failed(const sf_caller *caller, const char *to)

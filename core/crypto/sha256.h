@@ -21,8 +21,8 @@ void sf_sha256_begin(sf_sha256 *hash, apr_pool_t *pool);
 /* Adds bytes. */
 void sf_sha256_add(sf_sha256 *hash, const void *bytes, apr_size_t size);
 
-/* Ends the hash. Returns 1 with the hash in lower-case hex, or 0 where OpenSSL has failed; `hex` is unset
- * then. */
+/* Ends the hash. Returns 1 with the hash in lower-case hex, or 0 where OpenSSL has failed; `hex`
+ * is unset then. */
 int sf_sha256_end(sf_sha256 *hash, char hex[SF_SHA256_HEX + 1]);
 
 /* Returns the error for a hash that could not be made: 500, and a line in the log. */

@@ -61,8 +61,8 @@ static const sf_error *receive(stream *body, apr_bucket_brigade *received)
     return error;
 }
 
-/* Refuses a body by its Content-Length. A client that waits for 100 (Continue) does not send it then. httpd
- * itself refuses a malformed Content-Length. */
+/* Refuses a body by its Content-Length. A client that waits for 100 (Continue) does not send it
+ * then. httpd itself refuses a malformed Content-Length. */
 static const sf_error *check_content_length(const request_rec *r, apr_off_t limit)
 {
     const char *header = apr_table_get(r->headers_in, "Content-Length");
@@ -89,7 +89,8 @@ const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *si
 }
 
 
-/* Whole bodies ----------------------------------------------------------------------------------- */
+/* Whole bodies
+ * ----------------------------------------------------------------------------------- */
 
 typedef struct {
     apr_pool_t *pool;

@@ -10,7 +10,8 @@
 #define HASH_DIGITS 16
 #define REVISION_DIGITS 15 /* of hex, enough for the year 38000 */
 
-/* Returns the revision in the strong tag at `text`, or -1 where this server did not make the tag. */
+/* Returns the revision in the strong tag at `text`, or -1 where this server did not make the
+ * tag. */
 static apr_int64_t revision_of(const char *text)
 {
     const size_t digits = strspn(text + 1, "0123456789abcdef");

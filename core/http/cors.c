@@ -9,7 +9,8 @@
 /* Two hours, the most that Chromium keeps a preflight for. */
 #define MAX_AGE "7200"
 
-/* The values begin with those of the hosted API; behind them are the headers that this server adds. */
+/* The values begin with those of the hosted API; behind them are the headers that this server
+ * adds. */
 static const struct {
     const char *name;
     const char *value;

@@ -17,8 +17,8 @@
 
 static ap_filter_rec_t *error_filter;
 
-/* Returns the path as error messages have it: percent-encoded, without the prefix before /Services. The
- * prefix is "/v1" where httpd refused the request before it knew the Location. */
+/* Returns the path as error messages have it: percent-encoded, without the prefix before
+ * /Services. The prefix is "/v1" where httpd refused the request before it knew the Location. */
 static const char *message_path(request_rec *r)
 {
     const char *configured = sf_config_prefix(r);
@@ -41,7 +41,8 @@ static const sf_error *response_error(request_rec *r)
                                        : sf_error_of_status(r->pool, r->status);
 }
 
-/* Replaces httpd's body by the API's: sends it at the first call, and drops httpd's buckets at each. */
+/* Replaces httpd's body by the API's: sends it at the first call, and drops httpd's buckets at
+ * each. */
 static apr_status_t replace_body(ap_filter_t *filter, apr_bucket_brigade *original)
 {
     request_rec *r = filter->r;

@@ -20,10 +20,11 @@ static int sink_result(sf_multipart *body, int result)
 }
 
 
-/* Header parameters ------------------------------------------------------------------------------ */
+/* Header parameters
+ * ------------------------------------------------------------------------------ */
 
-/* Copies a parameter's value, quoted or not, to `value`. Returns its end in `from`, or NULL where the value
- * is malformed or longer than `room` - 1. */
+/* Copies a parameter's value, quoted or not, to `value`. Returns its end in `from`, or NULL
+ * where the value is malformed or longer than `room` - 1. */
 static const char *read_value(const char *from, char *value, size_t room)
 {
     const int quoted = *from == '"';
@@ -99,7 +100,8 @@ const char *sf_multipart_boundary(const char *content_type,
 }
 
 
-/* A part's header -------------------------------------------------------------------------------- */
+/* A part's header
+ * -------------------------------------------------------------------------------- */
 
 /* Returns the value of a header field, in lines that end with NUL; or NULL. */
 static const char *header_field(const sf_multipart *body, const char *name)
@@ -180,7 +182,8 @@ static int take_header_byte(sf_multipart *body, char byte)
 }
 
 
-/* Delimiters and bytes --------------------------------------------------------------------------- */
+/* Delimiters and bytes
+ * --------------------------------------------------------------------------- */
 
 /* Passes bytes of a part to the sink. Bytes of the preamble are dropped. */
 static int pass_bytes(sf_multipart *body, const char *bytes, size_t size)
@@ -201,9 +204,9 @@ static int end_part(sf_multipart *body)
     return sink_result(body, !inside || body->sink->end(body->data));
 }
 
-/* Takes bytes of a part or of the preamble, up to the end of a delimiter. Returns the number of bytes
- * taken. A delimiter begins with CR and has no other CR, so that the bytes of a failed match hold no
- * beginning of another match. */
+/* Takes bytes of a part or of the preamble, up to the end of a delimiter. Returns the number of
+ * bytes taken. A delimiter begins with CR and has no other CR, so that the bytes of a failed
+ * match hold no beginning of another match. */
 static size_t search_delimiter(sf_multipart *body, const char *bytes, size_t size)
 {
     size_t at = 0;
@@ -263,7 +266,8 @@ static int take_delimiter_byte(sf_multipart *body, char byte)
 }
 
 
-/* Bodies ----------------------------------------------------------------------------------------- */
+/* Bodies
+ * ----------------------------------------------------------------------------------------- */
 
 void sf_multipart_begin(sf_multipart *body, const char *boundary, const sf_multipart_sink *sink,
                         void *data)

@@ -1,6 +1,6 @@
-/* The parser of multipart/form-data (RFC 7578). It takes bytes as they arrive, and passes those of a part on
- * at once: it keeps a part's header, and the number of bytes that match a delimiter. It knows nothing of
- * httpd, so that it can be tested and fuzzed alone. */
+/* The parser of multipart/form-data (RFC 7578). It takes bytes as they arrive, and passes those
+ * of a part on at once: it keeps a part's header, and the number of bytes that match a
+ * delimiter. It knows nothing of httpd, so that it can be tested and fuzzed alone. */
 #ifndef SF_MULTIPART_H
 #define SF_MULTIPART_H
 
@@ -48,8 +48,8 @@ const char *sf_multipart_boundary(const char *content_type,
 void sf_multipart_begin(sf_multipart *body, const char *boundary, const sf_multipart_sink *sink,
                         void *data);
 
-/* Takes the next bytes. Returns 0 once the body is malformed (`error` is set) or the sink has ended the
- * parsing. */
+/* Takes the next bytes. Returns 0 once the body is malformed (`error` is set) or the sink has
+ * ended the parsing. */
 int sf_multipart_feed(sf_multipart *body, const char *bytes, size_t size);
 
 /* Returns whether the last delimiter has come. Called at the end of the body. */

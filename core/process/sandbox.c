@@ -17,7 +17,8 @@
 enum { READ_END, WRITE_END };
 
 
-/* The process -------------------------------------------------------------------------------------- */
+/* The process
+ * -------------------------------------------------------------------------------------- */
 
 /* Sets both the soft and the hard limit of a resource. */
 static void set_limit(int resource, rlim_t value)
@@ -27,8 +28,8 @@ static void set_limit(int resource, rlim_t value)
     setrlimit(resource, &both);
 }
 
-/* Resets the state that a process inherits from the thread of httpd that forked it: process group, signal mask
- * and handler of SIGPIPE. The kernel kills the process when that thread ends. */
+/* Resets the state that a process inherits from the thread of httpd that forked it: process
+ * group, signal mask and handler of SIGPIPE. The kernel kills the process when that thread ends. */
 static void leave_httpd(void)
 {
     sigset_t none;
@@ -40,8 +41,8 @@ static void leave_httpd(void)
     (void)signal(SIGPIPE, SIG_DFL);
 }
 
-/* Becomes the program, in the new process. Calls only functions that are safe after fork() in a process
- * with threads. The directory keeps no name, so that nothing can ever be put into it. */
+/* Becomes the program, in the new process. Calls only functions that are safe after fork() in a
+ * process with threads. The directory keeps no name, so that nothing can ever be put into it. */
 static void become(const sf_sandbox_program *program, const char *directory, int input, int output)
 {
     char *const environment[] = { NULL };
@@ -63,7 +64,8 @@ static void become(const sf_sandbox_program *program, const char *directory, int
 }
 
 
-/* Its parent --------------------------------------------------------------------------------------- */
+/* Its parent
+ * --------------------------------------------------------------------------------------- */
 
 static void close_end(int *end)
 {

@@ -17,8 +17,8 @@ typedef struct {
     int number; /* from 0 */
 } chunk;
 
-/* Reads the chunk from the database. Returns its bytes, allocated as a heap bucket's, and their number in
- * `length`; or NULL. */
+/* Reads the chunk from the database. Returns its bytes, allocated as a heap bucket's, and their
+ * number in `length`; or NULL. */
 static char *fetch_chunk(const chunk *part, apr_pool_t *pool, apr_size_t *length)
 {
     const sf_caller caller = { pool, part->caller.server, part->caller.r };

@@ -16,7 +16,8 @@ sf_spool *sf_spool_make(apr_pool_t *pool, apr_off_t limit)
     return spool;
 }
 
-/* Opens a temporary file and removes its name: nothing stays behind, even where the process is killed. */
+/* Opens a temporary file and removes its name: nothing stays behind, even where the process is
+ * killed. */
 static apr_status_t open_file(sf_spool *spool)
 {
     const char *directory;

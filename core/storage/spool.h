@@ -1,4 +1,5 @@
-/* The spool of an upload: one chunk in memory, the chunks before it in a temporary file without a name. */
+/* The spool of an upload: one chunk in memory, the chunks before it in a temporary file without
+ * a name. */
 #ifndef SF_SPOOL_H
 #define SF_SPOOL_H
 
@@ -29,15 +30,15 @@ sf_spool *sf_spool_make(apr_pool_t *pool, apr_off_t limit);
 /* Adds bytes. Returns APR_SUCCESS, APR_ENOSPC above the limit, or the error of writing the file. */
 apr_status_t sf_spool_write(sf_spool *spool, const char *bytes, apr_size_t size);
 
-/* Ends the writing: sets `sha256`, and makes the chunks readable. Returns APR_SUCCESS, SF_SPOOL_NO_HASH
- * where OpenSSL has failed, or the error of writing the file. */
+/* Ends the writing: sets `sha256`, and makes the chunks readable. Returns APR_SUCCESS,
+ * SF_SPOOL_NO_HASH where OpenSSL has failed, or the error of writing the file. */
 apr_status_t sf_spool_finish(sf_spool *spool);
 
 /* Returns the number of chunks. An empty upload has one chunk, which is empty. */
 int sf_spool_chunks(const sf_spool *spool);
 
-/* Reads chunk `number` (from 0). Returns it in base64, allocated from `scratch`, or NULL where the file
- * cannot be read. */
+/* Reads chunk `number` (from 0). Returns it in base64, allocated from `scratch`, or NULL where
+ * the file cannot be read. */
 const char *sf_spool_chunk(sf_spool *spool, int number, apr_pool_t *scratch);
 
 #endif
