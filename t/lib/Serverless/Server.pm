@@ -148,7 +148,8 @@ sub start {
         IO::Socket::INET->new(PeerAddr => $self->{address})
             || ($ended = waitpid $self->{pid}, POSIX::WNOHANG())
     };
-    return $self if $listens && !$ended;
+    # httpd listens before it makes its children
+    return $self if $listens && !$ended && wait_until { $self->children };
     die "the httpd '$name' did not start; it said:\n", $self->error_log;
 }
 
