@@ -392,7 +392,7 @@ subtest 'a Build of JavaScript that does not compile fails with the place of the
         [ "a = 'b",                '/0 line 1: SyntaxError: Invalid or unexpected token' ],
         [ '/(/',                   '/0 line 1: SyntaxError: Invalid regular expression: /(/: Unterminated group' ],
         [ "//# sourceURL=/etc/passwd\nlet let;",
-            '/0: SyntaxError: let is disallowed as a lexically bound name' ],
+            '/0 line 2: SyntaxError: let is disallowed as a lexically bound name' ],
         [ "<?php echo 1;",         "/0 line 1: SyntaxError: Unexpected token '<'" ],
         [ '(' x 200_000,           $too_deep ],
         [ '[' x 1_000_000,         $too_deep ],

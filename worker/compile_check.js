@@ -19,15 +19,16 @@ function sources(input) {
   return found;
 }
 
-// The line of a SyntaxError, or '' where it has none. The stack begins with "<name>:<line>". The name is the
-// path, or what a comment of the source says (sourceURL), so that only its last number is V8's own.
+// Returns " line N" for a SyntaxError, or '' where the error has no line of the source. The stack of a
+// SyntaxError begins with "<name>:<line>". The name is the path, or the text of a comment sourceURL in the
+// source; only the last number is V8's own.
 function lineOf(error) {
   const [place] = String(error.stack).split('\n');
   const [, line] = /:(\d+)$/.exec(place) ?? [];
-  return line && !place.startsWith(`${error.name}: `) ? ` line ${line}` : '';
+  return error instanceof SyntaxError && line && !place.startsWith('SyntaxError: ') ? ` line ${line}` : '';
 }
 
-// Why the source does not compile, or null where it does.
+// Returns the reason why the source does not compile, or null where it does.
 function compileError({ path, text }) {
   try {
     compileFunction(text.replace(/^#!.*/, ''), wrapper, { filename: path });
