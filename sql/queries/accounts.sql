@@ -1,8 +1,8 @@
--- Credentials and what a fresh connection needs to know.
+-- Credentials, and what a new connection asks first. ../README.md explains what all query files share.
 
--- What every connection asks first: does the schema fit, and with what are page tokens signed. And what
--- it says: a statement is planned once in its session, not for each request's values. They make no
--- difference to these plans, while planning costs as much as running one.
+-- Reads the schema's version and the key that page tokens are signed with, and has the session plan
+-- each statement once: the plans do not depend on the values, and planning costs as much as running.
+-- The first statement of every connection.
 -- kind: read
 PREPARE session_begin AS
 SELECT (SELECT max(version) FROM serverless.schema_migrations) AS version,
@@ -10,18 +10,23 @@ SELECT (SELECT max(version) FROM serverless.schema_migrations) AS version,
        set_config('plan_cache_mode', 'force_generic_plan', false)
   FROM serverless.settings;
 
+-- Fetches the hash of a credential's secret, to check a password against. No row: no such credential.
+-- $1 credential
 -- kind: read
 PREPARE credential_secret (text) AS
 SELECT encode(secret_hash, 'hex') AS secret_hash, generation
   FROM serverless.principals
  WHERE sid = $1;
 
--- What a batch of reads begins with: as long as it is the same, credentials are what they were.
+-- Reads the value that changes whenever a credential loses a right (012_credentials_tag.sql). Every batch
+-- of reads begins with it.
 -- kind: read
 PREPARE credentials_tag AS
 SELECT credentials_tag FROM serverless.settings;
 
--- Answers that need no other statement still ask whether the credential holds.
+-- Checks that a credential still holds, for answers that need no other statement.
+-- $1 credential
+-- $2 generation
 -- kind: read
 PREPARE credential_check (text, int) AS
 SELECT serverless.outcome(scope.account_id, scope.account_id) AS outcome

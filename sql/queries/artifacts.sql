@@ -1,8 +1,12 @@
--- Artifacts: Functions and Assets. Every statement begins with the credential ($1), the generation of
--- its secret ($2), the Service, named by its SID ($3) or by its UniqueName ($4), the other being NULL,
--- and the kind of artifact, behind the artifact itself where there is one. The first column says what
--- happened.
+-- Artifacts: Functions and Assets. ../README.md explains what all query files share.
 
+-- Creates a Function or an Asset.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_kind
+-- $6 friendly_name
 -- kind: short write
 PREPARE artifact_create (text, int, uuid, text, serverless.artifact_kind, text) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
@@ -19,6 +23,13 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
   LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, created.artifact)
          AS resource ON true;
 
+-- Fetches a Function or an Asset.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 artifact_kind
 -- kind: read
 PREPARE artifact_fetch (text, int, uuid, text, uuid, serverless.artifact_kind) AS
 SELECT serverless.outcome(scope.account_id, a.id) AS outcome, resource.*
@@ -28,10 +39,15 @@ SELECT serverless.outcome(scope.account_id, a.id) AS outcome, resource.*
   LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, a)
          AS resource ON true;
 
--- The page of $8 rows that begins at or below $6 or, where $7 is not NULL, the one that ends just
--- above $7; a page that has become shorter than that is the newest one. One row more tells whether
--- another page follows. The order is the index's. ROW() at the end, because a whole row that leaves the
--- sub-select as one column would be put together for each row and taken apart again.
+-- Lists a Service's Functions or Assets: one page.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_kind
+-- $6 page_start
+-- $7 page_end
+-- $8 page_size
 -- kind: read
 PREPARE artifact_list (text, int, uuid, text, serverless.artifact_kind, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
@@ -51,7 +67,17 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                                  ROW(page.*)::serverless.artifacts)
          AS resource ON true;
 
--- The same of those that are named $6: a statement of its own, so that it has an index of its own.
+-- Lists the Functions or Assets of one name: one page. A statement of its own, because it reads an index
+-- of its own.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_kind
+-- $6 friendly_name
+-- $7 page_start
+-- $8 page_end
+-- $9 page_size
 -- kind: read
 PREPARE artifact_find (text, int, uuid, text, serverless.artifact_kind, text, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
@@ -72,7 +98,15 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                                  ROW(page.*)::serverless.artifacts)
          AS resource ON true;
 
--- $7 are the revisions that it may be of, or NULL.
+-- Renames a Function or an Asset.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 artifact_kind
+-- $7 if_match
+-- $8 friendly_name
 -- kind: short write
 PREPARE artifact_update (text, int, uuid, text, uuid, serverless.artifact_kind, bigint[], text) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
@@ -92,7 +126,15 @@ SELECT serverless.outcome(scope.account_id, (updated.artifact).id, there.id, $7)
   LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, updated.artifact)
          AS resource ON true;
 
--- One that an active Build needs stays: the second column says who keeps it. $7 as above.
+-- Deletes a Function or an Asset with its Versions. Its second column is the reason for the outcome
+-- "active": the Builds and Environments that need one of the Versions.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 artifact_kind
+-- $7 if_match
 -- kind: short write
 PREPARE artifact_delete (text, int, uuid, text, uuid, serverless.artifact_kind, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),

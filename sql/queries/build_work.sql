@@ -1,13 +1,18 @@
--- What the background worker does with a Build. It acts for httpd, not for an account.
+-- What the background worker does with a Build. It acts for httpd and not for an account, so there is no
+-- credential and no outcome.
 
--- Takes a Build for $1 seconds; one that $2 workers have tried fails. No row's id: none waits.
+-- Takes the oldest Build that waits for a worker, under a lease. The row's id is NULL where none waits.
+-- $1 seconds: how long the lease lasts
+-- $2 most_attempts: after so many leases the Build fails instead
 -- kind: write
 PREPARE build_claim (int, int) AS
 SELECT claimed.service_id, claimed.id, claimed.lease_token
   FROM serverless.claim_build($1, $2) AS claimed;
 
--- What the Build $2 of the Service $1 contains, how large each is (NULL is gone), and whether all its
--- bytes are there.
+-- Lists the Versions in a Build with the size of their content, and whether all its bytes are there. Both
+-- are NULL for a Version that was deleted.
+-- $1 service_id
+-- $2 build_id
 -- kind: read
 PREPARE build_parts (uuid, uuid) AS
 SELECT b.version_id, b.path, c.size, b.kind,
@@ -20,7 +25,9 @@ SELECT b.version_id, b.path, c.size, b.kind,
  WHERE b.service_id = $1 AND b.build_id = $2
  ORDER BY b.version_id;
 
--- The source of the Version $2, or NULL where its bytes are not those of its hash.
+-- Fetches a Version's content as text, or NULL where the bytes do not have the hash that they should.
+-- $1 service_id
+-- $2 version_id
 -- kind: large read
 PREPARE build_source (uuid, uuid) AS
 WITH stored AS MATERIALIZED ( -- read once, compared and returned
@@ -30,7 +37,12 @@ WITH stored AS MATERIALIZED ( -- read once, compared and returned
 SELECT CASE WHEN sha256(bytes) = content_sha256 THEN convert_from(bytes, 'UTF8') END AS source
   FROM stored;
 
--- Ends the Build $2 with the status $4 and, if it failed, the reason $5, if the lease $3 still holds.
+-- Ends a Build, if the worker's lease still holds. No row: it does not.
+-- $1 service_id
+-- $2 build_id
+-- $3 lease_token: what build_claim returned
+-- $4 status: completed or failed
+-- $5 failure_reason: NULL unless it failed
 -- kind: write
 PREPARE build_finish (uuid, uuid, uuid, text, text) AS
 UPDATE serverless.builds
@@ -39,7 +51,11 @@ UPDATE serverless.builds
  WHERE service_id = $1 AND id = $2 AND lease_token = $3 AND status = 'building'
 RETURNING id;
 
--- Gives the Build $2 back unfinished, without its having been tried, if the lease $3 still holds.
+-- Gives a Build back unfinished, if the lease still holds, and does not count the attempt. No row: it does
+-- not hold.
+-- $1 service_id
+-- $2 build_id
+-- $3 lease_token: what build_claim returned
 -- kind: write
 PREPARE build_release (uuid, uuid, uuid) AS
 UPDATE serverless.builds

@@ -1,8 +1,14 @@
--- Builds. Every statement begins with the credential ($1), the generation of its secret ($2) and the
--- Service by SID ($3) or UniqueName ($4).
+-- Builds. ../README.md explains what all query files share.
 
--- $5 the Function Versions and $6 the Asset Versions as PostgreSQL arrays, $7 Runtime, $8
--- Dependencies as JSON.
+-- Creates a Build, which a worker then finishes (build_work.sql).
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 function_versions: their ids, or NULL
+-- $6 asset_versions: their ids, or NULL
+-- $7 runtime
+-- $8 dependencies: JSON
 -- kind: write
 PREPARE build_create (text, int, uuid, text, uuid[], uuid[], text, text) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
@@ -19,6 +25,12 @@ SELECT CASE WHEN scope.service_id IS NULL
                                               created.asset_versions, created.function_versions)
          AS resource ON true;
 
+-- Fetches a Build with what it contains.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 build_id
 -- kind: read
 PREPARE build_fetch (text, int, uuid, text, uuid) AS
 SELECT serverless.outcome(scope.account_id, b.id) AS outcome, resource.*
@@ -31,6 +43,12 @@ SELECT serverless.outcome(scope.account_id, b.id) AS outcome, resource.*
                                                   'function'))
          AS resource ON true;
 
+-- Fetches a Build's Status.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 build_id
 -- kind: read
 PREPARE build_status (text, int, uuid, text, uuid) AS
 SELECT serverless.outcome(scope.account_id, b.id) AS outcome,
@@ -38,7 +56,14 @@ SELECT serverless.outcome(scope.account_id, b.id) AS outcome,
   FROM serverless.service_scope($1, $2, $3, $4) AS scope
   LEFT JOIN serverless.builds AS b ON b.service_id = scope.service_id AND b.id = $5;
 
--- Pages as in artifacts.sql: $5 begins, $6 ends, $7 is the size.
+-- Lists a Service's Builds: one page.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 page_start
+-- $6 page_end
+-- $7 page_size
 -- kind: read
 PREPARE build_list (text, int, uuid, text, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
@@ -62,8 +87,14 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                                   page.id, 'function'))
          AS resource ON true;
 
--- A Build that is deployed stays: the second column says where. $6 are the revisions that it may be
--- of, or NULL.
+-- Deletes a Build. Its second column is the reason for the outcome "active": the Environments on which the
+-- Build is deployed.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 build_id
+-- $6 if_match
 -- kind: write
 PREPARE build_delete (text, int, uuid, text, uuid, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),

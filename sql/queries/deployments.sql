@@ -1,7 +1,13 @@
--- Deployments. Every statement begins with the credential ($1), the generation of its secret ($2),
--- the Service by SID ($3) or UniqueName ($4) and the Environment ($5).
+-- Deployments. ../README.md explains what all query files share.
 
--- $6 is the Build, or NULL to deploy none. After the outcome: what is missing, if it is incomplete.
+-- Deploys a Build to an Environment, or takes away the one that is deployed. Its last column is the reason
+-- for the outcome "incomplete": the Versions that were deleted since the Build was made.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 build_id: NULL to deploy none
 -- kind: write
 PREPARE deployment_create (text, int, uuid, text, uuid, uuid) AS
 WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
@@ -17,6 +23,13 @@ SELECT CASE WHEN scope.environment_id IS NULL
                                                    scope.environment_id, deployed.deployment)
          AS resource ON true;
 
+-- Fetches a Deployment.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 deployment_id
 -- kind: read
 PREPARE deployment_fetch (text, int, uuid, text, uuid, uuid) AS
 SELECT serverless.outcome(scope.account_id, d.id) AS outcome, resource.*
@@ -28,7 +41,15 @@ SELECT serverless.outcome(scope.account_id, d.id) AS outcome, resource.*
                                                    scope.environment_id, d)
          AS resource ON true;
 
--- Pages as in artifacts.sql: $6 begins, $7 ends, $8 is the size.
+-- Lists an Environment's Deployments: one page.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 page_start
+-- $7 page_end
+-- $8 page_size
 -- kind: read
 PREPARE deployment_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*

@@ -1,6 +1,12 @@
--- Environments. Every statement begins with the credential ($1), the generation of its secret ($2)
--- and the Service by SID ($3) or UniqueName ($4).
+-- Environments. ../README.md explains what all query files share.
 
+-- Creates an Environment.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 unique_name
+-- $6 domain_suffix
 -- kind: write
 PREPARE environment_create (text, int, uuid, text, text, text) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
@@ -16,6 +22,12 @@ SELECT CASE WHEN scope.service_id IS NULL
                                                     created.environment)
          AS resource ON true;
 
+-- Fetches an Environment.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
 -- kind: read
 PREPARE environment_fetch (text, int, uuid, text, uuid) AS
 SELECT serverless.outcome(scope.account_id, e.id) AS outcome, resource.*
@@ -24,7 +36,14 @@ SELECT serverless.outcome(scope.account_id, e.id) AS outcome, resource.*
   LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, e)
          AS resource ON true;
 
--- Pages as in artifacts.sql: $5 begins, $6 ends, $7 is the size.
+-- Lists a Service's Environments: one page.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 page_start
+-- $6 page_end
+-- $7 page_size
 -- kind: read
 PREPARE environment_list (text, int, uuid, text, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
@@ -44,7 +63,13 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                                                     ROW(page.*)::serverless.environments)
          AS resource ON true;
 
--- $6 are the revisions that it may be of, or NULL. Logs go along, and there may be many.
+-- Deletes an Environment with its Variables, Deployments and logs, of which there may be many.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 if_match
 -- kind: long write
 PREPARE environment_delete (text, int, uuid, text, uuid, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),

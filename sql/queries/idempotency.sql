@@ -1,7 +1,11 @@
--- Idempotency keys. Each statement but the last begins with the credential ($1), the generation of its
--- secret ($2), and the SHA-256 of the key, in hex ($3).
+-- Idempotency keys. ../README.md explains what all query files share.
 
--- $4 is the request's fingerprint in hex. After the outcome: what the request has created before.
+-- Claims a key for the transaction that creates something. Its second column is the id of what the same
+-- request has created before, or NULL.
+-- $1 credential
+-- $2 generation
+-- $3 key_hash: SHA-256 of the key, in hex
+-- $4 fingerprint: SHA-256 of the request, in hex
 -- kind: write
 PREPARE idempotency_key_claim (text, int, text, text) AS
 WITH scope AS (SELECT account_id FROM serverless.account_scope($1, $2)),
@@ -14,7 +18,12 @@ SELECT coalesce(claimed.outcome, 'unauthenticated') AS outcome, claimed.resource
   FROM scope
   LEFT JOIN claimed ON true;
 
--- The key has created $5 in the Service $4.
+-- Records what was created under a key, which this transaction has claimed.
+-- $1 credential
+-- $2 generation
+-- $3 key_hash: SHA-256 of the key, in hex
+-- $4 service_id
+-- $5 resource_id: what was created
 -- kind: write
 PREPARE idempotency_key_record (text, int, text, uuid, uuid) AS
 WITH scope AS (SELECT account_id FROM serverless.account_scope($1, $2)),
@@ -28,7 +37,9 @@ SELECT serverless.outcome(scope.account_id, recorded.resource_id) AS outcome
   FROM scope
   LEFT JOIN recorded ON true;
 
--- Removes at most $1 keys that nobody can use any more, and says how many it were.
+-- Deletes keys that are older than a day, and returns how many it deleted. Skips rows that another
+-- session has locked.
+-- $1 most: how many at most
 -- kind: write
 PREPARE idempotency_key_expire (int) AS
 WITH expired AS (

@@ -1,6 +1,12 @@
--- Logs. Every statement begins with the credential ($1), the generation of its secret ($2), the Service
--- by SID ($3) or UniqueName ($4) and the Environment ($5).
+-- Logs. ../README.md explains what all query files share.
 
+-- Fetches an entry of a log.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 log_id
 -- kind: read
 PREPARE log_fetch (text, int, uuid, text, uuid, uuid) AS
 SELECT serverless.outcome(scope.account_id, l.id) AS outcome, resource.*
@@ -12,9 +18,22 @@ SELECT serverless.outcome(scope.account_id, l.id) AS outcome, resource.*
                                             scope.environment_id, l)
          AS resource ON true;
 
--- Entries from StartDate ($6) to EndDate ($7), of one Function ($8) or of all (NULL); at the end are the
--- dates in force. Pages as in artifacts.sql: $9 begins, $10 ends, $11 is the size. A condition that
--- means "or NULL" would have no index, so there are two halves, and one of them is never run.
+-- Lists an Environment's log: one page of the entries of a time, of one Function or of all. Its last two
+-- columns are the times in force.
+-- A condition "$8 IS NULL OR function_id = $8" has no plan that reads an index for both cases. So the
+-- page is a UNION ALL of two halves, each under a condition on the parameter alone; PostgreSQL looks at
+-- that first, and never runs the other half.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 start_date: NULL is a day ago
+-- $7 end_date: NULL is now
+-- $8 function_id: NULL is all Functions
+-- $9 page_start
+-- $10 page_end
+-- $11 page_size
 -- kind: read
 PREPARE log_list (text, int, uuid, text, uuid, text, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*,

@@ -1,7 +1,12 @@
--- Services. Every statement begins with the credential ($1) and the generation of its secret ($2),
--- and says in its first column what happened. A Service is named by its SID ($3) or by its
--- UniqueName ($4); the other is NULL.
+-- Services. ../README.md explains what all query files share.
 
+-- Creates a Service.
+-- $1 credential
+-- $2 generation
+-- $3 unique_name
+-- $4 friendly_name
+-- $5 include_credentials: NULL is true
+-- $6 ui_editable: NULL is false
 -- kind: write
 PREPARE service_create (text, int, text, text, boolean, boolean) AS
 WITH scope AS (SELECT account_id FROM serverless.account_scope($1, $2)),
@@ -18,6 +23,11 @@ SELECT CASE WHEN scope.account_id IS NULL THEN 'unauthenticated'
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, created.service) AS resource
          ON true;
 
+-- Fetches a Service.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
 -- kind: read
 PREPARE service_fetch (text, int, uuid, text) AS
 SELECT serverless.outcome(scope.account_id, s.id) AS outcome, resource.*
@@ -25,9 +35,12 @@ SELECT serverless.outcome(scope.account_id, s.id) AS outcome, resource.*
   LEFT JOIN serverless.services AS s ON s.id = scope.service_id
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, s) AS resource ON true;
 
--- The page of $5 rows that begins at or below $3 or, where $4 is not NULL, the one that ends just
--- above $4; a page that has become shorter than that is the newest one. One row more tells whether
--- another page follows. The order is the index's.
+-- Lists an account's Services: one page.
+-- $1 credential
+-- $2 generation
+-- $3 page_start
+-- $4 page_end
+-- $5 page_size
 -- kind: read
 PREPARE service_list (text, int, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.account_id) AS outcome, resource.*
@@ -46,7 +59,15 @@ SELECT serverless.outcome(scope.account_id, scope.account_id) AS outcome, resour
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, ROW(page.*)::serverless.services)
          AS resource ON true;
 
--- $5 are the revisions that it may be of, or NULL.
+-- Changes a Service. What is NULL stays as it is.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 if_match
+-- $6 friendly_name
+-- $7 include_credentials
+-- $8 ui_editable
 -- kind: write
 PREPARE service_update (text, int, uuid, text, bigint[], text, boolean, boolean) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
@@ -67,7 +88,12 @@ SELECT serverless.outcome(scope.account_id, (updated.service).id, scope.service_
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, updated.service) AS resource
          ON true;
 
--- $5 are the revisions that it may be of, or NULL.
+-- Deletes a Service with all that it contains.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 if_match
 -- kind: long write
 PREPARE service_delete (text, int, uuid, text, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),

@@ -1,7 +1,8 @@
--- What httpd's children do in the background besides Builds. They act for httpd, not for an account.
+-- What httpd's children do in the background besides Builds. They act for httpd and not for an account, so
+-- there is no credential and no outcome.
 
--- Takes the tasks that are due, and says in how many seconds they are again; whoever comes next finds
--- them begun.
+-- Takes the tasks that are due: sets the time at which they were begun, so that no other child takes them,
+-- and returns in how many seconds they are due again.
 -- kind: write
 PREPARE upkeep_begin AS
 UPDATE serverless.upkeep
@@ -9,8 +10,9 @@ UPDATE serverless.upkeep
  WHERE date_begun + period < clock_timestamp()
 RETURNING task, extract(epoch FROM period)::int AS seconds;
 
--- Removes at most $2 entries of logs that are older than $1 seconds, and says how many it were. Those
--- that somebody else is removing are left to him.
+-- Deletes old entries of logs, and returns how many it deleted. Skips rows that another session has locked.
+-- $1 seconds: how old an entry may be
+-- $2 most: how many at most
 -- kind: write
 PREPARE log_expire (int, int) AS
 WITH expired AS (

@@ -1,8 +1,13 @@
--- Variables. Every statement begins with the credential ($1), the generation of its secret ($2), the
--- Service by SID ($3) or UniqueName ($4) and the Environment ($5). A value goes in and out sealed, as
--- core/crypto/secret.h has it.
+-- Variables. httpd encrypts and decrypts their values: core/crypto/secret.h has the form of an encrypted
+-- one. ../README.md explains what all query files share.
 
--- The identity that a new Variable will have, and its Environment: its value is bound to both.
+-- Makes the identity that a new Variable will have, and finds its Environment: httpd binds the encrypted
+-- value to both. Writes nothing.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
 -- kind: read
 PREPARE variable_prepare (text, int, uuid, text, uuid) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome,
@@ -10,7 +15,15 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome,
   FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope,
        serverless.new_identity() AS identity;
 
--- $6 the identity, $7 Key, $8 Value.
+-- Creates a Variable.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 variable_id: from variable_prepare
+-- $7 key
+-- $8 sealed: the encrypted value
 -- kind: write
 PREPARE variable_create (text, int, uuid, text, uuid, uuid, text, text) AS
 WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
@@ -27,6 +40,13 @@ SELECT CASE WHEN scope.environment_id IS NULL
                                                  scope.environment_id, created.variable)
          AS resource ON true;
 
+-- Fetches a Variable.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 variable_id
 -- kind: read
 PREPARE variable_fetch (text, int, uuid, text, uuid, uuid) AS
 SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
@@ -38,7 +58,15 @@ SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
                                                  scope.environment_id, v)
          AS resource ON true;
 
--- Pages as in artifacts.sql: $6 begins, $7 ends, $8 is the size.
+-- Lists an Environment's Variables: one page.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 page_start
+-- $7 page_end
+-- $8 page_size
 -- kind: read
 PREPARE variable_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*
@@ -60,7 +88,16 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
                                                  ROW(page.*)::serverless.variables)
          AS resource ON true;
 
--- $7 are the revisions that it may be of, or NULL; $8 Key, $9 Value; what is NULL stays.
+-- Changes a Variable. What is NULL stays as it is.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 variable_id
+-- $7 if_match
+-- $8 key
+-- $9 sealed: the encrypted value
 -- kind: write
 PREPARE variable_update (text, int, uuid, text, uuid, uuid, bigint[], text, text) AS
 WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
@@ -77,7 +114,14 @@ SELECT CASE WHEN scope.environment_id IS NULL
                                                  scope.environment_id, changed.updated)
          AS resource ON true;
 
--- $7 as above.
+-- Deletes a Variable.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 variable_id
+-- $7 if_match
 -- kind: write
 PREPARE variable_delete (text, int, uuid, text, uuid, uuid, bigint[]) AS
 WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
@@ -94,8 +138,12 @@ SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $7) AS outcome
         AND there.id = $6
   LEFT JOIN deleted ON true;
 
--- Up to $4 values that are encrypted with the key $1, of Variables behind $3 of the Service $2; and what
--- each is bound to. For httpd itself.
+-- Reads values that are encrypted with a key, in the order of Service and Variable, with what each is bound
+-- to. For httpd itself, which encrypts them with another key.
+-- $1 key_id: the key
+-- $2 service_id: begin behind this Service and Variable
+-- $3 variable_id
+-- $4 most: how many at most
 -- kind: read
 PREPARE variable_sealed (text, uuid, uuid, int) AS
 SELECT v.service_id, v.id, v.environment_id, serverless.sealed_text(v) AS sealed
@@ -104,8 +152,12 @@ SELECT v.service_id, v.id, v.environment_id, serverless.sealed_text(v) AS sealed
  ORDER BY v.service_id, v.id
  LIMIT $4;
 
--- The same value under another key: $4 in place of $3, if that is still what is there. For its owner the
--- Variable has not changed.
+-- Replaces an encrypted value by the same value under another key, if it is still the same. date_updated
+-- stays, because the Variable is the same for its owner.
+-- $1 service_id
+-- $2 variable_id
+-- $3 sealed: the encrypted value that was read
+-- $4 resealed: the one in its place
 -- kind: write
 PREPARE variable_reseal (uuid, uuid, text, text) AS
 UPDATE serverless.variables AS v

@@ -1,15 +1,31 @@
--- Versions of Functions and of Assets. Every statement begins with the credential ($1), the generation
--- of its secret ($2), the Service by SID ($3) or UniqueName ($4), the artifact ($5), the Version where
--- there is one, and the kind of artifact.
+-- Versions of Functions and Assets, and their content. ../README.md explains what all query files share.
 
--- Whether the artifact is there, before its Version's bytes are taken in.
+-- Checks that the artifact is there, before the upload of its Version is read.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 artifact_kind
 -- kind: read
 PREPARE version_prepare (text, int, uuid, text, uuid, serverless.artifact_kind) AS
 SELECT serverless.outcome(scope.account_id, scope.artifact_id) AS outcome
   FROM serverless.artifact_scope($1, $2, $3, $4, $5, $6) AS scope;
 
--- $7 Path, $8 Visibility, $9 the type of the content, $10 its SHA-256 in hex, $11 its size, $12 its
--- first chunk in base64. After the resource's columns: whether the other chunks are wanted.
+-- Creates a Version, with the first chunk of its content. Its last column says whether the other chunks are
+-- wanted: they are not, where the Service has the same content already.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 artifact_kind
+-- $7 path
+-- $8 visibility
+-- $9 content_type
+-- $10 sha256: of the content, in hex
+-- $11 size: of the content, in bytes
+-- $12 chunk: the first 256 KiB of the content, in base64
 -- kind: write
 PREPARE version_create (text, int, uuid, text, uuid, serverless.artifact_kind, text, text, text, text,
                         bigint, text) AS
@@ -27,20 +43,35 @@ SELECT serverless.outcome(scope.account_id, (created.version).id) AS outcome, re
                                                 scope.artifact_id, created.version)
          AS resource ON true;
 
--- One more chunk ($4, base64) of the content with the hash $2 in the Service $1.
+-- Adds a chunk of a content.
+-- $1 service_id
+-- $2 sha256: of the content, in hex
+-- $3 number: from 0
+-- $4 chunk: base64
 -- kind: write
 PREPARE content_chunk_add (uuid, text, int, text) AS
 INSERT INTO serverless.content_chunks (service_id, sha256, number, bytes)
 VALUES ($1, decode($2, 'hex'), $3, decode($4, 'base64'))
 RETURNING number;
 
--- Chunk $3 of the content with the hash $2 in the Service $1, in hex: PostgreSQL breaks base64 into lines.
+-- Fetches a chunk of a content, in hex: PostgreSQL breaks base64 into lines.
+-- $1 service_id
+-- $2 sha256: of the content, in hex
+-- $3 number: from 0
 -- kind: large read
 PREPARE content_chunk_fetch (uuid, text, int) AS
 SELECT encode(k.bytes, 'hex') AS chunk
   FROM serverless.content_chunks AS k
  WHERE k.service_id = $1 AND k.sha256 = decode($2, 'hex') AND k.number = $3;
 
+-- Fetches a Version.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 version_id
+-- $7 artifact_kind
 -- kind: read
 PREPARE version_fetch (text, int, uuid, text, uuid, uuid, serverless.artifact_kind) AS
 SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
@@ -52,7 +83,14 @@ SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
                                                 scope.artifact_id, v)
          AS resource ON true;
 
--- With the content as text.
+-- Fetches a Version's content as text.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 version_id
+-- $7 artifact_kind
 -- kind: large read
 PREPARE version_content (text, int, uuid, text, uuid, uuid, serverless.artifact_kind) AS
 SELECT serverless.outcome(scope.account_id, v.id) AS outcome,
@@ -64,7 +102,14 @@ SELECT serverless.outcome(scope.account_id, v.id) AS outcome,
          ON v.service_id = scope.service_id AND v.kind = $7
         AND v.artifact_id = scope.artifact_id AND v.id = $6;
 
--- What is to be known of the content before its bytes are read, chunk by chunk.
+-- Fetches what httpd needs to know of a Version's content before it reads the chunks.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 version_id
+-- $7 artifact_kind
 -- kind: read
 PREPARE version_content_head (text, int, uuid, text, uuid, uuid, serverless.artifact_kind) AS
 SELECT serverless.outcome(scope.account_id, v.id) AS outcome, scope.service_id,
@@ -77,7 +122,16 @@ SELECT serverless.outcome(scope.account_id, v.id) AS outcome, scope.service_id,
   LEFT JOIN serverless.contents AS c
          ON c.service_id = v.service_id AND c.sha256 = v.content_sha256;
 
--- Pages as in artifacts.sql: $7 begins, $8 ends, $9 is the size.
+-- Lists a Function's or Asset's Versions: one page.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 artifact_id
+-- $6 artifact_kind
+-- $7 page_start
+-- $8 page_end
+-- $9 page_size
 -- kind: read
 PREPARE version_list (text, int, uuid, text, uuid, serverless.artifact_kind, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.artifact_id) AS outcome, resource.*
