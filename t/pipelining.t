@@ -217,7 +217,7 @@ sub timed {
             "round $round: in a batch, only the reads whose statement fails are answered 500";
     }
     my $log = $server->error_log;
-    my @ids = $log =~ /SF0003: (RQ[0-9a-f]{32}): executing serverless_artifact_fetch(?:_known)? failed: SQLSTATE P0001: /g;
+    my @ids = $log =~ /SF0003: (RQ[0-9a-f]{32}): executing serverless_artifact_fetch(?:_owned)? failed: SQLSTATE P0001: /g;
     my %distinct = map { $_ => 1 } @ids;
     is_deeply [scalar @ids, scalar keys %distinct], [$failures, $failures],
         'each failed read of a batch has a log line with its request id';

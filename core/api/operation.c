@@ -65,7 +65,7 @@ static const char *details_of(const sf_request *request, sf_rows *rows, const sf
 {
     switch (outcome->details) {
     case SF_DETAILS_ALONE:
-        return sf_rows_value(rows, 0, SF_COLUMN_OUTCOME + 1);
+        return sf_rows_value(rows, 0, 0 + 1);
     case SF_DETAILS_AFTER_RESOURCE:
         return sf_rows_value(rows, 0, sf_resource_columns(request->resource));
     default:
@@ -77,7 +77,7 @@ static const sf_error *error_of_outcome(const sf_request *request, sf_rows *rows
                                         const sf_outcome *outcomes)
 {
     apr_pool_t *pool = request->r->pool;
-    const char *outcome = sf_rows_value(rows, 0, SF_COLUMN_OUTCOME);
+    const char *outcome = sf_rows_value(rows, 0, 0);
 
     if (!outcome) {
         return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
@@ -144,62 +144,71 @@ static sf_statement_id statement_of(const sf_request *request, const sf_operatio
     return request->unique_name ? sf_statement_by_name[id] : id;
 }
 
-/* Whether the rows are those of something that is there, read while all was as it is remembered. */
-static int are_found(const sf_ownership *known, sf_rows *rows)
+/* Whether the statement found something, and the credential had lost no right since the cache learned
+ * that its account owns the Service. */
+static int are_found(const sf_ownership *owned, sf_rows *rows)
 {
     return rows && sf_rows_count(rows) > 0
-           && strcmp(sf_rows_credentials_tag(rows), known->credentials_tag) == 0;
+           && strcmp(sf_rows_credentials_tag(rows), owned->credentials_tag) == 0;
 }
 
-/* Puts in the columns that sf_statement_known leaves out. */
-static void add_known(const sf_request *request, const sf_ownership *known, sf_rows *rows)
+/* Inserts the columns that NAME has and NAME_owned leaves out: the outcome, the account's id and, unless
+ * the resource is the Service itself, the Service's id. */
+static void insert_scope_columns(const sf_request *request, const sf_ownership *owned,
+                                 sf_rows *rows)
 {
     const sf_resource *resource = request->resource;
     const int service = sf_resource_column(resource, "ZS");
 
-    sf_rows_know(rows, 0, "ok");
-    sf_rows_know(rows, SF_COLUMN_ACCOUNT, apr_pstrdup(request->r->pool, known->account));
+    sf_rows_insert_column(rows, 0, "ok");
+    sf_rows_insert_column(rows, SF_COLUMN_ACCOUNT, apr_pstrdup(request->r->pool, owned->account));
     if (service != SF_COLUMN_SID) {
-        sf_rows_know(rows, service, request->sid[0]);
+        sf_rows_insert_column(rows, service, request->sid[0]);
     }
 }
 
-/* Tries the short way, for a Service that is known to be the credential's. It can only find something:
- * whatever else may be the case, the whole statement tells. */
-static const sf_error *run_known(sf_request *request, sf_statement_id id, const char **all,
+/* Runs NAME_owned, if the statement has that form and the cache knows which account owns the Service.
+ * Returns NULL and rows as NAME has them; NULL and no rows where NAME has to be run, because it may have
+ * another outcome than "ok"; or an error. `all` are the parameters of NAME, the first four those of the
+ * scope. */
+static const sf_error *run_owned(sf_request *request, sf_statement_id id, const char *const *all,
                                  sf_rows **rows)
 {
     const sf_caller caller = sf_caller_of(request->r);
-    const char *const credential[] = { all[0], all[1] };
+    const sf_statement_id form = sf_statement_owned[id];
+    const char *values[SF_STATEMENT_MAX_PARAMETERS];
+    char account[SF_SID_LENGTH + 1];
     const sf_error *error;
-    sf_ownership known;
+    sf_ownership owned;
 
     *rows = NULL;
-    if (sf_statement_known[id] == id || !sf_ownership_cache_find(request, &known)) {
+    if (form == id || !sf_ownership_cache_find(request, &owned)) {
         return NULL;
     }
-    all[0] = known.account;
-    all[1] = NULL;
-    error = sf_db_run_batched(&caller, sf_statement_known[id], all, rows);
-    memcpy(all, credential, sizeof(credential));
-    if (!are_found(&known, *rows)) {
+    sf_sid_write(account, "AC", owned.account);
+    values[0] = account + SF_SID_PREFIX; /* without hyphens, a uuid is sent in binary */
+    values[1] = request->sid[0];
+    memcpy(values + 2, all + 4, (apr_size_t)(sf_statements[form].parameters - 2) * sizeof(*values));
+    error = sf_db_run_batched(&caller, form, values, rows);
+    if (!are_found(&owned, *rows)) {
         *rows = NULL;
         return error;
     }
-    add_known(request, &known, *rows);
+    insert_scope_columns(request, &owned, *rows);
     return NULL;
 }
 
-/* Remembers whose the Service is, where that is known together with the tag. */
+/* Has the cache keep which account owns the Service, if the rows came with the credentials epoch that tells
+ * whether this still holds. */
 static void learn(const sf_request *request, sf_rows *rows)
 {
     const char *account = sf_rows_value(rows, 0, SF_COLUMN_ACCOUNT);
-    const char *tag = sf_rows_credentials_tag(rows);
+    const char *epoch = sf_rows_credentials_tag(rows);
     sf_ownership ownership;
 
-    if (account && *tag) {
+    if (account && *epoch) {
         apr_cpystrn(ownership.account, account, sizeof(ownership.account));
-        apr_cpystrn(ownership.credentials_tag, tag, sizeof(ownership.credentials_tag));
+        apr_cpystrn(ownership.credentials_tag, epoch, sizeof(ownership.credentials_tag));
         sf_ownership_cache_keep(request, &ownership);
     }
 }
@@ -212,13 +221,13 @@ const sf_error *sf_operation_run(sf_request *request, const sf_operation *operat
     const sf_error *error;
 
     bind_parameters(request, operation, all);
-    error = run_known(request, id, all, rows);
+    error = run_owned(request, id, all, rows);
     if (error || *rows) {
         return check_result(request, operation, error, *rows);
     }
     error = sf_db_run(&caller, id, all, rows);
     SF_TRY(check_result(request, operation, error, *rows));
-    if (sf_statement_known[id] != id) {
+    if (sf_statement_owned[id] != id) {
         learn(request, *rows);
     }
     return NULL;

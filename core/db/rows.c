@@ -1,7 +1,7 @@
 #include "core/db/result.h"
 
-/* An outcome, an account and its Service. */
-#define KNOWN_MAX 3
+/* The most columns that are inserted: outcome, account and Service. */
+#define INSERTED_MAX 3
 
 struct sf_rows {
     PGresult *native; /* of libpq; NULL where the rows came through apr_dbd: */
@@ -15,8 +15,8 @@ struct sf_rows {
     struct {
         int column;
         const char *text;
-    } known[KNOWN_MAX];
-    int known_count;
+    } inserted[INSERTED_MAX];
+    int inserted_count;
 };
 
 static sf_rows *new_rows(apr_pool_t *pool, const sf_db_state *state)
@@ -61,24 +61,25 @@ int sf_rows_count(const sf_rows *rows)
     return rows->count;
 }
 
-void sf_rows_know(sf_rows *rows, int column, const char *text)
+void sf_rows_insert_column(sf_rows *rows, int column, const char *text)
 {
-    rows->known[rows->known_count].column = column;
-    rows->known[rows->known_count++].text = text;
+    rows->inserted[rows->inserted_count].column = column;
+    rows->inserted[rows->inserted_count++].text = text;
 }
 
-/* Checks the range itself, because libpq writes a warning to stderr. */
+/* A value of libpq's result, or of an inserted column. Checks the range, because libpq writes a message
+ * to stderr for a row or column that is not there. */
 static const char *native_value(const sf_rows *rows, int row, int column)
 {
-    int left_out = 0;
+    int before = 0; /* inserted columns before this one */
 
-    while (left_out < rows->known_count && rows->known[left_out].column < column) {
-        left_out++;
+    while (before < rows->inserted_count && rows->inserted[before].column < column) {
+        before++;
     }
-    if (left_out < rows->known_count && rows->known[left_out].column == column) {
-        return rows->known[left_out].text;
+    if (before < rows->inserted_count && rows->inserted[before].column == column) {
+        return rows->inserted[before].text;
     }
-    column -= left_out;
+    column -= before;
     if (row < 0 || row >= rows->count || column < 0 || column >= PQnfields(rows->native)
         || PQgetisnull(rows->native, row, column)) {
         return NULL;

@@ -15,10 +15,10 @@ int sf_rows_count(const sf_rows *rows);
  * Both are counted from 0. */
 const char *sf_rows_value(sf_rows *rows, int row, int column);
 
-/* From now on there is a column before what was this one, the same in all rows; `text` lives as long as
- * they do. Of three columns at most, from left to right, and of rows that came together with others'
- * (sf_db_run_batched). */
-void sf_rows_know(sf_rows *rows, int column, const char *text);
+/* Inserts a column with the same text in every row; the columns from `column` on move one to the right.
+ * `text` must live as long as the rows. At most three columns, inserted from left to right, into rows of
+ * sf_db_run_batched(). */
+void sf_rows_insert_column(sf_rows *rows, int column, const char *text);
 
 /* Returns the key of page tokens, SF_DB_KEY_BYTES bytes, of the database that the rows came
  * from. */

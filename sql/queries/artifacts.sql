@@ -39,6 +39,18 @@ SELECT serverless.outcome(scope.account_id, a.id) AS outcome, resource.*
   LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id, a)
          AS resource ON true;
 
+-- Fetches a Function or an Asset, where the account is known to own the Service.
+-- $1 account_id
+-- $2 service_id
+-- $3 artifact_id
+-- $4 artifact_kind
+-- kind: read
+PREPARE artifact_fetch_owned (uuid, uuid, uuid, serverless.artifact_kind) AS
+SELECT resource.sid, resource.friendly_name, resource.date_created, resource.date_updated
+  FROM serverless.artifacts AS a,
+       serverless.artifact_resource($1, $2, a) AS resource
+ WHERE a.service_id = $2 AND a.kind = $4 AND a.id = $3;
+
 -- Lists a Service's Functions or Assets: one page.
 -- $1 credential
 -- $2 generation
@@ -66,6 +78,28 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
   LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id,
                                                  ROW(page.*)::serverless.artifacts)
          AS resource ON true;
+
+-- Lists a Service's Functions or Assets, where the account is known to own the Service.
+-- $1 account_id
+-- $2 service_id
+-- $3 artifact_kind
+-- $4 page_start
+-- $5 page_end
+-- $6 page_size
+-- kind: read
+PREPARE artifact_list_owned (uuid, uuid, serverless.artifact_kind, uuid, uuid, int) AS
+SELECT resource.sid, resource.friendly_name, resource.date_created, resource.date_updated
+  FROM (SELECT a.*
+          FROM serverless.artifacts AS a
+         WHERE a.service_id = $2 AND a.kind = $3
+           AND a.id <= coalesce(
+                   (SELECT (array_agg(newer.id))[$6]
+                      FROM (SELECT id FROM serverless.artifacts
+                             WHERE service_id = $2 AND kind = $3 AND id > $5
+                             ORDER BY id LIMIT $6) AS newer), $4)
+         ORDER BY a.id DESC
+         LIMIT $6 + 1) AS page,
+       serverless.artifact_resource($1, $2, ROW(page.*)::serverless.artifacts) AS resource;
 
 -- Lists the Functions or Assets of one name: one page. A statement of its own, because it reads an index
 -- of its own.
@@ -97,6 +131,29 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
   LEFT JOIN LATERAL serverless.artifact_resource(scope.account_id, scope.service_id,
                                                  ROW(page.*)::serverless.artifacts)
          AS resource ON true;
+
+-- Lists the Functions or Assets of one name, where the account is known to own the Service.
+-- $1 account_id
+-- $2 service_id
+-- $3 artifact_kind
+-- $4 friendly_name
+-- $5 page_start
+-- $6 page_end
+-- $7 page_size
+-- kind: read
+PREPARE artifact_find_owned (uuid, uuid, serverless.artifact_kind, text, uuid, uuid, int) AS
+SELECT resource.sid, resource.friendly_name, resource.date_created, resource.date_updated
+  FROM (SELECT a.*
+          FROM serverless.artifacts AS a
+         WHERE a.service_id = $2 AND a.kind = $3 AND a.friendly_name = $4
+           AND a.id <= coalesce(
+                   (SELECT (array_agg(newer.id))[$7]
+                      FROM (SELECT id FROM serverless.artifacts
+                             WHERE service_id = $2 AND kind = $3 AND friendly_name = $4 AND id > $6
+                             ORDER BY id LIMIT $7) AS newer), $5)
+         ORDER BY a.id DESC
+         LIMIT $7 + 1) AS page,
+       serverless.artifact_resource($1, $2, ROW(page.*)::serverless.artifacts) AS resource;
 
 -- Renames a Function or an Asset.
 -- $1 credential

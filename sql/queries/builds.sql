@@ -43,6 +43,21 @@ SELECT serverless.outcome(scope.account_id, b.id) AS outcome, resource.*
                                                   'function'))
          AS resource ON true;
 
+-- Fetches a Build with what it contains, where the account is known to own the Service.
+-- $1 account_id
+-- $2 service_id
+-- $3 build_id
+-- kind: read
+PREPARE build_fetch_owned (uuid, uuid, uuid) AS
+SELECT resource.sid, resource.status, resource.asset_versions, resource.function_versions,
+       resource.dependencies, resource.runtime, resource.failure_reason, resource.date_created,
+       resource.date_updated
+  FROM serverless.builds AS b,
+       serverless.build_resource($1, $2, b,
+                                 serverless.build_contents($1, $2, b.id, 'asset'),
+                                 serverless.build_contents($1, $2, b.id, 'function')) AS resource
+ WHERE b.service_id = $2 AND b.id = $3;
+
 -- Fetches a Build's Status.
 -- $1 credential
 -- $2 generation
@@ -55,6 +70,16 @@ SELECT serverless.outcome(scope.account_id, b.id) AS outcome,
        b.id AS sid, scope.account_id AS account_sid, scope.service_id AS service_sid, b.status
   FROM serverless.service_scope($1, $2, $3, $4) AS scope
   LEFT JOIN serverless.builds AS b ON b.service_id = scope.service_id AND b.id = $5;
+
+-- Fetches a Build's Status, where the account is known to own the Service.
+-- $1 account_id: unused
+-- $2 service_id
+-- $3 build_id
+-- kind: read
+PREPARE build_status_owned (uuid, uuid, uuid) AS
+SELECT b.id AS sid, b.status
+  FROM serverless.builds AS b
+ WHERE b.service_id = $2 AND b.id = $3;
 
 -- Lists a Service's Builds: one page.
 -- $1 credential
@@ -86,6 +111,31 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
                         serverless.build_contents(scope.account_id, scope.service_id,
                                                   page.id, 'function'))
          AS resource ON true;
+
+-- Lists a Service's Builds, where the account is known to own the Service.
+-- $1 account_id
+-- $2 service_id
+-- $3 page_start
+-- $4 page_end
+-- $5 page_size
+-- kind: read
+PREPARE build_list_owned (uuid, uuid, uuid, uuid, int) AS
+SELECT resource.sid, resource.status, resource.asset_versions, resource.function_versions,
+       resource.dependencies, resource.runtime, resource.failure_reason, resource.date_created,
+       resource.date_updated
+  FROM (SELECT b.*
+          FROM serverless.builds AS b
+         WHERE b.service_id = $2
+           AND b.id <= coalesce(
+                   (SELECT (array_agg(newer.id))[$5]
+                      FROM (SELECT id FROM serverless.builds
+                             WHERE service_id = $2 AND id > $4
+                             ORDER BY id LIMIT $5) AS newer), $3)
+         ORDER BY b.id DESC
+         LIMIT $5 + 1) AS page,
+       serverless.build_resource($1, $2, ROW(page.*)::serverless.builds,
+                                 serverless.build_contents($1, $2, page.id, 'asset'),
+                                 serverless.build_contents($1, $2, page.id, 'function')) AS resource;
 
 -- Deletes a Build. Its second column is the reason for the outcome "active": the Environments on which the
 -- Build is deployed.

@@ -36,6 +36,18 @@ SELECT serverless.outcome(scope.account_id, e.id) AS outcome, resource.*
   LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id, e)
          AS resource ON true;
 
+-- Fetches an Environment, where the account is known to own the Service.
+-- $1 account_id
+-- $2 service_id
+-- $3 environment_id
+-- kind: read
+PREPARE environment_fetch_owned (uuid, uuid, uuid) AS
+SELECT resource.sid, resource.build_sid, resource.unique_name, resource.domain_suffix,
+       resource.domain_name, resource.date_created, resource.date_updated
+  FROM serverless.environments AS e,
+       serverless.environment_resource($1, $2, e) AS resource
+ WHERE e.service_id = $2 AND e.id = $3;
+
 -- Lists a Service's Environments: one page.
 -- $1 credential
 -- $2 generation
@@ -62,6 +74,28 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
   LEFT JOIN LATERAL serverless.environment_resource(scope.account_id, scope.service_id,
                                                     ROW(page.*)::serverless.environments)
          AS resource ON true;
+
+-- Lists a Service's Environments, where the account is known to own the Service.
+-- $1 account_id
+-- $2 service_id
+-- $3 page_start
+-- $4 page_end
+-- $5 page_size
+-- kind: read
+PREPARE environment_list_owned (uuid, uuid, uuid, uuid, int) AS
+SELECT resource.sid, resource.build_sid, resource.unique_name, resource.domain_suffix,
+       resource.domain_name, resource.date_created, resource.date_updated
+  FROM (SELECT e.*
+          FROM serverless.environments AS e
+         WHERE e.service_id = $2
+           AND e.id <= coalesce(
+                   (SELECT (array_agg(newer.id))[$5]
+                      FROM (SELECT id FROM serverless.environments
+                             WHERE service_id = $2 AND id > $4
+                             ORDER BY id LIMIT $5) AS newer), $3)
+         ORDER BY e.id DESC
+         LIMIT $5 + 1) AS page,
+       serverless.environment_resource($1, $2, ROW(page.*)::serverless.environments) AS resource;
 
 -- Deletes an Environment with its Variables, Deployments and logs, of which there may be many.
 -- $1 credential

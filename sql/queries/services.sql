@@ -35,6 +35,17 @@ SELECT serverless.outcome(scope.account_id, s.id) AS outcome, resource.*
   LEFT JOIN serverless.services AS s ON s.id = scope.service_id
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, s) AS resource ON true;
 
+-- Fetches a Service, where the account is known to own it.
+-- $1 account_id
+-- $2 service_id
+-- kind: read
+PREPARE service_fetch_owned (uuid, uuid) AS
+SELECT resource.sid, resource.friendly_name, resource.unique_name, resource.include_credentials,
+       resource.ui_editable, resource.domain_base, resource.date_created, resource.date_updated
+  FROM serverless.services AS s,
+       serverless.service_resource($1, s) AS resource
+ WHERE s.id = $2;
+
 -- Lists an account's Services: one page.
 -- $1 credential
 -- $2 generation
