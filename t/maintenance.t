@@ -55,8 +55,8 @@ SQL
 }
 
 # From now on everything is due.
-sub due { run(q(UPDATE serverless.upkeep SET date_begun = '-infinity')) }
-sub begun { sql(q(SELECT count(*) FROM serverless.upkeep WHERE date_begun > '-infinity')) }
+sub due { run(q(UPDATE serverless.maintenance SET date_begun = '-infinity')) }
+sub begun { sql(q(SELECT count(*) FROM serverless.maintenance WHERE date_begun > '-infinity')) }
 
 my $limits = <<'END';
 StartServers        2
@@ -170,13 +170,13 @@ SQL
 {
     my $other = own_database('maintenance_other');
     my $beside = $other->connect('postgres');
-    $beside->do(q(UPDATE serverless.upkeep SET period = '0'));
+    $beside->do(q(UPDATE serverless.maintenance SET period = '0'));
     $beside->disconnect;
     my $address = '127.0.0.1:' . Serverless::Server->free_port;
     add(10, '31 days');
     due();
     run('REVOKE DELETE ON serverless.logs FROM serverless_httpd');
-    run(q(UPDATE serverless.upkeep SET period = '0'));
+    run(q(UPDATE serverless.maintenance SET period = '0'));
     my $server = server('maintenance_fails', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n"
         . "Listen $address\n<VirtualHost $address>\n" . Serverless::Server->database(database => $other->name)
         . Serverless::Server->api . "</VirtualHost>\n");
@@ -189,7 +189,7 @@ SQL
     is_deeply ages(), { '31 days' => 10 }, 'a task that fails deletes nothing';
     run('GRANT DELETE ON serverless.logs TO serverless_httpd');
     ok wait_until { !%{ ages() } }, 'a task that failed succeeds when the right to delete is granted';
-    run(q(UPDATE serverless.upkeep SET period = '1 minute'));
+    run(q(UPDATE serverless.maintenance SET period = '1 minute'));
 }
 
 {

@@ -343,7 +343,7 @@ my %examples = (
         [@by_sid, $environment, $in_2020[0], undef, undef, $latest, undef, 50],
         [@by_name, $environment, undef, $in_2020[1], $function, $latest, undef, 50]],
     log_expire   => [[30 * 86400, 1000], [30 * 86400, 10000]],
-    upkeep_begin => [[]],
+    maintenance_begin => [[]],
     variable_prepare => [[@by_sid, $environment], [@by_name, $environment]],
     variable_create  => [[@by_sid, $environment, $fresh, 'NEW', $sealed], [@by_name, $environment, $fresh, 'NEW', $sealed],
                          [@by_sid, $environment, $fresh, 'KEY_1', $sealed]],
@@ -365,7 +365,7 @@ my %examples = (
 );
 
 # One row, and a handful: nothing is gained by an index.
-my %small = map { $_ => 1 } qw(settings schema_migrations upkeep);
+my %small = map { $_ => 1 } qw(settings schema_migrations maintenance);
 
 # The statements as the module has them, with the variants for UniqueName and for cached ownership.
 my $prepare = qx('$ENV{SOURCE}/tools/compile-queries' --prepare '$ENV{SOURCE}'/sql/queries/*.sql);
@@ -637,7 +637,7 @@ is_deeply \%tables, {
     schema_migrations => 'SELECT',
     services          => 'SELECT INSERT UPDATE DELETE',
     settings          => 'SELECT',
-    upkeep            => 'SELECT UPDATE',
+    maintenance       => 'SELECT UPDATE',
     variables         => 'SELECT INSERT UPDATE DELETE',
 }, 'httpd\'s role may do this to tables, and no more';
 

@@ -38,8 +38,8 @@ sub server {
 }
 
 # A child looks when it starts, and every five seconds: it shall find something due each time.
-$owner->do(q(UPDATE serverless.upkeep SET period = '1 second'));
-sub due { $owner->do(q(UPDATE serverless.upkeep SET date_begun = '-infinity')) }
+$owner->do(q(UPDATE serverless.maintenance SET period = '1 second'));
+sub due { $owner->do(q(UPDATE serverless.maintenance SET date_begun = '-infinity')) }
 
 # How many values there are of each key.
 sub keys_in_use {
@@ -283,7 +283,7 @@ SQL
     my $api = client($server);
     my @made = map { $api->post($variables, Key => "KEY_$_", Value => "value $_")->json } 1 .. 220;
     write_keys($new, $old);
-    $owner->do(q(UPDATE serverless.upkeep SET period = '0')); # for both of them at once
+    $owner->do(q(UPDATE serverless.maintenance SET period = '0')); # for both of them at once
     my $second = server('second_node');
     $server = server('first_node');
     my @nodes = map { client($_) } $server, $second;

@@ -39,7 +39,7 @@ typedef struct {
 typedef sf_task_result batch_function(maintenance *database, const sf_caller *caller, int *rows);
 
 typedef struct {
-    const char *name; /* in serverless.upkeep */
+    const char *name; /* in serverless.maintenance */
     batch_function *run_batch;
     const char *log_text; /* behind the number of rows */
 } maintenance_task;
@@ -142,7 +142,7 @@ static int run_due_tasks(maintenance *database, const sf_caller *caller)
     int row;
     int index;
 
-    if (sf_db_run(caller, SF_STATEMENT_UPKEEP_BEGIN, none, &due)) {
+    if (sf_db_run(caller, SF_STATEMENT_MAINTENANCE_BEGIN, none, &due)) {
         return 0;
     }
     for (row = 0; row < sf_rows_count(due); row++) {

@@ -1,4 +1,4 @@
-/* Maintenance: a background task that keeps the database in order. The table serverless.upkeep
+/* Maintenance: a background task that keeps the database in order. The table serverless.maintenance
  * has its tasks and their periods; the first child on any node that finds a task due does it. */
 #ifndef SF_MAINTENANCE_H
 #define SF_MAINTENANCE_H

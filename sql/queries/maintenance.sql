@@ -1,11 +1,11 @@
--- What httpd's children do in the background besides Builds. They act for httpd and not for an account, so
--- there is no credential and no outcome.
+-- Maintenance: what httpd's children do periodically, besides Builds. They act for httpd and not for an
+-- account, so there is no credential and no outcome.
 
 -- Takes the tasks that are due: sets the time at which they were begun, so that no other child takes them,
 -- and returns in how many seconds they are due again.
 -- kind: write
-PREPARE upkeep_begin AS
-UPDATE serverless.upkeep
+PREPARE maintenance_begin AS
+UPDATE serverless.maintenance
    SET date_begun = clock_timestamp()
  WHERE date_begun + period < clock_timestamp()
 RETURNING task, extract(epoch FROM period)::int AS seconds;
