@@ -254,7 +254,7 @@ $owner->do(q(INSERT INTO serverless.contents VALUES (?, decode(?, 'hex'), 262144
 my $nobody = '00000000-0000-0000-0000-000000000000';
 my %examples = (
     session_begin     => [[]],
-    credentials_tag   => [[]],
+    credentials_epoch   => [[]],
     credential_secret => [[$account]],
     credential_check  => [[$account, 1], [$account, undef]],
     service_create    => [[$account, 1, 'new', 'New', undef, 'f'], [$account, 1, 'service-1', 'Taken', undef, undef]],

@@ -149,7 +149,7 @@ static sf_statement_id statement_of(const sf_request *request, const sf_operatio
 static int are_found(const sf_ownership *owned, sf_rows *rows)
 {
     return rows && sf_rows_count(rows) > 0
-           && strcmp(sf_rows_credentials_tag(rows), owned->credentials_tag) == 0;
+           && strcmp(sf_rows_credentials_epoch(rows), owned->credentials_epoch) == 0;
 }
 
 /* Inserts the columns that NAME has and NAME_owned leaves out: the outcome, the account's id and, unless
@@ -203,12 +203,12 @@ static const sf_error *run_owned(sf_request *request, sf_statement_id id, const 
 static void learn(const sf_request *request, sf_rows *rows)
 {
     const char *account = sf_rows_value(rows, 0, SF_COLUMN_ACCOUNT);
-    const char *epoch = sf_rows_credentials_tag(rows);
+    const char *epoch = sf_rows_credentials_epoch(rows);
     sf_ownership ownership;
 
     if (account && *epoch) {
         apr_cpystrn(ownership.account, account, sizeof(ownership.account));
-        apr_cpystrn(ownership.credentials_tag, epoch, sizeof(ownership.credentials_tag));
+        apr_cpystrn(ownership.credentials_epoch, epoch, sizeof(ownership.credentials_epoch));
         sf_ownership_cache_keep(request, &ownership);
     }
 }

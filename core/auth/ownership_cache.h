@@ -1,6 +1,6 @@
 /* The ownership cache of a child: the account of a credential and a Service that a statement has
  * found, so that later reads need not find it again. An entry is valid while the database's
- * credentials_tag is the entry's (012_credentials_tag.sql). A batch of reads begins with the
+ * credentials_epoch is the entry's (012_credentials_tag.sql). A batch of reads begins with the
  * tag, and the reader compares the two: a request that starts after a revocation was committed,
  * on any node, is refused. */
 #ifndef SF_OWNERSHIP_CACHE_H
@@ -12,7 +12,7 @@
 /* The account that owns the Service, and the tag at that time, both as PostgreSQL prints a uuid. */
 typedef struct {
     char account[SF_UUID_LENGTH + 1];
-    char credentials_tag[SF_UUID_LENGTH + 1];
+    char credentials_epoch[SF_UUID_LENGTH + 1];
 } sf_ownership;
 
 /* Makes the child's cache. Called from child_init. Returns APR_SUCCESS or the error of a pool or

@@ -103,7 +103,7 @@ static void check_opening(sf_batch_queue *q, const sf_caller *caller)
 
     if (error) {
         sf_pipeline_mark_stale(&q->connection);
-        sf_db_log_failure(caller, "executing", sf_statements[SF_STATEMENT_CREDENTIALS_TAG].name,
+        sf_db_log_failure(caller, "executing", sf_statements[SF_STATEMENT_CREDENTIALS_EPOCH].name,
                           apr_pstrdup(caller->pool, PQresultErrorMessage(error)));
     }
 }

@@ -21,7 +21,7 @@ void sf_pipeline_close(sf_pipeline *p)
         sf_session_reset(p->session);
     }
     PQsetnonblocking(native, 0);
-    p->session->state.credentials_tag[0] = '\0'; /* known to the answers of a batch only */
+    p->session->state.credentials_epoch[0] = '\0'; /* known to the answers of a batch only */
     sf_session_close(p->server, p->session);
     p->session = NULL;
     p->state = SF_PIPELINE_CLOSED;
@@ -144,7 +144,7 @@ void sf_pipeline_send(sf_pipeline *p)
     int written = 1;
     int i;
 
-    p->opening = (sf_batch_statement){ .id = SF_STATEMENT_CREDENTIALS_TAG };
+    p->opening = (sf_batch_statement){ .id = SF_STATEMENT_CREDENTIALS_EPOCH };
     p->batch_state = SF_BATCH_EXECUTING;
     if (!p->writes) {
         p->batch_state = SF_BATCH_OPENING;
@@ -161,20 +161,20 @@ void sf_pipeline_send(sf_pipeline *p)
 
 /* Reading --------------------------------------------------------------------------------------- */
 
-/* The opening has been answered: the statements after it ran under this tag, "" where there is
+/* The opening has been answered: the statements after it ran in this epoch, "" where there is
  * none. */
 static void finish_opening(sf_pipeline *p)
 {
-    char *tag = p->session->state.credentials_tag;
+    char *epoch = p->session->state.credentials_epoch;
     PGresult *answer = p->opening.answer;
 
-    *tag = '\0';
+    *epoch = '\0';
     if (PQresultStatus(answer) != PGRES_TUPLES_OK) {
         p->batch_state = SF_BATCH_OPENING_FAILED;
         return;
     }
     p->batch_state = SF_BATCH_EXECUTING;
-    apr_cpystrn(tag, PQntuples(answer) == 1 ? PQgetvalue(answer, 0, 0) : "", SF_UUID_LENGTH + 1);
+    apr_cpystrn(epoch, PQntuples(answer) == 1 ? PQgetvalue(answer, 0, 0) : "", SF_UUID_LENGTH + 1);
     PQclear(answer);
     p->opening.answer = NULL;
 }

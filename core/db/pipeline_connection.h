@@ -3,7 +3,7 @@
  * only.
  *
  * A batch is sent with one Sync at its end. After an error PostgreSQL skips all statements up to
- * the next Sync: they have not run. A batch of reads begins with the statement credentials_tag, the
+ * the next Sync: they have not run. A batch of reads begins with the statement credentials_epoch, the
  * opening: its answer is true of a moment after each statement of the batch was asked for, and
  * before any of them ran. A batch of writes has no opening; its Sync commits it. README.md has the
  * reasons. */

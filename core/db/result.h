@@ -12,7 +12,7 @@
 typedef struct {
     unsigned char page_token_key[SF_DB_KEY_BYTES];
     char
-        credentials_tag[SF_UUID_LENGTH + 1]; /* just before the statement ran; "" outside a batch */
+        credentials_epoch[SF_UUID_LENGTH + 1]; /* just before the statement ran; "" outside a batch */
 } sf_db_state;
 
 /* Returns the rows of a statement that ran through apr_dbd. */

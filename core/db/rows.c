@@ -113,7 +113,7 @@ const unsigned char *sf_rows_page_token_key(const sf_rows *rows)
     return rows->state.page_token_key;
 }
 
-const char *sf_rows_credentials_tag(const sf_rows *rows)
+const char *sf_rows_credentials_epoch(const sf_rows *rows)
 {
-    return rows->state.credentials_tag;
+    return rows->state.credentials_epoch;
 }

@@ -24,8 +24,8 @@ void sf_rows_insert_column(sf_rows *rows, int column, const char *text);
  * from. */
 const unsigned char *sf_rows_page_token_key(const sf_rows *rows);
 
-/* Returns the database's credentials_tag, 36 characters, as it was just before the statement ran;
+/* Returns the database's credentials_epoch, 36 characters, as it was just before the statement ran;
  * "" where the statement did not run in a batch. */
-const char *sf_rows_credentials_tag(const sf_rows *rows);
+const char *sf_rows_credentials_epoch(const sf_rows *rows);
 
 #endif

@@ -18,11 +18,11 @@ SELECT encode(secret_hash, 'hex') AS secret_hash, generation
   FROM serverless.principals
  WHERE sid = $1;
 
--- Reads the value that changes whenever a credential loses a right (012_credentials_tag.sql). Every batch
--- of reads begins with it.
+-- Reads the credentials epoch: a value that changes whenever a credential loses a right
+-- (012_credentials_tag.sql). Every batch of reads begins with it.
 -- kind: read
-PREPARE credentials_tag AS
-SELECT credentials_tag FROM serverless.settings;
+PREPARE credentials_epoch AS
+SELECT credentials_epoch FROM serverless.settings;
 
 -- Checks that a credential still holds, for answers that need no other statement.
 -- $1 credential
