@@ -20,17 +20,18 @@ CREATE TABLE serverless.schema_migrations (
 
 -- Keys and dates -----------------------------------------------------------------------------
 
--- A key: 56 bits of microseconds since 1970, then 72 others, as hex digits. Key order is therefore the
--- order of times. What is before or after all that 56 bits can tell has the first or last of them.
+-- Makes a key of a time: 56 bits of microseconds since 1970, then the 72 bits of `noise`, which is 18 hex
+-- digits. So the order of keys is the order of their times. A time before 1970 counts as 1970, and one
+-- that is too late for 56 bits as the last one that is not.
 CREATE FUNCTION serverless.key_at(at timestamptz, noise text) RETURNS uuid
 LANGUAGE sql STABLE AS $$
     SELECT (lpad(to_hex(least(greatest(extract(epoch FROM at) * 1000000, 0),
                               72057594037927935)::bigint), 14, '0') || noise)::uuid
 $$;
 
--- A resource's key and its date of creation, from one reading of this server's clock, whichever httpd
--- node asked. In PL/pgSQL, which keeps its plans for the session: a function in SQL that cannot be
--- inlined is parsed and planned in each statement.
+-- Makes a new resource's key and its date of creation, from one reading of the database server's clock,
+-- so that all httpd nodes share one clock. In PL/pgSQL, which keeps its plans for the session: a function
+-- in SQL that cannot be inlined is parsed and planned in each statement.
 CREATE FUNCTION serverless.new_identity(OUT id uuid, OUT made timestamptz)
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -48,9 +49,9 @@ LANGUAGE sql VOLATILE AS $$
                   || uuid_send(gen_random_uuid()))
 $$;
 
--- Dates leave the database as microseconds since 1970, whatever the session's DateStyle is: APR's
--- apr_time_t. STABLE, because date_part() of a timestamptz is: a function that promises more than what
--- it calls is not inlined. The cast rounds.
+-- Returns a date as microseconds since 1970 (APR's apr_time_t), whatever the session's DateStyle is.
+-- STABLE, because date_part() of a timestamptz is STABLE: a function that promises more than the functions
+-- that it calls is not inlined. The cast rounds.
 CREATE FUNCTION serverless.epoch(at timestamptz) RETURNS bigint
 LANGUAGE sql STABLE AS $$ SELECT (date_part('epoch', at) * 1000000)::bigint $$;
 
@@ -92,9 +93,9 @@ CREATE TABLE serverless.credentials (
 
 CREATE INDEX credentials_account_id ON serverless.credentials (account_id);
 
--- Every statement looks at a credential, and shall not have to look at its account besides: whether
--- that is suspended is written down here, too. A new credential waits for a suspension that is not
--- committed yet, and a suspension for it.
+-- These triggers keep is_suspended as the account's date_suspended says, so that a statement need not look
+-- up the account besides the credential. A new credential waits for a suspension of its account that is
+-- not committed yet, and a suspension waits for a new credential.
 CREATE FUNCTION serverless.suspend_with_account() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -119,17 +120,18 @@ CREATE TRIGGER credentials_follow BEFORE INSERT ON serverless.credentials
 CREATE TRIGGER accounts_lead AFTER UPDATE OF date_suspended ON serverless.accounts
     FOR EACH ROW EXECUTE FUNCTION serverless.suspend_credentials();
 
--- Who may use the API right now.
+-- The credentials that are valid now: not revoked, and of an account that is not suspended.
 CREATE VIEW serverless.principals AS
 SELECT c.sid, c.generation, c.secret_hash, c.account_id
   FROM serverless.credentials AS c
  WHERE c.date_revoked IS NULL AND NOT c.is_suspended;
 
 
--- What every statement begins with -----------------------------------------------------------
+-- Scope and outcome: the beginning of every statement -----------------------------------------
 
--- One row always: the account behind a credential, or NULL. generation is the one that the
--- password was checked against, or NULL where another of httpd's modules authenticated.
+-- Finds the account of a valid credential. Returns one row always; account_id is NULL where there is none.
+-- generation is that of the secret that the password was checked against, or NULL where another module of
+-- httpd authenticated the client.
 CREATE FUNCTION serverless.account_scope(credential text, generation int)
 RETURNS TABLE (account_id uuid)
 LANGUAGE sql STABLE ROWS 1 AS $$
@@ -140,7 +142,8 @@ LANGUAGE sql STABLE ROWS 1 AS $$
             AND (account_scope.generation IS NULL OR p.generation = account_scope.generation)
 $$;
 
--- What a statement reports in its first column; found is NULL where what it is about is not there.
+-- Makes a statement's first column. account_id is NULL where the credential is not valid, found where the
+-- resource is not there.
 CREATE FUNCTION serverless.outcome(account_id uuid, found uuid) RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
     SELECT CASE WHEN account_id IS NULL THEN 'unauthenticated'
@@ -148,8 +151,9 @@ LANGUAGE sql IMMUTABLE AS $$
                 ELSE 'ok' END
 $$;
 
--- The same for a change under a condition: there is NULL where what was to be changed is not there,
--- changed where it did not meet the condition or went meanwhile.
+-- The same for a change under a condition (If-Match). there is NULL where the resource is not there;
+-- changed is NULL where nothing was changed, because the resource did not meet the condition or was deleted
+-- meanwhile.
 CREATE FUNCTION serverless.outcome(account_id uuid, changed uuid, there uuid, expected bigint[])
 RETURNS text
 LANGUAGE sql IMMUTABLE AS $$
@@ -162,13 +166,14 @@ $$;
 
 -- Concurrent changes ----------------------------------------------------------------------------
 
--- Whether what was last updated then is one of the revisions that a client expects; NULL is any.
+-- Returns whether the date of a row's last update is one of the revisions that a client expects. NULL: any.
 CREATE FUNCTION serverless.is_revision(updated timestamptz, expected bigint[]) RETURNS boolean
 LANGUAGE sql STABLE AS $$
     SELECT expected IS NULL OR serverless.epoch(updated) = ANY (expected)
 $$;
 
--- When something is updated: now, but never the revision that it had, whatever the clock does.
+-- Returns the date of an update: now, but always later than the last update, even if the clock was set
+-- back.
 CREATE FUNCTION serverless.next_revision(updated timestamptz) RETURNS timestamptz
 LANGUAGE sql VOLATILE AS $$
     SELECT greatest(clock_timestamp(), updated + interval '1 microsecond')

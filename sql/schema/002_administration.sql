@@ -1,6 +1,6 @@
--- What bin/serverless-admin calls. None of it is open to httpd's role.
+-- The functions that bin/serverless-admin calls. None of them is open to httpd's role.
 
--- A secret as clients know it: 32 hex digits. It is returned once and kept only as its hash.
+-- Makes a secret of 32 hex digits, as clients send it, and its hash. Only the hash is stored.
 CREATE FUNCTION serverless.new_secret(OUT secret text, OUT hash bytea)
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -114,7 +114,7 @@ END
 $$;
 
 
--- Access for other roles: the one that httpd connects as, and others by what they do ----------
+-- Access for other roles, by duty: httpd's role, and an executor's -----------------------------
 
 CREATE TABLE serverless.grantees (
     role name,
@@ -122,7 +122,7 @@ CREATE TABLE serverless.grantees (
     PRIMARY KEY (role, duty)
 );
 
--- What a duty needs, table by table; a later migration adds its own rows.
+-- The privileges that a duty needs on each table. A later schema file adds the rows for its tables.
 CREATE TABLE serverless.privileges (
     relation  text,
     privilege text NOT NULL,
@@ -137,8 +137,8 @@ INSERT INTO serverless.privileges VALUES
     ('credentials',       'SELECT'),
     ('principals',        'SELECT');
 
--- Functions check the rights of whoever calls them, except that PostgreSQL lets anybody execute
--- them: the schema's own are closed first and only what a duty needs is opened.
+-- The functions that a duty may execute. PostgreSQL lets every role execute a new function: refresh_grants()
+-- revokes that, and grants each duty its own.
 CREATE TABLE serverless.executable (
     function text,
     duty     text DEFAULT 'httpd',

@@ -14,8 +14,8 @@ CREATE TABLE serverless.services (
     UNIQUE (account_id, unique_name)
 );
 
--- One row always: the account behind a credential and its Service, named by SID or by UniqueName
--- (the other is NULL). What is not there, or belongs to somebody else, is NULL.
+-- Finds the account of a credential and a Service of the account, named by SID or by UniqueName (the other
+-- is NULL). Returns one row always, with NULL for what is not there or belongs to another account.
 CREATE FUNCTION serverless.service_scope(credential text, generation int,
                                          service_id uuid, unique_name text)
 RETURNS TABLE (account_id uuid, service_id uuid)
@@ -30,8 +30,7 @@ LANGUAGE sql STABLE ROWS 1 AS $$
                 WHERE s.unique_name = $4 AND s.account_id = scope.account_id) AS named ON true
 $$;
 
--- A Service as the API shows it. The account comes from the scope, so that it is known of an empty
--- list too.
+-- Returns a Service as the API shows it. account_id is the scope's, so that an empty list has it, too.
 CREATE FUNCTION serverless.service_resource(account_id uuid, s serverless.services)
 RETURNS TABLE (sid uuid, account_sid uuid, friendly_name text, unique_name text,
                include_credentials boolean, ui_editable boolean, domain_base text,
@@ -42,9 +41,10 @@ LANGUAGE sql STABLE ROWS 1 AS $$
            serverless.epoch(s.date_created), serverless.epoch(s.date_updated)
 $$;
 
--- Makes a Service; service is NULL where the account has one of that UniqueName. The domain is the
--- name as a host label, then digits: at first four of them, more once those run out. The name is cut
--- so that an Environment's suffix of 16 fits into the 63 characters of a label as well.
+-- Creates a Service. Returns NULL if the account has one of that UniqueName. domain_base is the UniqueName as
+-- a host label, with random digits behind: four, and after 20 attempts that met a domain_base that is taken,
+-- more. The name is cut so that the suffix of an Environment, of 16 characters at most, fits into the 63
+-- characters of a label, too.
 CREATE FUNCTION serverless.create_service(account_id uuid, unique_name text, friendly_name text,
                                           include_credentials boolean, ui_editable boolean)
 RETURNS serverless.services

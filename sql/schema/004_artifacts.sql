@@ -1,6 +1,5 @@
--- Artifacts: what a Service deploys, Functions and Assets. The API treats them alike and so does
--- everything below; their kind is part of the key. The key begins with the Service, so that the table
--- can be partitioned by it.
+-- Artifacts: Functions and Assets. The API treats both alike, so one table has both; the kind is part of the
+-- key. The key begins with the Service, so that the table can be partitioned by Service.
 
 CREATE TYPE serverless.artifact_kind AS ENUM ('function', 'asset');
 
@@ -16,8 +15,8 @@ CREATE TABLE serverless.artifacts (
 
 CREATE INDEX artifacts_friendly_name ON serverless.artifacts (service_id, kind, friendly_name, id);
 
--- An artifact as the API shows it. Account and Service come from the scope, so that they are known
--- of an empty list too.
+-- Returns an artifact as the API shows it. account_id and service_id are the scope's, so that an empty list
+-- has them, too.
 CREATE FUNCTION serverless.artifact_resource(account_id uuid, service_id uuid,
                                              a serverless.artifacts)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, friendly_name text,

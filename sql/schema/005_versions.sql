@@ -1,8 +1,8 @@
--- Versions and their content. A Version never changes and goes with what it is a Version of.
+-- Versions and their content. A Version never changes, and is deleted with its Function or Asset.
 
--- Content is kept once per Service and distinct bytes, in chunks that can be written and read one by
--- one. It belongs to the Versions that name it and goes with the last of them (see
--- drop_orphaned_contents below), so it needs no foreign key to its Service.
+-- Content: equal bytes are stored once in each Service, in chunks that are written and read one by one. A
+-- trigger deletes a content with the last Version that references it (drop_orphaned_contents() below), so
+-- that it needs no foreign key to its Service.
 CREATE TABLE serverless.contents (
     service_id uuid   NOT NULL,
     sha256     bytea  NOT NULL CHECK (octet_length(sha256) = 32),
@@ -19,7 +19,7 @@ CREATE TABLE serverless.content_chunks (
     FOREIGN KEY (service_id, sha256) REFERENCES serverless.contents ON DELETE CASCADE
 );
 
--- Sources and pictures are compressed where it pays, by PostgreSQL.
+-- PostgreSQL compresses chunks, except those that would not become smaller.
 ALTER TABLE serverless.content_chunks ALTER COLUMN bytes SET COMPRESSION lz4;
 
 CREATE TABLE serverless.versions (
@@ -59,9 +59,9 @@ CREATE TRIGGER content_chunks_are_final BEFORE UPDATE ON serverless.content_chun
 CREATE TRIGGER content_chunks_stay BEFORE TRUNCATE ON serverless.content_chunks
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
 
--- All chunks have 256 KiB (SF_CHUNK_BYTES in httpd), but for the last, which has the rest. So a new one
--- need not be compared with the others: there cannot be more of them than the content has. They go with
--- all of it.
+-- Refuses a chunk of the wrong length, and deleting a chunk without its content. Each chunk has 256 KiB
+-- (SF_CHUNK_BYTES in httpd), except the last, which has the rest. So a chunk's number and the content's size
+-- give its length, and a content cannot have more chunks than it should.
 CREATE FUNCTION serverless.refuse_other_chunks() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -85,8 +85,9 @@ $$;
 CREATE TRIGGER content_chunks_are_whole BEFORE INSERT OR DELETE ON serverless.content_chunks
     FOR EACH ROW EXECUTE FUNCTION serverless.refuse_other_chunks();
 
--- Content whose last Version went. It is locked first and looked at afterwards, with a fresh
--- snapshot: whoever names it meanwhile (keep_content) has either been seen or finds it gone.
+-- Deletes the contents whose last Version was deleted. Locks them first, and looks for Versions afterwards,
+-- with a new snapshot. So it either sees a Version that another session has made meanwhile, or that session
+-- (keep_content) finds the content deleted.
 CREATE FUNCTION serverless.drop_orphaned_contents() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -107,8 +108,8 @@ CREATE TRIGGER versions_drop_contents AFTER DELETE ON serverless.versions
     REFERENCING OLD TABLE AS gone
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.drop_orphaned_contents();
 
--- Makes sure that the content is there and stays until this transaction ends. Returns true where it
--- is new, and its chunks are still to be written.
+-- Inserts a content, or locks it if it is there, so that it stays until this transaction ends. Returns true
+-- if it is new: the caller has to write its chunks.
 CREATE FUNCTION serverless.keep_content(service uuid, hash bytea, bytes bigint) RETURNS boolean
 LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
@@ -133,7 +134,8 @@ LANGUAGE sql STABLE AS $$
      WHERE c.service_id = service AND c.sha256 = hash
 $$;
 
--- One row always: the account, the Service and an artifact of it; what is not there is NULL.
+-- Finds the account, the Service and an artifact of the Service. Returns one row always, with NULL for what
+-- is not there.
 CREATE FUNCTION serverless.artifact_scope(credential text, generation int, service_id uuid,
                                           unique_name text, artifact_id uuid,
                                           kind serverless.artifact_kind)
@@ -145,8 +147,8 @@ LANGUAGE sql STABLE ROWS 1 AS $$
              ON a.service_id = scope.service_id AND a.kind = $6 AND a.id = $5
 $$;
 
--- Makes a Version of an artifact; NULL where the artifact went meanwhile. chunk is the first, or the
--- only one, of its content, in base64; fresh tells whether the others are wanted.
+-- Creates a Version of an artifact. version is NULL if the artifact was deleted meanwhile. chunk is the
+-- content's first chunk, in base64; fresh is true if the caller has to write the other chunks.
 CREATE FUNCTION serverless.create_version(service uuid, kind serverless.artifact_kind, artifact uuid,
                                           path text, visibility text, content_type text,
                                           hash bytea, size bigint, chunk text,
@@ -173,7 +175,7 @@ BEGIN
 END
 $$;
 
--- A Version as the API shows it.
+-- Returns a Version as the API shows it.
 CREATE FUNCTION serverless.version_resource(account_id uuid, service_id uuid, artifact_id uuid,
                                             v serverless.versions)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, artifact_sid uuid, path text,

@@ -1,4 +1,5 @@
--- Builds, and the pins that keep what an active Build needs.
+-- Builds, and the guard: the promise that a Version in an active Build is not deleted. ../README.md explains
+-- the guard as a whole.
 
 CREATE TABLE serverless.builds (
     service_id     uuid        NOT NULL REFERENCES serverless.services ON DELETE CASCADE,
@@ -7,8 +8,8 @@ CREATE TABLE serverless.builds (
     runtime        text        NOT NULL,
     dependencies   json        NOT NULL,
     failure_reason text        CHECK ((failure_reason IS NOT NULL) = (status = 'failed')),
-    attempts       int         NOT NULL DEFAULT 0, -- how many workers have tried
-    lease_token    uuid,                           -- of the worker that has it
+    attempts       int         NOT NULL DEFAULT 0, -- how many workers have claimed it
+    lease_token    uuid,                           -- the lease of the worker that works on it
     lease_expires  timestamptz,
     date_created   timestamptz NOT NULL,
     date_updated   timestamptz NOT NULL,
@@ -17,7 +18,7 @@ CREATE TABLE serverless.builds (
 
 CREATE INDEX builds_to_do ON serverless.builds (date_created) WHERE status = 'building';
 
--- What a Build contains, as it was: a snapshot that outlives the Versions.
+-- The Versions in a Build, with a copy of their data that stays when a Version is deleted.
 CREATE TABLE serverless.build_versions (
     service_id   uuid        NOT NULL,
     build_id     uuid        NOT NULL,
@@ -37,9 +38,9 @@ CREATE TRIGGER build_versions_are_final BEFORE UPDATE ON serverless.build_versio
 CREATE TRIGGER build_versions_stay BEFORE TRUNCATE ON serverless.build_versions
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
 
--- The guard. A row says that a Version is needed by a Build that is building, or by an Environment
--- it is deployed on; while it is there the foreign key keeps the Version, whoever asks. RESTRICT,
--- because NO ACTION would let one statement put another Version in its place.
+-- A pin: this Version is needed, by a Build that is building or by an Environment on which a Build is deployed.
+-- The foreign key pins_version keeps the Version from being deleted. RESTRICT, because NO ACTION would let
+-- one statement delete the Version and insert another one with its key.
 CREATE TABLE serverless.pins (
     service_id     uuid NOT NULL,
     version_id     uuid NOT NULL,
@@ -55,8 +56,8 @@ CREATE TABLE serverless.pins (
 
 CREATE INDEX pins_version_id ON serverless.pins (service_id, version_id);
 
--- Pins follow the state of Builds and Environments; nobody writes them directly, not their owner
--- either.
+-- Refuses an INSERT, UPDATE or DELETE that no trigger makes, by any role: triggers keep pins as Builds and
+-- Environments are.
 CREATE FUNCTION serverless.refuse_direct_change() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -74,8 +75,8 @@ CREATE TRIGGER pins_follow BEFORE INSERT OR UPDATE OR DELETE ON serverless.pins
 CREATE TRIGGER pins_stay BEFORE TRUNCATE ON serverless.pins
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_change();
 
--- What a Build contains is said with the Build, in one statement, or not at all, and goes with it: a
--- Version added later would not be pinned.
+-- Refuses to add Versions to a Build that is there, or to delete them from it: a Version that is added later
+-- would have no pin. They are inserted before the Build, in the same statement, and deleted with it.
 CREATE FUNCTION serverless.refuse_while_built() RETURNS trigger
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -96,7 +97,7 @@ CREATE TRIGGER build_versions_come_first BEFORE INSERT ON serverless.build_versi
 CREATE TRIGGER build_versions_go_last BEFORE DELETE ON serverless.build_versions
     FOR EACH ROW EXECUTE FUNCTION serverless.refuse_while_built();
 
--- The same for a Build that another session has committed while this statement ran.
+-- Refuses to add Versions to a Build that another session has committed while this statement ran.
 CREATE FUNCTION serverless.refuse_foreign_versions() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -117,8 +118,9 @@ CREATE TRIGGER build_versions_come_along AFTER INSERT ON serverless.build_versio
     REFERENCING NEW TABLE AS added
     FOR EACH STATEMENT EXECUTE FUNCTION serverless.refuse_foreign_versions();
 
--- In the order of Versions, so that two of them cannot wait for each other; by the row as it is now,
--- because this statement may have been overtaken by one inside it.
+-- Makes the pins of a Build that is building, and deletes those of any other. Goes by the Build's row as it
+-- is now: a function that this statement calls may have changed it. Makes pins in the order of Versions, so
+-- that two sessions cannot wait for each other.
 CREATE FUNCTION serverless.pin_build() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -137,7 +139,7 @@ $$;
 CREATE TRIGGER builds_pin AFTER INSERT OR UPDATE OF status ON serverless.builds
     FOR EACH ROW EXECUTE FUNCTION serverless.pin_build();
 
--- A Build is finished once.
+-- Refuses another status for a Build that is finished, and another key for any Build.
 CREATE FUNCTION serverless.check_build_change() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -153,7 +155,7 @@ $$;
 CREATE TRIGGER builds_change BEFORE UPDATE ON serverless.builds
     FOR EACH ROW EXECUTE FUNCTION serverless.check_build_change();
 
--- Which of these Versions are there no more, as the API's details have it.
+-- Returns the Versions of a Build that were deleted, as the API's "details" show them; NULL if there are none.
 CREATE FUNCTION serverless.missing_versions(service uuid, build uuid) RETURNS json
 LANGUAGE sql STABLE AS $$
     SELECT json_build_object('missing_versions', json_agg(json_build_object(
@@ -167,8 +169,8 @@ LANGUAGE sql STABLE AS $$
     HAVING count(*) > 0
 $$;
 
--- The Versions of one kind in a Build. Upper-case visibility here, lower-case on the Version itself:
--- so the API does it.
+-- Returns the Versions of one kind in a Build, as the API shows them. The API has visibility in upper case
+-- here, and in lower case on the Version itself.
 CREATE FUNCTION serverless.build_contents(account uuid, service uuid, build uuid,
                                           wanted serverless.artifact_kind) RETURNS json
 LANGUAGE sql STABLE AS $$
@@ -185,8 +187,8 @@ LANGUAGE sql STABLE AS $$
      WHERE v.service_id = service AND v.build_id = build AND v.kind = wanted
 $$;
 
--- What a Build cannot be made of: unknown_function, or else unknown_asset, where one of these is no
--- Version of such a one; NULL where all are.
+-- Checks the Versions for a Build. Returns unknown_function if one of functions is no Version of a Function,
+-- or else unknown_asset if one of assets is no Version of an Asset, or NULL.
 CREATE FUNCTION serverless.unknown_version(service uuid, functions uuid[], assets uuid[]) RETURNS text
 LANGUAGE sql STABLE AS $$
     SELECT max('unknown_' || w.kind)
@@ -197,8 +199,9 @@ LANGUAGE sql STABLE AS $$
                         WHERE v.service_id = service AND v.id = w.id AND v.kind = w.kind)
 $$;
 
--- Makes a Build of these Versions. outcome is ok, not_found (the Service went), unknown_function or
--- unknown_asset (a Version that is none of such a one, also where it went meanwhile), or same_path.
+-- Creates a Build of these Versions. outcome is ok, not_found (the Service was deleted meanwhile),
+-- unknown_function or unknown_asset (as unknown_version() says, also for a Version that was deleted
+-- meanwhile), or same_path (two of the Versions have one path).
 CREATE FUNCTION serverless.create_build(account uuid, service uuid, functions uuid[], assets uuid[],
                                         runtime text, dependencies text,
                                         OUT outcome text, OUT build serverless.builds,
@@ -246,7 +249,7 @@ EXCEPTION WHEN foreign_key_violation THEN -- one of them went in this moment
 END
 $$;
 
--- A Build as the API shows it, with what it contains; failure_reason is ours.
+-- Returns a Build as the API shows it, with its Versions. failure_reason is an addition to the API.
 CREATE FUNCTION serverless.build_resource(account_id uuid, service_id uuid, b serverless.builds,
                                           asset_versions json, function_versions json)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, status text, asset_versions json,

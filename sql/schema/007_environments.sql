@@ -1,4 +1,4 @@
--- Environments, Deployments, and what deleting means for the guard.
+-- Environments and Deployments; the guard's other half, with the functions that delete.
 
 CREATE TABLE serverless.environments (
     service_id    uuid        NOT NULL REFERENCES serverless.services ON DELETE CASCADE,
@@ -8,14 +8,14 @@ CREATE TABLE serverless.environments (
     build_id      uuid,       -- the one that is deployed here
     date_created  timestamptz NOT NULL,
     date_updated  timestamptz NOT NULL,
-    domain_label  text COLLATE "C" NOT NULL UNIQUE, -- of all Services: it becomes a host name
+    domain_label  text COLLATE "C" NOT NULL UNIQUE, -- unique among all Services: it becomes a host name
     PRIMARY KEY (service_id, id),
     UNIQUE (service_id, unique_name),
     CONSTRAINT environments_build FOREIGN KEY (service_id, build_id) REFERENCES serverless.builds
 );
 
--- The Service's domain and the suffix. Two Environments of the same suffix, or two without, would have
--- the same.
+-- Sets domain_label: the Service's domain and the suffix. Two Environments of a Service with the same suffix,
+-- or two without one, would have the same label, which is unique.
 CREATE FUNCTION serverless.label_environment() RETURNS trigger
 LANGUAGE plpgsql AS $$
 BEGIN
@@ -40,7 +40,7 @@ CREATE TABLE serverless.deployments (
     service_id     uuid        NOT NULL,
     id             uuid        NOT NULL,
     environment_id uuid        NOT NULL,
-    build_id       uuid,       -- history: it may be gone
+    build_id       uuid,       -- history: the Build may have been deleted
     date_created   timestamptz NOT NULL,
     date_updated   timestamptz NOT NULL,
     PRIMARY KEY (service_id, id),
@@ -48,8 +48,9 @@ CREATE TABLE serverless.deployments (
     FOREIGN KEY (service_id, environment_id) REFERENCES serverless.environments ON DELETE CASCADE
 );
 
--- Only what is completed is deployed; what an Environment needs is pinned as long as it is. The pins
--- are those of the row as it is now: this statement may have been overtaken by one inside it.
+-- Refuses to deploy a Build that is not completed, and replaces the Environment's pins by those of the Build
+-- that is deployed. Goes by the Environment's row as it is now: a function that this statement calls may
+-- have changed it.
 CREATE FUNCTION serverless.pin_environment() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 DECLARE
@@ -80,8 +81,8 @@ CREATE TRIGGER environments_pin
     AFTER INSERT OR DELETE OR UPDATE OF service_id, id, build_id ON serverless.environments
     FOR EACH ROW EXECUTE FUNCTION serverless.pin_environment();
 
--- A Service takes everything along, active or not, in the order that the guard allows: foreign keys
--- alone would cascade in no particular order.
+-- Deletes what a Service contains, before the Service, in the order that the guard allows: pins before
+-- Versions. The cascades of foreign keys alone would have no such order.
 CREATE FUNCTION serverless.empty_service() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog AS $$
 BEGIN
@@ -95,7 +96,8 @@ $$;
 CREATE TRIGGER services_empty BEFORE DELETE ON serverless.services
     FOR EACH ROW EXECUTE FUNCTION serverless.empty_service();
 
--- Who keeps the Versions of an artifact, as the API's details have it; NULL where nobody does.
+-- Returns the Builds and Environments whose pins keep the Versions of an artifact, as the API's "details" show
+-- them; NULL if there are none.
 CREATE FUNCTION serverless.holders(service uuid, kind serverless.artifact_kind, artifact uuid)
 RETURNS json
 LANGUAGE sql STABLE AS $$
@@ -122,9 +124,9 @@ LANGUAGE sql STABLE AS $$
      WHERE EXISTS (SELECT FROM active)
 $$;
 
--- Deletes an artifact that is of one of the expected revisions (NULL: of any). outcome is ok,
--- not_found, precondition_failed, or active, then with who keeps it. The foreign key decides; who it
--- was is looked up afterwards, and if nobody is left it is tried again.
+-- Deletes an artifact that has one of the expected revisions (NULL: any). outcome is ok, not_found,
+-- precondition_failed, or active; details are then those of holders(). The foreign key pins_version decides;
+-- holders() is asked after it has refused. If there are no holders any more, the deletion is tried again.
 CREATE FUNCTION serverless.delete_artifact(service uuid, kind serverless.artifact_kind, artifact uuid,
                                            expected bigint[], OUT outcome text, OUT details json)
 LANGUAGE plpgsql VOLATILE AS $$
@@ -155,7 +157,7 @@ BEGIN
 END
 $$;
 
--- Deletes a Build, likewise; details say where it is deployed.
+-- Deletes a Build in the same way. details are the Environments on which it is deployed.
 CREATE FUNCTION serverless.delete_build(service uuid, build uuid, expected bigint[],
                                         OUT outcome text, OUT details json)
 LANGUAGE plpgsql VOLATILE AS $$
@@ -189,7 +191,7 @@ BEGIN
 END
 $$;
 
--- Makes an Environment. outcome is ok, not_found (the Service went) or conflict.
+-- Creates an Environment. outcome is ok, not_found (the Service was deleted meanwhile) or conflict.
 CREATE FUNCTION serverless.create_environment(service uuid, unique_name text, domain_suffix text,
                                               OUT outcome text,
                                               OUT environment serverless.environments)
@@ -209,9 +211,9 @@ EXCEPTION WHEN foreign_key_violation THEN
 END
 $$;
 
--- Deploys a Build to an Environment, or none (wanted is NULL). outcome is ok, not_found (no such
--- Environment), unknown_build, not_completed, incomplete (then with what is missing) or unchanged:
--- the Build is there already, or the last Deployment was none, too.
+-- Deploys a Build to an Environment, or none (wanted is NULL). outcome is ok, not_found (there is no such
+-- Environment), unknown_build, not_completed, incomplete (details are then those of missing_versions()), or
+-- unchanged: the Build is deployed already, or none is wanted and the last Deployment had none.
 CREATE FUNCTION serverless.deploy(service uuid, environment uuid, wanted uuid,
                                   OUT outcome text, OUT details json,
                                   OUT deployment serverless.deployments)
@@ -257,7 +259,7 @@ EXCEPTION WHEN foreign_key_violation THEN
 END
 $$;
 
--- An Environment as the API shows it; to its domain name the server adds the tail.
+-- Returns an Environment as the API shows it. httpd adds ServerlessDomain to the domain name.
 CREATE FUNCTION serverless.environment_resource(account_id uuid, service_id uuid,
                                                 e serverless.environments)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, build_sid uuid, unique_name text,
@@ -267,7 +269,8 @@ LANGUAGE sql STABLE ROWS 1 AS $$
            serverless.epoch(e.date_created), serverless.epoch(e.date_updated)
 $$;
 
--- One row always: the account, the Service and an Environment of it; what is not there is NULL.
+-- Finds the account, the Service and an Environment of the Service. Returns one row always, with NULL for
+-- what is not there.
 CREATE FUNCTION serverless.environment_scope(credential text, generation int, service_id uuid,
                                              unique_name text, environment_id uuid)
 RETURNS TABLE (account_id uuid, service_id uuid, environment_id uuid)
@@ -277,7 +280,7 @@ LANGUAGE sql STABLE ROWS 1 AS $$
       LEFT JOIN serverless.environments AS e ON e.service_id = scope.service_id AND e.id = $5
 $$;
 
--- A Deployment as the API shows it.
+-- Returns a Deployment as the API shows it.
 CREATE FUNCTION serverless.deployment_resource(account_id uuid, service_id uuid,
                                                environment_id uuid, d serverless.deployments)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, environment_sid uuid, build_sid uuid,

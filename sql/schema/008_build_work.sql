@@ -1,8 +1,8 @@
--- How httpd's workers share the Builds: by leases. A worker claims a Build, works on it without
--- holding a connection, and finishes it only while the lease is still its own.
+-- Leases, by which httpd's workers share the Builds. A worker claims a Build, works on it without holding a
+-- connection, and finishes it only if its lease still holds.
 
--- The oldest Build that waits or whose worker is gone; NULL if there is none. One that keeps killing
--- its workers fails in the end.
+-- Claims the oldest Build that has no lease, or one that has expired. Returns NULL if there is none. Fails
+-- the Builds that were claimed most_attempts times and whose last lease has expired.
 CREATE FUNCTION serverless.claim_build(seconds int, most_attempts int) RETURNS serverless.builds
 LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

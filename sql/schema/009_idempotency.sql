@@ -1,12 +1,12 @@
--- Creating once: what was created under a client's Idempotency-Key. Keys are the account's, live for a
--- day, and are kept as hashes, because nobody knows what clients put into them.
+-- Idempotency keys: which resource was created under a client's Idempotency-Key. A key belongs to an account
+-- and lives for a day. It is stored as a hash, because a client may put anything into it.
 
 CREATE TABLE serverless.idempotency_keys (
     account_id   uuid        NOT NULL REFERENCES serverless.accounts ON DELETE CASCADE,
     key_hash     bytea       NOT NULL CHECK (octet_length(key_hash) = 32),
     fingerprint  bytea       NOT NULL CHECK (octet_length(fingerprint) = 32), -- of the request
     service_id   uuid        REFERENCES serverless.services ON DELETE CASCADE,
-    resource_id  uuid,       -- what it created, which may have been deleted since
+    resource_id  uuid,       -- the resource that was created; it may have been deleted since
     date_created timestamptz NOT NULL,
     PRIMARY KEY (account_id, key_hash)
 );
@@ -17,9 +17,9 @@ CREATE INDEX idempotency_keys_date_created ON serverless.idempotency_keys (date_
 CREATE FUNCTION serverless.idempotency_key_expires(since timestamptz) RETURNS boolean
 LANGUAGE sql STABLE AS $$ SELECT since < statement_timestamp() - interval '24 hours' $$;
 
--- Claims a key until this transaction ends; another that wants the same one waits for it. outcome is
--- ok, then with what the same request has created before, if anything, or key_reused: another request
--- had it.
+-- Claims a key until this transaction ends; another transaction that claims it waits. outcome is ok, or
+-- key_reused if another request had the key. resource_id is what the same request has created before, or
+-- NULL.
 CREATE FUNCTION serverless.claim_idempotency_key(account uuid, key bytea, request bytea,
                                                  OUT outcome text, OUT resource_id uuid)
 LANGUAGE plpgsql VOLATILE AS $$

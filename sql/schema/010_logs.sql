@@ -1,13 +1,14 @@
--- Logs: what Functions said while they ran. Whatever runs them adds entries by add_log().
+-- Logs: what Functions wrote while they ran, and the periodic tasks. An executor of Functions adds entries by
+-- add_log().
 
--- Entries are history: the Function, Build and Deployment that one names may be gone. They go with
--- their Environment, or when they are old. The key tells the time, so that a range of times is one of
--- keys; date_created is the same time, for those who look for old entries of all Environments.
+-- An entry is history: its Function, Build and Deployment may have been deleted. It is deleted with its
+-- Environment, or when it is old. The key begins with the time, so that a range of times is a range of keys.
+-- date_created is the same time; its index finds old entries of all Environments.
 CREATE TABLE serverless.logs (
     service_id     uuid        NOT NULL,
     environment_id uuid        NOT NULL,
     id             uuid        NOT NULL,
-    build_id       uuid,       -- what was deployed when the entry was added
+    build_id       uuid,       -- deployed when the entry was added, as is deployment_id
     deployment_id  uuid,
     function_id    uuid        NOT NULL,
     request_id     uuid        NOT NULL,
@@ -26,13 +27,14 @@ ALTER TABLE serverless.logs ALTER COLUMN message SET COMPRESSION lz4;
 CREATE TRIGGER logs_are_final BEFORE UPDATE ON serverless.logs
     FOR EACH ROW EXECUTE FUNCTION serverless.refuse_change();
 
--- Who adds entries knows an Environment by its SID alone.
+-- add_log() has an Environment's SID, and not its Service's.
 CREATE INDEX environments_id ON serverless.environments (id);
 
 
 -- Adding ---------------------------------------------------------------------------------------
 
--- The uuid in a SID of the kind `prefix`; what is not one is refused by the name of its parameter.
+-- Returns the uuid in a SID of the kind `prefix`. Raises an error that names the parameter if it is no such
+-- SID.
 CREATE FUNCTION serverless.id_in(sid text, prefix text, parameter text) RETURNS uuid
 LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
@@ -62,12 +64,13 @@ BEGIN
 END
 $$;
 
--- Adds an entry to the log of an Environment and returns its SID. It records the Build and the
--- Deployment that are there now. Without request_sid it gets one of its own; a time that has not come
--- yet counts as now, so that clocks need not agree. What is wrong with an argument is SQLSTATE 22023;
--- an Environment that is not there, or a Function not in its Service, is P0002 (no_data_found).
+-- Adds an entry to the log of an Environment and returns its SID. The entry has the Build and the Deployment
+-- that the Environment has now, and a new request_sid unless the caller gives one. A time in the future
+-- counts as now, so that clocks need not agree. Raises 22023 (invalid_parameter_value) for an argument that
+-- is not valid, and P0002 (no_data_found) if there is no such Environment, or no such Function in its
+-- Service.
 --
--- An executor may do this and nothing else, so it is done with the rights of the schema's owner.
+-- Runs with the rights of the schema's owner, because an executor has no right but to call this function.
 CREATE FUNCTION serverless.add_log(environment_sid text, function_sid text, level text, message text,
                                    request_sid text DEFAULT NULL,
                                    at timestamptz DEFAULT clock_timestamp())
@@ -114,9 +117,9 @@ $$;
 
 -- Reading --------------------------------------------------------------------------------------
 
--- The times between which a list shows entries, as it got them or, where it got none, one day ago and
--- now; and the first and last key that is between them. A time means all of what it names: EndDate
--- 20:00:00Z takes in the whole of that second, which is what date_created shows of its entries.
+-- Returns the times between which a list shows entries, and the first and last key between them. start_date is
+-- a day ago if it is NULL, end_date is now. A time includes all of the second, or the part of a second, that
+-- it names: 20:00:00Z as end_date includes every entry whose date_created the API shows as 20:00:00Z.
 CREATE FUNCTION serverless.log_window(start_date text, end_date text)
 RETURNS TABLE (start_date text, end_date text, first_id uuid, last_id uuid)
 LANGUAGE sql STABLE ROWS 1 AS $$
@@ -131,7 +134,7 @@ LANGUAGE sql STABLE ROWS 1 AS $$
         AS bounds (first, last)
 $$;
 
--- An entry as the API shows it.
+-- Returns an entry as the API shows it.
 CREATE FUNCTION serverless.log_resource(account_id uuid, service_id uuid, environment_id uuid,
                                         l serverless.logs)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, environment_sid uuid, build_sid uuid,
@@ -143,10 +146,10 @@ LANGUAGE sql STABLE ROWS 1 AS $$
 $$;
 
 
--- Upkeep ---------------------------------------------------------------------------------------
+-- Maintenance ----------------------------------------------------------------------------------
 
--- What httpd's children do in the background, how often, and when it was last begun. Who finds a task
--- due and sets its date does it.
+-- The tasks that httpd's children do periodically: how often, and when each was last begun. The child that
+-- sets the date of a task that is due does the task. (014_names.sql renames the table to maintenance.)
 CREATE TABLE serverless.upkeep (
     task       text        PRIMARY KEY,
     period     interval    NOT NULL,

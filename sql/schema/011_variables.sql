@@ -1,5 +1,4 @@
--- Variables. Their values come encrypted and leave so: the keys are httpd's, and PostgreSQL never sees
--- one, nor a value in clear.
+-- Variables. httpd encrypts and decrypts their values: PostgreSQL sees neither a key nor a value in clear.
 
 CREATE TABLE serverless.variables (
     service_id     uuid        NOT NULL,
@@ -19,14 +18,14 @@ CREATE TABLE serverless.variables (
 
 CREATE INDEX variables_sealed_with ON serverless.variables (sealed_with, service_id, id);
 
--- When new_identity() made this one.
+-- Returns the time at which new_identity() made a key.
 CREATE FUNCTION serverless.made(id uuid) RETURNS timestamptz
 LANGUAGE sql STABLE AS $$
     SELECT timestamptz 'epoch' + interval '1 microsecond'
            * ('x00' || left(replace(id::text, '-', ''), 14))::bit(64)::bigint
 $$;
 
--- A sealed value as httpd writes and reads it: the key's id, ':', the bytes in hex.
+-- Returns a sealed (encrypted) value as httpd writes and reads it: the key's id, ':', the bytes in hex.
 CREATE FUNCTION serverless.sealed_text(v serverless.variables) RETURNS text
 LANGUAGE sql STABLE AS $$ SELECT v.sealed_with || ':' || encode(v.sealed, 'hex') $$;
 
@@ -36,8 +35,8 @@ LANGUAGE sql IMMUTABLE AS $$ SELECT split_part(sealed, ':', 1) $$;
 CREATE FUNCTION serverless.sealed_bytes(sealed text) RETURNS bytea
 LANGUAGE sql IMMUTABLE AS $$ SELECT decode(split_part(sealed, ':', 2), 'hex') $$;
 
--- Makes a Variable under an identity of new_identity(). outcome is ok, not_found (the Environment
--- went) or conflict.
+-- Creates a Variable with a key of new_identity(). outcome is ok, not_found (the Environment was deleted
+-- meanwhile) or conflict.
 CREATE FUNCTION serverless.create_variable(service uuid, environment uuid, id uuid, key text,
                                            sealed text, OUT outcome text,
                                            OUT variable serverless.variables)
@@ -54,8 +53,8 @@ EXCEPTION WHEN foreign_key_violation THEN
 END
 $$;
 
--- Changes what is not NULL of a Variable that is of one of the expected revisions (NULL: of any).
--- outcome is ok, not_found, precondition_failed or conflict.
+-- Changes a Variable that has one of the expected revisions (NULL: any). new_key or new_sealed is NULL to keep
+-- the old one. outcome is ok, not_found, precondition_failed or conflict.
 CREATE FUNCTION serverless.update_variable(service uuid, environment uuid, variable uuid,
                                            expected bigint[], new_key text, new_sealed text,
                                            OUT outcome text, OUT updated serverless.variables)
@@ -82,7 +81,7 @@ EXCEPTION WHEN unique_violation THEN
 END
 $$;
 
--- A Variable as the API shows it, but for its value, which the server decrypts.
+-- Returns a Variable as the API shows it, except for the value, which httpd decrypts.
 CREATE FUNCTION serverless.variable_resource(account_id uuid, service_id uuid, environment_id uuid,
                                              v serverless.variables)
 RETURNS TABLE (sid uuid, account_sid uuid, service_sid uuid, environment_sid uuid, key text,
@@ -92,7 +91,7 @@ LANGUAGE sql STABLE ROWS 1 AS $$
            serverless.epoch(v.date_created), serverless.epoch(v.date_updated)
 $$;
 
--- For the administrator: how many values are encrypted with which key.
+-- Returns how many values are encrypted with each key, for serverless-admin.
 CREATE FUNCTION serverless.list_variable_keys() RETURNS TABLE (key_id text, variables bigint)
 LANGUAGE sql STABLE AS $$
     SELECT v.sealed_with, count(*) FROM serverless.variables AS v

@@ -1,7 +1,8 @@
--- Whether credentials are what they were: httpd remembers of a credential that it was good, and which
--- Services are its account's, as long as this tag is the same. It changes with whatever can take
--- something away. What is new takes nothing away. It is random, not counted, so that a database restored
--- from a backup, or a standby that lagged, does not have that of another past.
+-- The credentials epoch (credentials_tag until 014_names.sql renames it): a value that changes whenever a
+-- credential may lose a right, because credentials are updated or deleted, or a Service gets another account.
+-- While it stays the same, httpd's caches of credentials, and of the Services of each, hold. A new credential
+-- does not change it: nothing that a cache says becomes wrong. It is random and not a counter, so that a
+-- database that was restored from a backup, or a standby that lagged, never has the value of another past.
 
 ALTER TABLE serverless.settings ADD COLUMN credentials_tag uuid NOT NULL DEFAULT gen_random_uuid();
 
