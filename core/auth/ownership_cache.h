@@ -1,7 +1,7 @@
 /* The ownership cache of a child: the account of a credential and a Service that a statement has
  * found, so that later reads need not find it again. An entry is valid while the database's
  * credentials_epoch is the entry's (012_credentials_tag.sql). A batch of reads begins with the
- * tag, and the reader compares the two: a request that starts after a revocation was committed,
+ * epoch, and the reader compares the two: a request that starts after a revocation was committed,
  * on any node, is refused. */
 #ifndef SF_OWNERSHIP_CACHE_H
 #define SF_OWNERSHIP_CACHE_H
@@ -9,7 +9,7 @@
 #include "core/db/db.h"
 #include "core/http/request.h"
 
-/* The account that owns the Service, and the tag at that time, both as PostgreSQL prints a uuid. */
+/* The account that owns the Service, and the epoch at that time, both as PostgreSQL prints a uuid. */
 typedef struct {
     char account[SF_UUID_LENGTH + 1];
     char credentials_epoch[SF_UUID_LENGTH + 1];
