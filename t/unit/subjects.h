@@ -4,6 +4,9 @@
     SUBJECT(keyring)                                                                               \
     SUBJECT(multipart)                                                                             \
     SUBJECT(origin)                                                                                \
+    SUBJECT(page)                                                                                  \
+    SUBJECT(params)                                                                                \
     SUBJECT(parse)                                                                                 \
+    SUBJECT(row_json)                                                                              \
     SUBJECT(sid)                                                                                   \
     SUBJECT(utf8)
