@@ -32,8 +32,7 @@ static struct {
 } resolved;
 
 
-/* Creating and merging
- * ---------------------------------------------------------------------------- */
+/* Creating and merging ------------------------------------------------------------------------ */
 
 #define MERGE_VALUE(member) merged->member = own->member != SF_UNSET ? own->member : base->member
 #define MERGE_POINTER(member) merged->member = own->member ? own->member : base->member
@@ -144,8 +143,7 @@ void sf_config_resolve(int smallest_pool)
 }
 
 
-/* Reading
- * ----------------------------------------------------------------------------------------- */
+/* Reading ------------------------------------------------------------------------------------- */
 
 static const sf_dir_config *dir_config(const request_rec *r)
 {

@@ -8,8 +8,7 @@
 
 struct sf_keyring;
 
-/* Of a request's <Location> or virtual host
- * ------------------------------------------------------- */
+/* Of a request's <Location> or virtual host --------------------------------------------------- */
 
 /* Whether the API is served there (ServerlessFunctions). */
 int sf_config_serves_api(const request_rec *r);
@@ -38,8 +37,7 @@ const char *const *sf_config_runtimes(const request_rec *r, int *count);
 const apr_array_header_t *sf_config_cors_origins(const request_rec *r);
 
 
-/* Of a virtual host
- * ------------------------------------------------------------------------------- */
+/* Of a virtual host --------------------------------------------------------------------------- */
 
 /* Whether the API is served in one of its Locations. */
 int sf_config_has_api(const server_rec *s);
@@ -53,8 +51,7 @@ int sf_config_database(const server_rec *s);
 server_rec *sf_config_next_database(server_rec *s);
 
 
-/* Of the whole process
- * ---------------------------------------------------------------------------- */
+/* Of the whole process ------------------------------------------------------------------------ */
 
 /* A child's pipelined connections: one for reads, one for writes. */
 #define SF_PIPELINES 2

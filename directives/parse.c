@@ -33,8 +33,7 @@
 #define PORT_MAX 65535
 
 
-/* Times
- * ------------------------------------------------------------------------------------------- */
+/* Times --------------------------------------------------------------------------------------- */
 
 const char *sf_parse_time(apr_pool_t *pool, const char *text, void *value)
 {
@@ -77,8 +76,7 @@ const char *sf_parse_age(apr_pool_t *pool, const char *text, void *value)
 }
 
 
-/* Numbers
- * ----------------------------------------------------------------------------------------- */
+/* Numbers ------------------------------------------------------------------------------------- */
 
 static const char *parse_bytes(apr_pool_t *pool, const char *text, apr_off_t maximum,
                                apr_off_t *bytes)
@@ -117,8 +115,7 @@ const char *sf_parse_connections(apr_pool_t *pool, const char *text, void *value
 }
 
 
-/* Names and addresses
- * ----------------------------------------------------------------------------- */
+/* Names and addresses ------------------------------------------------------------------------- */
 
 /* Whether the text can stand in a header unescaped. */
 static int is_graphic(const char *text)

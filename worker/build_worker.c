@@ -59,8 +59,7 @@ void sf_build_worker_wake(void)
 }
 
 
-/* Checking
- * --------------------------------------------------------------------------------------- */
+/* Checking ------------------------------------------------------------------------------------ */
 
 /* The columns of build_parts. */
 enum { PART_VERSION, PART_PATH, PART_SIZE, PART_KIND, PART_IS_WHOLE };
@@ -204,8 +203,7 @@ static check_result check_build(claimed_build *build)
 }
 
 
-/* Claiming and finishing
- * ------------------------------------------------------------------------- */
+/* Claiming and finishing ---------------------------------------------------------------------- */
 
 /* The columns of build_claim. */
 enum { CLAIM_SERVICE, CLAIM_ID, CLAIM_LEASE };

@@ -44,8 +44,7 @@ sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_
 }
 
 
-/* Pipes
- * ------------------------------------------------------------------------------------------ */
+/* Pipes --------------------------------------------------------------------------------------- */
 
 /* Waits until a pipe is ready for `events`. Returns 0 at the deadline, or when httpd stops. */
 static int wait_for_pipe(sf_javascript *check, int fd, short events)
@@ -113,8 +112,7 @@ static const char *read_all(sf_javascript *check)
 }
 
 
-/* The result
- * ------------------------------------------------------------------------------------- */
+/* The result ---------------------------------------------------------------------------------- */
 
 /* Returns the first line of the output, cut where it stops being UTF-8: the database takes
  * nothing else. node writes UTF-8, but the limit of REASON_BYTES may cut a character. */

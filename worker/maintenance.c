@@ -45,8 +45,7 @@ typedef struct {
 } maintenance_task;
 
 
-/* Tasks
- * ------------------------------------------------------------------------------------------ */
+/* Tasks --------------------------------------------------------------------------------------- */
 
 /* Does a batch that is one statement. Its first column is the number of rows. */
 static sf_task_result run_statement(const sf_caller *caller, sf_statement_id id,
@@ -96,8 +95,7 @@ static const maintenance_task tasks[TASKS] = {
 };
 
 
-/* Turns
- * ------------------------------------------------------------------------------------------ */
+/* Turns --------------------------------------------------------------------------------------- */
 
 /* Logs a turn that took care of rows, and the first of several turns that failed. */
 static void log_turn(maintenance *database, const sf_caller *caller, int index, int rows,

@@ -68,8 +68,7 @@ static const sf_error *no_spool(const upload *form, apr_status_t rv)
 }
 
 
-/* Parts
- * ------------------------------------------------------------------------------------------ */
+/* Parts --------------------------------------------------------------------------------------- */
 
 /* Stops the parts with an error. Returns 0, as a sink's function does to stop the parser. */
 static int refuse(upload *form, const sf_error *error)
@@ -188,8 +187,7 @@ static int part_end(void *data)
 static const sf_multipart_sink part_sink = { part_begin, part_bytes, part_end };
 
 
-/* The body
- * --------------------------------------------------------------------------------------- */
+/* The body ------------------------------------------------------------------------------------ */
 
 /* Sends bytes of the body to the parser. Returns NULL, or the error that stopped the parser or a
  * part. */
@@ -235,8 +233,7 @@ static const sf_error *read_body(upload *form)
 }
 
 
-/* Parameters
- * ------------------------------------------------------------------------------------- */
+/* Parameters ---------------------------------------------------------------------------------- */
 
 static int has_control(const char *text)
 {
@@ -295,8 +292,7 @@ static const sf_error *check_visibility(const upload *form, const char **value)
 }
 
 
-/* The database
- * ----------------------------------------------------------------------------------- */
+/* The database -------------------------------------------------------------------------------- */
 
 /* Adds all chunks of the content but the first. */
 static const sf_error *add_chunks(sf_transaction *transaction, upload *form)

@@ -20,8 +20,7 @@
      | APR_FPROT_WEXECUTE)
 
 
-/* The file
- * --------------------------------------------------------------------------------------- */
+/* The file ------------------------------------------------------------------------------------ */
 
 /* Checks that only httpd's administrator may read and write the file: with its keys, all values
  * can be decrypted. Returns NULL or an error message, as all functions of this file do. */
@@ -83,8 +82,7 @@ static const char *read_file(apr_pool_t *pool, const char *path, char text[FILE_
 }
 
 
-/* The lines
- * -------------------------------------------------------------------------------------- */
+/* The lines ----------------------------------------------------------------------------------- */
 
 static apr_size_t id_length(const char *text)
 {

@@ -33,8 +33,7 @@ void sf_secret_context(char to[SF_SECRET_CONTEXT], const char *environment, cons
 }
 
 
-/* AES-256-GCM
- * ------------------------------------------------------------------------------------ */
+/* AES-256-GCM --------------------------------------------------------------------------------- */
 
 /* Encrypts or decrypts between `text` and the `length` bytes of ciphertext in `sealed`, which
  * stand between nonce and tag. Encryption writes the tag, decryption compares it. Returns 0
@@ -84,8 +83,7 @@ static int decrypt(const sf_encryption_key *key, const char *context, unsigned c
 }
 
 
-/* Stored values
- * ---------------------------------------------------------------------------------- */
+/* Stored values ------------------------------------------------------------------------------- */
 
 /* Returns the error for a failure of OpenSSL, and logs it. */
 static const sf_error *openssl_failed(const sf_caller *caller, const char *to)

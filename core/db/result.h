@@ -11,8 +11,8 @@
 /* Values of the database that a result set has with it. */
 typedef struct {
     unsigned char page_token_key[SF_DB_KEY_BYTES];
-    char
-        credentials_epoch[SF_UUID_LENGTH + 1]; /* just before the statement ran; "" outside a batch */
+    /* Just before the statement ran; "" outside a batch. */
+    char credentials_epoch[SF_UUID_LENGTH + 1];
 } sf_db_state;
 
 /* Returns the rows of a statement that ran through apr_dbd. */

@@ -89,8 +89,7 @@ const sf_error *sf_body_stream(request_rec *r, apr_off_t limit, sf_body_sink *si
 }
 
 
-/* Whole bodies
- * ----------------------------------------------------------------------------------- */
+/* Whole bodies -------------------------------------------------------------------------------- */
 
 typedef struct {
     apr_pool_t *pool;

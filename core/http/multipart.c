@@ -20,8 +20,7 @@ static int sink_result(sf_multipart *body, int result)
 }
 
 
-/* Header parameters
- * ------------------------------------------------------------------------------ */
+/* Header parameters --------------------------------------------------------------------------- */
 
 /* Copies a parameter's value, quoted or not, to `value`. Returns its end in `from`, or NULL
  * where the value is malformed or longer than `room` - 1. */
@@ -100,8 +99,7 @@ const char *sf_multipart_boundary(const char *content_type,
 }
 
 
-/* A part's header
- * -------------------------------------------------------------------------------- */
+/* A part's header ----------------------------------------------------------------------------- */
 
 /* Returns the value of a header field, in lines that end with NUL; or NULL. */
 static const char *header_field(const sf_multipart *body, const char *name)
@@ -182,8 +180,7 @@ static int take_header_byte(sf_multipart *body, char byte)
 }
 
 
-/* Delimiters and bytes
- * --------------------------------------------------------------------------- */
+/* Delimiters and bytes ------------------------------------------------------------------------ */
 
 /* Passes bytes of a part to the sink. Bytes of the preamble are dropped. */
 static int pass_bytes(sf_multipart *body, const char *bytes, size_t size)
@@ -266,8 +263,7 @@ static int take_delimiter_byte(sf_multipart *body, char byte)
 }
 
 
-/* Bodies
- * ----------------------------------------------------------------------------------------- */
+/* Bodies -------------------------------------------------------------------------------------- */
 
 void sf_multipart_begin(sf_multipart *body, const char *boundary, const sf_multipart_sink *sink,
                         void *data)

@@ -17,8 +17,7 @@
 enum { READ_END, WRITE_END };
 
 
-/* The process
- * -------------------------------------------------------------------------------------- */
+/* The process --------------------------------------------------------------------------------- */
 
 /* Sets both the soft and the hard limit of a resource. */
 static void set_limit(int resource, rlim_t value)
@@ -64,8 +63,7 @@ static void become(const sf_sandbox_program *program, const char *directory, int
 }
 
 
-/* Its parent
- * --------------------------------------------------------------------------------------- */
+/* Its parent ---------------------------------------------------------------------------------- */
 
 static void close_end(int *end)
 {
