@@ -55,7 +55,7 @@ def postmaster():
 
 
 def psql(database, sql=None, script=None, **variables):
-    """Runs SQL or a script as the owner; returns the rows as lists of text."""
+    """Runs SQL or a script as a superuser; returns the rows as lists of text."""
     quiet = dict(os.environ, PGOPTIONS="-c client_min_messages=warning")
     command = ["psql", "-X", "-q", "-At", "-F", "\t", "-v", "ON_ERROR_STOP=1",
                "-h", socket(), "-U", "postgres", "-d", database]
@@ -101,9 +101,9 @@ def fill():
 def make_base():
     """The schema and one account, which all databases then have in common."""
     admin = [SOURCE / "bin" / "serverless-admin", "-d",
-             f"host={socket()} dbname=base user=postgres"]
+             f"host={socket()} dbname=base user=serverless_owner"]
     psql("postgres", "DROP DATABASE IF EXISTS base")
-    psql("postgres", "CREATE DATABASE base TEMPLATE template0 ENCODING 'UTF8'")
+    psql("postgres", "CREATE DATABASE base OWNER serverless_owner TEMPLATE template0 ENCODING 'UTF8'")
     run(*admin, "schema", "apply", stdout=subprocess.DEVNULL)
     run(*admin, "grant", "serverless_httpd")
     account = run(*admin, "account", "create", "bench", stdout=subprocess.PIPE).stdout

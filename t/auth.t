@@ -168,7 +168,7 @@ subtest 'an API key is created and its account suspended concurrently' => sub {
         $first->selectall_arrayref($sql[0]);
         my $second = begin_at_once(sub { connect_as('postgres')->selectall_arrayref($sql[1]); 1 }, 1);
         ok wait_until {
-            db()->selectrow_array(q(SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock')) },
+            superuser()->selectrow_array(q(SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock')) },
             "$name: the other waits";
         $first->commit;
         $second->();

@@ -477,14 +477,14 @@ sub kernel_keeps {
     my $name = "serverless_other_$$";
     my $version = () = glob "$ENV{SOURCE}/sql/schema/*.sql"; # they are numbered
     my ($earlier, $later) = ($version - 1, $version + 1);
-    db()->do("CREATE DATABASE $name");
+    superuser()->do("CREATE DATABASE $name OWNER serverless_owner");
     my $owner = connect_as('postgres', $name);
     my $server = Serverless::Server->start('other',
         Serverless::Server->database(database => $name) . Serverless::Server->api);
     my $client = Serverless::Client->client('AC' . '0' x 32, 'secret')->at($server->address);
 
     my $administer = sub {
-        system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=postgres' "
+        system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=serverless_owner' "
             . "@_ >/dev/null") == 0 or die "serverless-admin @_ failed\n";
     };
     # Whatever is wrong with the schema: 503, and one line for all requests.
@@ -545,7 +545,7 @@ sub kernel_keeps {
 
     undef $server;
     $owner->disconnect;
-    db()->do("DROP DATABASE $name WITH (FORCE)");
+    superuser()->do("DROP DATABASE $name WITH (FORCE)");
 }
 
 
@@ -627,16 +627,16 @@ sub kernel_keeps {
 
 # A database of another encoding could not hold every FriendlyName.
 {
-    db()->do(q(CREATE DATABASE latin ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0));
-    my $said = `$ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=latin user=postgres" schema apply 2>&1`;
+    superuser()->do(q(CREATE DATABASE latin OWNER serverless_owner ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0));
+    my $said = `$ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=latin user=serverless_owner" schema apply 2>&1`;
     isnt $?, 0, 'the schema is not applied to a database that is not UTF-8';
     like $said, qr/the database must be encoded in UTF8, not SQL_ASCII/, 'the error names the encoding';
-    db()->do('DROP DATABASE latin');
+    superuser()->do('DROP DATABASE latin');
 }
 
 # A development database, of which a part has been renamed since.
 {
-    my $apply = qq($ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=serverless user=postgres" schema apply 2>&1);
+    my $apply = qq($ENV{SOURCE}/bin/serverless-admin -d "host=$ENV{DATABASE} dbname=serverless user=serverless_owner" schema apply 2>&1);
     db()->do(q(UPDATE serverless.schema_migrations SET name = 'functions' WHERE version = 4));
     my $said = `$apply`;
     isnt $?, 0, 'a schema with another part 4 is not built upon';

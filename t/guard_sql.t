@@ -11,7 +11,7 @@ use Serverless::Test;
 use Test::More;
 
 my $database = own_database('guard');
-my $owner = $database->connect('postgres');
+my $owner = $database->connect('serverless_owner');
 my $httpd = $database->connect('serverless_httpd');
 
 # SQLSTATEs that the guard refuses with
@@ -191,11 +191,11 @@ SQL
     ['with a WITH', $RULE, $RIGHTS, 'WITH gone AS (DELETE FROM serverless.pins RETURNING *) SELECT count(*) FROM gone'],
 
     'change what is needed',
-    ['the id of a Function',      $KEY, $KEY, 'UPDATE serverless.artifacts SET id = gen_random_uuid() WHERE id = :deployed_function'],
-    ['the Service of a Function', $KEY, $KEY, 'UPDATE serverless.artifacts SET service_id = :other_service WHERE id = :deployed_function'],
-    ['the kind of a Function',    $KEY, $KEY, q(UPDATE serverless.artifacts SET kind = 'asset' WHERE id = :deployed_function)],
-    ['the kind of an Asset',      $KEY, $KEY, q(UPDATE serverless.artifacts SET kind = 'function' WHERE id = :building_asset)],
-    ['the id of a Service',       $KEY, $KEY, 'UPDATE serverless.services SET id = gen_random_uuid() WHERE id = :service'],
+    ['the id of a Function',      $KEY, $RIGHTS, 'UPDATE serverless.artifacts SET id = gen_random_uuid() WHERE id = :deployed_function'],
+    ['the Service of a Function', $KEY, $RIGHTS, 'UPDATE serverless.artifacts SET service_id = :other_service WHERE id = :deployed_function'],
+    ['the kind of a Function',    $KEY, $RIGHTS, q(UPDATE serverless.artifacts SET kind = 'asset' WHERE id = :deployed_function)],
+    ['the kind of an Asset',      $KEY, $RIGHTS, q(UPDATE serverless.artifacts SET kind = 'function' WHERE id = :building_asset)],
+    ['the id of a Service',       $KEY, $RIGHTS, 'UPDATE serverless.services SET id = gen_random_uuid() WHERE id = :service'],
     (map { ["a Version: its $_->[0]", $RULE, $RIGHTS,
             "UPDATE serverless.versions SET $_->[1] WHERE id = :deployed_version"] }
         ['id', 'id = gen_random_uuid()'], ['Service', 'service_id = :other_service'],
@@ -204,7 +204,7 @@ SQL
         ['visibility', q(visibility = 'private')], ['content', q(content_sha256 = sha256('other'))],
         ['date', 'date_created = now()']),
     ['a size of content', $RULE, $RULE,   'UPDATE serverless.contents SET size = size + 1'],
-    ['a hash of content', $RULE, $RULE,   q(UPDATE serverless.contents SET sha256 = sha256('other') WHERE service_id = :service)],
+    ['a hash of content', $RULE, $RIGHTS,   q(UPDATE serverless.contents SET sha256 = sha256('other') WHERE service_id = :service)],
     ['bytes of content',  $RULE, $RIGHTS, q(UPDATE serverless.content_chunks SET bytes = 'other')],
     ['more content', $RULE, $RULE, <<'SQL'],
 INSERT INTO serverless.content_chunks SELECT service_id, sha256, 1, 'more' FROM serverless.content_chunks
@@ -227,7 +227,7 @@ SELECT service_id, :${_}_build, id, kind, artifact_id, path, visibility, date_cr
   FROM serverless.versions WHERE id = :spare_version
 SQL
         qw(building deployed free failed)),
-    ['first the Build, then what it contains, in one statement', $RULE, $RULE, <<'SQL'],
+    ['first the Build, then what it contains, in one statement', $RULE, $RIGHTS, <<'SQL'],
 WITH made AS (INSERT INTO serverless.builds
               SELECT :service, id, 'building', 'node22', '[]', NULL, 0, NULL, NULL, made, made
                 FROM serverless.new_identity() RETURNING *)
@@ -240,7 +240,7 @@ INSERT INTO serverless.build_versions
 SELECT service_id, gen_random_uuid(), id, kind, artifact_id, path, visibility, date_created
   FROM serverless.versions WHERE id = :spare_version
 SQL
-    ['a Version that is not there', $KEY, $KEY, <<'SQL'],
+    ['a Version that is not there', $KEY, $RIGHTS, <<'SQL'],
 WITH new AS MATERIALIZED (SELECT * FROM serverless.new_identity()),
      contained AS (INSERT INTO serverless.build_versions
                    SELECT :service, id, gen_random_uuid(), 'function', :free_function, '/x', 'public', made FROM new RETURNING build_id)
@@ -256,8 +256,8 @@ SQL
         q(UPDATE serverless.builds SET status = 'completed', failure_reason = NULL WHERE id = :failed_build)],
     ['building, failed before', $RULE, $RULE,
         q(UPDATE serverless.builds SET status = 'building', failure_reason = NULL WHERE id = :failed_build)],
-    ['another: its id', $RULE, $RULE, 'UPDATE serverless.builds SET id = gen_random_uuid() WHERE id = :free_build'],
-    ['another: its Service', $RULE, $RULE, 'UPDATE serverless.builds SET service_id = :other_service WHERE id = :free_build'],
+    ['another: its id', $RULE, $RIGHTS, 'UPDATE serverless.builds SET id = gen_random_uuid() WHERE id = :free_build'],
+    ['another: its Service', $RULE, $RIGHTS, 'UPDATE serverless.builds SET service_id = :other_service WHERE id = :free_build'],
 
     'put on an Environment',
     ['a Build that is building', $RULE, $RULE, 'UPDATE serverless.environments SET build_id = :building_build WHERE id = :free_environment'],
@@ -266,16 +266,16 @@ SQL
     ['no Build', $KEY, $KEY, 'UPDATE serverless.environments SET build_id = gen_random_uuid() WHERE id = :free_environment'],
     ['a Build without one of its Versions', $KEY, $KEY,
         'UPDATE serverless.environments SET build_id = :incomplete_build WHERE id = :deployed_environment'],
-    ['a Build that is building, on a new one', $RULE, $RULE, <<'SQL'],
+    ['a Build that is building, on a new one', $RULE, $RIGHTS, <<'SQL'],
 INSERT INTO serverless.environments SELECT :service, id, 'new', 'new', :building_build, made, made FROM serverless.new_identity()
 SQL
-    ['a Build that is building, by ON CONFLICT', $RULE, $RULE, <<'SQL'],
+    ['a Build that is building, by ON CONFLICT', $RULE, $RIGHTS, <<'SQL'],
 INSERT INTO serverless.environments VALUES (:service, :free_environment, 'new', 'new', NULL, now(), now())
     ON CONFLICT (service_id, id) DO UPDATE SET build_id = :building_build
 SQL
-    ['the same Build, but as another Environment', $KEY, $KEY,
+    ['the same Build, but as another Environment', $KEY, $RIGHTS,
         'UPDATE serverless.environments SET id = gen_random_uuid() WHERE id = :deployed_environment'],
-    ['nothing, and into another Service', $KEY, $KEY,
+    ['nothing, and into another Service', $KEY, $RIGHTS,
         'UPDATE serverless.environments SET service_id = :other_service, unique_name = \'x\', domain_suffix = \'x\', build_id = NULL WHERE id = :deployed_environment'],
 
     'put another in its place, in one statement',
@@ -296,11 +296,11 @@ SQL
 WITH gone AS (DELETE FROM serverless.artifacts WHERE id = :deployed_function RETURNING *)
 INSERT INTO serverless.artifacts SELECT * FROM gone
 SQL
-    ['a Build that contains nothing', $RULE, $RULE, <<'SQL'],
+    ['a Build that contains nothing', $RULE, $RIGHTS, <<'SQL'],
 WITH gone AS (DELETE FROM serverless.builds WHERE id = :deployed_build RETURNING *)
 INSERT INTO serverless.builds SELECT * FROM gone
 SQL
-    ['a Build that contains nothing, for one that is building', $RULE, $RULE, <<'SQL'],
+    ['a Build that contains nothing, for one that is building', $RULE, $RIGHTS, <<'SQL'],
 WITH gone AS (DELETE FROM serverless.builds WHERE id = :building_build RETURNING *)
 INSERT INTO serverless.builds SELECT * FROM gone
 SQL
@@ -367,7 +367,8 @@ SQL
     ['deploy all Environments', 'UPDATE serverless.environments SET build_id = :free_build WHERE service_id = :service'],
     ['put an Environment in an Environment\'s place', <<'SQL'],
 WITH gone AS (DELETE FROM serverless.environments WHERE id = :deployed_environment RETURNING *)
-INSERT INTO serverless.environments SELECT * FROM gone
+INSERT INTO serverless.environments (service_id, id, unique_name, domain_suffix, date_created, date_updated)
+SELECT service_id, id, unique_name, domain_suffix, date_created, date_updated FROM gone
 SQL
     ['delete Environments', 'DELETE FROM serverless.environments'],
     ['delete a Build that is building', 'DELETE FROM serverless.builds WHERE id = :building_build'],

@@ -147,7 +147,7 @@ my $variables;
     my $stored = $owner->selectall_hashref('SELECT id, sealed FROM serverless.variables', 'id');
     is_deeply [ grep { $stored->{$_}{sealed} eq $stolen->{$_}{sealed} } keys %$stored ], [],
         'no value is stored as it was encrypted before';
-    my $admin = "$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=@{[ $database->name ]} user=postgres'";
+    my $admin = "$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=@{[ $database->name ]} user=serverless_owner'";
     is `$admin variables keys` =~ s/ +$//mgr, <<"END", 'serverless-admin variables keys says how many values each key has';
      key_id       variables
 ----------------- ---------

@@ -413,7 +413,7 @@ subtest 'ten concurrent creates and updates of Variables' => sub {
 # Secrecy against a reader of the database, a backup or a log.
 subtest 'Values are in clear in no table, log or file' => sub {
     my @secrets = map { "s3cret-$_-" . join '', map { ('a' .. 'z')[rand 26] } 1 .. 20 } 1 .. 3;
-    db()->do('ALTER ROLE serverless_httpd SET log_min_duration_statement = 0');
+    superuser()->do('ALTER ROLE serverless_httpd SET log_min_duration_statement = 0');
     kill_backends(backends());
     my $variable = made('LOGGED', $secrets[0]);
     $api->post($variable->{url}, Value => $secrets[1]);
@@ -421,7 +421,7 @@ subtest 'Values are in clear in no table, log or file' => sub {
     $api->get($variables);
     $api->post("$variable->{url}?Value=$secrets[2]", Key => 'LOGGED');
     $api->post($variable->{url}, Value => $secrets[2] . 'x' x 450);
-    db()->do('ALTER ROLE serverless_httpd RESET log_min_duration_statement');
+    superuser()->do('ALTER ROLE serverless_httpd RESET log_min_duration_statement');
     kill_backends(backends());
 
     my $logs = Apache::Test::config()->{vars}{t_logs};

@@ -2,12 +2,15 @@
 
 -- Reads the schema's version and the key that page tokens are signed with, and has the session plan
 -- each statement once: the plans do not depend on the values, and planning costs as much as running.
--- The first statement of every connection.
+-- Sets the search_path, so that names in later statements are PostgreSQL's own, whatever the settings of
+-- the role or database are and whatever objects the schema "public" has. Names pg_catalog itself for the
+-- same reason: it is the first statement of every connection.
 -- kind: read
 PREPARE session_begin AS
-SELECT (SELECT max(version) FROM serverless.schema_migrations) AS version,
-       encode(page_token_key, 'hex') AS page_token_key,
-       set_config('plan_cache_mode', 'force_generic_plan', false)
+SELECT (SELECT pg_catalog.max(version) FROM serverless.schema_migrations) AS version,
+       pg_catalog.encode(page_token_key, 'hex') AS page_token_key,
+       pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false),
+       pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)
   FROM serverless.settings;
 
 -- Fetches the hash of a credential's secret, to check a password against. No row: no such credential.

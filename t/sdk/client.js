@@ -7,7 +7,7 @@ const twilio = require('twilio');
 // bin/serverless-admin's answer: { ACCOUNT_SID: 'AC...', AUTH_TOKEN: '...' }
 function administer(...command) {
   const output = execFileSync(`${process.env.SOURCE}/bin/serverless-admin`,
-    ['-d', `host=${process.env.DATABASE} dbname=serverless user=postgres`, ...command],
+    ['-d', `host=${process.env.DATABASE} dbname=serverless user=serverless_owner`, ...command],
     { encoding: 'utf8' });
   return Object.fromEntries(output.trim().split('\n').map((line) => line.split('=')));
 }
@@ -15,7 +15,7 @@ function administer(...command) {
 // One value from the database, as its owner has it.
 function sql(statement) {
   return execFileSync('psql', ['-XAt', '-v', 'ON_ERROR_STOP=1', '-c', statement,
-    `host=${process.env.DATABASE} dbname=serverless user=postgres`], { encoding: 'utf8' }).trim();
+    `host=${process.env.DATABASE} dbname=serverless user=serverless_owner`], { encoding: 'utf8' }).trim();
 }
 
 // A client with these credentials: an account's, or an API key's and accountSid.

@@ -10,17 +10,22 @@ use Exporter qw(import);
 use Serverless::Time;
 use Time::HiRes ();
 
-our @EXPORT = qw(db connect_as database add_functions add_artifacts lock_functions slow_deletion hold_builds own_database
+our @EXPORT = qw(db superuser connect_as database add_functions add_artifacts lock_functions slow_deletion hold_builds own_database
     crash backends waiting kill_backends damage);
 
 # Connections ---------------------------------------------------------------------
 
-my $db;
+my %db;
 
-# The connection to the test database as its owner; a new one after the server was restarted.
-sub db {
-    $db = undef if $db && !$db->ping;
-    return $db ||= connect_as('postgres');
+# The connection to the test database as the schema's owner, and the one as a superuser, for
+# what an owner may not do; a new one after the server was restarted.
+sub db        { kept_connection('serverless_owner') }
+sub superuser { kept_connection('postgres') }
+
+sub kept_connection {
+    my ($role) = @_;
+    delete $db{$role} if $db{$role} && !$db{$role}->ping;
+    return $db{$role} ||= connect_as($role);
 }
 
 # A new connection, e.g. to hold a lock in.
@@ -35,10 +40,8 @@ sub connect_as {
 # Stops, starts or restarts PostgreSQL: database('stop'), database('start'), database('restart').
 sub database {
     my ($action) = @_;
-    if ($db) {
-        $db->disconnect;
-        $db = undef;
-    }
+    $_->disconnect for values %db;
+    %db = ();
     system("$ENV{SOURCE}/tools/cluster", $action, $ENV{CLUSTER}) == 0
         or die "tools/cluster $action failed\n";
 }
@@ -92,14 +95,14 @@ sub hold_builds {
 }
 
 # One more database, with the schema and nothing else in it; no httpd knows it
-# that was not told. It goes with the object. Its connect('postgres') and
-# connect('serverless_httpd') are new sessions.
+# that was not told. It goes with the object. Its connect('serverless_owner'),
+# connect('serverless_httpd') and connect('postgres') are new sessions.
 sub own_database {
     my ($purpose) = @_;
     my $name = "serverless_${purpose}_$$";
-    db()->do("CREATE DATABASE $name");
+    superuser()->do("CREATE DATABASE $name OWNER serverless_owner");
     for my $command ('schema apply', 'grant serverless_httpd') {
-        system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=postgres' $command "
+        system("$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=$name user=serverless_owner' $command "
             . '>/dev/null') == 0 or die "serverless-admin $command failed\n";
     }
     return bless { name => $name, process => $$ }, 'Serverless::Database::Own';
@@ -110,7 +113,7 @@ sub own_database {
 # Service is to be deleted before the suite ends.
 sub damage {
     my ($version, $sql, $db) = @_;
-    $db ||= db();
+    $db ||= superuser();
     $db->begin_work;
     $db->do('SET LOCAL session_replication_role = replica'); # no triggers
     my $rows = $db->do(sprintf("$sql AND (service_id, sha256) = (SELECT service_id, content_sha256 "
@@ -133,7 +136,7 @@ sub waiting  { sessions("wait_event_type = 'Lock'") }
 
 sub sessions {
     my ($condition) = @_;
-    return @{ db()->selectcol_arrayref("SELECT pid FROM pg_stat_activity "
+    return @{ superuser()->selectcol_arrayref("SELECT pid FROM pg_stat_activity "
         . "WHERE usename = 'serverless_httpd' AND $condition") };
 }
 
@@ -141,7 +144,7 @@ sub sessions {
 # their processes have ended.
 sub kill_backends {
     my (@pids) = @_;
-    db()->do('SELECT pg_terminate_backend(?)', undef, $_) for @pids;
+    superuser()->do('SELECT pg_terminate_backend(?)', undef, $_) for @pids;
     wait_until { !grep { -e "/proc/$_" } @pids } or die "backends did not end\n";
     return scalar @pids;
 }
@@ -193,7 +196,7 @@ sub connect { Serverless::Database::connect_as($_[1], $_[0]{name}) }
 sub DESTROY {
     my ($self) = @_;
     local $@;
-    Serverless::Database::db()->do("DROP DATABASE $self->{name} WITH (FORCE)") if $self->{process} == $$;
+    Serverless::Database::superuser()->do("DROP DATABASE $self->{name} WITH (FORCE)") if $self->{process} == $$;
 }
 
 1;

@@ -14,11 +14,11 @@ use warnings FATAL => 'all';
 use Exporter qw(import);
 use Serverless::Assertions;
 use Serverless::Client ();
-use Serverless::Database qw(db connect_as database);
+use Serverless::Database qw(db superuser connect_as database);
 use Serverless::SharedServer;
 use Serverless::Time;
 
 our @EXPORT = (@Serverless::Assertions::EXPORT, @Serverless::SharedServer::EXPORT, @Serverless::Time::EXPORT,
-    qw(db connect_as database));
+    qw(db superuser connect_as database));
 
 1;
