@@ -147,6 +147,7 @@ static int translate_name(request_rec *r)
     request = sf_request_of(r);
     request->claimed = 1;
     request->prefix = sf_config_prefix(r);
+    apr_table_setn(r->err_headers_out, "X-Content-Type-Options", "nosniff");
     r->handler = "serverless-functions";
     r->filename = apr_pstrdup(r->pool, "/Services");
     return OK;

@@ -49,5 +49,6 @@ const sf_resource sf_function_version_content = {
     .pattern = "/Services/{ZS}/Functions/{ZH}/Versions/{ZN}/Content",
     .kind = "function",
     .properties = content_properties,
+    .no_store = 1,
     .fetch = { SF_STATEMENT_VERSION_CONTENT, NULL },
 };

@@ -28,6 +28,7 @@ static const sf_param filters[] = {
 
 const sf_resource sf_logs = {
     .key = "logs",
+    .no_store = 1,
     .pattern = "/Services/{ZS}/Environments/{ZE}/Logs/{NO}",
     .properties = properties,
     .fetch = { SF_STATEMENT_LOG_FETCH, NULL },

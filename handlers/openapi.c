@@ -17,6 +17,7 @@ static void answer_options(request_rec *r)
 {
     r->status = HTTP_NO_CONTENT;
     apr_table_setn(r->headers_out, "Allow", "GET, HEAD, OPTIONS");
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
 }
 
 static int send_description(request_rec *r)
@@ -48,6 +49,7 @@ int sf_openapi_handler(request_rec *r)
     if (r->method_number != M_GET) {
         return HTTP_METHOD_NOT_ALLOWED;
     }
+    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
     apr_table_setn(r->headers_out, "ETag", ETAG);
     status = ap_meets_conditions(r);
     return status == OK ? send_description(r) : status;

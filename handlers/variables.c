@@ -35,6 +35,7 @@ static const sf_param update_params[] = {
 
 const sf_resource sf_variables = {
     .key = "variables",
+    .no_store = 1,
     .pattern = "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}",
     .properties = properties,
     .outcomes = outcomes,

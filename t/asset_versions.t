@@ -218,7 +218,7 @@ sub has_headers {
         map { $_ => $reply->header($_) } qw(ETag Cache-Control Last-Modified Accept-Ranges Content-Type
             Content-Length X-Content-Type-Options Transfer-Encoding)
     }, {
-        ETag => $tag, 'Cache-Control' => 'no-cache', 'Last-Modified' => $made, 'Accept-Ranges' => 'bytes',
+        ETag => $tag, 'Cache-Control' => 'no-store', 'Last-Modified' => $made, 'Accept-Ranges' => 'bytes',
         'Content-Type' => 'application/x-noise',
         'Content-Length' => $length, 'X-Content-Type-Options' => 'nosniff', 'Transfer-Encoding' => undef,
     }, $name;

@@ -119,7 +119,8 @@ for my $what (sort keys %single) {
     my $has_date = $what !~ /Status|Content/;
     is $reply->status, 200, "$what: fetched";
     like $tag, $tag_form, "$what: the answer to a fetch has an ETag";
-    is $reply->header('Cache-Control'), 'no-cache', "$what: a fetch has Cache-Control: no-cache";
+    my $cached = $what =~ /Content/ ? 'no-store' : 'no-cache';
+    is $reply->header('Cache-Control'), $cached, "$what: a fetch has Cache-Control: $cached";
     if ($has_date) {
         my $json = $reply->json;
         my ($difference) = db()->selectrow_array(

@@ -54,7 +54,7 @@ sub is_allowed {
     like delete $headers{'twilio-request-id'}, qr/^RQ[0-9a-f]{32}$/, 'an id';
     delete @headers{qw(date server connection keep-alive)};
     is_deeply [$reply->status, $reply->body, \%headers],
-        [204, '', { %{ told($origin) }, 'access-control-max-age' => 7200 }], $name;
+        [204, '', { %{ told($origin) }, 'access-control-max-age' => 7200, 'x-content-type-options' => 'nosniff' }], $name;
 }
 
 # It is as if there had been no CORS, but that caches are told of the Origin.

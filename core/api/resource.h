@@ -81,6 +81,8 @@ typedef struct sf_resource {
 
     int has_ranges; /* the resource is bytes, of which a client may ask for a range */
 
+    int no_store; /* responses show a secret or a source, and are not to be kept by a client */
+
     int page_maximum; /* rows of a page, or 0 for SF_PAGE_SIZE_MAX */
 
     sf_verb create;

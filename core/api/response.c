@@ -18,6 +18,14 @@ static void send_json(request_rec *r, int status, const char *body, apr_size_t l
     ap_rwrite(body, (int)length, r);
 }
 
+/* Called after what sets Cache-Control for answers in general. */
+static void forbid_storing(const sf_request *request)
+{
+    if (request->resource->no_store) {
+        apr_table_setn(request->r->headers_out, "Cache-Control", "no-store");
+    }
+}
+
 void sf_response_status(const sf_request *request, int status)
 {
     if (status < HTTP_BAD_REQUEST) {
@@ -39,6 +47,7 @@ void sf_response_resource(const sf_request *request, int status, sf_rows *rows)
 
     sf_conditional_tag(request, revision < 0 ? NULL : sf_rows_value(rows, 0, revision),
                        sf_rows_page_token_key(rows), body, length);
+    forbid_storing(request);
     condition = sf_conditional_status(request);
     if (condition != OK) {
         sf_response_status(request, condition);
@@ -197,6 +206,7 @@ void sf_response_list(const sf_request *request, sf_rows *rows, const sf_page *p
     meta = meta_text(&list, &length);
 
     r->status = HTTP_OK;
+    forbid_storing(request);
     ap_set_content_type(r, JSON_TYPE);
     ap_rvputs(r, "{\"", request->resource->key, "\":[", NULL);
     send_rows(&list);

@@ -16,8 +16,9 @@
 /* The columns of version_content_head. */
 enum { HEAD_OUTCOME, HEAD_SERVICE, HEAD_SHA256, HEAD_SIZE, HEAD_TYPE, HEAD_DATE };
 
-/* Sets the headers of the response. The content was uploaded by a client and may be HTML: the
- * last two headers keep a browser from running it as a page of this server. */
+/* Sets the headers of the response. An Asset may be private, so that no client is to keep its
+ * content. The content was uploaded by a client and may be HTML: the last header and nosniff, which
+ * every response has, keep a browser from running it as a page of this server. */
 static void set_headers(request_rec *r, sf_rows *head)
 {
     ap_set_content_type(r, sf_rows_value(head, 0, HEAD_TYPE));
@@ -26,7 +27,7 @@ static void set_headers(request_rec *r, sf_rows *head)
         r, apr_pstrcat(r->pool, "\"", sf_rows_value(head, 0, HEAD_SHA256), "\"", NULL),
         apr_atoi64(sf_rows_value(head, 0, HEAD_DATE)));
     ap_set_accept_ranges(r);
-    apr_table_setn(r->headers_out, "X-Content-Type-Options", "nosniff");
+    apr_table_setn(r->headers_out, "Cache-Control", "no-store");
     apr_table_setn(r->headers_out, "Content-Security-Policy", "sandbox; default-src 'none'");
 }
 

@@ -83,6 +83,7 @@ void sf_error_filter_insert(request_rec *r)
         return;
     }
     apr_table_setn(r->err_headers_out, "Twilio-Request-Id", sf_request_id(r));
+    apr_table_setn(r->err_headers_out, "X-Content-Type-Options", "nosniff");
     sf_cors_add_headers(r);
     ap_add_output_filter_handle(error_filter, NULL, r, r->connection);
 }
