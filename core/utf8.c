@@ -69,3 +69,18 @@ int sf_utf8_length(const char *text)
     return sf_utf8_feed(&check, text, strlen(text)) && sf_utf8_is_whole(&check) ? (int)check.length
                                                                                 : -1;
 }
+
+unsigned sf_utf8_next(const char **text)
+{
+    sf_utf8 check = { 0 };
+    unsigned character = (unsigned char)*(*text)++;
+
+    take_lead(&check, (unsigned char)character);
+    if (check.follow > 0) {
+        character &= 0x3Fu >> check.follow; /* a bit more of the lead says how many follow */
+    }
+    for (; check.follow > 0; check.follow--) {
+        character = character << 6 | ((unsigned char)*(*text)++ & 0x3F);
+    }
+    return character;
+}

@@ -23,4 +23,7 @@ int sf_utf8_is_whole(const sf_utf8 *check);
  * not UTF-8. */
 int sf_utf8_length(const char *text);
 
+/* Moves `text`, which is valid UTF-8 and not at its end, behind its first character, and returns that. */
+unsigned sf_utf8_next(const char **text);
+
 #endif

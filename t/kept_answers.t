@@ -96,6 +96,7 @@ for my $case (
     is $reply->header('X-Content-Type-Options'), 'nosniff', '- no browser is to guess what it is';
 }
 
+make_file('alias.txt', 'of Alias');
 is $api->undescribed->on('cors')->get("$path/alias")->header('X-Content-Type-Options'), undef, 'what Alias has put there is not ours';
 make_file('kept.txt', "a file\n");
 my $file = $api->get('/kept.txt');

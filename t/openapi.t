@@ -236,8 +236,11 @@ my %says_less = map { $_ => 1 } qw(FunctionVersions AssetVersions Runtime Depend
 sub candidates {
     my ($schema) = @_;
     my @lengths = map { ($_, $_ + 1) } $schema->{maxLength} // ();
+    my @paths = ('/', '//', '/a/', 'a/', 'a//b', './a', '/..', '/../a', 'a/.', '/a/..b', '/.a', '/...', '/a%2fb', '/%2e%2e', '\\a',
+        map { "/a$_" } "\x{1}", "\x{7f}", "\x{85}", "\x{a0}", "\x{ad}", "\x{200b}", "\x{2028}", "\x{202e}", "\x{feff}",
+        "\x{fffd}", "\x{fffe}", "\x{1f600}", "\x{1fffe}", "\x{e0001}");
     my @times = map { ("$_:00Z", "$_:00", "$_:00.123456789-01:30", "$_:00.Z") } '2026-11-23T23:59';
-    return (@times, '', ' ', '-', '-a', 'a-', 'a', 'a.b', 'a b', '0', '1', '-1', '1.5', '1001', '9' x 20, 'true',
+    return (@paths, @times, '', ' ', '-', '-a', 'a-', 'a', 'a.b', 'a b', '0', '1', '-1', '1.5', '1001', '9' x 20, 'true',
         'TRUE', 'False', 'yes', 'Private', "\x{e9}", 'ZS' . '0a' x 16, 'ZN' . '0A' x 16, 'ZB' . '0' x 31, 'ZH' . '0a' x 16,
         map { ('a' x $_, '/' . 'a' x ($_ - 1), "\x{e9}" x $_) } @lengths);
 }

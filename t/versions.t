@@ -137,8 +137,7 @@ sub parameters {
             [ '/',                       '/' ],
             [ 'a/b/c',                   '/a/b/c' ],
             [ '/a/b/c.js',               '/a/b/c.js' ],
-            [ '//a//b/',                 '//a//b/' ],
-            [ './../a',                  '/./../a' ],
+            [ '.a/..b/c./...',           '/.a/..b/c./...' ],
             [ '/%41%2f',                 '/%41%2f' ],
             [ '/a=b*c!d~e_f-g.h|i^j[k]', '/a=b*c!d~e_f-g.h|i^j[k]' ],
             [ "/caf\x{e9}/\x{1f680}",    "/caf\x{e9}/\x{1f680}" ],
@@ -154,7 +153,9 @@ sub parameters {
 
         my $before = all_rows();
         my $too_long = 'Path must not be longer than 255 characters';
-        my $characters = q(Path must not contain spaces or any of # ; , ? : @ + & $ ( ) ' " \\);
+        my $contains = 'Path must not contain U+';
+        my $slashes = 'Path must not have two slashes together, or one at its end';
+        my $dots = 'Path must not have a segment . or ..';
         for my $case (
             [ '/' . 'a' x 255,           $too_long ],
             [ 'a' x 255,                 $too_long ],
@@ -162,10 +163,13 @@ sub parameters {
             [ 'a' x 1022,                'Path and Visibility must not be longer than 255 characters' ],
             [ 'a' x 20000,               'Path and Visibility must not be longer than 255 characters' ],
             [ "\x{1f600}" x 255,         $too_long ],
-            (map { [ "/a${_}b", $characters ] }
-                split(//, q(#;,?:@+&$()'" \\)), "\t", "\r", "\n", "\r\n"),
-            [ ' /a',                     $characters ],
-            [ '/a ',                     $characters ],
+            (map { [ "/a${_}b", $contains . sprintf('%04X (%s)', ord, $_) ] } split //, q(#;,?:@+&$()'"\\)),
+            (map { [ "/a${_}b", $contains . sprintf('%04X', ord) ] } ' ', "\t", "\r", "\n", "\r\n", "\x{1}", "\x{7f}",
+                "\x{85}", "\x{a0}", "\x{200b}", "\x{2028}", "\x{202e}", "\x{feff}", "\x{10ffff}", "\x{e0041}"),
+            [ ' /a',                     "${contains}0020" ],
+            [ '/a ',                     "${contains}0020" ],
+            (map { [ $_, $slashes ] } '//', '//a', '/a//b', '/a/', 'a/'),
+            (map { [ $_, $dots ] } '.', '..', '/.', '/..', './a', '/../', '/../../etc/passwd', '/a/./b', '/a/..'),
             [ "/a\0b",                   'Path is not valid UTF-8' ],
             [ '',                        'Missing required parameter Path in the post body' ],
         ) {

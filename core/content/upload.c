@@ -3,6 +3,7 @@
 #include "core/api/idempotency.h"
 #include "core/api/operation.h"
 #include "core/api/response.h"
+#include "core/content/path.h"
 #include "core/http/body.h"
 #include "core/http/multipart.h"
 #include "core/log.h"
@@ -235,20 +236,11 @@ static const sf_error *read_body(upload *form)
 
 /* Parameters ---------------------------------------------------------------------------------- */
 
-static int has_control(const char *text)
-{
-    while (*text && !apr_iscntrl(*text)) {
-        text++;
-    }
-    return *text != '\0';
-}
-
-/* Checks Path and adds the slash that it may begin without. The characters that are refused are
- * those that Twilio's toolkit refuses before it uploads. */
+/* Checks Path and adds the slash that it may begin without. */
 static const sf_error *check_path(const upload *form, const char **value)
 {
     const char *path = form->path.bytes;
-    int length;
+    const char *complaint;
 
     if (!*path) {
         return sf_error_bad_request(form->pool, "Missing required parameter Path in the post body");
@@ -259,16 +251,12 @@ static const sf_error *check_path(const upload *form, const char **value)
     if (*path != '/') {
         path = apr_pstrcat(form->pool, "/", path, NULL);
     }
-    length = sf_utf8_length(path);
-    if (length > 255) {
+    if (sf_utf8_length(path) > 255) {
         return sf_error_bad_request(form->pool, "Path must not be longer than 255 characters");
     }
-    if (strpbrk(path, "#;,?:@+&$()'\" \\") || has_control(path)) {
-        return sf_error_bad_request(
-            form->pool, "Path must not contain spaces or any of # ; , ? : @ + & $ ( ) ' \" \\");
-    }
+    complaint = sf_path_complaint(form->pool, path);
     *value = path;
-    return NULL;
+    return complaint ? sf_error_bad_request(form->pool, "%s", complaint) : NULL;
 }
 
 /* Checks Visibility, in any case, and writes it in lower case. */
