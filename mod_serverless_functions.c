@@ -210,6 +210,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(count_response, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(sf_auth_log_refusal, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(sf_error_filter_insert, NULL, NULL, APR_HOOK_LAST);
     sf_error_filter_register();
     sf_auth_register(pool);

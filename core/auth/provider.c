@@ -7,7 +7,9 @@
 #include "core/log.h"
 
 #include <ap_provider.h>
+#include <apr_base64.h>
 #include <apr_encode.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_log.h>
 #include <http_protocol.h>
@@ -91,7 +93,34 @@ static const char *check_in_cache(const sf_request *request, const char *credent
                : NULL;
 }
 
-static authn_status check_password(request_rec *r, const char *user, const char *password)
+/* The header that Basic authentication reads its credential from. */
+static const char *authorization_of(const request_rec *r)
+{
+    return apr_table_get(r->headers_in,
+                         r->proxyreq == PROXYREQ_PROXY ? "Proxy-Authorization" : "Authorization");
+}
+
+/* Whether the credential that the client sent has a NUL in it. mod_auth_basic takes user and password for
+ * strings of C, which end there, and says nothing of what follows. */
+static int has_nul(const request_rec *r)
+{
+    const char *header = authorization_of(r);
+    char *decoded;
+    int length;
+
+    if (!header || ap_cstr_casecmpn(header, "Basic ", 6) != 0) {
+        return 0;
+    }
+    header += 6;
+    while (apr_isspace(*header)) {
+        header++;
+    }
+    decoded = apr_palloc(r->pool, apr_base64_decode_len(header) + 1);
+    length = apr_base64_decode(decoded, header);
+    return memchr(decoded, '\0', length) != NULL;
+}
+
+static authn_status check_credential(request_rec *r, const char *user, const char *password)
 {
     sf_request *request = sf_request_of(r);
     const char *credential = credential_of(r->pool, user);
@@ -99,8 +128,19 @@ static authn_status check_password(request_rec *r, const char *user, const char 
     if (!credential) {
         return AUTH_USER_NOT_FOUND;
     }
+    if (has_nul(r)) {
+        return AUTH_DENIED;
+    }
     request->generation = check_in_cache(request, credential, password);
     return request->generation ? AUTH_GRANTED : check_in_database(request, credential, password);
+}
+
+static authn_status check_password(request_rec *r, const char *user, const char *password)
+{
+    const authn_status status = check_credential(r, user, password);
+
+    sf_request_of(r)->credential_refused = status == AUTH_DENIED || status == AUTH_USER_NOT_FOUND;
+    return status;
 }
 
 void sf_auth_register(apr_pool_t *pool)
@@ -139,7 +179,25 @@ const sf_error *sf_auth_take_user(sf_request *request)
     }
     inherit_generation(request);
     request->credential = credential_of(r->pool, r->user);
+    /* check_credential() has not looked where another provider has authenticated */
+    if (!request->generation && has_nul(r)) {
+        request->credential = NULL;
+    }
     return request->credential ? NULL : sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
+}
+
+int sf_auth_log_refusal(request_rec *r)
+{
+    for (; r; r = r->next) {
+        const sf_caller caller = sf_caller_of(r);
+
+        if (r->status == HTTP_UNAUTHORIZED && authorization_of(r)
+            && (sf_request_of(r)->claimed || sf_request_of(r)->credential_refused)) {
+            sf_log(&caller, APLOG_WARNING, "SF0021", "wrong credentials from %s", r->useragent_ip);
+            break;
+        }
+    }
+    return DECLINED;
 }
 
 void sf_auth_challenge(request_rec *r)

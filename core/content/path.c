@@ -49,10 +49,9 @@ static const char *check_characters(apr_pool_t *pool, const char *path)
         const unsigned character = sf_utf8_next(&path);
 
         if (is_refused(character)) {
-            return apr_psprintf(pool, "Path must not contain U+%04X%s", character,
-                                character < 0x80 && apr_isgraph(*at)
-                                    ? apr_psprintf(pool, " (%c)", *at)
-                                    : "");
+            return apr_psprintf(
+                pool, "Path must not contain U+%04X%s", character,
+                character < 0x80 && apr_isgraph(*at) ? apr_psprintf(pool, " (%c)", *at) : "");
         }
     }
     return NULL;
