@@ -405,6 +405,9 @@ for my $table (sort keys %WRITES) {
             is state_of($httpd, "INSERT INTO serverless.$table ($column) SELECT NULL WHERE false"),
                 $inserted->{$column} ? '' : $RIGHTS, "insert $column";
             is state_of($httpd, "UPDATE serverless.$table SET $column = NULL WHERE false"), $updated->{$column} ? '' : $RIGHTS, "update $column";
+            # a trigger may refuse what the role was granted
+            is_deeply [map { $httpd->selectrow_array('SELECT has_column_privilege(?, ?, ?)::int', undef, "serverless.$table", $column, $_) }
+                qw(INSERT UPDATE REFERENCES)], [map { $_ ? 1 : 0 } $inserted->{$column}, $updated->{$column}, 0], '- no more was granted';
         }
     };
 }
