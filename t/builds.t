@@ -370,8 +370,6 @@ subtest 'a Build of JavaScript that compiles completes' => sub {
     ) {
         is_completed build_of($case->[-1]), $case->[0];
     }
-    my $version = $project->new_version(path => "/line\xe2\x80\xa8and\xe2\x80\xa9paragraph");
-    is_completed $project->finished($project->new_build($version)), 'a path with Unicode\'s line ends';
 };
 
 subtest 'a Build of JavaScript that does not compile fails with the place of the error' => sub {
