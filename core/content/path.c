@@ -74,9 +74,9 @@ static const char *check_segments(const char *path)
     return NULL;
 }
 
-const char *sf_path_complaint(apr_pool_t *pool, const char *path)
+const char *sf_path_message(apr_pool_t *pool, const char *path)
 {
-    const char *complaint = check_characters(pool, path);
+    const char *message = check_characters(pool, path);
 
-    return complaint || strcmp(path, "/") == 0 ? complaint : check_segments(path);
+    return message || strcmp(path, "/") == 0 ? message : check_segments(path);
 }

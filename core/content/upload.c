@@ -240,7 +240,7 @@ static const sf_error *read_body(upload *form)
 static const sf_error *check_path(const upload *form, const char **value)
 {
     const char *path = form->path.bytes;
-    const char *complaint;
+    const char *message;
 
     if (!*path) {
         return sf_error_bad_request(form->pool, "Missing required parameter Path in the post body");
@@ -254,9 +254,9 @@ static const sf_error *check_path(const upload *form, const char **value)
     if (sf_utf8_length(path) > 255) {
         return sf_error_bad_request(form->pool, "Path must not be longer than 255 characters");
     }
-    complaint = sf_path_complaint(form->pool, path);
+    message = sf_path_message(form->pool, path);
     *value = path;
-    return complaint ? sf_error_bad_request(form->pool, "%s", complaint) : NULL;
+    return message ? sf_error_bad_request(form->pool, "%s", message) : NULL;
 }
 
 /* Checks Visibility, in any case, and writes it in lower case. */
