@@ -376,6 +376,7 @@ my %WRITES = (
     grantees          => [[], []],
     idempotency_keys  => [[qw(account_id date_created fingerprint key_hash)], [qw(date_created resource_id service_id)]],
     logs              => [[], [qw(message)]],
+    maintenance       => [[], [qw(date_begun)]],
     pins              => [[], []],
     principals        => [[], []],
     privileges        => [[], []],
@@ -383,7 +384,6 @@ my %WRITES = (
     services          => [[qw(account_id date_created date_updated domain_base friendly_name id include_credentials ui_editable
                               unique_name)], [qw(date_updated friendly_name include_credentials ui_editable)]],
     settings          => [[], []],
-    upkeep            => [[], [qw(date_begun)]],
     variables         => [[qw(date_created date_updated environment_id id key sealed sealed_with service_id)],
                           [qw(date_updated key sealed sealed_with)]],
     versions          => [[qw(artifact_id content_sha256 content_type date_created id kind path service_id visibility)], []],

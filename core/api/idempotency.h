@@ -25,7 +25,7 @@ int sf_idempotency_is_wanted(const sf_request *request);
 
 /* Reads the request's key. `count` texts of `parameters` identify the request, together with its
  * path; NULL stands for a parameter that was not given. Returns NULL, 400 for a malformed key, or
- * 500 if there is no hash. */
+ * 500 if OpenSSL cannot hash. */
 const sf_error *sf_idempotency_read(sf_idempotency *once, sf_request *request, int count,
                                     const char *const *parameters);
 

@@ -23,7 +23,8 @@ apr_status_t sf_ownership_cache_init(apr_pool_t *pool);
  * its path names by SID. Returns 0 where there is none. */
 int sf_ownership_cache_find(const sf_request *request, sf_ownership *ownership);
 
-/* Keeps an entry for them. A path without a Service's SID has none. */
+/* Keeps the account for the request's credential and Service. Does nothing if the path has no
+ * Service's SID. */
 void sf_ownership_cache_keep(const sf_request *request, const sf_ownership *ownership);
 
 #endif

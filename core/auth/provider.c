@@ -100,8 +100,8 @@ static const char *authorization_of(const request_rec *r)
                          r->proxyreq == PROXYREQ_PROXY ? "Proxy-Authorization" : "Authorization");
 }
 
-/* Whether the credential that the client sent has a NUL in it. mod_auth_basic takes user and password for
- * strings of C, which end there, and says nothing of what follows. */
+/* Whether the credential that the client sent has a NUL in it. mod_auth_basic reads user and
+ * password as C strings, which end at the NUL; the bytes after it are ignored. */
 static int has_nul(const request_rec *r)
 {
     const char *header = authorization_of(r);

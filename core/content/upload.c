@@ -374,7 +374,7 @@ static const sf_error *make_version(upload *form)
     return rv == APR_SUCCESS ? store_version(form) : no_spool(form, rv);
 }
 
-/* Checks that there is something to create a Version of. If not, the connection is closed after the
+/* Checks that the path's Function or Asset exists. If not, the connection is closed after the
  * answer, so that the client does not send the body. */
 static const sf_error *prepare_upload(sf_request *request, const sf_upload_kind *kind)
 {

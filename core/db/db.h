@@ -19,7 +19,7 @@
  *   503  the database cannot be reached, no connection was free in time, the statement took too
  *        long, the schema has another version, or the connection was lost: once with a write in
  *        flight, twice with a read
- * The reason has been logged, and stands nowhere else. */
+ * The reason is only in the log. */
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                           sf_rows **rows);
 

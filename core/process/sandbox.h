@@ -1,4 +1,4 @@
-/* A process that runs a program it does not trust: with an empty environment, an empty
+/* A process that runs an untrusted program: with an empty environment, an empty
  * directory, no descriptors but its pipes, a process group of its own, and limits on processor
  * time, memory and files. The calls that are not portable (closefrom, pipe2, prctl, mkdtemp) are
  * in this file alone. */
