@@ -47,15 +47,15 @@ typedef struct {
 typedef struct {
     sf_background_task task;
     int unavailable;         /* the database did not answer the last look */
-    apr_uint32_t seen_wakes; /* the value of `wakes` at the last step */
-} build_queue;
+    apr_uint32_t seen_wakes; /* the value of `wake_count` at the last step */
+} build_worker;
 
 /* The number of calls of sf_build_worker_wake(), for all databases. */
-static volatile apr_uint32_t wakes;
+static volatile apr_uint32_t wake_count;
 
 void sf_build_worker_wake(void)
 {
-    apr_atomic_inc32(&wakes);
+    apr_atomic_inc32(&wake_count);
 }
 
 
@@ -209,11 +209,11 @@ static check_result check_build(claimed_build *build)
 enum { CLAIM_SERVICE, CLAIM_ID, CLAIM_LEASE };
 
 /* The result of looking for a Build. */
-typedef enum { BUILD_FOUND, NO_BUILD, NO_ANSWER } look_result;
+typedef enum { BUILD_FOUND, NO_BUILD, NO_ANSWER } claim_result;
 
 /* Takes a lease of the oldest Build that waits. Returns NO_ANSWER where the database fails,
  * which has been logged. */
-static look_result claim(claimed_build *build)
+static claim_result claim(claimed_build *build)
 {
     const apr_interval_time_t lease = sf_config_build_timeout() + LEASE_MARGIN;
     const char *values[] = { apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MAX_LEASES };
@@ -268,7 +268,7 @@ static void release_lease(const claimed_build *build)
 }
 
 /* Checks a Build that was claimed, and ends its lease; or leaves the lease to run out. */
-static void work_on(claimed_build *build)
+static void process_build(claimed_build *build)
 {
     if (check_build(build) == CHECKED) {
         finish_build(build);
@@ -283,15 +283,15 @@ static void work_on(claimed_build *build)
 }
 
 /* Claims the next Build, if one waits, and works on it. */
-static look_result take_build(server_rec *s, apr_pool_t *parent)
+static claim_result take_build(server_rec *s, apr_pool_t *parent)
 {
     claimed_build build = { .caller = { NULL, s, NULL } };
-    look_result result;
+    claim_result result;
 
     apr_pool_create(&build.caller.pool, parent);
     result = claim(&build);
     if (result == BUILD_FOUND) {
-        work_on(&build);
+        process_build(&build);
     }
     apr_pool_destroy(build.caller.pool);
     return result;
@@ -299,7 +299,7 @@ static look_result take_build(server_rec *s, apr_pool_t *parent)
 
 /* Returns whether to look for a Build now: the interval has passed, or a request of this child
  * has created one. A wake-up does not shorten the interval of a database that did not answer. */
-static int is_due(const build_queue *queue, apr_uint32_t now_wakes)
+static int is_due(const build_worker *queue, apr_uint32_t now_wakes)
 {
     return apr_time_now() >= queue->task.next_step
            || (!queue->unavailable && queue->seen_wakes != now_wakes);
@@ -308,8 +308,8 @@ static int is_due(const build_queue *queue, apr_uint32_t now_wakes)
 /* Works on one Build of the database. After a Build, the next look follows at once. */
 static void build_step(sf_background_task *task, apr_pool_t *pool)
 {
-    build_queue *queue = (build_queue *)task;
-    const apr_uint32_t now_wakes = apr_atomic_read32(&wakes);
+    build_worker *queue = (build_worker *)task;
+    const apr_uint32_t now_wakes = apr_atomic_read32(&wake_count);
     const int due = is_due(queue, now_wakes);
 
     queue->seen_wakes = now_wakes;
@@ -334,5 +334,5 @@ static void build_step(sf_background_task *task, apr_pool_t *pool)
 
 apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_background_add("serverless-builds", build_step, sizeof(build_queue), s, pconf);
+    return sf_background_add("serverless-builds", build_step, sizeof(build_worker), s, pconf);
 }

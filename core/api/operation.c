@@ -146,7 +146,7 @@ static sf_statement_id statement_of(const sf_request *request, const sf_operatio
 
 /* Whether the statement found something, and the credential had lost no right since the cache learned
  * that its account owns the Service. */
-static int are_found(const sf_ownership *owned, sf_rows *rows)
+static int is_owned_result_valid(const sf_ownership *owned, sf_rows *rows)
 {
     return rows && sf_rows_count(rows) > 0
            && strcmp(sf_rows_credentials_epoch(rows), owned->credentials_epoch) == 0;
@@ -175,22 +175,23 @@ static const sf_error *run_owned(sf_request *request, sf_statement_id id, const 
                                  sf_rows **rows)
 {
     const sf_caller caller = sf_caller_of(request->r);
-    const sf_statement_id form = sf_statement_owned[id];
+    const sf_statement_id owned_id = sf_statement_owned[id];
     const char *values[SF_STATEMENT_MAX_PARAMETERS];
     char account[SF_SID_LENGTH + 1];
     const sf_error *error;
     sf_ownership owned;
 
     *rows = NULL;
-    if (form == id || !sf_ownership_cache_find(request, &owned)) {
+    if (owned_id == id || !sf_ownership_cache_find(request, &owned)) {
         return NULL;
     }
     sf_sid_write(account, "AC", owned.account);
     values[0] = account + SF_SID_PREFIX; /* without hyphens, a uuid is sent in binary */
     values[1] = request->sid[0];
-    memcpy(values + 2, all + 4, (apr_size_t)(sf_statements[form].parameters - 2) * sizeof(*values));
-    error = sf_db_run_batched(&caller, form, values, rows);
-    if (!are_found(&owned, *rows)) {
+    memcpy(values + 2, all + 4,
+           (apr_size_t)(sf_statements[owned_id].parameters - 2) * sizeof(*values));
+    error = sf_db_run_batched(&caller, owned_id, values, rows);
+    if (!is_owned_result_valid(&owned, *rows)) {
         *rows = NULL;
         return error;
     }
@@ -200,7 +201,7 @@ static const sf_error *run_owned(sf_request *request, sf_statement_id id, const 
 
 /* Has the cache keep which account owns the Service, if the rows came with the credentials epoch that tells
  * whether this still holds. */
-static void learn(const sf_request *request, sf_rows *rows)
+static void keep_ownership(const sf_request *request, sf_rows *rows)
 {
     const char *account = sf_rows_value(rows, 0, SF_COLUMN_ACCOUNT);
     const char *epoch = sf_rows_credentials_epoch(rows);
@@ -228,7 +229,7 @@ const sf_error *sf_operation_run(sf_request *request, const sf_operation *operat
     error = sf_db_run(&caller, id, all, rows);
     SF_TRY(check_result(request, operation, error, *rows));
     if (sf_statement_owned[id] != id) {
-        learn(request, *rows);
+        keep_ownership(request, *rows);
     }
     return NULL;
 }
