@@ -10,6 +10,7 @@ use Serverless::Download;
 use Serverless::Project;
 use Serverless::Server;
 use Serverless::Test;
+use Serverless::Time;
 use Test::More;
 use Time::HiRes qw(time);
 
@@ -97,6 +98,68 @@ note sprintf 'it took %.1f MiB', $needed;
     note sprintf 'they took %.1f MiB', $needed;
     is $server->error_log =~ /SF00/, '', 'the error log has no line about slow clients';
 }
+
+
+# Ranges ---------------------------------------------------------------------------------
+
+# A database of its own, whose statistics no other suite's reads are in.
+subtest 'several ranges cost no more than the whole Asset' => sub {
+    my $own = own_database('ranges');
+    my $owner = $own->connect('postgres');
+    my ($sid, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('ranges')));
+    my $other = Serverless::Server->start('ranges',
+        Serverless::Server->database(database => $own->name) . Serverless::Server->api);
+    my $client = Serverless::Client->client($sid, $token)->at($other->address);
+    my $content = Serverless::Project->new($client)->new_version(kind => 'asset', content => $large)->{url} . '/Content';
+
+    # A session of PostgreSQL adds to the statistics when it ends, if not before.
+    my $scans = sub {
+        my $ended = $owner->selectcol_arrayref(q(SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity
+            WHERE datname = current_database() AND usename = 'serverless_httpd'));
+        wait_until { !$owner->selectrow_array('SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(?)', undef, $ended) }
+            or die "sessions do not end\n";
+        return $owner->selectrow_array(q(SELECT seq_scan + idx_scan FROM pg_stat_user_tables
+            WHERE relname = 'content_chunks'));
+    };
+    # Reads of chunks for this Range header; the status and the body must be these.
+    my $reads = sub {
+        my ($name, $range, $status, $is_right) = @_;
+        my $before = $scans->();
+        my $reply = ($range ? $client->with(Range => $range) : $client)->afresh->get($content);
+        is $reply->status, $status, $name;
+        ok $is_right->($reply->body), '- has the right bytes';
+        return $scans->() - $before;
+    };
+    my $is_whole = sub { $_[0] eq $large };
+    my $has = sub {
+        my @starts = @_;
+        return sub {
+            my @bytes = $_[0] =~ m{^Content-range: bytes \d+-\d+/\d+\r\n\r\n(.)\r\n--}gms;
+            return join('', @bytes) eq join '', map { substr $large, $_, 1 } @starts;
+        };
+    };
+    my $bytes_at = sub { 'bytes=' . join ',', map { "$_-$_" } @_ };
+    my $chunks = length($large) / $chunk;
+    is $reads->('the whole Asset', undef, 200, $is_whole), $chunks, '- reads each chunk';
+
+    my @near = map { $_ * 2000 } 0 .. 199;
+    is $reads->('200 bytes of two chunks', $bytes_at->(@near), 206, $has->(@near)), 2, '- reads each of the two once';
+    my @far = map { $_ * 131_000 } 0 .. 199;
+    is $reads->('200 bytes of all chunks', $bytes_at->(@far), 206, $has->(@far)), $chunks, '- reads each chunk once';
+    is $reads->('20 bytes that alternate between two chunks', $bytes_at->(map { ($_, $chunk + $_) } 1 .. 10), 200, $is_whole),
+        $chunks, '- are answered with the whole';
+    is $reads->('ranges in descending order', 'bytes=600000-600000,5-5', 200, $is_whole), $chunks,
+        '- are answered with the whole';
+    is $reads->('the first and the last byte', 'bytes=0-0,-1', 206, $has->(0, length($large) - 1)), 2, '- reads two chunks';
+
+    my $before = $other->peak_memory;
+    $client->with(Range => $bytes_at->(@far))->get($content) for 1 .. 2;
+    my $more = ($other->peak_memory - $before) / $megabyte;
+    cmp_ok $ENV{SANITIZE} ? 0 : $more, '<', 6, 'bytes of all chunks take the memory of a few chunks';
+    note sprintf 'they took %.1f MiB', $more;
+    $owner->disconnect;
+    $other->stop;
+};
 
 
 # Broken off ----------------------------------------------------------------------------

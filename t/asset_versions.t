@@ -298,6 +298,14 @@ subtest "requests of an Asset's Content for several ranges" => sub {
 
     $reply = $api->with(Range => 'bytes=5-400000,100-300000')->get($content);
     ok $reply->status == 206 && $reply->body eq substr($bytes, 5, 399_996), 'overlapping ranges are answered as one';
+
+    for my $range ('bytes=20-29,0-9', 'bytes=-5,0-9', 'bytes=0-9,99-x,200-', 'Bytes=20-29,0-9') {
+        $reply = $api->with(Range => $range)->get($content);
+        ok $reply->status == 200 && $reply->body eq $bytes, "$range: all of it";
+    }
+    for my $range ('bytes=0-9,20-', 'bytes=0-9,-5', 'bytes=0-9,,20-29') {
+        is $api->with(Range => $range)->get($content)->status, 206, "$range: two parts";
+    }
 };
 
 subtest "conditional requests of an Asset's Content" => sub {

@@ -4,6 +4,7 @@
 #include "core/api/resource.h"
 #include "core/api/response.h"
 #include "core/auth/provider.h"
+#include "core/http/ranges.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -103,19 +104,11 @@ static const sf_error *handle_other_method(sf_request *request, const char *allo
 
 /* Stages ----------------------------------------------------------------------------------------- */
 
-/* Has httpd ignore ranges. It would send a range of any successful answer, also that of an update,
- * or refuse a request that has been carried out because the range is not there. */
-static void ignore_ranges(request_rec *r)
-{
-    apr_table_unset(r->headers_in, "Range");
-    apr_table_unset(r->headers_in, "Request-Range"); /* the old name of Range */
-}
-
 static const sf_error *run_route(sf_request *request, const sf_route *route)
 {
     request->resource = route->resource;
     if (!route->resource->has_ranges) {
-        ignore_ranges(request->r);
+        sf_ranges_ignore(request->r);
     }
     return route->answer(request);
 }

@@ -4,6 +4,7 @@
 #include "core/api/resource.h"
 #include "core/api/response.h"
 #include "core/http/conditional.h"
+#include "core/http/ranges.h"
 #include "core/storage/chunk_bucket.h"
 
 #include <apr_buckets.h>
@@ -59,6 +60,7 @@ const sf_error *sf_content_send(sf_request *request)
         sf_response_status(request, condition);
         return NULL;
     }
+    sf_ranges_accept_ascending(r, apr_atoi64(sf_rows_value(head, 0, HEAD_SIZE)));
     r->status = HTTP_OK;
     ap_pass_brigade(r->output_filters, make_brigade(r, head));
     return NULL;

@@ -14,29 +14,51 @@ typedef struct {
     apr_bucket_refcount refcount;
     sf_caller caller;
     const sf_stored_content *content;
-    int number; /* from 0 */
+    int number;      /* from 0 */
+    char *bytes;     /* allocated as a heap bucket's, or NULL: not fetched */
+    apr_size_t size; /* of `bytes` */
 } chunk;
 
-/* Reads the chunk from the database. Returns its bytes, allocated as a heap bucket's, and their
- * number in `length`; or NULL. */
-static char *fetch_chunk(const chunk *part, apr_pool_t *pool, apr_size_t *length)
+/* Reads the chunk's bytes from the database. They stay NULL where that fails. */
+static void fetch_chunk(chunk *part, apr_pool_t *pool, apr_bucket_alloc_t *alloc)
 {
     const sf_caller caller = { pool, part->caller.server, part->caller.r };
     const char *values[]
         = { part->content->service, part->content->sha256, apr_itoa(pool, part->number) };
     const char *hex;
     sf_rows *rows;
-    char *bytes;
 
     if (sf_db_run(&caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows)
         || sf_rows_count(rows) != 1) {
-        return NULL;
+        return;
     }
     hex = sf_rows_value(rows, 0, 0);
-    bytes = apr_bucket_alloc(strlen(hex) / 2 + 1, part->caller.r->connection->bucket_alloc);
-    apr_decode_base16_binary((unsigned char *)bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
-                             length);
-    return bytes;
+    part->bytes = apr_bucket_alloc(strlen(hex) / 2 + 1, alloc);
+    apr_decode_base16_binary((unsigned char *)part->bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
+                             &part->size);
+}
+
+/* Fetches the chunk, unless a bucket of another part of it has done so. */
+static void need_chunk(chunk *part, apr_bucket_alloc_t *alloc)
+{
+    apr_pool_t *scratch;
+
+    if (!part->bytes) {
+        apr_pool_create(&scratch, part->caller.pool);
+        fetch_chunk(part, scratch, alloc);
+        apr_pool_destroy(scratch);
+    }
+}
+
+/* Drops a reference, and the chunk's bytes with the last one. The struct is the request's. */
+static void destroy_chunk(void *data)
+{
+    chunk *part = data;
+
+    if (apr_bucket_shared_destroy(part) && part->bytes) {
+        apr_bucket_free(part->bytes);
+        part->bytes = NULL;
+    }
 }
 
 /* Fails the response: its head has been sent, and the rest of its body cannot be had. Closing the
@@ -49,37 +71,29 @@ static apr_status_t break_off(const chunk *part)
     return APR_EGENERAL;
 }
 
-/* Reads the bucket: turns it into a heap bucket of the part of the chunk that it stands for. */
+/* Reads the bucket: turns it into a heap bucket of the part of the chunk that it stands for. The
+ * whole chunk is handed over to its only bucket. A part is copied, so that the memory of the chunk
+ * can be freed after its last part was read, however slowly the client takes the parts. */
 static apr_status_t read_chunk(apr_bucket *b, const char **data, apr_size_t *length,
                                apr_read_type_e block)
 {
     chunk *part = b->data;
-    const apr_off_t start = b->start;
+    const apr_size_t start = (apr_size_t)b->start;
     const apr_size_t wanted = b->length;
-    apr_size_t fetched = 0;
-    apr_pool_t *scratch;
-    char *bytes;
 
-    apr_pool_create(&scratch, part->caller.pool);
-    bytes = fetch_chunk(part, scratch, &fetched);
-    apr_pool_destroy(scratch);
-    if (fetched < (apr_size_t)start + wanted) {
-        if (bytes) {
-            apr_bucket_free(bytes);
-        }
+    need_chunk(part, b->list);
+    if (!part->bytes || part->size < start + wanted) {
         return break_off(part);
     }
-    b->type->destroy(part);
-    apr_bucket_heap_make(b, bytes, fetched, apr_bucket_free);
-    b->start = start;
-    b->length = wanted;
+    if (wanted == part->size && part->refcount.refcount == 1) {
+        apr_bucket_heap_make(b, part->bytes, wanted, apr_bucket_free);
+        part->bytes = NULL;
+    }
+    else {
+        apr_bucket_heap_make(b, part->bytes + start, wanted, NULL);
+    }
+    destroy_chunk(part);
     return apr_bucket_read(b, data, length, block);
-}
-
-/* Drops a reference. The chunk's memory is the request's. */
-static void destroy_chunk(void *data)
-{
-    apr_bucket_shared_destroy(data);
 }
 
 /* Setting aside is nothing: the request outlives its response. */

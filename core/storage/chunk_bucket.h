@@ -1,7 +1,8 @@
 /* Buckets for stored content: one for each chunk, which reads its bytes from the database when a
  * filter reads the bucket. A brigade of them holds no content and no database connection by
  * itself, and knows its length; its buckets can be split and copied unread, as httpd does for
- * ranges. */
+ * ranges. The buckets that stand for parts of one chunk read it once: its bytes stay in memory from
+ * the first of these reads to the last. */
 #ifndef SF_CHUNK_BUCKET_H
 #define SF_CHUNK_BUCKET_H
 
