@@ -101,6 +101,14 @@ subtest 'well-formed multipart bodies' => sub {
             body($path, $visibility, "Content-Disposition: form-data; name=Content; filename=f$crlf$crlf$source") ],
         [ 'a filename before the name', body($path, $visibility,
             qq(Content-Disposition: form-data; filename="a\\"; name=\\"Path"; name="Content"$crlf$crlf$source)) ],
+        [ 'a filename that ends in a backslash, before the name', body($path, $visibility,
+            qq(Content-Disposition: form-data; filename="C:\\a\\"; name="Content"$crlf$crlf$source)) ],
+        [ 'a filename that ends in a backslash, behind the name', body($path, $visibility,
+            qq(Content-Disposition: form-data; name="Content"; filename="a\\"$crlf$crlf$source)) ],
+        [ 'a name on a line of its own', body($path, $visibility,
+            qq(Content-Disposition: form-data;$crlf name="Content"$crlf$crlf$source)) ],
+        [ 'a header in four lines', body($path, $visibility,
+            qq(Content-Disposition:$crlf\tform-data;$crlf  filename="f";$crlf \t name="Content"$crlf$crlf$source)) ],
         [ 'other headers around', body($path, $visibility,
             "X-A: 1${crlf}Content-Type: a/b; name=\"x\"$crlf" . part('Content', $source, 'X-B: 2', 'Content-Length: 7')) ],
         (map { [ "Content-Transfer-Encoding: $_",
@@ -155,6 +163,9 @@ subtest 'malformed multipart bodies' => sub {
     my $unfinished = 'The body ends before its last delimiter';
     my $delimiter = 'A delimiter is malformed';
     my $no_name = 'A part has no name';
+    my $bad_name = "A part's Content-Disposition is malformed, or its name is longer than 64 bytes";
+    my $two_ways = "A part's Content-Disposition has a backslash that can be read in two ways";
+    my $field = "A part's header has a line that is not a header field";
     my $header = "A part's header is too long";
     my $lines = "A part's header has a line that does not end with CRLF";
     my $encoding = 'A part has a Content-Transfer-Encoding that is not supported';
@@ -237,13 +248,20 @@ subtest 'malformed multipart bodies' => sub {
         [ 'a part without header',           $no_name, body($path, $visibility, "$crlf$source") ],
         [ 'another Content-Disposition',     $no_name,
             body($path, $visibility, "Content-Disposition: attachment; name=\"Content\"$crlf$crlf$source") ],
-        [ 'a name that does not end',        $no_name,
+        [ 'a name that does not end',        $bad_name,
             body($path, $visibility, "Content-Disposition: form-data; name=\"Content$crlf$crlf$source") ],
-        [ 'a filename that does not end',    $no_name,
+        [ 'a filename that does not end',    $bad_name,
             body($path, $visibility, "Content-Disposition: form-data; filename=\"f; name=Content$crlf$crlf$source") ],
-        [ 'a name on a line of its own',     $no_name,
-            body($path, $visibility, "Content-Disposition: form-data;$crlf name=\"Content\"$crlf$crlf$source") ],
-        [ 'a name of 65 characters',         $no_name, body($path, $visibility, $content, part('n' x 65, '')) ],
+        [ 'text behind a name',              $bad_name,
+            body($path, $visibility, "Content-Disposition: form-data; name=\"Content\"x$crlf$crlf$source") ],
+        [ 'a name of 65 characters',         $bad_name, body($path, $visibility, $content, part('n' x 65, '')) ],
+        [ 'a filename that could hold the name', $two_ways, body($path, $visibility,
+            qq(Content-Disposition: form-data; filename="a\\"; name=Path; x=\\""; name="Content"$crlf$crlf$source)) ],
+        [ 'a header that begins with a blank', $field, body($path, $visibility, " $content") ],
+        [ 'a blank before the colon',        $field,
+            body($path, $visibility, part('Content', $source, 'Content-Type : application/javascript')) ],
+        [ 'two Content-Types',               "A part's header has a header field twice",
+            body($path, $visibility, part('Content', $source, 'Content-Type: a/b', 'Content-Type: c/d')) ],
 
         (map { [ "Content-Transfer-Encoding: $_", $encoding,
             body($path, $visibility, part('Content', $source, "Content-Transfer-Encoding: $_")) ] }

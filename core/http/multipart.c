@@ -22,9 +22,19 @@ static int sink_result(sf_multipart *body, int result)
 
 /* Header parameters --------------------------------------------------------------------------- */
 
-/* Copies a parameter's value, quoted or not, to `value`. Returns its end in `from`, or NULL
- * where the value is malformed or longer than `room` - 1. */
-static const char *read_value(const char *from, char *value, size_t room)
+/* The meaning of a backslash in a quoted value: that the next character is part of the value, also
+ * if it is a quote (RFC 9110); or none (HTML, which writes a quote as %22). */
+typedef enum { BACKSLASH_ESCAPES, BACKSLASH_IS_PLAIN } backslash;
+
+/* A text with room for `room` - 1 characters. */
+typedef struct {
+    char *text;
+    size_t room;
+} value_buffer;
+
+/* Copies a parameter's value, quoted or not, to `value`. Returns its end in `from`, or NULL where
+ * the value is malformed or has no room. */
+static const char *read_value(const char *from, backslash reading, const value_buffer *value)
 {
     const int quoted = *from == '"';
     size_t length = 0;
@@ -32,42 +42,44 @@ static const char *read_value(const char *from, char *value, size_t room)
     if (quoted) {
         from++;
     }
-    while (*from && (quoted ? *from != '"' : !strchr("; \t", *from))) {
-        if (quoted && *from == '\\' && from[1]) {
+    while (*from && *from != '"' && (quoted || !strchr("; \t", *from))) {
+        if (quoted && reading == BACKSLASH_ESCAPES && *from == '\\' && from[1]) {
             from++;
         }
-        if (length + 1 >= room) {
+        if (length + 1 >= value->room) {
             return NULL;
         }
-        value[length++] = *from++;
+        value->text[length++] = *from++;
     }
-    value[length] = '\0';
-    if (!quoted) {
-        return from;
+    value->text[length] = '\0';
+    if (quoted && *from++ != '"') {
+        return NULL;
     }
-    return *from == '"' ? from + 1 : NULL;
+    return strchr("; \t", *from) ? from : NULL; /* or the end */
 }
 
 typedef enum { PARAMETER_MISSING, PARAMETER_FOUND, PARAMETER_MALFORMED } parameter_result;
 
-/* Finds the parameter `name` in a header's value ("form-data; name=x") and copies its value. */
-static parameter_result find_parameter(const char *header, const char *name, char *value,
-                                       size_t room)
+/* Finds the parameter `name` in a header's value ("form-data; name=x") and copies its value. Does
+ * not look at the parameters behind it. */
+static parameter_result find_parameter(const char *header, const char *name, backslash reading,
+                                       const value_buffer *value)
 {
     const size_t length = strlen(name);
     char other[SF_MULTIPART_HEADER_MAX + 1];
+    const value_buffer skipped = { other, sizeof(other) };
 
     header += strcspn(header, ";");
     while (*header == ';') {
         header++;
         header += strspn(header, " \t");
         if (strncasecmp(header, name, length) == 0 && header[length] == '=') {
-            return read_value(header + length + 1, value, room) ? PARAMETER_FOUND
-                                                                : PARAMETER_MALFORMED;
+            return read_value(header + length + 1, reading, value) ? PARAMETER_FOUND
+                                                                   : PARAMETER_MALFORMED;
         }
         header += strcspn(header, "=;");
         if (*header == '=') {
-            header = read_value(header + 1, other, sizeof(other));
+            header = read_value(header + 1, reading, &skipped);
             if (!header) {
                 return PARAMETER_MALFORMED;
             }
@@ -80,9 +92,10 @@ static parameter_result find_parameter(const char *header, const char *name, cha
 const char *sf_multipart_boundary(const char *content_type,
                                   char boundary[SF_MULTIPART_BOUNDARY_MAX + 1])
 {
+    const value_buffer value = { boundary, SF_MULTIPART_BOUNDARY_MAX + 1 };
     const char *at;
 
-    switch (find_parameter(content_type, "boundary", boundary, SF_MULTIPART_BOUNDARY_MAX + 1)) {
+    switch (find_parameter(content_type, "boundary", BACKSLASH_ESCAPES, &value)) {
     case PARAMETER_MISSING:
         return "The content type has no boundary";
     case PARAMETER_FOUND:
@@ -101,64 +114,175 @@ const char *sf_multipart_boundary(const char *content_type,
 
 /* A part's header ----------------------------------------------------------------------------- */
 
-/* Returns the value of a header field, in lines that end with NUL; or NULL. */
-static const char *header_field(const sf_multipart *body, const char *name)
+/* Completes a line that ends at `end`: without the blanks at its end, and with a NUL. Returns the
+ * place of the next line. */
+static char *end_line(const char *line, char *end)
 {
-    const char *line = body->header;
+    while (end > line && (end[-1] == ' ' || end[-1] == '\t')) {
+        end--;
+    }
+    *end++ = '\0';
+    return end;
+}
+
+/* Ends each line of the header with NUL instead of CRLF. A line that begins with a blank continues
+ * the line before: one blank then replaces the CRLF and the blanks behind it. */
+static void cut_lines(sf_multipart *body)
+{
+    const char *from = body->header;
+    char *to = body->header;
+    char *line = to;
+
+    while (*from) {
+        if (strncmp(from, "\r\n", 2) != 0) {
+            *to++ = *from++;
+        }
+        else if (from[2] == ' ' || from[2] == '\t') {
+            from += 2 + strspn(from + 2, " \t");
+            *to++ = ' ';
+        }
+        else {
+            from += 2;
+            to = line = end_line(line, to);
+        }
+    }
+    body->header_length = (size_t)(to - body->header);
+}
+
+/* Returns the first line from `line` on that is the header field `name`, or NULL. */
+static const char *find_field(const sf_multipart *body, const char *line, const char *name)
+{
     const size_t length = strlen(name);
 
     while (line < body->header + body->header_length) {
         if (strncasecmp(line, name, length) == 0 && line[length] == ':') {
-            line += length + 1;
-            return line + strspn(line, " \t");
+            return line;
         }
         line += strlen(line) + 1;
     }
     return NULL;
 }
 
-/* Ends each line of the header with NUL instead of CRLF. */
-static void cut_lines(sf_multipart *body)
+/* Returns the value of a header field, or NULL. */
+static const char *field_value(const sf_multipart *body, const char *name)
 {
-    char *at = body->header;
-    char *end;
+    const char *line = find_field(body, body->header, name);
 
-    while ((end = strstr(at, "\r\n")) != NULL) {
-        end[0] = '\0';
-        end[1] = '\0';
-        at = end + 2;
+    if (!line) {
+        return NULL;
     }
+    line += strlen(name) + 1;
+    return line + strspn(line, " \t");
 }
 
-/* Checks a part's header, which is whole now, and begins the part. */
-static int begin_part(sf_multipart *body)
+/* Checks that each line is a header field, "name: value". The empty line ends the header. */
+static const char *check_lines(const sf_multipart *body)
 {
-    char name[SF_MULTIPART_NAME_MAX + 1];
-    const char *disposition;
-    const char *encoding;
+    const char *line = body->header;
 
-    if (memchr(body->header, '\0', body->header_length)) {
-        return fail(body, "A part's header holds a NUL");
+    if (memchr(line, '\r', body->header_length) || memchr(line, '\n', body->header_length)) {
+        return "A part's header has a line that does not end with CRLF";
     }
-    cut_lines(body);
-    if (memchr(body->header, '\r', body->header_length)
-        || memchr(body->header, '\n', body->header_length)) {
-        return fail(body, "A part's header has a line that does not end with CRLF");
+    while (*line) {
+        const char *end = line;
+
+        while (isalnum((unsigned char)*end) || (*end && strchr("!#$%&'*+-.^_`|~", *end))) {
+            end++;
+        }
+        if (end == line || *end != ':') {
+            return "A part's header has a line that is not a header field";
+        }
+        line += strlen(line) + 1;
     }
-    disposition = header_field(body, "Content-Disposition");
-    encoding = header_field(body, "Content-Transfer-Encoding");
-    if (!disposition || strncasecmp(disposition, "form-data", 9) != 0
-        || find_parameter(disposition, "name", name, sizeof(name)) != PARAMETER_FOUND) {
-        return fail(body, "A part has no name");
+    return NULL;
+}
+
+/* Checks the fields that the parser reads. Of two, readers of the header may take either. */
+static const char *check_fields(const sf_multipart *body)
+{
+    static const char *const names[]
+        = { "Content-Disposition", "Content-Type", "Content-Transfer-Encoding" };
+    const char *encoding = field_value(body, names[2]);
+    size_t i;
+
+    for (i = 0; i < sizeof(names) / sizeof(*names); i++) {
+        const char *line = find_field(body, body->header, names[i]);
+
+        if (line && find_field(body, line + strlen(line) + 1, names[i])) {
+            return "A part's header has a header field twice";
+        }
     }
     if (encoding && strcasecmp(encoding, "binary") != 0 && strcasecmp(encoding, "8bit") != 0
         && strcasecmp(encoding, "7bit") != 0) {
-        return fail(body, "A part has a Content-Transfer-Encoding that is not supported");
+        return "A part has a Content-Transfer-Encoding that is not supported";
+    }
+    return NULL;
+}
+
+/* Reads a part's name. Clients differ in the meaning of a backslash, and a file name may end in one:
+ * so the reading counts in which the header is well-formed, and both must agree if both are.
+ * Returns NULL, or an error message. */
+static const char *read_name(const char *disposition, char name[SF_MULTIPART_NAME_MAX + 1])
+{
+    char plain[SF_MULTIPART_NAME_MAX + 1];
+    const value_buffer one = { name, SF_MULTIPART_NAME_MAX + 1 };
+    const value_buffer other = { plain, sizeof(plain) };
+    const parameter_result first = find_parameter(disposition, "name", BACKSLASH_ESCAPES, &one);
+    const parameter_result second = find_parameter(disposition, "name", BACKSLASH_IS_PLAIN, &other);
+
+    if (first == PARAMETER_MALFORMED && second == PARAMETER_MALFORMED) {
+        return "A part's Content-Disposition is malformed, or its name is longer than 64 bytes";
+    }
+    if (first == PARAMETER_MALFORMED) {
+        memcpy(name, plain, sizeof(plain));
+    }
+    else if (second != PARAMETER_MALFORMED
+             && (first != second || (first == PARAMETER_FOUND && strcmp(name, plain) != 0))) {
+        return "A part's Content-Disposition has a backslash that can be read in two ways";
+    }
+    return first == PARAMETER_FOUND || second == PARAMETER_FOUND ? NULL : "A part has no name";
+}
+
+/* Returns whether a Content-Disposition is that of a form's part. */
+static int is_form_data(const char *disposition)
+{
+    return strncasecmp(disposition, "form-data", 9) == 0 && strchr("; \t", disposition[9]);
+}
+
+/* Reads a part's header, which is whole now, and copies its name. Returns NULL, or an error
+ * message. */
+static const char *read_header(sf_multipart *body, char name[SF_MULTIPART_NAME_MAX + 1])
+{
+    const char *disposition;
+    const char *error;
+
+    if (memchr(body->header, '\0', body->header_length)) {
+        return "A part's header holds a NUL";
+    }
+    cut_lines(body);
+    error = check_lines(body);
+    error = error ? error : check_fields(body);
+    if (error) {
+        return error;
+    }
+    disposition = field_value(body, "Content-Disposition");
+    return disposition && is_form_data(disposition) ? read_name(disposition, name)
+                                                    : "A part has no name";
+}
+
+/* Begins a part. */
+static int begin_part(sf_multipart *body)
+{
+    char name[SF_MULTIPART_NAME_MAX + 1];
+    const char *error = read_header(body, name);
+
+    if (error) {
+        return fail(body, error);
     }
     body->state = SF_MULTIPART_BYTES;
     body->matched = 0;
     return sink_result(body,
-                       body->sink->begin(body->data, name, header_field(body, "Content-Type")));
+                       body->sink->begin(body->data, name, field_value(body, "Content-Type")));
 }
 
 /* Takes one byte of a part's header. An empty line ends the header, which may be empty itself. */

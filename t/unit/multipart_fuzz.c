@@ -121,7 +121,7 @@ static int begin(void *data, const char *name, const char *type)
 {
     outcome *seen = data;
 
-    REQUIRE(!type || strlen(type) <= SF_MULTIPART_HEADER_MAX);
+    REQUIRE(!type || (strlen(type) <= SF_MULTIPART_HEADER_MAX && !strpbrk(type, "\r\n")));
     REQUIRE(!seen->inside);
     REQUIRE(strlen(name) <= SF_MULTIPART_NAME_MAX);
     REQUIRE(++seen->parts <= SF_MULTIPART_PARTS_MAX);
@@ -301,19 +301,24 @@ static void add_noise(text *to, const char *delimiter, size_t pieces)
 
 static void add_header(text *body, const char *name)
 {
-    static const char *const before[] = {"", "X-A: b\r\n", "Content-Type: a/b; name=\"no\"\r\n"};
+    static const char *const before[] = {"", "X-A: b\r\n", "X-B:\r\n\t; name=\"no\"\r\n"};
+    static const char *const first[] = {"", " filename=\"a\\\"; name=\\\"b\";", " filename=\"C:\\a\\\";",
+                                        "\r\n ", " other=1;\r\n\t \r\n "};
     static const char *const after[] = {"", "; filename=\"f\"", "; filename=\"a\\\"; name=\\\"b\"",
-                                        "; other=1 "};
+                                        "; other=1 ", "\r\n ; filename=\"a\\\""};
     static const char *const more[] = {"", "Content-Type: text/plain\r\n",
-                                       "content-transfer-encoding: BINARY\r\n"};
+                                       "content-transfer-encoding: BINARY\r\n",
+                                       "Content-Type: a/b;\r\n c=d\r\n"};
 
     add_string(body, before[below(3)]);
-    add_string(body, "Content-Disposition: form-data; name=\"");
+    add_string(body, "Content-Disposition: form-data;");
+    add_string(body, first[below(5)]);
+    add_string(body, " name=\"");
     add_string(body, name);
     add_string(body, "\"");
-    add_string(body, after[below(4)]);
+    add_string(body, after[below(5)]);
     add_string(body, "\r\n");
-    add_string(body, more[below(3)]);
+    add_string(body, more[below(4)]);
     add_string(body, "\r\n");
 }
 

@@ -3,6 +3,10 @@
 
 #include "core/http/multipart.h"
 
+#define SEVENTY "0123456789012345678901234567890123456789012345678901234567890123456789"
+#define MALFORMED_NAME                                                                             \
+    "!A part's Content-Disposition is malformed, or its name is longer than 64 bytes"
+#define TWO_WAYS "!A part's Content-Disposition has a backslash that can be read in two ways"
 #define PART(name, bytes) "Content-Disposition: form-data; name=\"" name "\"\r\n\r\n" bytes
 
 static int note_begin(void *data, const char *name, const char *type)
@@ -105,7 +109,75 @@ static void reads_names_quoted_or_not(void **state)
         { DISPOSITION("form-data; filename=a"), "!A part has no name" },
         { DISPOSITION("form-data"), "!A part has no name" },
         { DISPOSITION("attachment; name=a"), "!A part has no name" },
-        { DISPOSITION("form-data; name=\"a"), "!A part has no name" },
+        { DISPOSITION("form-dataset; name=a"), "!A part has no name" },
+        { DISPOSITION("form-data; name=\"a"), MALFORMED_NAME },
+        { DISPOSITION("form-data; name=\"a\"b"), MALFORMED_NAME },
+        { DISPOSITION("form-data; name=a\"b\""), MALFORMED_NAME },
+        { DISPOSITION("form-data; name=" SEVENTY), MALFORMED_NAME },
+    };
+
+    (void)state;
+    check(examples, UNIT_COUNT(examples));
+}
+
+static void reads_backslashes_as_the_client_means_them(void **state)
+{
+    static const example examples[] = {
+        /* escapes: curl before 7.81, Go */
+        { DISPOSITION("form-data; filename=\"a\\\"b\\\\\"; name=\"C\""), "[C|-|x]" },
+        { DISPOSITION("form-data; filename=\"a\\\"; name=\\\"P\"; name=\"C\""), "[C|-|x]" },
+        { DISPOSITION("form-data; name=\"C\"; filename=\"a\\\"b\""), "[C|-|x]" },
+        /* no escapes: browsers, curl since 7.81 */
+        { DISPOSITION("form-data; filename=\"a\\\"; name=\"C\""), "[C|-|x]" },
+        { DISPOSITION("form-data; filename=\"C:\\a\\b.js\"; name=\"C\""), "[C|-|x]" },
+        { DISPOSITION("form-data; filename=\"C:\\a\\\"; name=C"), "[C|-|x]" },
+        { DISPOSITION("form-data; name=\"C\"; filename=\"a\\\""), "[C|-|x]" },
+        { DISPOSITION("form-data; filename=\"%22; name=%22P\"; name=\"C\""), "[C|-|x]" },
+        /* either */
+        { DISPOSITION("form-data; filename=\"a\\\"; name=P; b=\\\"\"; name=\"C\""), TWO_WAYS },
+        { DISPOSITION("form-data; filename=\"a\\\"; name=P; b=\\\"\""), TWO_WAYS },
+        { DISPOSITION("form-data; name=\"a\\\\b\""), TWO_WAYS },
+    };
+
+    (void)state;
+    check(examples, UNIT_COUNT(examples));
+}
+
+static void unfolds_header_lines(void **state)
+{
+    static const example examples[] = {
+        { DISPOSITION("form-data;\r\n name=\"a\""), "[a|-|x]" },
+        { DISPOSITION("form-data;\r\n\t \tname=\"a\""), "[a|-|x]" },
+        { DISPOSITION("form-data;\r\n \r\n name=\"a\"\r\n "), "[a|-|x]" },
+        { DISPOSITION("\r\n form-data; name=\"a\r\n\tb\""), "[a b|-|x]" },
+        { "--b\r\nContent-Type: text/html;\r\n charset=utf-8\r\n" PART("C", "x") "\r\n--b--",
+          "[C|text/html; charset=utf-8|x]" },
+        { "--b\r\nContent-Type:\r\n\ttext/html \t\r\n" PART("C", "\r\n x") "\r\n--b--",
+          "[C|text/html|\r\n x]" },
+        { "--b\r\n " PART("C", "x") "\r\n--b--",
+          "!A part's header has a line that is not a header field" },
+        { "--b\r\nX: y\r\n\nZ: z\r\n" PART("C", "x") "\r\n--b--",
+          "!A part's header has a line that does not end with CRLF" },
+    };
+
+    (void)state;
+    check(examples, UNIT_COUNT(examples));
+}
+
+static void refuses_headers_of_which_a_part_would_be_lost(void **state)
+{
+    static const example examples[] = {
+        { "--b\r\nContent-Type : text/css\r\n" PART("C", "x") "\r\n--b--",
+          "!A part's header has a line that is not a header field" },
+        { "--b\r\ntext/css\r\n" PART("C", "x") "\r\n--b--",
+          "!A part's header has a line that is not a header field" },
+        { "--b\r\n: text/css\r\n" PART("C", "x") "\r\n--b--",
+          "!A part's header has a line that is not a header field" },
+        { "--b\r\nContent-Type: a/b\r\ncontent-type: c/d\r\n" PART("C", "x") "\r\n--b--",
+          "!A part's header has a header field twice" },
+        { "--b\r\nContent-Disposition: form-data; name=P\r\n" PART("C", "x") "\r\n--b--",
+          "!A part's header has a header field twice" },
+        { "--b\r\nX: 1\r\nX: 2\r\n" PART("C", "x") "\r\n--b--", "[C|-|x]" },
     };
 
     (void)state;
@@ -162,7 +234,6 @@ static void bounds_parts_and_headers(void **state)
 
 static void reads_the_boundary(void **state)
 {
-#define SEVENTY "0123456789012345678901234567890123456789012345678901234567890123456789"
 #define MALFORMED "The content type's boundary is malformed"
     static const struct {
         const char *type;
@@ -201,6 +272,9 @@ int unit_multipart(void)
         cmocka_unit_test(hands_on_parts),
         cmocka_unit_test(keeps_bytes_that_begin_like_a_delimiter),
         cmocka_unit_test(reads_names_quoted_or_not),
+        cmocka_unit_test(reads_backslashes_as_the_client_means_them),
+        cmocka_unit_test(unfolds_header_lines),
+        cmocka_unit_test(refuses_headers_of_which_a_part_would_be_lost),
         cmocka_unit_test(refuses_malformed_bodies),
         cmocka_unit_test(the_sink_can_stop_it),
         cmocka_unit_test(bounds_parts_and_headers),
