@@ -43,8 +43,7 @@ static const sf_outcome outcomes[] = {
     { .name = NULL },
 };
 
-/* The Versions of each kind in a Build, and the Builds of a page. A Build's JSON lists all its
- * Versions; these limits bound a page to 100,000 of them. */
+/* The Versions of each kind in a Build, and the Builds of a page. */
 #define VERSIONS_MAX 1000
 #define PAGE_MAX 50
 
@@ -54,6 +53,7 @@ const sf_resource sf_builds = {
     .properties = properties,
     .outcomes = outcomes,
     .page_maximum = PAGE_MAX,
+    .has_large_rows = 1, /* a Build's JSON lists all its Versions */
     .create = { SF_STATEMENT_BUILD_CREATE, NULL },
     .fetch = { SF_STATEMENT_BUILD_FETCH, NULL },
     .list = { SF_STATEMENT_BUILD_LIST, NULL },

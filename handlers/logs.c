@@ -31,6 +31,7 @@ const sf_resource sf_logs = {
     .no_store = 1,
     .pattern = "/Services/{ZS}/Environments/{ZE}/Logs/{NO}",
     .properties = properties,
+    .has_large_rows = 1,
     .fetch = { SF_STATEMENT_LOG_FETCH, NULL },
     .list = { SF_STATEMENT_LOG_LIST, filters },
 };

@@ -39,6 +39,7 @@ const sf_resource sf_variables = {
     .pattern = "/Services/{ZS}/Environments/{ZE}/Variables/{ZV}",
     .properties = properties,
     .outcomes = outcomes,
+    .has_large_rows = 1,
     .create = { SF_STATEMENT_VARIABLE_CREATE, create_params },
     .fetch = { SF_STATEMENT_VARIABLE_FETCH, NULL },
     .list = { SF_STATEMENT_VARIABLE_LIST, NULL },

@@ -472,7 +472,7 @@ subtest 'a previous page of log entries has none after EndDate' => sub {
         is_deeply [ sids($api->get(meta($back)->{previous_page_url})) ], [ @sids[6, 5] ],
             'previous_page_url of the second page';
         my $shorter = $api->get(meta($second)->{previous_page_url} =~ s/PageSize=2/PageSize=5/r);
-        is_deeply [ sids($shorter) ], [ @sids[6, 5, 4, 3, 2] ],
+        is_deeply [ sids($shorter) ], [ @sids[6, 5] ],
             'a previous page that would begin after EndDate begins with EndDate';
     }
 };
@@ -575,7 +575,7 @@ subtest 'log entries are deleted with their Environment or Service' => sub {
 SKIP: {
     skip 'AddressSanitizer keeps what is freed', 2 if $ENV{SANITIZE};
     new_environment();
-    add(message => $_ % 2 ? 'x' x 9000 : '') for 1 .. 200;
+    add(message => $_ % 2 ? 'x' x 8000 : '') for 1 .. 200;
     my $server = Serverless::Server->start('memory',
         Serverless::Server->two_threads . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($server->address);

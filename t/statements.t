@@ -646,13 +646,13 @@ SELECT p.proname FROM pg_proc AS p
  WHERE p.pronamespace = 'serverless'::regnamespace
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
-    [qw(account_scope artifact_resource artifact_scope build_contents build_resource claim_build
-        claim_idempotency_key content_of create_build create_environment create_service create_variable
+    [qw(account_scope artifact_resource artifact_scope build_bytes build_contents build_resource claim_build
+        claim_idempotency_key content_of contents_bytes create_build create_environment create_service create_variable
         create_version delete_artifact delete_build deploy deployment_resource environment_resource
-        environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_resource
-        log_window made missing_versions new_identity next_revision outcome outcome sealed_bytes sealed_text
-        sealed_with service_resource service_scope sid unknown_version update_variable variable_resource
-        version_resource)],
+        environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_bytes log_resource
+        log_window made missing_versions new_identity next_revision outcome outcome page_bytes sealed_bytes sealed_text
+        sealed_with service_resource service_scope sid unknown_version update_variable variable_bytes
+        variable_resource         version_resource)],
     "httpd's role may call exactly these functions";
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],

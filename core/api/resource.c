@@ -25,6 +25,11 @@ int sf_resource_columns(const sf_resource *resource)
     return SF_COLUMN(count);
 }
 
+int sf_resource_list_columns(const sf_resource *resource)
+{
+    return sf_resource_columns(resource) + (resource->has_large_rows ? SF_PAGE_COLUMNS : 0);
+}
+
 int sf_resource_revision_column(const sf_resource *resource)
 {
     int column = -1;

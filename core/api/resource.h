@@ -85,6 +85,9 @@ typedef struct sf_resource {
 
     int page_maximum; /* rows of a page, or 0 for SF_PAGE_SIZE_MAX */
 
+    int has_large_rows; /* pages are bounded in bytes as well: the list's statements have the columns
+                           SF_COLUMN_ON_PAGE and SF_COLUMN_HAS_NEWER behind those of the resource */
+
     sf_verb create;
     sf_verb fetch;
     sf_verb list;
@@ -101,6 +104,14 @@ int sf_resource_column(const sf_resource *resource, const char *prefix);
 /* Returns the number of the resource's columns, the outcome included. A statement's further
  * columns begin there. */
 int sf_resource_columns(const sf_resource *resource);
+
+/* The columns of a list's statement behind those of the resource, where the resource has large rows:
+ * whether the row is on the page (a row that is not tells that older rows follow), and whether rows
+ * precede a page before another one. */
+enum { SF_COLUMN_ON_PAGE, SF_COLUMN_HAS_NEWER, SF_PAGE_COLUMNS };
+
+/* Returns the first column of a list's statement behind those of resource and page. */
+int sf_resource_list_columns(const sf_resource *resource);
 
 /* Returns the column that changes with each revision of the resource, its last date, or -1. */
 int sf_resource_revision_column(const sf_resource *resource);

@@ -95,14 +95,30 @@ static const char *sid_of_row(const list_page *list, int row)
     return sf_rows_value(list->rows, row, SF_COLUMN_SID);
 }
 
-/* Counts the page's rows. The statement returns one row more if an older one follows. */
+/* Returns a flag that the statement of a resource with large rows has returned for a row. */
+static int page_flag(const list_page *list, int row, int column)
+{
+    const char *value
+        = sf_rows_value(list->rows, row, sf_resource_columns(list->request->resource) + column);
+
+    return value && *value == 't';
+}
+
+/* Returns whether a row belongs to the page by its bytes. */
+static int fits_page(const list_page *list, int row)
+{
+    return !list->request->resource->has_large_rows || page_flag(list, row, SF_COLUMN_ON_PAGE);
+}
+
+/* Counts the page's rows. The statement returns more than these if an older one follows. */
 static void count_rows(list_page *list)
 {
-    list->count = sid_of_row(list, 0) ? sf_rows_count(list->rows) : 0;
-    list->has_older = list->count > list->page->size;
-    if (list->has_older) {
-        list->count = list->page->size;
+    const int count = sid_of_row(list, 0) ? sf_rows_count(list->rows) : 0;
+
+    while (list->count < count && list->count < list->page->size && fits_page(list, list->count)) {
+        list->count++;
     }
+    list->has_older = list->count < count;
 }
 
 /* Whether fewer rows are newer than page->row than a page before it has room for. Then the
@@ -119,8 +135,13 @@ static int is_filled_up(const list_page *list)
     return strcmp(last + SF_SID_PREFIX, list->page->row) <= 0;
 }
 
+/* Whether no newer row precedes the page. Where rows are large, pages on the way back may be more
+ * than on the way there, so that their numbers do not tell it. */
 static int is_newest(const list_page *list)
 {
+    if (list->request->resource->has_large_rows && list->page->direction == SF_PAGE_BEFORE) {
+        return !page_flag(list, 0, SF_COLUMN_HAS_NEWER);
+    }
     return list->page->number == 0
            || (list->page->direction == SF_PAGE_BEFORE && is_filled_up(list));
 }
@@ -150,13 +171,14 @@ static json_object *next_page_url(const list_page *list)
 static json_object *previous_page_url(const list_page *list)
 {
     const char *first = list->count > 0 ? sid_of_row(list, 0) : list->page->row;
+    const int number = list->page->number > 0 ? list->page->number - 1 : 0;
     const char *token;
 
     if (list->has_no_newer) {
         return NULL;
     }
     token = sf_page_token(list->request->r->pool, SF_PAGE_BEFORE, first, list->scope);
-    return page_url(list, list->page->number - 1, token);
+    return page_url(list, number, token);
 }
 
 static const char *meta_text(const list_page *list, apr_size_t *length)

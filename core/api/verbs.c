@@ -161,7 +161,7 @@ static int add_page_values(apr_pool_t *pool, sf_page *page)
 /* Replaces the values of echoed filters by those that the statement returned. */
 static void read_echoed_filters(const sf_resource *resource, sf_rows *rows, sf_page *page)
 {
-    int column = sf_resource_columns(resource);
+    int column = sf_resource_list_columns(resource);
     int i;
 
     for (i = 0; i < sf_params_count(page->filters); i++) {

@@ -91,25 +91,44 @@ SELECT b.id AS sid, b.status
 -- $7 page_size
 -- kind: read
 PREPARE build_list (text, int, uuid, text, uuid, uuid, int) AS
-SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*
+SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resource.*,
+       page.on_page, previous.has_newer
   FROM serverless.service_scope($1, $2, $3, $4) AS scope
-  LEFT JOIN LATERAL (
-           SELECT b.*
-             FROM serverless.builds AS b
-            WHERE b.service_id = scope.service_id
-              AND b.id <= coalesce(
-                      (SELECT (array_agg(newer.id))[$7]
-                         FROM (SELECT id FROM serverless.builds
-                                WHERE service_id = scope.service_id AND id > $6
-                                ORDER BY id LIMIT $7) AS newer), $5)
-            ORDER BY b.id DESC
-            LIMIT $7 + 1) AS page ON true
+ CROSS JOIN LATERAL
+       (SELECT (array_agg(near.id))[(count(*) FILTER (WHERE near.fits))::int] AS page_start,
+               NOT bool_and(near.fits) AS has_newer
+          FROM (SELECT newer.id,
+                       row_number() OVER run <= $7
+                       AND sum(newer.bytes) OVER run <= serverless.page_bytes() AS fits
+                  FROM (SELECT b.id, serverless.build_bytes(b) AS bytes
+                          FROM serverless.builds AS b
+                         WHERE b.service_id = scope.service_id
+                           AND b.id > $6
+                         ORDER BY b.id
+                         LIMIT $7 + 1) AS newer
+                WINDOW run AS (ROWS UNBOUNDED PRECEDING)) AS near) AS previous
+  LEFT JOIN LATERAL
+       (SELECT measured.*,
+               measured.total <= serverless.page_bytes()
+               AND (previous.page_start IS NULL OR measured.id > $6) AS on_page
+          FROM (SELECT rows.*, sum(rows.bytes) OVER (ROWS UNBOUNDED PRECEDING) AS total
+                  FROM (SELECT b.*, serverless.build_bytes(b) AS bytes
+                          FROM serverless.builds AS b
+                         WHERE b.service_id = scope.service_id
+                           AND b.id <= coalesce(previous.page_start, $5)
+                         ORDER BY b.id DESC
+                         LIMIT $7 + 1) AS rows) AS measured
+         WHERE measured.total - measured.bytes <= serverless.page_bytes()) AS page ON true
   LEFT JOIN LATERAL serverless.build_resource(
-                        scope.account_id, scope.service_id, ROW(page.*)::serverless.builds,
+                        scope.account_id, scope.service_id,
+                        ROW(page.service_id, page.id, page.status, page.runtime, page.dependencies,
+                            page.failure_reason, page.attempts, page.lease_token, page.lease_expires,
+                            page.date_created, page.date_updated, page.contents_bytes)::serverless.builds,
                         serverless.build_contents(scope.account_id, scope.service_id,
-                                                  page.id, 'asset'),
+                                                  CASE WHEN page.on_page THEN page.id END, 'asset'),
                         serverless.build_contents(scope.account_id, scope.service_id,
-                                                  page.id, 'function'))
+                                                  CASE WHEN page.on_page THEN page.id END,
+                                                  'function'))
          AS resource ON true;
 
 -- Lists a Service's Builds, where the account is known to own the Service.
@@ -122,20 +141,41 @@ SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome, resour
 PREPARE build_list_owned (uuid, uuid, uuid, uuid, int) AS
 SELECT resource.sid, resource.status, resource.asset_versions, resource.function_versions,
        resource.dependencies, resource.runtime, resource.failure_reason, resource.date_created,
-       resource.date_updated
-  FROM (SELECT b.*
-          FROM serverless.builds AS b
-         WHERE b.service_id = $2
-           AND b.id <= coalesce(
-                   (SELECT (array_agg(newer.id))[$5]
-                      FROM (SELECT id FROM serverless.builds
-                             WHERE service_id = $2 AND id > $4
-                             ORDER BY id LIMIT $5) AS newer), $3)
-         ORDER BY b.id DESC
-         LIMIT $5 + 1) AS page,
-       serverless.build_resource($1, $2, ROW(page.*)::serverless.builds,
-                                 serverless.build_contents($1, $2, page.id, 'asset'),
-                                 serverless.build_contents($1, $2, page.id, 'function')) AS resource;
+       resource.date_updated, page.on_page, previous.has_newer
+  FROM (SELECT (array_agg(near.id))[(count(*) FILTER (WHERE near.fits))::int] AS page_start,
+               NOT bool_and(near.fits) AS has_newer
+          FROM (SELECT newer.id,
+                       row_number() OVER run <= $5
+                       AND sum(newer.bytes) OVER run <= serverless.page_bytes() AS fits
+                  FROM (SELECT b.id, serverless.build_bytes(b) AS bytes
+                          FROM serverless.builds AS b
+                         WHERE b.service_id = $2
+                           AND b.id > $4
+                         ORDER BY b.id
+                         LIMIT $5 + 1) AS newer
+                WINDOW run AS (ROWS UNBOUNDED PRECEDING)) AS near) AS previous
+ CROSS JOIN LATERAL
+       (SELECT measured.*,
+               measured.total <= serverless.page_bytes()
+               AND (previous.page_start IS NULL OR measured.id > $4) AS on_page
+          FROM (SELECT rows.*, sum(rows.bytes) OVER (ROWS UNBOUNDED PRECEDING) AS total
+                  FROM (SELECT b.*, serverless.build_bytes(b) AS bytes
+                          FROM serverless.builds AS b
+                         WHERE b.service_id = $2
+                           AND b.id <= coalesce(previous.page_start, $3)
+                         ORDER BY b.id DESC
+                         LIMIT $5 + 1) AS rows) AS measured
+         WHERE measured.total - measured.bytes <= serverless.page_bytes()) AS page
+ CROSS JOIN LATERAL serverless.build_resource(
+                        $1, $2,
+                        ROW(page.service_id, page.id, page.status, page.runtime, page.dependencies,
+                            page.failure_reason, page.attempts, page.lease_token, page.lease_expires,
+                            page.date_created, page.date_updated, page.contents_bytes)::serverless.builds,
+                        serverless.build_contents($1, $2, CASE WHEN page.on_page THEN page.id END,
+                                                  'asset'),
+                        serverless.build_contents($1, $2, CASE WHEN page.on_page THEN page.id END,
+                                                  'function'))
+         AS resource;
 
 -- Deletes a Build. Its second column is the reason for the outcome "active": the Environments on which the
 -- Build is deployed.

@@ -20,8 +20,8 @@ SELECT serverless.outcome(scope.account_id, l.id) AS outcome, resource.*
 
 -- Lists an Environment's log: one page of the entries of a time, of one Function or of all. Its last two
 -- columns are the times in force.
--- A condition "$8 IS NULL OR function_id = $8" has no plan that reads an index for both cases. So the
--- page is a UNION ALL of two halves, each under a condition on the parameter alone; PostgreSQL looks at
+-- A condition "$8 IS NULL OR function_id = $8" has no plan that reads an index for both cases. So each
+-- range is a UNION ALL of two halves, each under a condition on the parameter alone; PostgreSQL looks at
 -- that first, and never runs the other half.
 -- $1 credential
 -- $2 generation
@@ -37,42 +37,63 @@ SELECT serverless.outcome(scope.account_id, l.id) AS outcome, resource.*
 -- kind: read
 PREPARE log_list (text, int, uuid, text, uuid, text, text, uuid, uuid, uuid, int) AS
 SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*,
-       time.start_date, time.end_date
+       page.on_page, previous.has_newer, time.start_date, time.end_date
   FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
  CROSS JOIN serverless.log_window($6, $7) AS time
-  LEFT JOIN LATERAL (
-           (SELECT l.*
-              FROM serverless.logs AS l
-             WHERE $8 IS NULL
-               AND l.service_id = scope.service_id AND l.environment_id = scope.environment_id
-               AND l.id >= time.first_id
-               AND l.id <= least(time.last_id, coalesce(
-                       (SELECT (array_agg(newer.id))[$11]
-                          FROM (SELECT id FROM serverless.logs
-                                 WHERE service_id = scope.service_id
-                                   AND environment_id = scope.environment_id
-                                   AND id > $10 AND id <= time.last_id
-                                 ORDER BY id LIMIT $11) AS newer), $9))
-             ORDER BY l.id DESC
-             LIMIT $11 + 1)
-           UNION ALL
-           (SELECT l.*
-              FROM serverless.logs AS l
-             WHERE $8 IS NOT NULL
-               AND l.service_id = scope.service_id AND l.environment_id = scope.environment_id
-               AND l.function_id = $8
-               AND l.id >= time.first_id
-               AND l.id <= least(time.last_id, coalesce(
-                       (SELECT (array_agg(newer.id))[$11]
-                          FROM (SELECT id FROM serverless.logs
-                                 WHERE service_id = scope.service_id
-                                   AND environment_id = scope.environment_id
-                                   AND function_id = $8
-                                   AND id > $10 AND id <= time.last_id
-                                 ORDER BY id LIMIT $11) AS newer), $9))
-             ORDER BY l.id DESC
-             LIMIT $11 + 1)) AS page ON true
-  LEFT JOIN LATERAL serverless.log_resource(scope.account_id, scope.service_id,
-                                            scope.environment_id,
-                                            ROW(page.*)::serverless.logs)
+ CROSS JOIN LATERAL
+       (SELECT (array_agg(near.id))[(count(*) FILTER (WHERE near.fits))::int] AS page_start,
+               NOT bool_and(near.fits) AS has_newer
+          FROM (SELECT newer.id,
+                       row_number() OVER run <= $11
+                       AND sum(newer.bytes) OVER run <= serverless.page_bytes() AS fits
+                  FROM ((SELECT l.id, serverless.log_bytes(l) AS bytes
+                           FROM serverless.logs AS l
+                          WHERE $8 IS NULL
+                            AND l.service_id = scope.service_id
+                            AND l.environment_id = scope.environment_id
+                            AND l.id > $10 AND l.id <= time.last_id
+                          ORDER BY l.id
+                          LIMIT $11 + 1)
+                        UNION ALL
+                        (SELECT l.id, serverless.log_bytes(l) AS bytes
+                           FROM serverless.logs AS l
+                          WHERE $8 IS NOT NULL
+                            AND l.service_id = scope.service_id
+                            AND l.environment_id = scope.environment_id
+                            AND l.function_id = $8
+                            AND l.id > $10 AND l.id <= time.last_id
+                          ORDER BY l.id
+                          LIMIT $11 + 1)) AS newer
+                WINDOW run AS (ROWS UNBOUNDED PRECEDING)) AS near) AS previous
+  LEFT JOIN LATERAL
+       (SELECT measured.*,
+               measured.total <= serverless.page_bytes()
+               AND (previous.page_start IS NULL OR measured.id > $10) AS on_page
+          FROM (SELECT rows.*, sum(rows.bytes) OVER (ROWS UNBOUNDED PRECEDING) AS total
+                  FROM ((SELECT l.*, serverless.log_bytes(l) AS bytes
+                           FROM serverless.logs AS l
+                          WHERE $8 IS NULL
+                            AND l.service_id = scope.service_id
+                            AND l.environment_id = scope.environment_id
+                            AND l.id >= time.first_id
+                            AND l.id <= least(time.last_id, coalesce(previous.page_start, $9))
+                          ORDER BY l.id DESC
+                          LIMIT $11 + 1)
+                        UNION ALL
+                        (SELECT l.*, serverless.log_bytes(l) AS bytes
+                           FROM serverless.logs AS l
+                          WHERE $8 IS NOT NULL
+                            AND l.service_id = scope.service_id
+                            AND l.environment_id = scope.environment_id
+                            AND l.function_id = $8
+                            AND l.id >= time.first_id
+                            AND l.id <= least(time.last_id, coalesce(previous.page_start, $9))
+                          ORDER BY l.id DESC
+                          LIMIT $11 + 1)) AS rows) AS measured
+         WHERE measured.total - measured.bytes <= serverless.page_bytes()) AS page ON true
+  LEFT JOIN LATERAL serverless.log_resource(
+                        scope.account_id, scope.service_id, scope.environment_id,
+                        ROW(page.service_id, page.environment_id, page.id, page.build_id,
+                            page.deployment_id, page.function_id, page.request_id, page.level,
+                            page.message, page.date_created)::serverless.logs)
          AS resource ON true;

@@ -69,23 +69,41 @@ SELECT serverless.outcome(scope.account_id, v.id) AS outcome, resource.*
 -- $8 page_size
 -- kind: read
 PREPARE variable_list (text, int, uuid, text, uuid, uuid, uuid, int) AS
-SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*
+SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, resource.*,
+       page.on_page, previous.has_newer
   FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
-  LEFT JOIN LATERAL (
-           SELECT v.*
-             FROM serverless.variables AS v
-            WHERE v.service_id = scope.service_id AND v.environment_id = scope.environment_id
-              AND v.id <= coalesce(
-                      (SELECT (array_agg(newer.id))[$8]
-                         FROM (SELECT id FROM serverless.variables
-                                WHERE service_id = scope.service_id
-                                  AND environment_id = scope.environment_id AND id > $7
-                                ORDER BY id LIMIT $8) AS newer), $6)
-            ORDER BY v.id DESC
-            LIMIT $8 + 1) AS page ON true
-  LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
-                                                 scope.environment_id,
-                                                 ROW(page.*)::serverless.variables)
+ CROSS JOIN LATERAL
+       (SELECT (array_agg(near.id))[(count(*) FILTER (WHERE near.fits))::int] AS page_start,
+               NOT bool_and(near.fits) AS has_newer
+          FROM (SELECT newer.id,
+                       row_number() OVER run <= $8
+                       AND sum(newer.bytes) OVER run <= serverless.page_bytes() AS fits
+                  FROM (SELECT v.id, serverless.variable_bytes(v) AS bytes
+                          FROM serverless.variables AS v
+                         WHERE v.service_id = scope.service_id
+                           AND v.environment_id = scope.environment_id
+                           AND v.id > $7
+                         ORDER BY v.id
+                         LIMIT $8 + 1) AS newer
+                WINDOW run AS (ROWS UNBOUNDED PRECEDING)) AS near) AS previous
+  LEFT JOIN LATERAL
+       (SELECT measured.*,
+               measured.total <= serverless.page_bytes()
+               AND (previous.page_start IS NULL OR measured.id > $7) AS on_page
+          FROM (SELECT rows.*, sum(rows.bytes) OVER (ROWS UNBOUNDED PRECEDING) AS total
+                  FROM (SELECT v.*, serverless.variable_bytes(v) AS bytes
+                          FROM serverless.variables AS v
+                         WHERE v.service_id = scope.service_id
+                           AND v.environment_id = scope.environment_id
+                           AND v.id <= coalesce(previous.page_start, $6)
+                         ORDER BY v.id DESC
+                         LIMIT $8 + 1) AS rows) AS measured
+         WHERE measured.total - measured.bytes <= serverless.page_bytes()) AS page ON true
+  LEFT JOIN LATERAL serverless.variable_resource(
+                        scope.account_id, scope.service_id, scope.environment_id,
+                        ROW(page.service_id, page.id, page.environment_id, page.key,
+                            page.sealed_with, page.sealed, page.date_created,
+                            page.date_updated)::serverless.variables)
          AS resource ON true;
 
 -- Changes a Variable. What is NULL stays as it is.
