@@ -87,6 +87,17 @@ subtest 'docs/openapi.yaml has every component that it refers to, and no other' 
     }
 };
 
+subtest 'docs/openapi.yaml has no keyword beside a $ref, which many tools would ignore or take instead' => sub {
+    my $references = 0;
+    walk(sub {
+        my ($place, $pointer) = @_;
+        return if !exists $place->{'$ref'};
+        $references++;
+        fail "$pointer: " . join ' ', sort keys %$place if keys %$place > 1;
+    }, $description, '#');
+    cmp_ok $references, '>', 500, 'the references are found';
+};
+
 subtest 'the examples of docs/openapi.yaml match their schemas' => sub {
     walk(sub {
         my ($place, $pointer) = @_;
@@ -340,11 +351,12 @@ my @cases = (
         [ '{"b": 1}', '{"a": 1, "b": 1}' ] ],
 
     [ '"anyOf": [{"type": "null"}, {"minimum": 2}]', ['null', '2', '"a"'], ['1'] ],
+    [ '"allOf": [{"type": "integer"}, {"minimum": 2}]', ['2', '3'], [ '1', '"a"', '1.5' ] ],
     [ '"not": {"pattern": "a"}',      ['"b"'],                 [ '"a"', '1' ] ],
 
     [ '"$ref": "#/components/schemas/ServiceSid"', [ '"ZS' . '0a' x 16 . '"' ],
         [ '"ZS' . '0A' x 16 . '"', '"ZH' . '0a' x 16 . '"', '"ZS0"', 'null' ] ],
-    [ '"$ref": "#/components/schemas/Visibility", "maxLength": 6', ['"public"'], [ '"private"', '"a"' ] ],
+    [ '"allOf": [{"$ref": "#/components/schemas/Visibility"}, {"maxLength": 6}]', ['"public"'], [ '"private"', '"a"' ] ],
 );
 
 subtest 'Serverless::OpenAPI agrees with an independent validator' => sub {

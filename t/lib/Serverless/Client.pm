@@ -4,7 +4,7 @@
 #   my $reply = $api->post('/v1/Services', UniqueName => 'a', FriendlyName => 'A');
 #
 # Requests return a Serverless::Reply. Each account is new, so that no suite sees
-# another's rows. Each answer is compared with docs/openapi.yaml.
+# another's rows. Each answer is compared with docs/openapi.yaml and recorded for t/answers.t.
 package Serverless::Client;
 
 use strict;
@@ -12,6 +12,7 @@ use warnings FATAL => 'all';
 
 use HTTP::Tiny ();
 use IO::Socket::INET ();
+use Serverless::Answers ();
 use Serverless::Database ();
 use Serverless::OpenAPI ();
 use Serverless::Reply ();
@@ -114,7 +115,10 @@ sub request {
     my $connection = $self->{http}{handle};
     setsockopt $connection->{fh}, IPPROTO_TCP, TCP_NODELAY, 1 if $connection && $connection->{fh};
     my $reply = Serverless::Reply->new($response);
-    Serverless::OpenAPI::check($method, $path, $reply) if !$self->{undescribed};
+    if (!$self->{undescribed}) {
+        Serverless::Answers::record($method, $path, $reply);
+        Serverless::OpenAPI::check($method, $path, $reply);
+    }
     return $reply;
 }
 

@@ -85,25 +85,41 @@ sub check {
 # Returns the differences between an answer and the description; none for a path that is not the API's.
 sub complaints {
     my ($method, $url, $reply) = @_;
-    my ($path) = $url =~ m{/v1(/+Services(?![^/?])[^?]*)} or return;
-    $path =~ s{//+}{/}g;
-    my ($responses, $whose) = responses($method, $path);
+    my $path = api_path($url) // return;
+    my ($pointer, $whose) = responses($method, $path);
+    my $responses = at($pointer);
     my $response = $responses->{ $reply->status }
         or return 'status ' . $reply->status . ' is none of ' . join(', ', sort keys %$responses) . ", $whose";
     $response = followed($response);
     return (header_complaints($response, $reply), body_complaints($response, $reply, $method));
 }
 
-# What may be answered, by status, and where the description says so.
+# Returns a pointer to the response that the description has for an answer; none for a path that is not the API's
+# and for a status that is not described.
+sub response_pointer {
+    my ($method, $url, $reply) = @_;
+    my $path = api_path($url) // return;
+    my ($pointer) = responses($method, $path);
+    return exists at($pointer)->{ $reply->status } ? "$pointer/" . $reply->status : undef;
+}
+
+# The path of a URL below /v1, without its query; undef for one that is not the API's.
+sub api_path {
+    my ($url) = @_;
+    my ($path) = $url =~ m{/v1(/+Services(?![^/?])[^?]*)} or return;
+    return $path =~ s{//+}{/}gr;
+}
+
+# A pointer to what may be answered, by status, and a name for it in messages.
 sub responses {
     my ($method, $path) = @_;
     my ($template, $item) = item_of($path);
-    my $unlisted = description()->{'x-unlisted'};
-    return ($unlisted->{options}, 'x-unlisted, options') if $method eq 'OPTIONS';
-    return ($unlisted->{paths}, 'x-unlisted, paths') if !$item;
-    my $operation = $item->{ $method eq 'HEAD' ? 'get' : lc $method };
-    return ($operation->{responses}, "$template, $operation->{operationId}") if $operation;
-    return ($unlisted->{methods}, 'x-unlisted, methods');
+    return ('#/x-unlisted/options', 'x-unlisted, options') if $method eq 'OPTIONS';
+    return ('#/x-unlisted/paths', 'x-unlisted, paths') if !$item;
+    my $name = $method eq 'HEAD' ? 'get' : lc $method;
+    my $operation = $item->{$name} or return ('#/x-unlisted/methods', 'x-unlisted, methods');
+    my $pointer = '#/paths/' . $template =~ s{/}{~1}gr . "/$name/responses";
+    return ($pointer, "$template, $operation->{operationId}");
 }
 
 # The path of the description that this one is.
@@ -263,6 +279,11 @@ my %keyword = (
         };
     },
 
+    allOf => sub {
+        my ($schemas) = @_;
+        my @checks = map { check_of($_) } @$schemas;
+        return sub { my @arguments = @_; map { $_->(@arguments) } @checks };
+    },
     anyOf => sub {
         my ($schemas) = @_;
         my @checks = map { check_of($_) } @$schemas;
