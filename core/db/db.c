@@ -120,7 +120,7 @@ static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_inter
 
     if (sf_connection_limit_acquire(timeout, long_running) != APR_SUCCESS) {
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
-        return SF_DB_UNAVAILABLE;
+        return SF_DB_BUSY;
     }
     result = attempt(caller, t);
     attempts++;
@@ -157,21 +157,22 @@ static sf_db_result run_short(const sf_caller *caller, task *t)
     return run_with_retries(caller, t, left > 0 ? left : 0, attempts);
 }
 
-const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
-                          sf_rows **rows)
+sf_db_result sf_db_try(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                       sf_rows **rows)
 {
     task t = { .kind = sf_statements[id].kind, .id = id, .values = values, .rows = rows };
-    sf_db_result result;
 
     sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
-    if (t.kind == SF_READ || t.kind == SF_SHORT_WRITE) {
-        result = run_short(caller, &t);
-    }
-    else {
-        result = run_with_retries(caller, &t, sf_config_db_timeout(), 0);
-    }
-    return error_of(caller, result);
+    return t.kind == SF_READ || t.kind == SF_SHORT_WRITE
+               ? run_short(caller, &t)
+               : run_with_retries(caller, &t, sf_config_db_timeout(), 0);
+}
+
+const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                          sf_rows **rows)
+{
+    return error_of(caller, sf_db_try(caller, id, values, rows));
 }
 
 const sf_error *sf_db_run_batched(const sf_caller *caller, sf_statement_id id,

@@ -5,6 +5,7 @@
 #define SF_DB_H
 
 #include "core/caller.h"
+#include "core/db/db_result.h"
 #include "core/db/rows.h"
 #include "core/error.h"
 #include "statements.h"
@@ -22,6 +23,11 @@
  * The reason is only in the log. */
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                           sf_rows **rows);
+
+/* As sf_db_run(), for a caller that tells a database that is away (sf_db_is_away()) from one that is
+ * busy, locked or without its schema. Returns the result of the last attempt. */
+sf_db_result sf_db_try(const sf_caller *caller, sf_statement_id id, const char *const *values,
+                       sf_rows **rows);
 
 /* Runs a statement of the kind "read" in a batch, or not at all. Returns NULL and the rows, an
  * error as sf_db_run() does, or NULL and no rows where the statement did not run. */

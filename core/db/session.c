@@ -347,7 +347,7 @@ sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_ses
     sf_db_result result;
 
     if (!dbd) {
-        return SF_DB_UNAVAILABLE;
+        return SF_DB_AWAY;
     }
     *session = session_of(dbd);
     result = begin_session(caller, *session);

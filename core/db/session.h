@@ -34,7 +34,7 @@ int sf_session_post_config(void);
 /* Takes a connection of mod_dbd's pool for this server. The caller holds a permit of
  * connection_limit.h, because mod_dbd would wait without a limit. Returns SF_DB_OK and a session
  * where the schema fits; or the failure, which has been logged, and then there is nothing to close:
- * SF_DB_UNAVAILABLE without a connection, SF_DB_NO_SCHEMA with another schema, SF_DB_NOT_RUN where
+ * SF_DB_AWAY without a connection, SF_DB_NO_SCHEMA with another schema, SF_DB_NOT_RUN where
  * the connection was lost again, or the result of the statement session_begin. */
 sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_session **session);
 

@@ -4,28 +4,9 @@
 #define SF_DB_SQLSTATE_H
 
 #include "core/caller.h"
+#include "core/db/db_result.h"
 
 #define SF_SQLSTATE_LENGTH 5
-
-/* The result of one attempt to run a statement. README.md tells which are tried again. */
-typedef enum {
-    SF_DB_OK,
-    /* The statement may have run, or not. */
-    SF_DB_CONNECTION_LOST,
-    /* It did not run, or was rolled back as a whole. */
-    SF_DB_NOT_RUN,
-    /* It did not run: the session does not know the prepared statement, or the schema changed under
-     * its plan. The session must be reset. */
-    SF_DB_INVALIDATED,
-    /* A foreign key references no row. */
-    SF_DB_PARENT_MISSING,
-    /* A schema, table or function does not exist, or the role has no right to it. */
-    SF_DB_NO_SCHEMA,
-    /* The database, or a connection to it, cannot be had now. */
-    SF_DB_UNAVAILABLE,
-    /* Any other error: a fault of the module's. */
-    SF_DB_FAILED
-} sf_db_result;
 
 /* Copies the SQLSTATE out of libpq's verbose error text; "" where the text is NULL or has none. The
  * severity before it may be in any language: the SQLSTATE is the word of five [0-9A-Z] after the
