@@ -224,6 +224,21 @@ server_rec *sf_config_next_database(server_rec *s)
     return s;
 }
 
+int sf_config_databases(server_rec *s)
+{
+    int last = 0;
+
+    for (s = sf_config_next_database(s); s; s = sf_config_next_database(s->next)) {
+        last = sf_config_database(s);
+    }
+    return last;
+}
+
+const char *sf_config_db_params(const server_rec *s)
+{
+    return sf_config_server(s)->db_params;
+}
+
 int sf_config_db_connections(void)
 {
     return resolved.db_connections;

@@ -50,6 +50,12 @@ int sf_config_database(const server_rec *s);
  * step of a loop over all databases that have the API. */
 server_rec *sf_config_next_database(server_rec *s);
 
+/* Returns the number of databases of the server and those after it. */
+int sf_config_databases(server_rec *s);
+
+/* The DBDParams of its database, or NULL where httpd's directives do not tell them. */
+const char *sf_config_db_params(const server_rec *s);
+
 
 /* Of the whole process ------------------------------------------------------------------------ */
 

@@ -20,11 +20,12 @@ typedef struct {
     apr_array_header_t *cors_origins;   /* ServerlessCORSOrigins, const char * each */
 } sf_dir_config;
 
-/* Of a virtual host. The two last are made by the check of the configuration. */
+/* Of a virtual host. All but the first are made by the check of the configuration. */
 typedef struct {
-    int enabled;       /* ServerlessFunctions is On in one of its Locations */
-    int database;      /* see sf_config_database() */
-    int owns_database; /* the first server with this database */
+    int enabled;           /* ServerlessFunctions is On in one of its Locations */
+    int database;          /* see sf_config_database() */
+    int owns_database;     /* the first server with this database */
+    const char *db_params; /* see sf_config_db_params() */
 } sf_server_config;
 
 /* Of the whole process, as the administrator wrote it. */

@@ -153,6 +153,16 @@ static const char *pipelining_message(apr_pool_t *pool)
                         SF_PIPELINES, connections, SF_PIPELINING_MIN_CONNECTIONS);
 }
 
+/* Warns of DBDParams without connect_timeout. libpq reads it from the environment, too. */
+static void check_connect_timeout(const server_rec *s, const dbd_settings *dbd)
+{
+    if (!strstr(dbd->params, "connect_timeout") && !getenv("PGCONNECT_TIMEOUT")) {
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_WARNING, 0, s,
+                     "SF0034: DBDParams has no connect_timeout: connecting to a database that does "
+                     "not answer takes minutes");
+    }
+}
+
 /* Logs the message and the virtual host that it concerns. Returns the hook's result for an
  * error. */
 static int refuse_config(const server_rec *s, const char *message)
@@ -184,6 +194,10 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
             return refuse_config(s, message);
         }
         number_database(config, databases, dbd.params);
+        config->db_params = is_ambiguous(s) ? NULL : apr_pstrdup(pconf, dbd.params);
+        if (config->owns_database && !is_ambiguous(s)) {
+            check_connect_timeout(s, &dbd);
+        }
         if (smallest_pool == 0 || dbd.max < smallest_pool) {
             smallest_pool = dbd.max;
         }

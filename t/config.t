@@ -361,6 +361,17 @@ accepted "<Location /v1/Services>\nServerlessFunctions Off\n</Location>\n",
 refused $api, 'ServerlessFunctions needs a database: set "DBDriver pgsql" and DBDParams',
     'no database is configured';
 
+{
+    my $warning = qr/SF0034: DBDParams has no connect_timeout/;
+    my ($status, $said) = $server->configtest($database =~ s/connect_timeout=2 //r . $api);
+    is $status, 0, 'DBDParams without connect_timeout are accepted';
+    like $said, $warning, 'configtest warns of DBDParams without connect_timeout';
+    unlike +($server->configtest("$database$api"))[1], $warning, 'configtest does not warn of DBDParams with connect_timeout';
+    local $ENV{PGCONNECT_TIMEOUT} = 5;
+    unlike +($server->configtest($database =~ s/connect_timeout=2 //r . $api))[1], $warning,
+        'configtest does not warn where the environment has PGCONNECT_TIMEOUT';
+}
+
 # mod_dbd's own checks come before the module's, and it loads any driver that it finds.
 SKIP: {
     my @others = grep { other_driver_is_there($_) } qw(sqlite3 mysql odbc);

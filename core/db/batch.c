@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/db/batch_queue.h"
 #include "core/db/connection_limit.h"
+#include "core/db/reachability.h"
 #include "core/db/result.h"
 #include "core/log.h"
 #include "core/metrics.h"
@@ -80,6 +81,7 @@ static void end_batch(sf_batch_queue *q)
  * Returns how many are put into `completed`. Called with the mutex held. */
 static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
 {
+    const sf_db_result result = q->connection.gave_up ? SF_DB_AWAY : SF_DB_CONNECTION_LOST;
     int count = 0;
 
     sf_pipeline_end_batch(&q->connection);
@@ -87,7 +89,7 @@ static int fail_batch(sf_batch_queue *q, sf_waiter **completed)
         sf_waiter *w = q->batch[q->delivered];
 
         if (w) {
-            sf_waiter_complete(w, SF_DB_CONNECTION_LOST);
+            sf_waiter_complete(w, result);
             completed[count++] = w;
         }
     }
@@ -159,6 +161,23 @@ static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_answ
     }
 }
 
+/* Gives up the connection where the batch in flight has had no answer within the session's time
+ * limit. Returns 1 where it does. */
+static int has_given_up(sf_batch_queue *q, const sf_caller *caller)
+{
+    const apr_interval_time_t limit = q->connection.session->time_limit;
+
+    if (apr_time_now() - q->last_activity < limit) {
+        return 0;
+    }
+    sf_log(caller, APLOG_ERR, "SF0032",
+           "a batch of %d statements: no answer from the database in %d ms",
+           q->batch_size - q->delivered, (int)apr_time_as_msec(limit));
+    sf_pipeline_give_up(&q->connection);
+    sf_reachability_doubt(sf_config_database(q->connection.server));
+    return 1;
+}
+
 /* Sends a batch where none is in flight, then waits for answers and delivers them. */
 static void make_progress(sf_batch_queue *q, const sf_caller *caller, const sf_waiter *self)
 {
@@ -175,7 +194,7 @@ static void make_progress(sf_batch_queue *q, const sf_caller *caller, const sf_w
     timeout
         = sf_waiter_must_stay(q, self) ? sf_batch_timeout() : sf_batch_time_left(q->last_activity);
     answers = sf_pipeline_read(&q->connection, timeout);
-    if (answers != SF_ANSWERS_NONE) {
+    if (answers != SF_ANSWERS_NONE || has_given_up(q, caller)) {
         notify_completed(q, caller, answers);
     }
 }
@@ -221,7 +240,8 @@ static sf_batch_queue *queue_for(const sf_caller *caller, sf_statement_id id)
 /* Whether a request should wait here rather than take a connection of the pool at once. */
 static int is_worthwhile(const sf_batch_queue *q)
 {
-    if (q->closed || apr_time_now() < q->retry_at) {
+    if (q->closed || apr_time_now() < q->retry_at
+        || !sf_reachability_is_responsive(sf_config_database(q->connection.server))) {
         return 0;
     }
     return !q->has_leader
@@ -338,12 +358,8 @@ static apr_status_t init_queues(apr_pool_t *pool, server_rec *s, int writes,
     apr_status_t rv = APR_SUCCESS;
     sf_batch_queue *made;
     server_rec *each;
-    int last = 0;
 
-    for (each = sf_config_next_database(s); each; each = sf_config_next_database(each->next)) {
-        last = sf_config_database(each);
-    }
-    made = apr_pcalloc(pool, sizeof(*made) * (last + 1));
+    made = apr_pcalloc(pool, sizeof(*made) * (apr_size_t)(sf_config_databases(s) + 1));
     for (each = sf_config_next_database(s); each && rv == APR_SUCCESS;
          each = sf_config_next_database(each->next)) {
         rv = init_queue(pool, each, writes, &made[sf_config_database(each)]);

@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/db/batch.h"
 #include "core/db/connection_limit.h"
+#include "core/db/reachability.h"
 #include "core/db/session.h"
 #include "core/db/sqlstate.h"
 #include "core/log.h"
@@ -72,7 +73,7 @@ static sf_db_result run_steps(sf_transaction *transaction, task *t)
         return sf_session_command(caller, transaction->session, "COMMIT");
     }
     if (sf_session_command(caller, transaction->session, "ROLLBACK") != SF_DB_OK) {
-        sf_session_reset(transaction->session);
+        sf_session_drop(transaction->session);
     }
     return transaction->result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : transaction->result;
 }
@@ -89,7 +90,7 @@ static sf_db_result attempt(const sf_caller *caller, task *t)
     result = t->steps ? run_steps(&transaction, t)
                       : sf_session_run(caller, transaction.session, t->id, t->values, t->rows);
     if (result == SF_DB_INVALIDATED) {
-        sf_session_reset(transaction.session);
+        sf_session_drop(transaction.session);
     }
     sf_session_close(caller->server, transaction.session);
     return result;
@@ -116,11 +117,16 @@ static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_inter
                                      int attempts)
 {
     const int long_running = t->kind == SF_LONG_WRITE;
+    const int database = sf_config_database(caller->server);
     sf_db_result result;
 
+    if (sf_reachability_is_refused(database)) {
+        sf_log(caller, APLOG_ERR, "SF0033", "the database does not answer");
+        return SF_DB_AWAY;
+    }
     if (sf_connection_limit_acquire(timeout, long_running) != APR_SUCCESS) {
         sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
-        return SF_DB_BUSY;
+        return sf_reachability_is_responsive(database) ? SF_DB_BUSY : SF_DB_AWAY;
     }
     result = attempt(caller, t);
     attempts++;
@@ -219,7 +225,9 @@ int sf_db_post_config(void)
 
 apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
 {
-    return sf_config_pipelining() ? sf_batch_init(pool, s) : APR_SUCCESS;
+    const apr_status_t rv = sf_reachability_init(pool, sf_config_databases(s));
+
+    return rv == APR_SUCCESS && sf_config_pipelining() ? sf_batch_init(pool, s) : rv;
 }
 
 void sf_db_check_schemas(apr_pool_t *pool, server_rec *s)

@@ -17,7 +17,7 @@
  * Returns NULL, or an error:
  *   404  a foreign key references a row that was deleted meanwhile
  *   500  any unexpected error
- *   503  the database cannot be reached, no connection was free in time, the statement took too
+ *   503  the database cannot be reached or does not answer, no connection was free in time, the statement took too
  *        long, the schema has another version, or the connection was lost: once with a write in
  *        flight, twice with a read
  * The reason is only in the log. */
@@ -57,8 +57,8 @@ void sf_db_register_hooks(void);
 /* Retrieves mod_dbd's functions. Called from post_config. Returns 0 where mod_dbd is not loaded. */
 int sf_db_post_config(void);
 
-/* Makes the child's batch queues where ServerlessPipelining is on. Called from child_init. Returns
- * APR_SUCCESS or the error of a mutex or pool. */
+/* Makes the child's record of each database, and its batch queues where ServerlessPipelining is on.
+ * Called from child_init. Returns APR_SUCCESS or the error of a mutex or pool. */
 apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s);
 
 /* Connects to each database and logs SF0004 where its schema has another version. Called from

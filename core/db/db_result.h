@@ -1,6 +1,6 @@
 /* The results of a statement. Callers outside of core/db/ get them from sf_db_try() (db.h). */
-#ifndef SF_DB_RESULT_KINDS_H
-#define SF_DB_RESULT_KINDS_H
+#ifndef SF_DB_DB_RESULT_H
+#define SF_DB_DB_RESULT_H
 
 /* The result of one attempt to run a statement. README.md tells which are tried again. */
 typedef enum {

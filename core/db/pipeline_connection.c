@@ -1,6 +1,7 @@
 #include "core/db/pipeline_connection.h"
 
-#include <apr_encode.h>
+#include "core/db/protocol.h"
+
 #include <apr_strings.h>
 #include <poll.h>
 #include <string.h>
@@ -18,9 +19,8 @@ void sf_pipeline_close(sf_pipeline *p)
     /* a session with another lock_timeout, or that is out of step, must not go back to the pool */
     if (PQstatus(native) == CONNECTION_OK
         && (p->writes || p->state != SF_PIPELINE_READY || !PQexitPipelineMode(native))) {
-        sf_session_reset(p->session);
+        sf_session_drop(p->session);
     }
-    PQsetnonblocking(native, 0);
     p->session->state.credentials_epoch[0] = '\0'; /* known to the answers of a batch only */
     sf_session_close(p->server, p->session);
     p->session = NULL;
@@ -31,17 +31,11 @@ void sf_pipeline_close(sf_pipeline *p)
  * a statement that waits for a lock would have the whole batch wait. Returns 0 on failure. */
 static int set_up(sf_pipeline *p, const sf_caller *caller)
 {
-    int i;
-
-    /* statements that apr_dbd has prepared go by the same name */
-    for (i = 0; i < SF_STATEMENT_COUNT; i++) {
-        p->prepared[i] = p->session->prepared[i] ? SF_PREPARED_BY_APR_DBD : SF_NOT_PREPARED;
-    }
     if (p->writes
         && sf_session_command(caller, p->session, "SET lock_timeout = '20ms'") != SF_DB_OK) {
         return 0;
     }
-    return PQsetnonblocking(p->session->native, 1) == 0 && PQenterPipelineMode(p->session->native);
+    return PQenterPipelineMode(p->session->native);
 }
 
 int sf_pipeline_ensure_open(sf_pipeline *p, const sf_caller *caller)
@@ -73,70 +67,20 @@ void sf_pipeline_add(sf_pipeline *p, sf_statement_id id, const char *const *valu
     p->batch[p->count++] = (sf_batch_statement){ .id = id, .values = values };
 }
 
-/* Sends the preparation of a statement. PostgreSQL infers the types of its parameters, except of
- * one that is not used: that is declared as text. */
-static int write_preparation(PGconn *native, const sf_statement *statement)
-{
-    static const Oid text = 25; /* TEXTOID, which libpq does not export */
-    Oid types[SF_STATEMENT_MAX_PARAMETERS] = { 0 };
-    int i;
-
-    for (i = 0; i < SF_STATEMENT_MAX_UNUSED && statement->unused[i]; i++) {
-        types[statement->unused[i] - 1] = text;
-    }
-    return PQsendPrepare(native, statement->name, statement->sql, statement->parameters, types);
-}
-
-/* A statement's values as PQsendQueryPrepared takes them. */
-typedef struct {
-    const char *values[SF_STATEMENT_MAX_PARAMETERS];
-    int lengths[SF_STATEMENT_MAX_PARAMETERS]; /* of those in binary */
-    int formats[SF_STATEMENT_MAX_PARAMETERS]; /* 1 is binary */
-    unsigned char uuids[SF_STATEMENT_MAX_PARAMETERS][SF_UUID_BYTES];
-} arguments;
-
-_Static_assert(SF_STATEMENT_MAX_PARAMETERS <= 32, "sf_statement.uuids has a bit for each");
-
-/* Sets one value. A uuid of 32 hex digits goes in binary: two of them as text would take PostgreSQL
- * 0.6 of the 9 microseconds of a fetch. Any other value goes as text. */
-static void set_argument(arguments *to, int i, const char *value, int is_uuid)
-{
-    apr_size_t length;
-
-    to->values[i] = value;
-    to->formats[i]
-        = value && is_uuid && strlen(value) == SF_SID_DIGITS
-          && apr_decode_base16_binary(to->uuids[i], value, SF_SID_DIGITS, APR_ENCODE_NONE, &length)
-                 == APR_SUCCESS;
-    if (to->formats[i]) {
-        to->values[i] = (const char *)to->uuids[i];
-        to->lengths[i] = SF_UUID_BYTES;
-    }
-}
-
 /* Sends one statement, after its preparation where the session does not know it. Returns 0 where
  * libpq does not take it. */
 static int write_statement(sf_pipeline *p, sf_batch_statement *one)
 {
-    const sf_statement *statement = &sf_statements[one->id];
     PGconn *native = p->session->native;
-    unsigned int uuids;
-    arguments to;
-    int i;
 
-    if (p->prepared[one->id] == SF_NOT_PREPARED) {
-        p->prepared[one->id] = SF_PREPARED_BY_PIPELINE;
+    if (!p->session->prepared[one->id]) {
+        p->session->prepared[one->id] = 1;
         one->preparing = 1;
-        if (!write_preparation(native, statement)) {
+        if (!sf_protocol_send_preparation(native, one->id)) {
             return 0;
         }
     }
-    uuids = p->prepared[one->id] == SF_PREPARED_BY_PIPELINE ? statement->uuids : 0;
-    for (i = 0; one->values && i < statement->parameters; i++) {
-        set_argument(&to, i, one->values[i], (uuids & 1U << i) != 0);
-    }
-    return PQsendQueryPrepared(native, statement->name, statement->parameters, to.values,
-                               to.lengths, to.formats, 0);
+    return sf_protocol_send_statement(native, one->id, one->values);
 }
 
 void sf_pipeline_send(sf_pipeline *p)
@@ -186,7 +130,7 @@ static void take_preparation(sf_pipeline *p, sf_batch_statement *one, PGresult *
         PQclear(result);
         return;
     }
-    p->prepared[one->id] = SF_NOT_PREPARED;
+    p->session->prepared[one->id] = 0;
     one->preparation_error = 1;
     one->answer = result;
 }
@@ -296,6 +240,13 @@ sf_answers sf_pipeline_read(sf_pipeline *p, apr_interval_time_t timeout)
     return answers;
 }
 
+void sf_pipeline_give_up(sf_pipeline *p)
+{
+    sf_session_drop(p->session);
+    p->state = SF_PIPELINE_BROKEN;
+    p->gave_up = 1;
+}
+
 void sf_pipeline_end_batch(sf_pipeline *p)
 {
     int i;
@@ -306,5 +257,6 @@ void sf_pipeline_end_batch(sf_pipeline *p)
         PQclear(p->batch[i].answer);
     }
     p->count = p->answered = 0;
+    p->gave_up = 0;
     p->batch_state = SF_BATCH_FILLING;
 }

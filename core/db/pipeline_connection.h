@@ -24,8 +24,8 @@ typedef enum {
     /* The connection works, but another batch would fail. Set by mark_stale, and by ensure_open
      * where a new session could not be set up. Ended by ensure_open, which connects anew. */
     SF_PIPELINE_STALE,
-    /* No more answers come: the connection is lost, or out of step with the protocol. Set by send
-     * and read. Ended by ensure_open, which connects anew. */
+    /* No more answers come: the connection is lost, or out of step with the protocol. Set by send,
+     * read and give_up. Ended by ensure_open, which connects anew. */
     SF_PIPELINE_BROKEN
 } sf_pipeline_state;
 
@@ -49,13 +49,6 @@ typedef enum {
     SF_BATCH_COMMITTED
 } sf_batch_state;
 
-/* How the session knows a statement. */
-typedef enum {
-    SF_NOT_PREPARED,
-    SF_PREPARED_BY_APR_DBD, /* its parameters are text */
-    SF_PREPARED_BY_PIPELINE /* its parameters have PostgreSQL's types: a uuid may go in binary */
-} sf_preparation;
-
 /* One statement of a batch. */
 typedef struct {
     sf_statement_id id;
@@ -72,13 +65,13 @@ typedef struct {
     int writes;          /* set once: its batches are of writes */
     sf_session *session; /* NULL where there is no connection */
     sf_pipeline_state state;
-    sf_preparation prepared[SF_STATEMENT_COUNT];
 
     sf_batch_state batch_state;
     sf_batch_statement opening;
     sf_batch_statement batch[SF_BATCH_MAX];
     int count;    /* how many statements the batch has */
     int answered; /* so many of them, from the first, have their answer */
+    int gave_up;  /* sf_pipeline_give_up() has ended the connection */
 } sf_pipeline;
 
 /* The answers that sf_pipeline_read() has read. */
@@ -103,6 +96,9 @@ void sf_pipeline_send(sf_pipeline *p);
 /* Waits at most `timeout` microseconds for answers, and stores those that are complete. Sets
  * SF_PIPELINE_BROKEN where no more can come. */
 sf_answers sf_pipeline_read(sf_pipeline *p, apr_interval_time_t timeout);
+
+/* Closes the connection, since the deadline of the batch has passed: sets SF_PIPELINE_BROKEN. */
+void sf_pipeline_give_up(sf_pipeline *p);
 
 /* Has the connection replaced before the next batch. */
 void sf_pipeline_mark_stale(sf_pipeline *p);

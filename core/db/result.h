@@ -1,11 +1,11 @@
-/* Makes result sets (rows.h) of the results of apr_dbd and libpq. For core/db/ only. */
+/* Makes result sets (rows.h) of results of libpq. For core/db/ only. */
 #ifndef SF_DB_RESULT_H
 #define SF_DB_RESULT_H
 
 #include "core/db/rows.h"
 #include "core/sid.h"
 
-#include <apr_dbd.h>
+#include <apr_pools.h>
 #include <libpq-fe.h>
 
 /* Values of the database that a result set has with it. */
@@ -15,11 +15,7 @@ typedef struct {
     char credentials_epoch[SF_UUID_LENGTH + 1];
 } sf_db_state;
 
-/* Returns the rows of a statement that ran through apr_dbd. */
-sf_rows *sf_rows_of_apr_dbd(apr_pool_t *pool, const apr_dbd_driver_t *driver,
-                            apr_dbd_results_t *results, const sf_db_state *state);
-
-/* Returns the rows of a statement that ran in a batch. The PGresult is freed with the pool. */
+/* Returns the rows of a statement. The PGresult is freed with the pool. */
 sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const sf_db_state *state);
 
 #endif

@@ -16,8 +16,7 @@ int sf_rows_count(const sf_rows *rows);
 const char *sf_rows_value(sf_rows *rows, int row, int column);
 
 /* Inserts a column with the same text in every row; the columns from `column` on move one to the right.
- * `text` must live as long as the rows. At most three columns, inserted from left to right, into rows of
- * sf_db_run_batched(). */
+ * `text` must live as long as the rows. At most three columns, inserted from left to right. */
 void sf_rows_insert_column(sf_rows *rows, int column, const char *text);
 
 /* Returns the key of page tokens, SF_DB_KEY_BYTES bytes, of the database that the rows came

@@ -1,6 +1,8 @@
 #include "core/db/session.h"
 
 #include "core/config.h"
+#include "core/db/protocol.h"
+#include "core/db/reachability.h"
 #include "core/db/result.h"
 #include "core/log.h"
 
@@ -16,6 +18,13 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
+/* A session without statement_timeout, and one that is being made, has this instead. */
+#define DEFAULT_STATEMENT_TIMEOUT apr_time_from_sec(30)
+#define BEGIN_TIMEOUT apr_time_from_sec(5)
+
+/* How long PostgreSQL's message about its own time limit may take. */
+#define GRACE apr_time_from_sec(1)
+
 /* A statement or command that is being run. */
 typedef struct {
     const sf_caller *caller;
@@ -23,6 +32,7 @@ typedef struct {
     const char *name;
     sf_statement_id id;
     const char *const *values;
+    apr_interval_time_t time_limit;
     sf_rows *rows;
 } execution;
 
@@ -61,6 +71,7 @@ int sf_session_post_config(void)
 {
     dbd_open = APR_RETRIEVE_OPTIONAL_FN(ap_dbd_open);
     dbd_close = APR_RETRIEVE_OPTIONAL_FN(ap_dbd_close);
+    sf_reachability_use(dbd_close);
     return dbd_open && dbd_close;
 }
 
@@ -81,14 +92,15 @@ int sf_session_is_alive(const sf_session *session)
     return PQstatus(session->native) == CONNECTION_OK;
 }
 
-void sf_session_reset(const sf_session *session)
+void sf_session_drop(const sf_session *session)
 {
-    PQreset(session->native);
+    sf_protocol_drop(session->native);
 }
 
 void sf_session_close(server_rec *server, sf_session *session)
 {
-    dbd_close(server, session->dbd);
+    PQsetnonblocking(session->native, 0); /* as mod_dbd gave it */
+    sf_reachability_close(sf_config_database(server), server, session->dbd);
 }
 
 /* Takes a connection of mod_dbd's pool and reconnects it where the server has closed it. Returns
@@ -115,12 +127,22 @@ static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
 
 /* Statements ------------------------------------------------------------------------------------ */
 
-/* Logs the error of the last command, as far as it may be logged, and returns the result that it
- * stands for. `doing` is the verb of the log line. */
-static sf_db_result log_failure(const execution *e, const char *doing)
+/* Logs that the deadline has passed, and gives up the connection. */
+static sf_db_result give_up(const execution *e, const char *doing)
 {
-    const ap_dbd_t *dbd = e->session->dbd;
-    char *text = apr_pstrdup(e->caller->pool, apr_dbd_error(dbd->driver, dbd->handle, 0));
+    sf_log(e->caller, APLOG_ERR, "SF0032", "%s %s: no answer from the database in %d ms", doing,
+           e->name, (int)apr_time_as_msec(e->time_limit));
+    sf_session_drop(e->session);
+    sf_reachability_doubt(sf_config_database(e->caller->server));
+    return SF_DB_AWAY;
+}
+
+/* Logs the error of the last message, as far as it may be logged, and returns the result that it
+ * stands for. `doing` is the verb of the log line, `answer` is NULL where libpq took no message. */
+static sf_db_result log_failure(const execution *e, const char *doing, const PGresult *answer)
+{
+    char *text = apr_pstrdup(e->caller->pool, answer ? PQresultErrorMessage(answer)
+                                                     : PQerrorMessage(e->session->native));
     const sf_db_result result = PQstatus(e->session->native) == CONNECTION_BAD
                                     ? SF_DB_CONNECTION_LOST
                                     : sf_db_result_of_error(text);
@@ -132,92 +154,89 @@ static sf_db_result log_failure(const execution *e, const char *doing)
     return result;
 }
 
-/* Returns a statement's SQL in apr_dbd's form. apr_dbd expects %s for each parameter and numbers
- * them $1, $2, ... in order of appearance; the SQL has its $n in any order, so a comment at its end
- * holds the %s. Each other % is doubled. */
-static const char *sql_for_apr_dbd(apr_pool_t *pool, const sf_statement *statement)
+/* Waits for the answer to a message; `sent` is 0 where libpq did not take it. Returns SF_DB_OK and
+ * the answer, which the caller clears; or the failure, which has been logged, and NULL. */
+static sf_db_result receive(const execution *e, const char *doing, int sent, PGresult **answer)
 {
-    char *form = apr_palloc(pool, 2 * strlen(statement->sql) + 3 * statement->parameters + 4);
-    char *end = form;
-    const char *from;
-    int i;
+    sf_db_result result = SF_DB_OK;
 
-    for (from = statement->sql; *from; from++) {
-        *end++ = *from;
-        if (*from == '%') {
-            *end++ = '%';
-        }
+    *answer = NULL;
+    if (!sent) {
+        return log_failure(e, doing, NULL);
     }
-    end = apr_cpystrn(end, "-- ", 4);
-    for (i = 0; i < statement->parameters; i++) {
-        end = apr_cpystrn(end, "%s ", 4);
+    *answer = sf_protocol_receive(e->session->native, apr_time_now() + e->time_limit);
+    if (!*answer) {
+        return give_up(e, doing);
     }
-    return form;
+    if (PQresultStatus(*answer) != PGRES_TUPLES_OK && PQresultStatus(*answer) != PGRES_COMMAND_OK) {
+        result = log_failure(e, doing, *answer);
+        PQclear(*answer);
+        *answer = NULL;
+    }
+    return result;
 }
 
-/* Prepares a statement unless the session knows it. The pool of a failed attempt is destroyed,
- * because each request fails again until the schema fits. */
+/* Prepares a statement unless the session knows it. */
 static sf_db_result prepare(const execution *e)
 {
-    const ap_dbd_t *dbd = e->session->dbd;
     sf_db_result result;
-    apr_pool_t *pool;
+    PGresult *answer;
 
     if (e->session->prepared[e->id]) {
         return SF_DB_OK;
     }
-    apr_pool_create(&pool, e->session->pool);
-    if (apr_dbd_prepare(dbd->driver, pool, dbd->handle,
-                        sql_for_apr_dbd(e->caller->pool, &sf_statements[e->id]), e->name,
-                        &e->session->prepared[e->id])
-        == 0) {
-        return SF_DB_OK;
-    }
-    result = log_failure(e, "preparing");
-    e->session->prepared[e->id] = NULL;
-    apr_pool_destroy(pool);
+    result
+        = receive(e, "preparing", sf_protocol_send_preparation(e->session->native, e->id), &answer);
+    PQclear(answer);
+    e->session->prepared[e->id] = (char)(result == SF_DB_OK);
     return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;
 }
 
 /* Prepares and runs the statement. */
 static sf_db_result execute(execution *e)
 {
-    const ap_dbd_t *dbd = e->session->dbd;
     sf_db_result result = prepare(e);
-    apr_dbd_results_t *results = NULL;
+    PGresult *answer;
 
     if (result != SF_DB_OK) {
         return result;
     }
-    /* random access: without it apr_dbd hides errors and sleeps on an empty result */
-    if (apr_dbd_pselect(dbd->driver, e->caller->pool, dbd->handle, &results,
-                        e->session->prepared[e->id], 1, sf_statements[e->id].parameters,
-                        (const char **)e->values)
-        != 0) {
-        return log_failure(e, "executing");
+    result = receive(e, "executing",
+                     sf_protocol_send_statement(e->session->native, e->id, e->values), &answer);
+    if (result == SF_DB_OK) {
+        e->rows = sf_rows_of_libpq(e->caller->pool, answer, &e->session->state);
     }
-    e->rows = sf_rows_of_apr_dbd(e->caller->pool, dbd->driver, results, &e->session->state);
-    return SF_DB_OK;
+    return result;
+}
+
+static sf_db_result command(const execution *e, const char *doing, const char *text)
+{
+    PGresult *answer;
+    const sf_db_result result = receive(e, doing, PQsendQuery(e->session->native, text), &answer);
+
+    PQclear(answer);
+    return result;
 }
 
 /* The same, under ServerlessDeleteTimeout. statement_timeout belongs to the session, which other
  * requests use next: it is reset to the value of DBDParams. */
 static sf_db_result execute_long(execution *e)
 {
-    const ap_dbd_t *dbd = e->session->dbd;
-    int rows;
-    const char *limit = apr_psprintf(e->caller->pool, "SET statement_timeout = %" APR_TIME_T_FMT,
-                                     apr_time_as_msec(sf_config_delete_timeout(e->caller->r)));
-    sf_db_result result;
+    const apr_interval_time_t limit = sf_config_delete_timeout(e->caller->r);
+    sf_db_result result
+        = command(e, "setting the time limit of",
+                  apr_psprintf(e->caller->pool, "SET statement_timeout = %" APR_TIME_T_FMT,
+                               apr_time_as_msec(limit)));
 
-    if (apr_dbd_query(dbd->driver, dbd->handle, &rows, limit) != 0) {
-        result = log_failure(e, "setting the time limit of");
+    if (result != SF_DB_OK) {
         return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result; /* it was not sent */
     }
+    e->time_limit = limit + GRACE;
     result = execute(e);
-    if (apr_dbd_query(dbd->driver, dbd->handle, &rows, "RESET statement_timeout") != 0) {
-        log_failure(e, "resetting the time limit of");
-        sf_session_reset(e->session); /* a session must not keep the other limit */
+    e->time_limit = e->session->time_limit;
+    if (PQstatus(e->session->native) == CONNECTION_OK
+        && command(e, "resetting the time limit of", "RESET statement_timeout") != SF_DB_OK) {
+        sf_session_drop(e->session); /* a session must not keep the other limit */
     }
     return result;
 }
@@ -225,7 +244,8 @@ static sf_db_result execute_long(execution *e)
 sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_statement_id id,
                             const char *const *values, sf_rows **rows)
 {
-    execution e = { caller, session, sf_statements[id].name, id, values, NULL };
+    execution e
+        = { caller, session, sf_statements[id].name, id, values, session->time_limit, NULL };
     const sf_db_result result
         = sf_statements[id].kind == SF_LONG_WRITE ? execute_long(&e) : execute(&e);
 
@@ -233,14 +253,12 @@ sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_sta
     return result;
 }
 
-sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *command)
+sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *text)
 {
-    const execution e = { caller, session, "a transaction", SF_STATEMENT_COUNT, NULL, NULL };
-    int rows;
+    const execution e
+        = { caller, session, "a command", SF_STATEMENT_COUNT, NULL, session->time_limit, NULL };
 
-    return apr_dbd_query(session->dbd->driver, session->dbd->handle, &rows, command) == 0
-               ? SF_DB_OK
-               : log_failure(&e, command);
+    return command(&e, text, text);
 }
 
 
@@ -260,7 +278,17 @@ static void log_schema_mismatch(const sf_caller *caller, const char *found, cons
     }
 }
 
-/* Reads the row of session_begin: schema version and key of page tokens. Returns 1 where the schema
+/* Returns the time limit for statements of a session with this statement_timeout, in seconds. */
+static apr_interval_time_t time_limit_of(const char *statement_timeout)
+{
+    const double seconds = statement_timeout ? strtod(statement_timeout, NULL) : 0;
+
+    return GRACE
+           + (seconds > 0 ? (apr_interval_time_t)(seconds * APR_USEC_PER_SEC)
+                          : DEFAULT_STATEMENT_TIMEOUT);
+}
+
+/* Reads the row of session_begin: schema version, key of page tokens and statement_timeout. Returns 1 where the schema
  * has the version that the statements are written for. */
 static int read_session_begin(const sf_caller *caller, sf_session *session, sf_rows *rows)
 {
@@ -281,6 +309,7 @@ static int read_session_begin(const sf_caller *caller, sf_session *session, sf_r
 
         session->state.page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
     }
+    session->time_limit = time_limit_of(sf_rows_value(rows, 0, 2));
     apr_atomic_set32(&schema_mismatch_logged, 0);
     return 1;
 }
@@ -300,13 +329,18 @@ static sf_db_result check_schema(const sf_caller *caller, sf_session *session)
     return result != SF_DB_OK || session->schema_fits ? result : SF_DB_NO_SCHEMA;
 }
 
-/* Empties the record of a session: a new backend knows no prepared statements. */
-static void start_session(sf_session *session, int backend_pid)
+/* Empties the record of a session: a new backend knows no prepared statements. Sets the encoding,
+ * because the default of environment or role may be another. */
+static sf_db_result start_session(const sf_caller *caller, sf_session *session, int backend_pid)
 {
-    apr_pool_clear(session->pool);
+    sf_db_result result;
+
     memset(session->prepared, 0, sizeof(session->prepared));
     session->schema_fits = 0;
-    session->backend_pid = backend_pid;
+    session->time_limit = BEGIN_TIMEOUT;
+    result = sf_session_command(caller, session, "SET client_encoding = 'UTF8'");
+    session->backend_pid = result == SF_DB_OK ? backend_pid : 0;
+    return result;
 }
 
 /* Makes sure that the connection has a session, and that the schema fits. Until it does, each call
@@ -314,12 +348,13 @@ static void start_session(sf_session *session, int backend_pid)
 static sf_db_result begin_session(const sf_caller *caller, sf_session *session)
 {
     const int backend_pid = PQbackendPID(session->native);
+    sf_db_result result = SF_DB_OK;
 
+    PQsetnonblocking(session->native, 1);
     if (session->backend_pid != backend_pid) {
-        start_session(session, backend_pid);
-        PQsetClientEncoding(session->native, "UTF8"); /* not the default of environment or role */
+        result = start_session(caller, session, backend_pid);
     }
-    return session->schema_fits ? SF_DB_OK : check_schema(caller, session);
+    return result == SF_DB_OK && !session->schema_fits ? check_schema(caller, session) : result;
 }
 
 /* Returns the session kept with a connection; makes it at the connection's first use. */
@@ -336,14 +371,47 @@ static sf_session *session_of(ap_dbd_t *dbd)
     session = apr_pcalloc(dbd->pool, sizeof(*session));
     session->dbd = dbd;
     session->native = native_of(dbd);
-    apr_pool_create(&session->pool, dbd->pool);
     apr_pool_userdata_setn(session, key, NULL, dbd->pool);
     return session;
 }
 
+/* Returns whether PostgreSQL answers to the DBDParams. Takes as long as they allow
+ * (connect_timeout), 2 seconds where they do not say. */
+static int answers(server_rec *server)
+{
+    const char *params = sf_config_db_params(server);
+    const char *const names[] = { "connect_timeout", "dbname", NULL };
+    const char *const values[] = { "2", params, NULL };
+
+    return !params || PQpingParams(names, values, 1) == PQPING_OK;
+}
+
+/* Takes a connection of mod_dbd's pool, one thread at a time. Returns NULL where the database
+ * cannot be reached, which has been logged. */
+static ap_dbd_t *open_connection(const sf_caller *caller, server_rec *server)
+{
+    const int database = sf_config_database(server);
+    const apr_time_t began = apr_time_now();
+    ap_dbd_t *dbd = NULL;
+    int doubted;
+
+    if (!sf_reachability_enter(database, sf_config_db_timeout(), &doubted)) {
+        sf_log(caller, APLOG_ERR, "SF0033", "the database does not answer");
+        return NULL;
+    }
+    if (doubted && !answers(server)) {
+        sf_log(caller, APLOG_ERR, "SF0001", "no connection to the database");
+    }
+    else {
+        dbd = take_connection(caller, server);
+    }
+    sf_reachability_leave(database, began, dbd != NULL);
+    return dbd;
+}
+
 sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_session **session)
 {
-    ap_dbd_t *dbd = take_connection(caller, server);
+    ap_dbd_t *dbd = open_connection(caller, server);
     sf_db_result result;
 
     if (!dbd) {
@@ -355,7 +423,7 @@ sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_ses
         return SF_DB_OK;
     }
     if (result == SF_DB_INVALIDATED) {
-        sf_session_reset(*session);
+        sf_session_drop(*session);
     }
     sf_session_close(server, *session);
     return result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : result;

@@ -1,5 +1,5 @@
-/* A connection of mod_dbd's pool with PostgreSQL's session on it, and statements run on it through
- * apr_dbd. For core/db/ only.
+/* A connection of mod_dbd's pool with PostgreSQL's session on it, and statements run on it, each
+ * with a deadline. For core/db/ only.
  *
  * Prepared statements last as long as the backend process. apr_dbd and libpq reconnect without
  * telling mod_dbd, so this file compares the backend's process id: where it has changed, the
@@ -22,16 +22,16 @@ typedef struct {
     PGconn *native; /* libpq's handle of the same connection */
     int backend_pid;
     int schema_fits; /* the schema has the version that the statements are written for */
+    apr_interval_time_t time_limit; /* of a statement: statement_timeout and a second */
     sf_db_state state;
-    apr_pool_t *pool; /* of `prepared`; cleared with each new session */
-    apr_dbd_prepared_t *prepared[SF_STATEMENT_COUNT]; /* NULL: not prepared yet */
+    char prepared[SF_STATEMENT_COUNT]; /* the session knows the statement, or is about to */
 } sf_session;
 
 /* As sf_db_register_hooks() and sf_db_post_config(). */
 void sf_session_register_hooks(void);
 int sf_session_post_config(void);
 
-/* Takes a connection of mod_dbd's pool for this server. The caller holds a permit of
+/* Takes a connection of mod_dbd's pool for this server, one thread of a child at a time. The caller holds a permit of
  * connection_limit.h, because mod_dbd would wait without a limit. Returns SF_DB_OK and a session
  * where the schema fits; or the failure, which has been logged, and then there is nothing to close:
  * SF_DB_AWAY without a connection, SF_DB_NO_SCHEMA with another schema, SF_DB_NOT_RUN where
@@ -42,16 +42,16 @@ sf_db_result sf_session_open(const sf_caller *caller, server_rec *server, sf_ses
  * the server has closed it. */
 int sf_session_is_alive(const sf_session *session);
 
-/* Reconnects, which ends the session. Takes as long as DBDParams allows (connect_timeout). A
- * failure shows when the connection is used next. */
-void sf_session_reset(const sf_session *session);
+/* Closes the connection at once and ends the session. apr_dbd connects anew at its next use. */
+void sf_session_drop(const sf_session *session);
 
 /* Gives the connection back to the pool. */
 void sf_session_close(server_rec *server, sf_session *session);
 
-/* Runs a statement through apr_dbd, after preparing it where the session does not know it; `values`
+/* Runs a statement, after preparing it where the session does not know it; `values`
  * as for sf_db_run(). A statement of the kind "long write" runs under ServerlessDeleteTimeout.
- * Returns SF_DB_OK and the rows, or the failure, which has been logged, and NULL. */
+ * Returns SF_DB_OK and the rows, or the failure, which has been logged, and NULL. SF_DB_AWAY: the
+ * time limit of the session has passed without an answer, and the connection is dropped. */
 sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_statement_id id,
                             const char *const *values, sf_rows **rows);
 

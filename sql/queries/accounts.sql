@@ -1,6 +1,7 @@
 -- Credentials, and what a new connection asks first. ../README.md explains what all query files share.
 
--- Reads the schema's version and the key that page tokens are signed with, and has the session plan
+-- Reads the schema's version, the key that page tokens are signed with, and the session's
+-- statement_timeout in seconds, 0 for none; and has the session plan
 -- each statement once: the plans do not depend on the values, and planning costs as much as running.
 -- Sets the search_path, so that names in later statements are PostgreSQL's own, whatever the settings of
 -- the role or database are and whatever objects the schema "public" has. Names pg_catalog itself for the
@@ -9,6 +10,8 @@
 PREPARE session_begin AS
 SELECT (SELECT pg_catalog.max(version) FROM serverless.schema_migrations) AS version,
        pg_catalog.encode(page_token_key, 'hex') AS page_token_key,
+       pg_catalog.date_part('epoch', pg_catalog.current_setting('statement_timeout')::pg_catalog.interval)
+           AS statement_timeout,
        pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', false),
        pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)
   FROM serverless.settings;
