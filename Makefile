@@ -47,7 +47,7 @@ endif
 
 export PORT RUN_DIR SANITIZE PIPELINING MPM
 
-.PHONY: all run start stop admin test unit bench lint format install clean help \
+.PHONY: all run start stop admin test unit bench attack lint format install clean help \
 	packages-build packages-run packages-test packages-bench packages-lint
 .DELETE_ON_ERROR:
 
@@ -74,6 +74,9 @@ unit: packages-test $(UNIT) ## run the unit tests in C alone
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure the module beside other servers, in about 10 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
+attack: packages-bench all ## measure how long an account waits while another one attacks, without the limits on requests and with them
+	@SECONDS="$(SECONDS)" bench/attack $(MODULE)
+
 lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
 	@tools/check-directions $(BUILD)
 	@tools/check-directives
@@ -87,7 +90,7 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 		--enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -I. -Ibuild $(CHECKED)
 	@echo "  PYFLAKES"
-	@pyflakes3 bench/run bench/*.py
+	@pyflakes3 bench/run bench/attack bench/*.py
 
 format: packages-lint ## format the C code
 	@clang-format -i $(FORMATTED)

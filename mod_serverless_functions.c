@@ -12,6 +12,7 @@
 #include "core/db/db.h"
 #include "core/http/cors.h"
 #include "core/http/error_filter.h"
+#include "core/http/request_limit.h"
 #include "core/metrics.h"
 #include "core/request_id.h"
 #include "directives/check.h"
@@ -58,6 +59,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "ServerlessFunctions needs mod_dbd");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    rv = sf_request_limit_init(pconf);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "ServerlessRequestLimit: cannot make the shared memory that it needs");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     rv = sf_build_worker_register(pconf, s);
     if (rv == APR_SUCCESS) {
         rv = sf_maintenance_register(pconf, s);
@@ -82,6 +89,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     if (!sf_config_next_database(s)) {
         return;
     }
+    sf_request_limit_child_init();
     rv = sf_request_id_init();
     if (rv == APR_SUCCESS) {
         rv = sf_password_cache_init(pool);
@@ -194,9 +202,11 @@ static void register_hooks(apr_pool_t *pool)
     static const char *const after_authz[] = { "mod_authz_core.c", NULL };
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_MIDDLE);
+    /* after the MPM has settled on MaxRequestWorkers */
+    ap_hook_check_config(sf_check_config, NULL, NULL, APR_HOOK_LAST);
     ap_hook_post_config(post_config, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
+    ap_hook_child_status(sf_request_limit_child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sf_background_stop, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(log_metrics, NULL, NULL, APR_HOOK_LAST);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);

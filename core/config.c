@@ -15,6 +15,7 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_DB_TIMEOUT apr_time_from_sec(2)
 #define DEFAULT_FUNCTION_LIMIT (1024 * 1024)
 #define DEFAULT_ASSET_LIMIT (25 * 1024 * 1024)
+#define DEFAULT_REQUEST_LIMIT_MIN 4
 #define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
 #define DEFAULT_LOG_RETENTION (30 * DAY)
 #define DEFAULT_DOMAIN "twil.io"
@@ -29,6 +30,9 @@ static sf_process_config process;
 static struct {
     int db_connections;
     int pipelining;
+    int workers;
+    int request_limit;
+    int account_request_limit;
 } resolved;
 
 
@@ -110,12 +114,17 @@ void sf_config_reset(void)
     process.pipelining = SF_UNSET;
     process.function_limit = SF_UNSET;
     process.asset_limit = SF_UNSET;
+    process.request_limit = SF_UNSET;
+    process.account_request_limit = SF_UNSET;
     process.node = NULL;
     process.build_timeout = SF_UNSET;
     process.log_retention = SF_UNSET;
     process.variable_keys = NULL;
     resolved.db_connections = 0;
     resolved.pipelining = 0;
+    resolved.workers = 0;
+    resolved.request_limit = 0;
+    resolved.account_request_limit = 0;
 }
 
 /* Whether this MPM's children serve several requests at once. */
@@ -124,6 +133,31 @@ static int is_threaded(void)
     int threaded = 0;
 
     return ap_mpm_query(AP_MPMQ_IS_THREADED, &threaded) == APR_SUCCESS && threaded;
+}
+
+/* Returns a number of the MPM, which is 0 where it has no threads, or 1. */
+static int query_mpm(int code)
+{
+    int value = 0;
+
+    return ap_mpm_query(code, &value) == APR_SUCCESS && value > 1 ? value : 1;
+}
+
+/* The defaults leave some workers for requests of accounts that have none under way. A server with
+ * few workers has none to spare. */
+static void resolve_request_limits(void)
+{
+    const int all = resolved.workers - resolved.workers / 5;
+
+    resolved.request_limit = process.request_limit;
+    if (resolved.request_limit == SF_UNSET) {
+        resolved.request_limit = all > DEFAULT_REQUEST_LIMIT_MIN ? all : DEFAULT_REQUEST_LIMIT_MIN;
+    }
+    resolved.account_request_limit = process.account_request_limit;
+    if (resolved.account_request_limit == SF_UNSET) {
+        resolved.account_request_limit
+            = all / 2 > DEFAULT_REQUEST_LIMIT_MIN ? all / 2 : DEFAULT_REQUEST_LIMIT_MIN;
+    }
 }
 
 void sf_config_resolve(int smallest_pool)
@@ -140,6 +174,8 @@ void sf_config_resolve(int smallest_pool)
     if (!is_threaded()) {
         resolved.pipelining = 0;
     }
+    resolved.workers = query_mpm(AP_MPMQ_MAX_DAEMONS) * query_mpm(AP_MPMQ_MAX_THREADS);
+    resolve_request_limits();
 }
 
 
@@ -267,6 +303,21 @@ apr_off_t sf_config_function_limit(void)
 apr_off_t sf_config_asset_limit(void)
 {
     return value_or(process.asset_limit, DEFAULT_ASSET_LIMIT);
+}
+
+int sf_config_workers(void)
+{
+    return resolved.workers;
+}
+
+int sf_config_request_limit(void)
+{
+    return resolved.request_limit;
+}
+
+int sf_config_account_request_limit(void)
+{
+    return resolved.account_request_limit;
 }
 
 const char *sf_config_node(void)

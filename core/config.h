@@ -84,6 +84,15 @@ apr_interval_time_t sf_config_db_timeout(void);
 apr_off_t sf_config_function_limit(void);
 apr_off_t sf_config_asset_limit(void);
 
+/* How many requests httpd's children serve at once: MaxRequestWorkers. Known after
+ * sf_config_resolve(). */
+int sf_config_workers(void);
+
+/* ServerlessRequestLimit and ServerlessAccountRequestLimit: the most requests of all accounts, and
+ * of one account, at a time; 0 for any number. Known after sf_config_resolve(). */
+int sf_config_request_limit(void);
+int sf_config_account_request_limit(void);
+
 /* ServerlessNode: the path of a node that checks Functions, or NULL. */
 const char *sf_config_node(void);
 

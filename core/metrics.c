@@ -13,6 +13,7 @@ static const char *const names[SF_METRICS] = {
     [SF_METRIC_RESPONSES_3XX] = "responses_3xx",
     [SF_METRIC_RESPONSES_4XX] = "responses_4xx",
     [SF_METRIC_RESPONSES_5XX] = "responses_5xx",
+    [SF_METRIC_REQUESTS_REFUSED] = "requests_refused",
     [SF_METRIC_STATEMENTS] = "statements",
     [SF_METRIC_RETRIES] = "retries",
     [SF_METRIC_BATCHES] = "batches",

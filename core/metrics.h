@@ -10,6 +10,7 @@ typedef enum {
     SF_METRIC_RESPONSES_3XX,
     SF_METRIC_RESPONSES_4XX,
     SF_METRIC_RESPONSES_5XX,
+    SF_METRIC_REQUESTS_REFUSED,    /* by the limits on requests at a time */
     SF_METRIC_STATEMENTS,          /* each once, however many attempts it takes */
     SF_METRIC_RETRIES,             /* repeated attempts of statements and transactions */
     SF_METRIC_BATCHES,             /* sent on pipelined connections */

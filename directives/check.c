@@ -163,6 +163,27 @@ static void check_connect_timeout(const server_rec *s, const dbd_settings *dbd)
     }
 }
 
+/* Returns an error message for limits on requests that could never be reached, or NULL. */
+static const char *request_limit_message(apr_pool_t *pool)
+{
+    const sf_process_config *process = sf_config_process();
+    const int workers = sf_config_workers();
+
+    if (process->request_limit >= workers) {
+        return apr_psprintf(pool,
+                            "ServerlessRequestLimit %d must be below %d, the number of workers "
+                            "(MaxRequestWorkers), or Off",
+                            process->request_limit, workers);
+    }
+    if (process->account_request_limit >= workers) {
+        return apr_psprintf(pool,
+                            "ServerlessAccountRequestLimit %d must be below %d, the number of "
+                            "workers (MaxRequestWorkers), or Off",
+                            process->account_request_limit, workers);
+    }
+    return NULL;
+}
+
 /* Logs the message and the virtual host that it concerns. Returns the hook's result for an
  * error. */
 static int refuse_config(const server_rec *s, const char *message)
@@ -207,5 +228,8 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     }
     sf_config_resolve(smallest_pool);
     message = pipelining_message(ptemp);
+    if (!message) {
+        message = request_limit_message(ptemp);
+    }
     return message ? refuse_config(main_server, message) : OK;
 }

@@ -20,6 +20,7 @@
 #define MEMORY_BYTES_MAX (64 * 1024 * 1024)
 #define STORED_BYTES_MAX (1024 * 1024 * 1024)
 #define CONNECTIONS_MAX 1000
+#define REQUESTS_MAX 100000
 
 #define DOMAIN_MAX 190
 #define LABEL_MAX 63
@@ -100,18 +101,36 @@ const char *sf_parse_stored_bytes(apr_pool_t *pool, const char *text, void *valu
     return parse_bytes(pool, text, STORED_BYTES_MAX, value);
 }
 
-const char *sf_parse_connections(apr_pool_t *pool, const char *text, void *value)
+/* Reads a number from 1 to `maximum`. Returns 0 where the text is no such number. */
+static int read_number(const char *text, long maximum, int *value)
 {
-    int *connections = value;
     char *end;
     const long number = strtol(text, &end, 10);
 
-    (void)pool;
-    if (*end || end == text || number < 1 || number > CONNECTIONS_MAX) {
-        return "takes a number from 1 to 1000";
+    if (*end || end == text || number < 1 || number > maximum) {
+        return 0;
     }
-    *connections = (int)number;
-    return NULL;
+    *value = (int)number;
+    return 1;
+}
+
+const char *sf_parse_connections(apr_pool_t *pool, const char *text, void *value)
+{
+    (void)pool;
+    return read_number(text, CONNECTIONS_MAX, value) ? NULL : "takes a number from 1 to 1000";
+}
+
+const char *sf_parse_request_limit(apr_pool_t *pool, const char *text, void *value)
+{
+    int *limit = value;
+
+    (void)pool;
+    if (ap_cstr_casecmp(text, "Off") == 0) {
+        *limit = 0;
+        return NULL;
+    }
+    return read_number(text, REQUESTS_MAX, limit) ? NULL
+                                                  : "takes a number from 1 to 100000, or Off";
 }
 
 

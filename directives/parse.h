@@ -30,6 +30,9 @@ sf_parser sf_parse_stored_bytes;
 /* int: a number of connections, from 1 to 1000. */
 sf_parser sf_parse_connections;
 
+/* int: a number of requests, from 1 to 100000, or Off, which is 0. */
+sf_parser sf_parse_request_limit;
+
 /* const char *: an http or https URL without a trailing slash, query, fragment or user, of
  * characters that can stand in a header. */
 sf_parser sf_parse_base_url;

@@ -1,5 +1,9 @@
 #include "handlers/openapi.h"
 
+#include "core/config.h"
+#include "core/http/request.h"
+#include "core/http/request_limit.h"
+
 #include <apr_buckets.h>
 #include <http_protocol.h>
 #include <http_request.h>
@@ -40,6 +44,13 @@ int sf_openapi_handler(request_rec *r)
 
     if (!r->handler || strcmp(r->handler, HANDLER) != 0) {
         return DECLINED;
+    }
+    sf_request_of(r)->error = sf_request_limit_add(r, NULL);
+    if (sf_request_of(r)->error) {
+        if (!sf_config_has_api(r->server)) { /* where the error filter does not */
+            sf_error_headers(r, sf_request_of(r)->error);
+        }
+        return HTTP_SERVICE_UNAVAILABLE;
     }
     ap_allow_standard_methods(r, REPLACE_ALLOW, M_GET, M_OPTIONS, -1);
     if (r->method_number == M_OPTIONS) {

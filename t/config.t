@@ -145,6 +145,15 @@ for my $case (
         'ServerlessVariableKeys takes one argument, the file with the keys that Variables are encrypted with',
         '', '""', '/etc/keys /etc/keys'],
 
+    (map { (
+        ['server', "Serverless$_->[0]", "Serverless$_->[0] takes a number from 1 to 100000, or Off",
+            '0', '-1', 'all', '4x', '2.5', '100001', '99999999999999999999', 'None'],
+        ['server', "Serverless$_->[0]", "Serverless$_->[0] takes one argument, $_->[1]", '', '""', '1 2'],
+        ['server', "Serverless$_->[0]",
+            "Serverless$_->[0] 32 must be below 32, the number of workers (MaxRequestWorkers), or Off", '32'],
+    ) } ['RequestLimit', 'how many requests all accounts have at a time, or Off'],
+        ['AccountRequestLimit', 'how many requests an account has at a time, or Off']),
+
     ['server', 'ServerlessDBConnections', $count,
         '0', '-1', 'all', '4x', '2.5', '1001', '99999999999999999999'],
     ['server', 'ServerlessDBConnections',
@@ -192,6 +201,7 @@ for my $case (
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
+    ['server', map { ("ServerlessRequestLimit $_", "ServerlessAccountRequestLimit $_") } qw(1 31 Off oFF)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
     ['server', 'ServerlessPipelining On', 'ServerlessPipelining Off', 'ServerlessPipelining oN'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],
@@ -306,6 +316,8 @@ is_deeply \%directives, {
     ServerlessBuildTimeout  => $outside,
     ServerlessLogRetention  => $outside,
     ServerlessVariableKeys  => $outside,
+    ServerlessRequestLimit        => $outside,
+    ServerlessAccountRequestLimit => $outside,
     ServerlessDBConnections => $outside,
     ServerlessDBTimeout     => $outside,
     ServerlessPipelining    => $outside,

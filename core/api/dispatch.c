@@ -5,6 +5,7 @@
 #include "core/api/response.h"
 #include "core/auth/provider.h"
 #include "core/http/ranges.h"
+#include "core/http/request_limit.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -150,6 +151,7 @@ static const sf_error *handle(sf_request *request, const sf_route *routes)
     const char *path = request->r->uri + strlen(request->prefix);
 
     SF_TRY(sf_auth_take_user(request));
+    SF_TRY(sf_request_limit_add(request->r, request->account));
     return prefer_unauthenticated(request, find_route(request, path, routes));
 }
 

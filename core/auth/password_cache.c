@@ -1,7 +1,6 @@
 #include "core/auth/password_cache.h"
 
 #include "core/cache.h"
-#include "core/http/request.h"
 
 #include <apr_siphash.h>
 #include <apr_strings.h>
@@ -26,7 +25,7 @@ typedef struct {
 
 typedef struct {
     fingerprint hash;
-    char generation[SF_GENERATION_LENGTH + 1];
+    sf_known_credential known;
 } entry;
 
 static sf_cache *cache;
@@ -57,25 +56,26 @@ static fingerprint fingerprint_of(const char *password)
                             apr_siphash24(password, length, keys[1]) } };
 }
 
-const char *sf_password_cache_find(apr_pool_t *pool, int database, const char *credential,
-                                   const char *password)
+int sf_password_cache_find(int database, const char *credential, const char *password,
+                           sf_known_credential *known)
 {
     const cache_key key = credential_key(database, credential);
     const fingerprint given = fingerprint_of(password);
     entry found;
 
-    return sf_cache_find(cache, &key, &found)
-                   && CRYPTO_memcmp(&found.hash, &given, sizeof(given)) == 0
-               ? apr_pstrdup(pool, found.generation)
-               : NULL;
+    if (!sf_cache_find(cache, &key, &found)
+        || CRYPTO_memcmp(&found.hash, &given, sizeof(given)) != 0) {
+        return 0;
+    }
+    *known = found.known;
+    return 1;
 }
 
 void sf_password_cache_keep(int database, const char *credential, const char *password,
-                            const char *generation)
+                            const sf_known_credential *known)
 {
     const cache_key key = credential_key(database, credential);
-    entry kept = { .hash = fingerprint_of(password) };
+    const entry kept = { .hash = fingerprint_of(password), .known = *known };
 
-    apr_cpystrn(kept.generation, generation, sizeof(kept.generation));
     sf_cache_keep(cache, &key, &kept);
 }

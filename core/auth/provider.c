@@ -51,6 +51,23 @@ static int matches_hash(const char hex[SF_SHA256_HEX + 1], const char *kept)
     return strlen(kept) == SF_SHA256_HEX && CRYPTO_memcmp(hex, kept, SF_SHA256_HEX) == 0;
 }
 
+/* Takes over a credential whose password is right. */
+static void set_known(sf_request *request, const sf_known_credential *known)
+{
+    request->generation = apr_pstrdup(request->r->pool, known->generation);
+    request->account = apr_pstrdup(request->r->pool, known->account);
+}
+
+/* Reads a row of credential_secret. */
+static sf_known_credential known_of(sf_rows *rows)
+{
+    sf_known_credential known;
+
+    apr_cpystrn(known.generation, sf_rows_value(rows, 0, 1), sizeof(known.generation));
+    sf_sid_write(known.account, "AC", sf_rows_value(rows, 0, 2));
+    return known;
+}
+
 /* Checks the password by a statement. Keeps it in the password cache if it is right. */
 static authn_status check_in_database(sf_request *request, const char *credential,
                                       const char *password)
@@ -58,6 +75,7 @@ static authn_status check_in_database(sf_request *request, const char *credentia
     request_rec *r = request->r;
     const sf_caller caller = sf_caller_of(r);
     char hex[SF_SHA256_HEX + 1];
+    sf_known_credential known;
     sf_rows *rows;
 
     if (!hash_password(r->pool, password, hex)) {
@@ -74,23 +92,26 @@ static authn_status check_in_database(sf_request *request, const char *credentia
     if (!matches_hash(hex, sf_rows_value(rows, 0, 0))) {
         return AUTH_DENIED;
     }
-    request->generation = sf_rows_value(rows, 0, 1);
+    known = known_of(rows);
+    set_known(request, &known);
     request->credential_checked = 1;
-    sf_password_cache_keep(sf_config_database(r->server), credential, password,
-                           request->generation);
+    sf_password_cache_keep(sf_config_database(r->server), credential, password, &known);
     return AUTH_GRANTED;
 }
 
 /* Looks the password up in the password cache, for requests to the API only: the statement that
  * follows there checks the generation. A Location of another handler has no such statement. */
-static const char *check_in_cache(const sf_request *request, const char *credential,
-                                  const char *password)
+static int check_in_cache(sf_request *request, const char *credential, const char *password)
 {
     const int database = sf_config_database(request->r->server);
+    sf_known_credential known;
 
-    return request->claimed && database > 0
-               ? sf_password_cache_find(request->r->pool, database, credential, password)
-               : NULL;
+    if (!request->claimed || database <= 0
+        || !sf_password_cache_find(database, credential, password, &known)) {
+        return 0;
+    }
+    set_known(request, &known);
+    return 1;
 }
 
 /* The header that Basic authentication reads its credential from. */
@@ -131,8 +152,9 @@ static authn_status check_credential(request_rec *r, const char *user, const cha
     if (has_nul(r)) {
         return AUTH_DENIED;
     }
-    request->generation = check_in_cache(request, credential, password);
-    return request->generation ? AUTH_GRANTED : check_in_database(request, credential, password);
+    return check_in_cache(request, credential, password)
+               ? AUTH_GRANTED
+               : check_in_database(request, credential, password);
 }
 
 static authn_status check_password(request_rec *r, const char *user, const char *password)
@@ -151,7 +173,7 @@ void sf_auth_register(apr_pool_t *pool)
                               &provider, AP_AUTH_INTERNAL_PER_CONF);
 }
 
-/* Takes the generation over from the request that an internal redirect or subrequest comes from:
+/* Takes the generation and the account over from the request that an internal redirect or subrequest comes from:
  * httpd does not authenticate again there. */
 static void inherit_generation(sf_request *request)
 {
@@ -162,6 +184,7 @@ static void inherit_generation(sf_request *request)
 
         inherit_generation(origin);
         request->generation = origin->generation;
+        request->account = origin->account;
     }
 }
 
@@ -182,6 +205,9 @@ const sf_error *sf_auth_take_user(sf_request *request)
     /* check_credential() has not looked where another provider has authenticated */
     if (!request->generation && has_nul(r)) {
         request->credential = NULL;
+    }
+    if (!request->account) {
+        request->account = request->credential;
     }
     return request->credential ? NULL : sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
 }

@@ -17,6 +17,15 @@ typedef struct {
     int ended; /* the end of the body has come */
 } stream;
 
+void sf_body_skip(request_rec *r)
+{
+    const char *length = apr_table_get(r->headers_in, "Content-Length");
+
+    if (apr_table_get(r->headers_in, "Transfer-Encoding") || (length && strcmp(length, "0") != 0)) {
+        r->connection->keepalive = AP_CONN_CLOSE;
+    }
+}
+
 /* Passes the bytes of one bucket to the sink. */
 static const sf_error *take_bucket(stream *body, apr_bucket *bucket)
 {

@@ -4,6 +4,10 @@
 
 #include "core/error.h"
 
+/* Has httpd close the connection after the answer if the request has a body. Otherwise httpd reads
+ * a body that nothing else has read to its end, however slowly the client sends it. */
+void sf_body_skip(request_rec *r);
+
 /* Reads a body of at most `limit` bytes. A NUL is added behind it; `length` counts the bytes
  * before. Returns NULL, or an error: 413 above the limit (before a byte is read where
  * Content-Length says so), 408 for a body that comes too slowly, 400 for one that breaks off. */

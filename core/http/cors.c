@@ -1,6 +1,7 @@
 #include "core/http/cors.h"
 
 #include "core/config.h"
+#include "core/http/body.h"
 #include "core/http/request.h"
 
 #include <http_protocol.h>
@@ -69,5 +70,6 @@ int sf_cors_answer_preflight(request_rec *r)
         return DECLINED;
     }
     apr_table_setn(r->err_headers_out, "Access-Control-Max-Age", MAX_AGE);
+    sf_body_skip(r);
     return HTTP_NO_CONTENT;
 }

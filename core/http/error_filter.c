@@ -2,8 +2,10 @@
 
 #include "core/config.h"
 #include "core/error.h"
+#include "core/http/body.h"
 #include "core/http/cors.h"
 #include "core/http/request.h"
+#include "core/http/request_limit.h"
 #include "core/request_id.h"
 
 #include <apr_buckets.h>
@@ -85,6 +87,9 @@ void sf_error_filter_insert(request_rec *r)
     apr_table_setn(r->err_headers_out, "Twilio-Request-Id", sf_request_id(r));
     apr_table_setn(r->err_headers_out, "X-Content-Type-Options", "nosniff");
     sf_cors_add_headers(r);
+    if (!sf_request_limit_has(r)) {
+        sf_body_skip(r); /* such as that of a client without credentials, of whom no limit holds */
+    }
     ap_add_output_filter_handle(error_filter, NULL, r, r->connection);
 }
 

@@ -19,6 +19,8 @@ typedef struct sf_request {
 
     const char *credential; /* the SID in r->user, or NULL */
     const char
+        *account; /* the SID of its account; that of the credential where httpd checked one */
+    const char
         *generation; /* of the secret that this module checked, or NULL if httpd checked one */
     int credential_checked; /* a statement of this request found that the credential holds */
     int credential_refused; /* by the provider "serverless" */

@@ -16,11 +16,12 @@ SELECT (SELECT pg_catalog.max(version) FROM serverless.schema_migrations) AS ver
        pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)
   FROM serverless.settings;
 
--- Fetches the hash of a credential's secret, to check a password against. No row: no such credential.
+-- Fetches the hash of a credential's secret, to check a password against, and its account. No row: no such
+-- credential.
 -- $1 credential
 -- kind: read
 PREPARE credential_secret (text) AS
-SELECT encode(secret_hash, 'hex') AS secret_hash, generation
+SELECT encode(secret_hash, 'hex') AS secret_hash, generation, account_id
   FROM serverless.principals
  WHERE sid = $1;
 

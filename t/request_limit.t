@@ -1,0 +1,182 @@
+# ServerlessAccountRequestLimit and ServerlessRequestLimit: the requests that one account, and all
+# accounts, have under way at a time in all children of an httpd.
+#
+# A request is kept under way by a client that reads no answer, or sends no more of its body.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use IO::Select ();
+use IO::Socket::INET ();
+use Serverless::Database;
+use Serverless::Download;
+use Serverless::Project;
+use Serverless::Server;
+use Serverless::Test;
+use Serverless::Time;
+use Test::More;
+
+my $ACCOUNT_LIMIT = 4;
+my $LIMIT = 6;
+my $TOO_MANY_OF_ACCOUNT = 'The account has too many requests at the same time';
+my $TOO_MANY = 'The server has too many requests at the same time';
+
+# Two children, which count together. No body is too slow for them, and little of an answer is sent
+# before the client reads.
+my $server = Serverless::Server->start('request_limit', <<"END" . Serverless::Server->database
+StartServers        2
+ServerLimit         2
+ThreadsPerChild     8
+MinSpareThreads     16
+MaxSpareThreads     16
+MaxRequestWorkers   16
+RequestReadTimeout  header=0 body=0
+SendBufferSize      4096
+ServerlessRequestLimit        $LIMIT
+ServerlessAccountRequestLimit $ACCOUNT_LIMIT
+RedirectMatch 404 "^/(?!v1/)"
+<Location "/v1/openapi.yaml">
+    SetHandler serverless-openapi
+</Location>
+END
+    . Serverless::Server->api(undef, 'ServerlessCORSOrigins https://app.example.com'));
+
+# An account at this server, with an Asset.
+sub new_account {
+    my $api = Serverless::Client->account->at($server->address);
+    my $project = Serverless::Project->new($api);
+    my $asset = $project->new_version(kind => 'asset', content => 'x' x (2 * 1024 * 1024));
+    return { api => $api, project => $project, content => "$asset->{url}/Content",
+        versions => $project->path("/Assets/$asset->{asset_sid}/Versions") };
+}
+
+my ($greedy, $second, $other) = map { new_account() } 1 .. 3;
+
+# A request under way: a download that is not read.
+sub begin_download {
+    my ($account) = @_;
+    my $download = Serverless::Download->begin($account->{api}, $account->{content});
+    $download->read(1);
+    return $download;
+}
+
+# Another: a body of which nothing is sent. httpd answers 100 when the module reads the body.
+sub begin_body {
+    my ($account, $path, $type) = @_;
+    my $socket = IO::Socket::INET->new(PeerAddr => $server->address) or die "$@\n";
+    $socket->syswrite(join "\r\n", "POST $path HTTP/1.1", 'Host: x', $account->{api}->authorization,
+        "Content-Type: $type", 'Content-Length: 200000', 'Expect: 100-continue', '', '');
+    IO::Select->new($socket)->can_read(20) or die "no answer\n";
+    sysread $socket, my $answer, 1000;
+    die $answer if $answer !~ m{^HTTP/1\.1 100 };
+    return $socket;
+}
+
+my %under_way = (
+    'downloads that are not read' => sub { begin_download($_[0]) },
+    'uploads that stand still' => sub { begin_body($_[0], $_[0]{versions}, 'multipart/form-data; boundary=b') },
+    'forms that stand still'   => sub { begin_body($_[0], '/v1/Services', 'application/x-www-form-urlencoded') },
+);
+
+sub status_of { my ($account) = @_; return $account->{api}->afresh->get('/v1/Services')->status }
+
+sub is_refused {
+    my ($reply, $message, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    is_error $reply, 503, 20503, $message, $name;
+    is $reply->header('Retry-After'), 1, '- with Retry-After';
+}
+
+for my $what (sort keys %under_way) {
+    subtest $what => sub {
+        my @held = map { $under_way{$what}->($greedy) } 1 .. $ACCOUNT_LIMIT;
+        is_refused $greedy->{api}->afresh->get('/v1/Services'), $TOO_MANY_OF_ACCOUNT,
+            "a request besides $ACCOUNT_LIMIT of the account is refused";
+        is_refused $greedy->{api}->afresh->post('/v1/Services', UniqueName => 'x', FriendlyName => 'x'),
+            $TOO_MANY_OF_ACCOUNT, 'so is one that writes';
+        is_deeply [ map { status_of($other) } 1 .. 20 ], [ (200) x 20 ], "another account's requests are answered";
+        @held = ();
+        ok wait_until { status_of($greedy) == 200 }, "the account's are answered when the others are given up";
+    };
+}
+
+subtest 'an API key' => sub {
+    my ($sid, $secret) = db()->selectrow_array('SELECT * FROM serverless.create_api_key(?, ?)', undef,
+        $greedy->{api}->user, 'test');
+    my $key = { %$greedy, api => Serverless::Client->client($sid, $secret)->at($server->address) };
+    my @held = map { begin_download($_) } $key, $greedy, $key, $greedy;
+    is_refused $_->{api}->afresh->get('/v1/Services'), $TOO_MANY_OF_ACCOUNT, 'counts with its account' for $key, $greedy;
+    is status_of($other), 200, "another account's request is answered";
+    @held = ();
+    ok wait_until { status_of($key) == 200 }, 'has its requests answered again';
+};
+
+subtest 'all accounts together' => sub {
+    my @held = ((map { begin_download($greedy) } 1 .. $ACCOUNT_LIMIT),
+        (map { begin_download($second) } 1 .. $LIMIT - $ACCOUNT_LIMIT));
+    is_refused $second->{api}->afresh->get('/v1/Services'), $TOO_MANY,
+        'an account that has some of them may have no more, although it has fewer than an account may have';
+    is_deeply [ map { status_of($other) } 1 .. 20 ], [ (200) x 20 ], 'an account that has none may have one';
+    my $one = begin_download($other);
+    is_refused $other->{api}->afresh->get('/v1/Services'), $TOO_MANY, 'and one only';
+    @held = ();
+    ok wait_until { status_of($_) == 200 }, 'each is answered when the others are given up'
+        for $greedy, $second, $other;
+};
+
+subtest 'children that are killed' => sub {
+    my @held = map { begin_download($greedy) } 1 .. $ACCOUNT_LIMIT;
+    is_refused $greedy->{api}->afresh->get('/v1/Services'), $TOO_MANY_OF_ACCOUNT, 'have counted requests';
+    my @killed = $server->children;
+    kill KILL => @killed;
+    ok wait_until { my %now = map { $_ => 1 } $server->children; %now && !grep { $now{$_} } @killed }, 'others follow them';
+    ok wait_until { my $status = eval { status_of($greedy) } // 0; $status == 200 }, 'their requests count no more';
+};
+
+subtest 'clients that are not authenticated' => sub {
+    my $nobody = Serverless::Client->client->at($server->address);
+    my @downloads = map { my $one = Serverless::Download->begin($greedy->{api}, '/v1/openapi.yaml'); $one->read(1); $one }
+        1 .. $ACCOUNT_LIMIT;
+    is $_->reply->status, 200, 'the description of the API is answered' for @downloads;
+    is_refused $nobody->afresh->undescribed->get('/v1/openapi.yaml'), $TOO_MANY_OF_ACCOUNT, 'but not to any number at a time';
+    is status_of($other), 200, "an account's request is answered";
+    @downloads = ();
+    ok wait_until { $nobody->afresh->get('/v1/openapi.yaml')->status == 200 },
+        'it is answered again when the others are given up';
+
+    for my $case (
+        [ 401, 'without credentials', 'POST /v1/Services HTTP/1.1' ],
+        [ 401, 'with a wrong token', 'POST /v1/Services HTTP/1.1',
+            Serverless::Client->client($greedy->{api}->user, '0' x 32)->authorization ],
+        [ 404, 'outside of the API', 'POST /elsewhere HTTP/1.1' ],
+        [ 204, 'of a preflight', 'OPTIONS /v1/Services HTTP/1.1', 'Origin: https://app.example.com',
+            'Access-Control-Request-Method: POST' ],
+    ) {
+        my ($status, $what, @head) = @$case;
+        for my $length ('Content-Length: 1000000', 'Transfer-Encoding: chunked') {
+            # raw() fails unless the server closes the connection
+            my $reply = eval { $nobody->raw(join("\r\n", @head, 'Host: x', $length, '', ''), timeout => 20) };
+            is $reply && $reply->status, $status, "the body of a request $what is not waited for: $length";
+        }
+    }
+    my $kept = $nobody->with(Authorization => 'Basic eDp5');
+    is_deeply [ map { $kept->get('/v1/Services')->header('Connection') // 'kept' } 1, 2 ], [ 'kept', 'kept' ],
+        'without a body, the connection of a refused request is kept';
+};
+
+subtest 'a refused upload' => sub {
+    my @held = map { begin_download($greedy) } 1 .. $ACCOUNT_LIMIT;
+    my $reply = $greedy->{api}->raw(join "\r\n", "POST $greedy->{versions} HTTP/1.1", 'Host: x',
+        $greedy->{api}->authorization, 'Content-Type: multipart/form-data; boundary=b', 'Content-Length: 1000000', '', '');
+    is_refused $reply, $TOO_MANY_OF_ACCOUNT, 'is answered without its body, and the connection closed';
+};
+
+subtest 'the log' => sub {
+    ok wait_until { status_of($greedy) == 200 }, 'no request is under way';
+    my $log = $server->error_log;
+    like $log, qr/SF0060: RQ[0-9a-f]{32}: refused: $TOO_MANY_OF_ACCOUNT\n/, 'has a line for a refused request';
+    $server->restart;
+    like $server->error_log, qr/SF0050: .* requests_refused=[1-9]\d* /, 'has their number when a child stops';
+};
+
+done_testing;
