@@ -62,7 +62,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     rv = sf_request_limit_init(pconf);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "ServerlessRequestLimit: cannot make the shared memory that it needs");
+                     "ServerlessMaxRequests: cannot make the shared memory that it needs");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     rv = sf_build_worker_register(pconf, s);

@@ -88,7 +88,7 @@ apr_off_t sf_config_asset_limit(void);
  * sf_config_resolve(). */
 int sf_config_workers(void);
 
-/* ServerlessRequestLimit and ServerlessAccountRequestLimit: the most requests of all accounts, and
+/* ServerlessMaxRequests and ServerlessMaxRequestsPerAccount: the most requests of all accounts, and
  * of one account, at a time; 0 for any number. Known after sf_config_resolve(). */
 int sf_config_request_limit(void);
 int sf_config_account_request_limit(void);

@@ -35,8 +35,8 @@ typedef struct {
     int pipelining;                         /* ServerlessPipelining */
     apr_off_t function_limit;               /* ServerlessFunctionLimit */
     apr_off_t asset_limit;                  /* ServerlessAssetLimit */
-    int request_limit;                      /* ServerlessRequestLimit, 0 for Off */
-    int account_request_limit;              /* ServerlessAccountRequestLimit, 0 for Off */
+    int request_limit;                      /* ServerlessMaxRequests, 0 for Off */
+    int account_request_limit;              /* ServerlessMaxRequestsPerAccount, 0 for Off */
     const char *node;                       /* ServerlessNode */
     apr_interval_time_t build_timeout;      /* ServerlessBuildTimeout */
     apr_interval_time_t log_retention;      /* ServerlessLogRetention, 0 for Off */

@@ -171,13 +171,13 @@ static const char *request_limit_message(apr_pool_t *pool)
 
     if (process->request_limit >= workers) {
         return apr_psprintf(pool,
-                            "ServerlessRequestLimit %d must be below %d, the number of workers "
+                            "ServerlessMaxRequests %d must be below %d, the number of workers "
                             "(MaxRequestWorkers), or Off",
                             process->request_limit, workers);
     }
     if (process->account_request_limit >= workers) {
         return apr_psprintf(pool,
-                            "ServerlessAccountRequestLimit %d must be below %d, the number of "
+                            "ServerlessMaxRequestsPerAccount %d must be below %d, the number of "
                             "workers (MaxRequestWorkers), or Off",
                             process->account_request_limit, workers);
     }

@@ -1,4 +1,4 @@
-# ServerlessAccountRequestLimit and ServerlessRequestLimit: the requests that one account, and all
+# ServerlessMaxRequestsPerAccount and ServerlessMaxRequests: the requests that one account, and all
 # accounts, have under way at a time in all children of an httpd.
 #
 # A request is kept under way by a client that reads no answer, or sends no more of its body.
@@ -32,8 +32,8 @@ MaxSpareThreads     16
 MaxRequestWorkers   16
 RequestReadTimeout  header=0 body=0
 SendBufferSize      4096
-ServerlessRequestLimit        $LIMIT
-ServerlessAccountRequestLimit $ACCOUNT_LIMIT
+ServerlessMaxRequests        $LIMIT
+ServerlessMaxRequestsPerAccount $ACCOUNT_LIMIT
 RedirectMatch 404 "^/(?!v1/)"
 <Location "/v1/openapi.yaml">
     SetHandler serverless-openapi

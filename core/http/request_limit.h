@@ -1,5 +1,5 @@
 /* Limits the requests that one account, and all accounts together, have under way at a time in all
- * children of this httpd (ServerlessAccountRequestLimit, ServerlessRequestLimit). A request holds a
+ * children of this httpd (ServerlessMaxRequestsPerAccount, ServerlessMaxRequests). A request holds a
  * thread of httpd for as long as its client takes to send the body or to read the answer, so that
  * without a limit one account can hold all threads.
  *
