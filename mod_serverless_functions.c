@@ -13,6 +13,7 @@
 #include "core/http/cors.h"
 #include "core/http/error_filter.h"
 #include "core/http/request_limit.h"
+#include "core/log.h"
 #include "core/metrics.h"
 #include "core/request_id.h"
 #include "directives/check.h"
@@ -90,7 +91,10 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         return;
     }
     sf_request_limit_child_init();
-    rv = sf_request_id_init();
+    rv = sf_log_init(pool);
+    if (rv == APR_SUCCESS) {
+        rv = sf_request_id_init();
+    }
     if (rv == APR_SUCCESS) {
         rv = sf_password_cache_init(pool);
     }
@@ -191,6 +195,7 @@ static void log_metrics(apr_pool_t *pool, int graceful)
 
     (void)graceful;
     if (sf_config_next_database(ap_server_conf)) {
+        sf_log_flush(&caller, 1);
         sf_metrics_log(&caller);
     }
 }

@@ -1,6 +1,7 @@
 #include "worker/background.h"
 
 #include "core/config.h"
+#include "core/log.h"
 
 #include <ap_mpm.h>
 #include <apr_atomic.h>
@@ -19,7 +20,9 @@ static volatile apr_uint32_t stopped;
 static apr_status_t run_step(int state, void *data, apr_pool_t *pool)
 {
     sf_background_task *task = data;
+    const sf_caller caller = { pool, task->server, NULL };
 
+    sf_log_flush(&caller, 0);
     apr_atomic_inc32(&running);
     if (state == AP_WATCHDOG_STATE_RUNNING && !apr_atomic_read32(&stopped)) {
         task->step(task, pool);

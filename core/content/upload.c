@@ -64,7 +64,7 @@ static const sf_error *no_spool(const upload *form, apr_status_t rv)
     if (rv == SF_SPOOL_NO_HASH) {
         return sf_sha256_failed(&caller);
     }
-    sf_log(&caller, APLOG_ERR, "SF0008", "a temporary file fails: %pm", &rv);
+    sf_log_limited(&caller, APLOG_ERR, "SF0008", "a temporary file fails: %pm", &rv);
     return sf_error_of_status(r->pool, HTTP_SERVICE_UNAVAILABLE);
 }
 

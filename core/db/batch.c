@@ -156,8 +156,9 @@ static void notify_completed(sf_batch_queue *q, const sf_caller *caller, sf_answ
         apr_thread_cond_signal(completed[--count]->wake);
     }
     if (lost > 0) {
-        sf_log(caller, APLOG_ERR, "SF0030",
-               "the connection was lost on which %d statements were under way together", lost);
+        sf_log_limited(caller, APLOG_ERR, "SF0030",
+                       "the connection was lost on which %d statements were under way together",
+                       lost);
     }
 }
 
@@ -170,9 +171,9 @@ static int has_given_up(sf_batch_queue *q, const sf_caller *caller)
     if (apr_time_now() - q->last_activity < limit) {
         return 0;
     }
-    sf_log(caller, APLOG_ERR, "SF0032",
-           "a batch of %d statements: no answer from the database in %d ms",
-           q->batch_size - q->delivered, (int)apr_time_as_msec(limit));
+    sf_log_limited(caller, APLOG_ERR, "SF0032",
+                   "a batch of %d statements: no answer from the database in %d ms",
+                   q->batch_size - q->delivered, (int)apr_time_as_msec(limit));
     sf_pipeline_give_up(&q->connection);
     sf_reachability_doubt(sf_config_database(q->connection.server));
     return 1;

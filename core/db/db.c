@@ -121,11 +121,11 @@ static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_inter
     sf_db_result result;
 
     if (sf_reachability_is_refused(database)) {
-        sf_log(caller, APLOG_ERR, "SF0033", "the database does not answer");
+        sf_log_limited(caller, APLOG_ERR, "SF0033", "the database does not answer");
         return SF_DB_AWAY;
     }
     if (sf_connection_limit_acquire(timeout, long_running) != APR_SUCCESS) {
-        sf_log(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
+        sf_log_limited(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
         return sf_reachability_is_responsive(database) ? SF_DB_BUSY : SF_DB_AWAY;
     }
     result = attempt(caller, t);

@@ -110,14 +110,14 @@ static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
     ap_dbd_t *dbd = dbd_open(caller->pool, server);
 
     if (!dbd) {
-        sf_log(caller, APLOG_ERR, "SF0001", "no connection to the database");
+        sf_log_limited(caller, APLOG_ERR, "SF0001", "no connection to the database");
         return NULL;
     }
     read_pending(native_of(dbd));
     if (apr_dbd_check_conn(dbd->driver, caller->pool, dbd->handle) != APR_SUCCESS) {
-        sf_log(caller, APLOG_ERR, "SF0002",
-               "the connection to the database was lost and cannot be "
-               "made again");
+        sf_log_limited(caller, APLOG_ERR, "SF0002",
+                       "the connection to the database was lost and cannot be "
+                       "made again");
         dbd_close(server, dbd);
         return NULL;
     }
@@ -130,8 +130,8 @@ static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
 /* Logs that the deadline has passed, and gives up the connection. */
 static sf_db_result give_up(const execution *e, const char *doing)
 {
-    sf_log(e->caller, APLOG_ERR, "SF0032", "%s %s: no answer from the database in %d ms", doing,
-           e->name, (int)apr_time_as_msec(e->time_limit));
+    sf_log_limited(e->caller, APLOG_ERR, "SF0032", "%s %s: no answer from the database in %d ms",
+                   doing, e->name, (int)apr_time_as_msec(e->time_limit));
     sf_session_drop(e->session);
     sf_reachability_doubt(sf_config_database(e->caller->server));
     return SF_DB_AWAY;
@@ -396,11 +396,11 @@ static ap_dbd_t *open_connection(const sf_caller *caller, server_rec *server)
     int doubted;
 
     if (!sf_reachability_enter(database, sf_config_db_timeout(), &doubted)) {
-        sf_log(caller, APLOG_ERR, "SF0033", "the database does not answer");
+        sf_log_limited(caller, APLOG_ERR, "SF0033", "the database does not answer");
         return NULL;
     }
     if (doubted && !answers(server)) {
-        sf_log(caller, APLOG_ERR, "SF0001", "no connection to the database");
+        sf_log_limited(caller, APLOG_ERR, "SF0001", "no connection to the database");
     }
     else {
         dbd = take_connection(caller, server);

@@ -2,6 +2,7 @@
 
 #include "core/log.h"
 
+#include <apr_strings.h>
 #include <ctype.h>
 #include <http_config.h>
 #include <http_log.h>
@@ -94,12 +95,25 @@ const char *sf_db_loggable(char *text, const char *sqlstate)
     return text;
 }
 
+static int concerns_many_requests(sf_db_result result)
+{
+    return result == SF_DB_CONNECTION_LOST || result == SF_DB_UNAVAILABLE
+           || result == SF_DB_NO_SCHEMA;
+}
+
 void sf_db_log_failure(const sf_caller *caller, const char *doing, const char *statement,
                        char *text)
 {
     char sqlstate[SF_SQLSTATE_LENGTH + 1];
+    const char *line;
 
     sf_db_sqlstate(text, sqlstate);
-    sf_log(caller, APLOG_ERR, "SF0003", "%s %s failed: SQLSTATE %s: %s", doing, statement,
-           *sqlstate ? sqlstate : "none", sf_db_loggable(text, sqlstate));
+    line = apr_psprintf(caller->pool, "%s %s failed: SQLSTATE %s: %s", doing, statement,
+                        *sqlstate ? sqlstate : "none", sf_db_loggable(text, sqlstate));
+    if (concerns_many_requests(sf_db_result_of_sqlstate(sqlstate))) {
+        sf_log_limited(caller, APLOG_ERR, "SF0003", "%s", line);
+    }
+    else {
+        sf_log(caller, APLOG_ERR, "SF0003", "%s", line);
+    }
 }

@@ -65,8 +65,8 @@ static void destroy_chunk(void *data)
  * connection shows that to the client even where a filter has removed Content-Length. */
 static apr_status_t break_off(const chunk *part)
 {
-    sf_log(&part->caller, APLOG_ERR, "SF0040", "content breaks off: its chunk %d cannot be read",
-           part->number);
+    sf_log_limited(&part->caller, APLOG_ERR, "SF0040",
+                   "content breaks off: its chunk %d cannot be read", part->number);
     part->caller.r->connection->keepalive = AP_CONN_CLOSE;
     return APR_EGENERAL;
 }
