@@ -1,6 +1,7 @@
 #include "core/error.h"
 
 #include "core/json.h"
+#include "core/json_text.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -125,7 +126,7 @@ const char *sf_error_body(apr_pool_t *pool, const sf_error *error, apr_size_t *l
                 json_object_new_string(apr_psprintf(pool, MORE_INFO "%d", error->code)));
     sf_json_add(body, "status", json_object_new_int(error->status));
     if (error->details) {
-        sf_json_add(body, "details", sf_json_raw(error->details));
+        sf_json_add(body, "details", sf_json_raw(sf_json_compact(pool, error->details, NULL)));
     }
     return sf_json_text(body, length);
 }

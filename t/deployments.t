@@ -172,7 +172,8 @@ subtest 'a Build whose Versions were deleted cannot be deployed' => sub {
         my $is = Serverless::Project::kind_of($gone);
         is $api->delete($project->path . "/$is->{list}/$gone->{ $is->{sid} }")->status, 204, "a $is->{name} is deleted";
     }
-    is_reply deploy(BuildSid => $incomplete->{sid}), 400, {
+    my $refusal = deploy(BuildSid => $incomplete->{sid});
+    is_reply $refusal, 400, {
         code => 20001, message => 'Cannot deploy Build because some of its Versions have been deleted.',
         more_info => 'https://www.twilio.com/docs/errors/20001', status => 400,
         details => { missing_versions => [ map {
@@ -180,6 +181,13 @@ subtest 'a Build whose Versions were deleted cannot be deployed' => sub {
             { sid => $_->{sid}, $of => $_->{$of}, path => $_->{path} }
         } sort { $a->{path} cmp $b->{path} } @gone ] },
     }, 'the refusal names each missing Function and Asset Version';
+    my $missing = join ',', map {
+        my $of = Serverless::Project::kind_of($_)->{sid};
+        qq({"sid":"$_->{sid}","$of":"$_->{$of}","path":"$_->{path}"})
+    } sort { $a->{path} cmp $b->{path} } @gone;
+    is $refusal->body, '{"code":20001,"message":"Cannot deploy Build because some of its Versions have been deleted.",'
+        . '"more_info":"https://www.twilio.com/docs/errors/20001","status":400,'
+        . qq("details":{"missing_versions":[$missing]}}), 'the JSON of the refusal, byte for byte';
     is count(), 0, 'no Deployment';
     is_on_it undef, 'after the refusal, the Environment has no Build';
 };

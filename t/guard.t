@@ -22,7 +22,8 @@ sub is_protected {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $is = Serverless::Project::kind_of($artifact);
     my $before = $project->fetch($artifact)->json;
-    is_reply $project->delete($artifact), 409, {
+    my $refusal = $project->delete($artifact);
+    is_reply $refusal, 409, {
         code      => 20409,
         message   => "Cannot delete $is->{name} because it's part of an active Build.",
         more_info => 'https://www.twilio.com/docs/errors/20409',
@@ -32,6 +33,10 @@ sub is_protected {
             environments => [sort map { $_->{sid} } @$environments],
         },
     }, $name;
+    my ($build_sids, $environment_sids) = map { join ',', map { qq("$_") } sort map { $_->{sid} } @$_ } $builds, $environments;
+    is $refusal->body, qq({"code":20409,"message":"Cannot delete $is->{name} because it's part of an active Build.",)
+        . '"more_info":"https://www.twilio.com/docs/errors/20409","status":409,'
+        . qq("details":{"builds":[$build_sids],"environments":[$environment_sids]}}), "$name: byte for byte";
     is_reply $project->fetch($artifact), 200, $before, "$name: the $is->{name} is unchanged";
     is_reply $project->fetch($artifact->{version}), 200, $artifact->{version}, "$name: its Version is unchanged";
 }
@@ -49,13 +54,16 @@ sub is_build_protected {
     my ($project, $build, $environments, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $before = $project->fetch($build)->json;
-    is_reply $project->delete($build), 409, {
+    my $refusal = $project->delete($build);
+    is_reply $refusal, 409, {
         code      => 20409,
         message   => 'Cannot delete Build because it\'s part of an active Deployment.',
         more_info => 'https://www.twilio.com/docs/errors/20409',
         status    => 409,
         details   => { environments => [sort map { $_->{sid} } @$environments] },
     }, $name;
+    my $sids = join ',', map { qq("$_") } sort map { $_->{sid} } @$environments;
+    like $refusal->body, qr/,"status":409,"details":\{"environments":\[\Q$sids\E\]\}\}\z/, "$name: without white space";
     is_reply $project->fetch($build), 200, $before, "$name: the Build is unchanged";
 }
 

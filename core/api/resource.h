@@ -29,7 +29,7 @@ typedef enum {
     SF_JSON_TEXT,
     SF_JSON_FLAG,   /* column: PostgreSQL's t or f */
     SF_JSON_DATE,   /* column: microseconds since 1970 */
-    SF_JSON_RAW,    /* column: JSON, which is passed on unchanged */
+    SF_JSON_RAW,    /* column: JSON, which is passed on but for its white space */
     SF_JSON_HOST,   /* column: a host name without its domain, which is that of ServerlessDomain */
     SF_JSON_SECRET, /* column: a text that sf_secret_seal() encrypted; shown in clear */
     SF_JSON_URL,    /* no column: the resource's own address */

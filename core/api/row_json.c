@@ -4,6 +4,7 @@
 #include "core/crypto/secret.h"
 #include "core/date.h"
 #include "core/json.h"
+#include "core/json_text.h"
 #include "core/sid.h"
 
 #include <apr_strings.h>
@@ -138,6 +139,15 @@ static void set_secret(const sf_row_json *serialiser, json_member *member, const
     OPENSSL_cleanse(text, sizeof(text));
 }
 
+/* Takes JSON of the database, which PostgreSQL prints with white space. */
+static void set_raw(const sf_row_json *serialiser, json_member *member, const char *json)
+{
+    apr_size_t length;
+
+    member->value.text = sf_json_compact(serialiser->request->r->pool, json, &length);
+    member->value.length = (int)length;
+}
+
 static void set_value(const sf_row_json *serialiser, json_member *member, const char *value)
 {
     switch (member->property->kind) {
@@ -159,8 +169,11 @@ static void set_value(const sf_row_json *serialiser, json_member *member, const 
     case SF_JSON_SECRET:
         set_secret(serialiser, member, value);
         break;
-    default:
-        member->value = fragment_of(value);
+    case SF_JSON_RAW:
+        set_raw(serialiser, member, value);
+        break;
+    default: /* kinds without a column */
+        break;
     }
 }
 
