@@ -3,6 +3,7 @@
 #include "core/api/verbs.h"
 #include "core/config.h"
 #include "core/json.h"
+#include "core/json_text.h"
 #include "handlers/routes.h"
 #include "worker/build_worker.h"
 
@@ -78,13 +79,6 @@ const sf_resource sf_build_status = {
 
 /* Dependencies ----------------------------------------------------------------------------------- */
 
-/* Whether the value is a string without NUL. The text behind a NUL would be lost in C. */
-static int is_text(json_object *value)
-{
-    return json_object_is_type(value, json_type_string)
-           && strlen(json_object_get_string(value)) == (size_t)json_object_get_string_len(value);
-}
-
 /* Adds an object's name and version to the list; a missing version becomes "*", any version.
  * Returns 0 if `from` is not such an object. */
 static int add_dependency(json_object *list, json_object *from)
@@ -95,11 +89,12 @@ static int add_dependency(json_object *list, json_object *from)
     const char *text;
 
     if (!json_object_is_type(from, json_type_object)
-        || !json_object_object_get_ex(from, "name", &name) || !is_text(name)
-        || json_object_get_string_len(name) == 0) {
+        || !json_object_object_get_ex(from, "name", &name)
+        || !json_object_is_type(name, json_type_string) || json_object_get_string_len(name) == 0) {
         return 0;
     }
-    if (json_object_object_get_ex(from, "version", &version) && !is_text(version)) {
+    if (json_object_object_get_ex(from, "version", &version)
+        && !json_object_is_type(version, json_type_string)) {
         return 0;
     }
     text = version && json_object_get_string_len(version) > 0 ? json_object_get_string(version)
@@ -111,28 +106,12 @@ static int add_dependency(json_object *list, json_object *from)
     return 1;
 }
 
-/* Parses the whole text as JSON in the strict sense of RFC 8259. Returns NULL if it is not, also
- * where json-c is lenient by default. */
-static json_object *parse_strictly(const char *text)
-{
-    json_tokener *tokener = json_tokener_new();
-    json_object *parsed;
-
-    json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-    parsed = json_tokener_parse_ex(tokener, text, (int)strlen(text));
-    if (json_tokener_get_error(tokener) != json_tokener_success) {
-        json_object_put(parsed);
-        parsed = NULL;
-    }
-    json_tokener_free(tokener);
-    return parsed;
-}
-
 /* Returns the array of dependencies as JSON for the database, or NULL if the text is not such an
  * array. */
 static const char *parse_dependencies(apr_pool_t *pool, const char *text)
 {
-    json_object *parsed = parse_strictly(text);
+    /* json-c alone takes more than JSON, also in its strict mode. */
+    json_object *parsed = sf_json_is_valid(text) ? json_tokener_parse(text) : NULL;
     json_object *list = json_object_new_array();
     const char *kept = NULL;
 

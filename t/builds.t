@@ -295,6 +295,13 @@ subtest 'Dependencies of a new Build' => sub {
         (map { my ($half, $is) = @$_; [ qq([{"name":"a$half","version":"$half"}]), [ { name => "a$is", version => $is } ] ] }
             [ '\ud800', "\x{fffd}" ], [ '\udfff', "\x{fffd}" ], [ '\ud800x', "\x{fffd}x" ], [ '\udc00\ud800', "\x{fffd}\x{fffd}" ],
             [ '\ud800\ud83d\ude00', "\x{fffd}\x{1f600}" ]),
+        # what else is JSON
+        [ '[{"name":"a","version":"1","version":"2"}]',   [ { name => 'a', version => '2' } ] ],
+        [ '[{"name":"a\/b","version":"\t"}]',             [ { name => 'a/b', version => "\t" } ] ],
+        [ "\r\n\t[\t]\r\n",                             [] ],
+        [ '[{"name":"a","x":[0,-0,10,1.50,-1.5e3,1E+2,1e999,' . '9' x 400 . ',true,false,null,"\ud800",{"":{}}]}]',
+            [ { name => 'a', version => '*' } ] ],
+        [ '[{"name":"a","x":' . '[' x 28 . ']' x 28 . '}]', [ { name => 'a', version => '*' } ] ],
         [ '[' . join(',', map { qq({"name":"package-$_","version":"$_"}) } 1 .. 500) . ']',
             [ map { { name => "package-$_", version => "$_" } } 1 .. 500 ] ],
     ) {
@@ -310,6 +317,14 @@ subtest 'Dependencies of a new Build' => sub {
     my $before = rows();
     my $garbage = 'Dependencies must be a JSON array of objects with name and version';
     for my $case (
+        # RFC 8259 has none of these, wherever they stand
+        (map { my $value = $_; map { [ $_, $garbage ] } $value, "[$value]", qq([{"name":"a","x":$value}]) }
+            'Infinity', '-Infinity', 'NaN', '-NaN', '+1', '01', '1.', '.5', '1e', '0x1', '-', 'True', 'nul', 'undefined',
+            "'a'", "\"\t\"", "\"\n\"", "\"\x01\"", "\"\x1f\"", '"\x41"', '"\u12"', '"a" /* b */', "1 // a\n", '1,', '[1,]', '{"a":1,}',
+            '{a:1}', "{'a':1}", '"\u0000"', '{"\u0000":1}', "\xc2\xa01"),
+        [ "[{\"name\":\"a\tb\"}]", $garbage ],
+        [ '[{"name\u0000x":"a"}]', $garbage ],
+        [ '[{"name":"a","x":' . '[' x 29 . ']' x 29 . '}]', $garbage ],
         (map { [ $_, $garbage ] }
             'garbage', '"', '""', '"garbage"', '[', '{}', 'null', '1', 'true', '"a"', '[1]', '[null]', '["a"]', '[[]]',
             '{"name":"a","version":"1"}', '[{}]', '[{"version":"1"}]', '[{"name":"","version":"1"}]',
