@@ -454,6 +454,37 @@ subtest "415: content types other than the form's" => sub {
         not_found('/Services/none/none'), '404 takes precedence over 415';
 };
 
+subtest '415: bodies with a Content-Encoding' => sub {
+    my $message = 'The body must not have a Content-Encoding other than identity';
+    my $body = 'UniqueName=a&FriendlyName=a';
+    my $post = sub {
+        my ($path, $coding) = @_;
+        return $api->with('Content-Encoding' => $coding)->request(POST => $path, $body, $form);
+    };
+    for my $path ($services, $functions, "$functions/$function->{sid}") {
+        for my $coding (qw(gzip GZIP x-gzip deflate br zstd compress nonsense), 'gzip, identity', 'identity, gzip') {
+            my $reply = $post->($path, $coding);
+            is_refused $reply, 415, $message, "$coding, $path";
+            is $reply->header('Accept-Encoding'), 'identity', 'the answer says what is accepted';
+        }
+    }
+    is_refused $api->raw_request("POST $functions HTTP/1.1", body => chunk($body) . "0\r\n\r\n",
+        headers => [ "Content-Type: $form", 'Content-Encoding: gzip', 'Transfer-Encoding: chunked' ]),
+        415, $message, 'a chunked body';
+    is_refused $api->raw_request("POST $functions HTTP/1.1", body => $body, headers => [ "Content-Type: $form",
+        'Content-Length: ' . length $body, 'Content-Encoding: identity', 'Content-Encoding: gzip' ]),
+        415, $message, 'two headers';
+    is_refused $api->with('Content-Encoding' => 'gzip')->request(POST => "$services/none/none", $body, $form), 404,
+        not_found('/Services/none/none'), '404 takes precedence over a Content-Encoding';
+
+    my $own = Serverless::Client->account;
+    my $n = 0;
+    for my $coding ('identity', 'Identity', '') {
+        is $own->with('Content-Encoding' => $coding)->post($services, UniqueName => 'coded-' . ++$n, FriendlyName => 'a')->status,
+            201, "'$coding' is no coding";
+    }
+};
+
 subtest '417: unknown expectations' => sub {
     is_refused $api->raw_request("POST $functions HTTP/1.1", headers =>
         [ "Content-Type: $form", 'Content-Length: 14', 'Expect: nonsense' ], body => 'FriendlyName=a'),

@@ -4,7 +4,9 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use IO::Compress::Gzip qw(gzip $GzipError);
 use IO::Socket::INET ();
+use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
@@ -295,6 +297,19 @@ subtest 'a create with Expect: 100-continue' => sub {
     like $answer, qr{^HTTP/1\.1 401 }, 'without credentials, Expect: 100-continue is answered 401';
     (undef, $answer) = $ask->($api, "$services/none/none");
     like $answer, qr{^HTTP/1\.1 404 }, 'for a path that does not exist, Expect: 100-continue is answered 404';
+};
+
+subtest 'SetInputFilter DEFLATE: mod_deflate decodes the bodies of requests' => sub {
+    my $server = Serverless::Server->start('input_filter',
+        Serverless::Server->database . Serverless::Server->api(undef, 'SetInputFilter DEFLATE'));
+    my $there = $api->at($server->address)->with('Content-Encoding' => 'gzip');
+    my $plain = 'FriendlyName=packed';
+    gzip(\$plain, \my $packed) or die $GzipError;
+    my $reply = $there->request(POST => $functions, $packed, $form);
+    is $reply->status, 201, 'a form with Content-Encoding: gzip is decoded';
+    is $reply->json->{friendly_name}, 'packed', 'and read';
+    is $api->with('Content-Encoding' => 'gzip')->request(POST => $functions, $packed, $form)->status, 415,
+        'without the filter it is 415';
 };
 
 done_testing;

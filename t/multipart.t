@@ -291,6 +291,15 @@ subtest 'malformed multipart bodies' => sub {
     }
 };
 
+subtest 'an upload with a Content-Encoding is 415' => sub {
+    my $before = rows();
+    my @headers = ('Content-Type: multipart/form-data; boundary=b', 'Content-Length: ' . length $whole);
+    my $message = 'The body must not have a Content-Encoding other than identity';
+    is_refused post($whole, headers => [ @headers, "Content-Encoding: $_" ]), $before, 415, $message, $_
+        for qw(gzip deflate br);
+    is_accepted post($whole, headers => [ @headers, 'Content-Encoding: identity' ]), $source, 'identity is no coding';
+};
+
 # Nothing of the body is sent: a server that waited for it would not answer.
 subtest 'an upload is refused for its Content-Length, before its body' => sub {
     my $before = rows();

@@ -50,10 +50,24 @@ static const sf_error *take_bucket(stream *body, apr_bucket *bucket)
     return body->sink(body->data, bytes, size);
 }
 
+/* Refuses a body with a content coding, which nothing here decodes. An input filter of httpd that does
+ * (mod_deflate's) has removed the header, once it has been asked for bytes. */
+static const sf_error *check_content_encoding(const request_rec *r)
+{
+    const char *coding = apr_table_get(r->headers_in, "Content-Encoding");
+
+    if (!coding || !*coding || ap_cstr_casecmp(coding, "identity") == 0) {
+        return NULL;
+    }
+    apr_table_setn(r->err_headers_out, "Accept-Encoding", "identity");
+    return sf_error_make(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE,
+                         "The body must not have a Content-Encoding other than identity");
+}
+
 /* Takes the bytes that have arrived, or waits for some. */
 static const sf_error *receive(stream *body, apr_bucket_brigade *received)
 {
-    const sf_error *error = NULL;
+    const sf_error *error;
     apr_bucket *bucket;
     apr_status_t rv = ap_get_brigade(body->r->input_filters, received, AP_MODE_READBYTES,
                                      APR_BLOCK_READ, READ_SIZE);
@@ -61,6 +75,7 @@ static const sf_error *receive(stream *body, apr_bucket_brigade *received)
     if (rv != APR_SUCCESS) {
         return sf_error_of_status(body->r->pool, ap_map_http_request_error(rv, HTTP_BAD_REQUEST));
     }
+    error = check_content_encoding(body->r);
     for (bucket = APR_BRIGADE_FIRST(received);
          bucket != APR_BRIGADE_SENTINEL(received) && !body->ended && !error;
          bucket = APR_BUCKET_NEXT(bucket)) {

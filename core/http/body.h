@@ -10,7 +10,7 @@ void sf_body_skip(request_rec *r);
 
 /* Reads a body of at most `limit` bytes. A NUL is added behind it; `length` counts the bytes
  * before. Returns NULL, or an error: 413 above the limit (before a byte is read where
- * Content-Length says so), 408 for a body that comes too slowly, 400 for one that breaks off. */
+ * Content-Length says so), 415 for one with a Content-Encoding, 408 for a body that comes too slowly, 400 for one that breaks off. */
 const sf_error *sf_body_read(request_rec *r, apr_off_t limit, char **bytes, apr_size_t *length);
 
 /* Takes a piece of a body. Returns NULL, or an error, which ends the reading. */
