@@ -90,7 +90,7 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 		--enable=warning,performance,portability \
 		--suppress=missingIncludeSystem -I. -Ibuild $(CHECKED)
 	@echo "  PYFLAKES"
-	@pyflakes3 bench/run bench/attack bench/*.py
+	@pyflakes3 bench/run bench/attack bench/*.py t/python/*.py
 
 format: packages-lint ## format the C code
 	@clang-format -i $(FORMATTED)
