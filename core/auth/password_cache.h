@@ -10,7 +10,7 @@
 #include <apr_errno.h>
 #include <apr_pools.h>
 
-/* A credential whose password is right. */
+/* A credential with the right password. */
 typedef struct {
     char generation[SF_GENERATION_LENGTH + 1]; /* of its secret */
     char account[SF_SID_LENGTH + 1];           /* the SID of its account */

@@ -51,7 +51,7 @@ static int matches_hash(const char hex[SF_SHA256_HEX + 1], const char *kept)
     return strlen(kept) == SF_SHA256_HEX && CRYPTO_memcmp(hex, kept, SF_SHA256_HEX) == 0;
 }
 
-/* Takes over a credential whose password is right. */
+/* Takes over a credential with the right password. */
 static void set_known(sf_request *request, const sf_known_credential *known)
 {
     request->generation = apr_pstrdup(request->r->pool, known->generation);

@@ -16,7 +16,7 @@ typedef enum {
     /* A deadline has passed, or a connection was refused at once: the next thread asks whether
      * PostgreSQL answers before it opens a connection. Set by doubt and leave. Ended by leave. */
     SF_DB_DOUBTED,
-    /* The last attempt waited in vain: for a second nobody tries, then one thread. Set by leave,
+    /* The last attempt waited in vain: no thread tries for a second, then one thread does. Set by leave,
      * ended by it. */
     SF_DB_UNRESPONSIVE
 } sf_db_reachability;
