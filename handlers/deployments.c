@@ -45,4 +45,5 @@ const sf_resource sf_deployments = {
     .create = { SF_STATEMENT_DEPLOYMENT_CREATE, create_params },
     .fetch = { SF_STATEMENT_DEPLOYMENT_FETCH, NULL },
     .list = { SF_STATEMENT_DEPLOYMENT_LIST, NULL },
+    .route_changes = SF_ON_CREATE,
 };

@@ -41,4 +41,5 @@ const sf_resource sf_environments = {
     .fetch = { SF_STATEMENT_ENVIRONMENT_FETCH, NULL },
     .list = { SF_STATEMENT_ENVIRONMENT_LIST, NULL },
     .remove = { SF_STATEMENT_ENVIRONMENT_DELETE, NULL },
+    .route_changes = SF_ON_REMOVE,
 };

@@ -53,4 +53,6 @@ const sf_resource sf_services = {
     .list = { SF_STATEMENT_SERVICE_LIST, NULL },
     .update = { SF_STATEMENT_SERVICE_UPDATE, update_params },
     .remove = { SF_STATEMENT_SERVICE_DELETE, NULL },
+    /* the wait of an update is 0 unless it is of IncludeCredentials */
+    .route_changes = SF_ON_UPDATE | SF_ON_REMOVE,
 };

@@ -45,6 +45,7 @@ const sf_resource sf_variables = {
     .list = { SF_STATEMENT_VARIABLE_LIST, NULL },
     .update = { SF_STATEMENT_VARIABLE_UPDATE, update_params },
     .remove = { SF_STATEMENT_VARIABLE_DELETE, NULL },
+    .route_changes = SF_ON_CREATE | SF_ON_UPDATE | SF_ON_REMOVE,
 };
 
 /* The SIDs of a Variable's path, and the columns of variable_prepare. */

@@ -240,6 +240,8 @@ my $here = "service_id = '$service' AND environment_id = '$environment'";
 my $entry = newest('logs', $here);
 my ($deep_entry, $deep_of_function) = map { row_at('logs', @$_) } [$here, 19000], ["$here AND function_id = '$function'", 9000];
 my @in_2020 = ('2020-01-01T00:00:00.000Z', '2020-01-02T00:00:00Z');
+my $label = $owner->selectrow_array('SELECT domain_label FROM serverless.environments WHERE service_id = ? AND id = ?',
+    undef, $service, $environment);
 my $variable = newest('variables', "service_id = '$service' AND environment_id = '$environment'");
 my $deep_variable = row_at('variables', "service_id = '$service' AND environment_id = '$environment'", 2900);
 my $fresh = $owner->selectrow_array('SELECT id FROM serverless.new_identity()');
@@ -292,6 +294,11 @@ my %examples = (
     version_content_head => [[@by_sid, $function, $version, 'function'], [@by_name, $function, $version, 'function']],
     content_chunk_add    => [[$service, $unfinished, 1, 'bmV3']],
     content_chunk_fetch  => [[$service, $known_hash, 0]],
+
+    route_by_label    => [[$label], ['nobody-0000']],
+    route_by_id       => [[$service, $environment], [$service, $nobody]],
+    route_lease_begin => [[]],
+    build_files       => [[$service, $deployed]],
 
     idempotency_key_claim  => [[$account, 1, $key, $request], [$account, 1, $known_key, $request],
                                [$account, 1, $known_key, $key]],
@@ -646,11 +653,11 @@ SELECT p.proname FROM pg_proc AS p
  WHERE p.pronamespace = 'serverless'::regnamespace
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
-    [qw(account_scope artifact_resource artifact_scope build_bytes build_contents build_resource claim_build
+    [qw(account_scope artifact_resource artifact_scope begin_route_lease build_bytes build_contents build_resource claim_build
         claim_idempotency_key content_of contents_bytes create_build create_environment create_service create_variable
         create_version delete_artifact delete_build deploy deployment_resource environment_resource
         environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_bytes log_resource
-        log_window made missing_versions new_identity next_revision outcome outcome page_bytes sealed_bytes sealed_text
+        log_window made missing_versions new_identity next_revision outcome outcome page_bytes route_of sealed_bytes sealed_text
         sealed_with service_resource service_scope sid unknown_version update_variable variable_bytes
         variable_resource         version_resource)],
     "httpd's role may call exactly these functions";
@@ -672,8 +679,10 @@ SELECT p.proname, p.prorettype::regtype::text, p.proconfig,
  ORDER BY p.proname COLLATE "C"
 SQL
     [['add_log', 'text', ['search_path=pg_catalog, pg_temp'], 0],
+        ['advance_route_lease', 'boolean', ['search_path=pg_catalog, pg_temp'], 0],
+        ['begin_route_lease', 'boolean', ['search_path=pg_catalog, pg_temp'], 1],
         map { [$_, 'trigger', ['search_path=pg_catalog, pg_temp'], 0] }
-        qw(drop_orphaned_contents empty_service pin_build pin_environment)],
+        qw(drop_orphaned_contents empty_service pin_build pin_environment renew_context_tag)],
     'these functions run with their owner\'s rights, and look in pg_catalog first';
 
 for my $forbidden (
@@ -688,6 +697,8 @@ for my $forbidden (
     q(UPDATE serverless.credentials SET secret_hash = sha256('mine')),
     q(DELETE FROM serverless.credentials),
     q(UPDATE serverless.settings SET page_token_key = sha256('mine')),
+    q(UPDATE serverless.settings SET route_lease = 0),
+    q(SELECT serverless.choose_route_lease(0)),
     q(INSERT INTO serverless.schema_migrations VALUES (99, 'mine')),
     q(UPDATE serverless.versions SET path = '/mine'),
     q(DELETE FROM serverless.versions),

@@ -116,11 +116,13 @@ const sf_error *sf_idempotency_claim(sf_idempotency *once, sf_transaction *trans
                                      sf_rows **rows)
 {
     const char *values[] = { once->key, once->fingerprint };
-    const sf_operation claim = { .statement = SF_STATEMENT_IDEMPOTENCY_KEY_CLAIM,
-                                 .scope = sf_scope_none,
-                                 .count = 2,
-                                 .values = values,
-                                 .outcomes = key_outcomes };
+    const sf_operation claim
+        = { .statement = SF_STATEMENT_IDEMPOTENCY_KEY_CLAIM,
+            .scope = sf_scope_none,
+            .count = 2,
+            .values = values,
+            .outcomes = key_outcomes,
+            .has_route_wait = once->request->resource->route_changes & SF_ON_CREATE };
     const char *created;
     sf_rows *claimed;
 

@@ -2,8 +2,10 @@
 
 #include "core/api/resource.h"
 #include "core/auth/ownership_cache.h"
+#include "core/clock.h"
 
 #include <apr_strings.h>
+#include <stdlib.h>
 #include <string.h>
 
 
@@ -104,6 +106,31 @@ static const sf_error *error_of_outcome(const sf_request *request, sf_rows *rows
     return sf_error_of_status(pool, HTTP_INTERNAL_SERVER_ERROR);
 }
 
+/* Remembers how long the answer has to wait. A client without a valid credential learns nothing, and
+ * does not wait. */
+static void keep_route_wait(sf_request *request, const sf_operation *operation, sf_rows *rows)
+{
+    const char *outcome = sf_rows_value(rows, 0, 0);
+    const char *wait
+        = operation->has_route_wait ? sf_rows_value(rows, 0, sf_rows_columns(rows) - 1) : NULL;
+
+    if (wait && outcome && strcmp(outcome, "unauthenticated") != 0
+        && atoi(wait) > request->route_wait) {
+        request->route_wait = atoi(wait);
+    }
+}
+
+/* Sleeps 1 % and a millisecond longer than the lease, because no two machines' clocks run alike. */
+void sf_operation_wait_for_routes(sf_request *request)
+{
+    const apr_interval_time_t wait = apr_time_from_msec(request->route_wait);
+
+    request->route_wait = 0;
+    if (wait > 0) {
+        sf_clock_sleep(wait + wait / 100 + apr_time_from_msec(1));
+    }
+}
+
 /* Checks a statement's result. A 404 of the database, for a parent that vanished meanwhile, gets
  * the request's path into its message. */
 static const sf_error *check_result(sf_request *request, const sf_operation *operation,
@@ -116,6 +143,7 @@ static const sf_error *check_result(sf_request *request, const sf_operation *ope
         return error;
     }
     request->credential_checked = 1;
+    keep_route_wait(request, operation, rows);
     return error_of_outcome(request, rows, operation->outcomes);
 }
 
@@ -227,7 +255,9 @@ const sf_error *sf_operation_run(sf_request *request, const sf_operation *operat
         return check_result(request, operation, error, *rows);
     }
     error = sf_db_run(&caller, id, all, rows);
-    SF_TRY(check_result(request, operation, error, *rows));
+    error = check_result(request, operation, error, *rows);
+    sf_operation_wait_for_routes(request);
+    SF_TRY(error);
     if (sf_statement_owned[id] != id) {
         keep_ownership(request, *rows);
     }

@@ -34,6 +34,7 @@ typedef struct {
     int count; /* of `values` */
     const char *const *values;
     const sf_outcome *outcomes; /* its own ones, or NULL */
+    int has_route_wait;         /* its last column is route_wait: see below */
 } sf_operation;
 
 /* Runs an operation. The statement gets the credential, the generation of its secret, the scope
@@ -44,6 +45,13 @@ typedef struct {
  * the operation's outcomes, or an error of sf_db_run(). */
 const sf_error *sf_operation_run(sf_request *request, const sf_operation *operation,
                                  sf_rows **rows);
+
+/* An answer that reveals a change of what a domain serves waits until no node serves the state before
+ * it (docs/execution.md). The statements that make or find such changes return in their last column,
+ * route_wait, for how many milliseconds. sf_operation_run() waits by itself, after the connection was
+ * given back. After a transaction, however it ended, its caller calls this function, which waits for
+ * the longest time that the transaction's steps have returned. */
+void sf_operation_wait_for_routes(sf_request *request);
 
 /* Runs an operation as one step of a transaction. Returns as sf_operation_run(). */
 const sf_error *sf_operation_step(sf_request *request, sf_transaction *transaction,

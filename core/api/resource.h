@@ -56,6 +56,9 @@ typedef enum {
     SF_DETAILS_AFTER_RESOURCE /* the column after those of the resource */
 } sf_outcome_details;
 
+/* Verbs, as bits of sf_resource.route_changes. */
+enum { SF_ON_CREATE = 1, SF_ON_UPDATE = 2, SF_ON_REMOVE = 4 };
+
 /* An outcome of the resource's statements, besides "ok", "unauthenticated", "not_found" and
  * "precondition_failed", and the error that it becomes. A table of them ends with a NULL name. */
 typedef struct {
@@ -94,6 +97,10 @@ typedef struct sf_resource {
     sf_verb list_filtered; /* replaces `list` where one of its parameters is given */
     sf_verb update;
     sf_verb remove;
+
+    /* The verbs, as SF_ON_..., that change what a domain serves. Their statements return route_wait in
+     * their last column, and their answers wait for that time (core/api/operation.h). */
+    int route_changes;
 
     const struct sf_upload_kind *upload; /* for resources that sf_upload() creates */
 } sf_resource;

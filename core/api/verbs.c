@@ -10,6 +10,17 @@
 #include <apr_strings.h>
 #include <string.h>
 
+/* Whether the answer to a verb waits until the change is seen by each domain. */
+static int changes_routes(const sf_resource *resource, const sf_verb *verb)
+{
+    const int bit = verb == &resource->create   ? SF_ON_CREATE
+                    : verb == &resource->update ? SF_ON_UPDATE
+                    : verb == &resource->remove ? SF_ON_REMOVE
+                                                : 0;
+
+    return (resource->route_changes & bit) != 0;
+}
+
 /* Returns the operation of a verb on the resource that the request's path names. */
 static sf_operation operation_of(const sf_request *request, const sf_verb *verb, int count,
                                  const char *const *values)
@@ -18,7 +29,8 @@ static sf_operation operation_of(const sf_request *request, const sf_verb *verb,
                                      .scope = sf_scope_of_path(request),
                                      .count = count,
                                      .values = values,
-                                     .outcomes = request->resource->outcomes };
+                                     .outcomes = request->resource->outcomes,
+                                     .has_route_wait = changes_routes(request->resource, verb) };
 
     return operation;
 }
@@ -73,12 +85,15 @@ const sf_error *sf_verb_create_repeatable(sf_request *request, int count, const 
     create_context create
         = { .request = request,
             .operation = operation_of(request, &request->resource->create, count, values) };
+    const sf_error *error;
 
     if (!sf_idempotency_is_wanted(request)) { /* one statement needs no transaction around it */
         return run_and_send(request, HTTP_CREATED, &create.operation);
     }
     SF_TRY(sf_idempotency_read(&create.once, request, given_count, given));
-    SF_TRY(sf_db_transaction(&caller, create_once, &create));
+    error = sf_db_transaction(&caller, create_once, &create);
+    sf_operation_wait_for_routes(request);
+    SF_TRY(error);
     sf_idempotency_set_header(&create.once);
     return send_resource(request, HTTP_CREATED, create.rows);
 }

@@ -6,6 +6,7 @@
 struct sf_rows {
     PGresult *native;
     int count;
+    int columns; /* without those that were inserted */
     sf_db_state state;
     struct {
         int column;
@@ -28,12 +29,18 @@ sf_rows *sf_rows_of_libpq(apr_pool_t *pool, PGresult *result, const sf_db_state 
     rows->state = *state;
     rows->native = result;
     rows->count = PQntuples(result);
+    rows->columns = PQnfields(result);
     return rows;
 }
 
 int sf_rows_count(const sf_rows *rows)
 {
     return rows->count;
+}
+
+int sf_rows_columns(const sf_rows *rows)
+{
+    return rows->columns + rows->inserted_count;
 }
 
 void sf_rows_insert_column(sf_rows *rows, int column, const char *text)
@@ -55,7 +62,7 @@ const char *sf_rows_value(sf_rows *rows, int row, int column)
         return rows->inserted[before].text;
     }
     column -= before;
-    if (row < 0 || row >= rows->count || column < 0 || column >= PQnfields(rows->native)
+    if (row < 0 || row >= rows->count || column < 0 || column >= rows->columns
         || PQgetisnull(rows->native, row, column)) {
         return NULL;
     }

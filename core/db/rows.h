@@ -11,6 +11,9 @@ typedef struct sf_rows sf_rows;
 /* Returns the number of rows. */
 int sf_rows_count(const sf_rows *rows);
 
+/* Returns the number of columns. */
+int sf_rows_columns(const sf_rows *rows);
+
 /* Returns the text of a value, or NULL for SQL's NULL and where there is no such row or column.
  * Both are counted from 0. */
 const char *sf_rows_value(sf_rows *rows, int row, int column);

@@ -31,6 +31,8 @@ typedef struct sf_request {
     char sid[SF_PATH_SIDS][SF_SID_DIGITS + 1];
 
     const sf_error *error; /* found by a hook that runs before the handler */
+
+    int route_wait; /* milliseconds that the answer has to wait: see sf_operation_wait_for_routes() */
 } sf_request;
 
 /* Returns the state of a request, which the first call makes. */

@@ -1,7 +1,7 @@
 -- Deployments. ../README.md explains what all query files share.
 
--- Deploys a Build to an Environment, or takes away the one that is deployed. Its last column is the reason
--- for the outcome "incomplete": the Versions that were deleted since the Build was made.
+-- Deploys a Build to an Environment, or takes away the one that is deployed. The column behind the resource is
+-- the reason for the outcome "incomplete": the Versions that were deleted since the Build was made.
 -- $1 credential
 -- $2 generation
 -- $3 service_id
@@ -16,7 +16,8 @@ WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
           WHERE scope.environment_id IS NOT NULL)
 SELECT CASE WHEN scope.environment_id IS NULL
             THEN serverless.outcome(scope.account_id, scope.environment_id)
-            ELSE deployed.outcome END AS outcome, resource.*, deployed.details
+            ELSE deployed.outcome END AS outcome, resource.*, deployed.details,
+       (SELECT route_wait FROM serverless.settings) AS route_wait
   FROM scope
   LEFT JOIN deployed ON true
   LEFT JOIN LATERAL serverless.deployment_resource(scope.account_id, scope.service_id,

@@ -113,7 +113,8 @@ WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
           WHERE e.service_id = scope.service_id AND e.id = $5
             AND serverless.is_revision(e.date_updated, $6)
          RETURNING e.id)
-SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $6) AS outcome
+SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $6) AS outcome,
+       (SELECT route_wait FROM serverless.settings) AS route_wait
   FROM scope
   LEFT JOIN serverless.environments AS there
          ON there.service_id = scope.service_id AND there.id = $5

@@ -14,7 +14,8 @@ WITH scope AS (SELECT account_id FROM serverless.account_scope($1, $2)),
                 serverless.claim_idempotency_key(scope.account_id, decode($3, 'hex'),
                                                  decode($4, 'hex')) AS c
           WHERE scope.account_id IS NOT NULL)
-SELECT coalesce(claimed.outcome, 'unauthenticated') AS outcome, claimed.resource_id
+SELECT coalesce(claimed.outcome, 'unauthenticated') AS outcome, claimed.resource_id,
+       (SELECT route_wait FROM serverless.settings) AS route_wait
   FROM scope
   LEFT JOIN claimed ON true;
 

@@ -93,7 +93,9 @@ WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
           WHERE s.id = scope.service_id AND serverless.is_revision(s.date_updated, $5)
          RETURNING s AS service)
 SELECT serverless.outcome(scope.account_id, (updated.service).id, scope.service_id, $5) AS outcome,
-       resource.*
+       resource.*,
+       CASE WHEN $7 IS NULL THEN 0
+            ELSE (SELECT route_wait FROM serverless.settings) END AS route_wait
   FROM scope
   LEFT JOIN updated ON true
   LEFT JOIN LATERAL serverless.service_resource(scope.account_id, updated.service) AS resource
@@ -113,6 +115,7 @@ WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
           USING scope
           WHERE s.id = scope.service_id AND serverless.is_revision(s.date_updated, $5)
          RETURNING s.id)
-SELECT serverless.outcome(scope.account_id, deleted.id, scope.service_id, $5) AS outcome
+SELECT serverless.outcome(scope.account_id, deleted.id, scope.service_id, $5) AS outcome,
+       (SELECT route_wait FROM serverless.settings) AS route_wait
   FROM scope
   LEFT JOIN deleted ON true;

@@ -33,7 +33,8 @@ WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
           WHERE scope.environment_id IS NOT NULL)
 SELECT CASE WHEN scope.environment_id IS NULL
             THEN serverless.outcome(scope.account_id, scope.environment_id)
-            ELSE created.outcome END AS outcome, resource.*
+            ELSE created.outcome END AS outcome, resource.*,
+       (SELECT route_wait FROM serverless.settings) AS route_wait
   FROM scope
   LEFT JOIN created ON true
   LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
@@ -125,7 +126,8 @@ WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
           WHERE scope.environment_id IS NOT NULL)
 SELECT CASE WHEN scope.environment_id IS NULL
             THEN serverless.outcome(scope.account_id, scope.environment_id)
-            ELSE changed.outcome END AS outcome, resource.*
+            ELSE changed.outcome END AS outcome, resource.*,
+       (SELECT route_wait FROM serverless.settings) AS route_wait
   FROM scope
   LEFT JOIN changed ON true
   LEFT JOIN LATERAL serverless.variable_resource(scope.account_id, scope.service_id,
@@ -149,7 +151,8 @@ WITH scope AS (SELECT * FROM serverless.environment_scope($1, $2, $3, $4, $5)),
           WHERE v.service_id = scope.service_id AND v.environment_id = scope.environment_id
             AND v.id = $6 AND serverless.is_revision(v.date_updated, $7)
          RETURNING v.id)
-SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $7) AS outcome
+SELECT serverless.outcome(scope.account_id, deleted.id, there.id, $7) AS outcome,
+       (SELECT route_wait FROM serverless.settings) AS route_wait
   FROM scope
   LEFT JOIN serverless.variables AS there
          ON there.service_id = scope.service_id AND there.environment_id = scope.environment_id

@@ -1,0 +1,43 @@
+-- Requests to domains. ../README.md explains what all query files share.
+
+-- Finds the Environment whose domain has a label. Returns one row always: the lease in milliseconds, whether
+-- it is being changed or nobody has chosen it, and the route, which is NULL where there is no such Environment.
+-- $1 domain_label: the first label of the domain
+-- kind: read
+PREPARE route_by_label (text) AS
+SELECT s.route_lease, s.route_lease IS DISTINCT FROM s.route_lease_wanted AS is_changing, route.*
+  FROM serverless.settings AS s
+  LEFT JOIN serverless.environments AS e ON e.domain_label = $1
+  LEFT JOIN LATERAL serverless.route_of(e) AS route ON true;
+
+-- Finds an Environment by its ids, as route_by_label does.
+-- $1 service_id
+-- $2 environment_id
+-- kind: read
+PREPARE route_by_id (uuid, uuid) AS
+SELECT s.route_lease, s.route_lease IS DISTINCT FROM s.route_lease_wanted AS is_changing, route.*
+  FROM serverless.settings AS s
+  LEFT JOIN serverless.environments AS e ON e.service_id = $1 AND e.id = $2
+  LEFT JOIN LATERAL serverless.route_of(e) AS route ON true;
+
+-- Has routes used under a lease of 50 ms, unless another one was chosen. Takes several calls, each a transaction
+-- of its own; returns whether it is done.
+-- kind: write
+PREPARE route_lease_begin AS
+SELECT serverless.begin_route_lease() AS is_done;
+
+-- Lists what a Build serves: its Versions by their paths. The content is NULL where a Version was deleted, which
+-- is possible as soon as the Build is not deployed. A Build without Versions is one row of NULLs.
+-- $1 service_id
+-- $2 build_id
+-- kind: large read
+PREPARE build_files (uuid, uuid) AS
+SELECT b.path, b.version_id, b.kind, b.visibility, encode(v.content_sha256, 'hex') AS sha256,
+       c.size, v.content_type, serverless.epoch(b.date_created) AS date_created
+  FROM serverless.builds AS build
+  LEFT JOIN serverless.build_versions AS b
+         ON b.service_id = build.service_id AND b.build_id = build.id
+  LEFT JOIN serverless.versions AS v ON v.service_id = b.service_id AND v.id = b.version_id
+  LEFT JOIN serverless.contents AS c
+         ON c.service_id = v.service_id AND c.sha256 = v.content_sha256
+ WHERE build.service_id = $1 AND build.id = $2;
