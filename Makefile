@@ -15,7 +15,7 @@ LIMIT   := build/bench/mod_bench_limit.so
 DATADIR := $(PREFIX)/share/mod_serverless_functions
 MANDIR  := $(PREFIX)/share/man
 
-FOLDERS := core $(patsubst %/,%,$(wildcard core/*/)) directives handlers worker
+FOLDERS := core $(patsubst %/,%,$(wildcard core/*/ runtime/*/)) directives handlers worker
 SOURCES := mod_serverless_functions.c $(sort $(wildcard $(FOLDERS:%=%/*.c)))
 HEADERS := $(sort $(wildcard $(FOLDERS:%=%/*.h)))
 QUERIES := $(wildcard sql/queries/*.sql)
@@ -104,6 +104,7 @@ install: all ## install the module, serverless-admin and its manual, the schema 
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
 	install -m 644 conf/serverless_functions.load conf/serverless_functions.conf \
+		conf/serverless_execution.conf \
 		"$(DESTDIR)$(DATADIR)/conf"
 
 clean: ## remove all built files; the data in RUN_DIR stays

@@ -20,6 +20,7 @@
 #include "directives/directives.h"
 #include "handlers/openapi.h"
 #include "handlers/routes.h"
+#include "runtime/domains/hooks.h"
 #include "version.h"
 #include "worker/background.h"
 #include "worker/build_worker.h"
@@ -39,10 +40,17 @@ module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibil
 
 static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
 {
-    (void)pconf;
+    apr_status_t rv;
+
     (void)plog;
     (void)ptemp;
     sf_config_reset();
+    rv = sf_domains_pre_config(pconf);
+    if (rv != APR_SUCCESS) {
+        ap_log_perror(APLOG_MARK, APLOG_CRIT, rv, pconf,
+                      "ServerlessFunctions cannot register its mutex");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     return OK;
 }
 
@@ -72,6 +80,12 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     }
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessFunctions needs mod_watchdog");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
+    rv = sf_domains_post_config(pconf, s);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "ServerlessExecution cannot make the table of routes");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     ap_add_version_component(pconf, "mod_serverless_functions/" SF_VERSION);
@@ -108,6 +122,9 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         rv = sf_connection_limit_init(pool, sf_config_pooled_connections());
     }
     if (rv == APR_SUCCESS) {
+        rv = sf_domains_child_init(pool);
+    }
+    if (rv == APR_SUCCESS) {
         rv = sf_db_child_init(pool, s);
     }
     if (rv != APR_SUCCESS) { /* every request gets 503 */
@@ -121,7 +138,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
 static int generate_log_id(const conn_rec *c, const request_rec *r, const char **id)
 {
     (void)c;
-    if (!r || !sf_config_has_api(r->server)) {
+    if (!r || !sf_config_has_database(r->server)) {
         return DECLINED;
     }
     *id = sf_request_id((request_rec *)r);
@@ -130,7 +147,7 @@ static int generate_log_id(const conn_rec *c, const request_rec *r, const char *
 
 static int post_read_request(request_rec *r)
 {
-    if (sf_config_has_api(r->server)) {
+    if (sf_config_has_database(r->server)) {
         apr_table_setn(r->err_headers_out, "Twilio-Request-Id", sf_request_id(r));
     }
     return DECLINED;
@@ -148,12 +165,16 @@ static int pre_translate_name(request_rec *r)
 }
 
 /* Claims a request that Alias, RewriteRule and ProxyPass have declined. No file stands behind
- * the path: the file name is a constant without a suffix, so that mod_mime finds no type in it. */
+ * the path: the file name is a constant without a suffix, so that mod_mime finds no type in it.
+ * A Location with the API takes precedence over a domain. */
 static int translate_name(request_rec *r)
 {
     sf_request *request;
 
-    if (!sf_config_serves_api(r) || r->proxyreq) {
+    if (!sf_config_serves_api(r)) {
+        return sf_domains_translate_name(r);
+    }
+    if (r->proxyreq) {
         return DECLINED;
     }
     request = sf_request_of(r);
@@ -169,7 +190,7 @@ static int translate_name(request_rec *r)
  * Location's configuration is not merged again until after this hook. */
 static int map_to_storage(request_rec *r)
 {
-    return sf_request_of(r)->claimed ? OK : DECLINED;
+    return sf_request_of(r)->claimed ? OK : sf_domains_map_to_storage(r);
 }
 
 static int handler(request_rec *r)
@@ -180,9 +201,19 @@ static int handler(request_rec *r)
     return sf_dispatch(sf_request_of(r), sf_routes);
 }
 
+static void insert_error_filter(request_rec *r)
+{
+    if (sf_domains_own(r)) {
+        sf_domains_insert_error_filter(r);
+    }
+    else {
+        sf_error_filter_insert(r);
+    }
+}
+
 static int count_response(request_rec *r)
 {
-    if (sf_config_serves_api(r)) {
+    if (sf_config_serves_api(r) || sf_domains_own(r)) {
         sf_metrics_add_response(r->status);
     }
     return OK;
@@ -223,11 +254,13 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_check_access_ex(sf_cors_answer_preflight, after_authz, NULL, APR_HOOK_LAST,
                             AP_AUTH_INTERNAL_PER_CONF);
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sf_domains_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(count_response, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(sf_auth_log_refusal, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_insert_error_filter(sf_error_filter_insert, NULL, NULL, APR_HOOK_LAST);
+    ap_hook_insert_error_filter(insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     sf_error_filter_register();
+    sf_domains_register();
     sf_auth_register(pool);
     sf_db_register_hooks();
 }

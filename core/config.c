@@ -19,6 +19,7 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
 #define DEFAULT_LOG_RETENTION (30 * DAY)
 #define DEFAULT_DOMAIN "twil.io"
+#define DEFAULT_STALE_ROUTES apr_time_from_sec(5 * 60)
 
 /* The Runtimes of the published description; the last is the default. */
 static const char *const default_runtimes[]
@@ -75,6 +76,7 @@ void *sf_config_create_server(apr_pool_t *pool, server_rec *s)
 
     (void)s;
     config->enabled = SF_UNSET;
+    config->executes = SF_UNSET;
     return config;
 }
 
@@ -86,6 +88,8 @@ void *sf_config_merge_server(apr_pool_t *pool, void *parent, void *child)
     const sf_server_config *own = child;
 
     MERGE_VALUE(enabled);
+    MERGE_VALUE(executes);
+    MERGE_POINTER(environment);
     return merged;
 }
 
@@ -120,6 +124,7 @@ void sf_config_reset(void)
     process.build_timeout = SF_UNSET;
     process.log_retention = SF_UNSET;
     process.variable_keys = NULL;
+    process.stale_routes = SF_UNSET;
     resolved.db_connections = 0;
     resolved.pipelining = 0;
     resolved.workers = 0;
@@ -247,6 +252,36 @@ int sf_config_has_api(const server_rec *s)
     return sf_config_server(s)->enabled == 1;
 }
 
+int sf_config_executes(const server_rec *s)
+{
+    return sf_config_server(s)->executes == 1;
+}
+
+const sf_environment_ids *sf_config_environment(const server_rec *s)
+{
+    return sf_config_server(s)->environment;
+}
+
+const char *sf_config_own_domain(const server_rec *s)
+{
+    const sf_dir_config *config
+        = ap_get_module_config(s->lookup_defaults, &serverless_functions_module);
+
+    return config->domain;
+}
+
+const char *sf_config_server_domain(const server_rec *s)
+{
+    const char *domain = sf_config_own_domain(s);
+
+    return domain ? domain : DEFAULT_DOMAIN;
+}
+
+int sf_config_has_database(const server_rec *s)
+{
+    return sf_config_has_api(s) || sf_config_executes(s);
+}
+
 int sf_config_database(const server_rec *s)
 {
     return sf_config_server(s)->database;
@@ -333,6 +368,11 @@ apr_interval_time_t sf_config_build_timeout(void)
 apr_interval_time_t sf_config_log_retention(void)
 {
     return value_or(process.log_retention, DEFAULT_LOG_RETENTION);
+}
+
+apr_interval_time_t sf_config_stale_routes(void)
+{
+    return value_or(process.stale_routes, DEFAULT_STALE_ROUTES);
 }
 
 const struct sf_keyring *sf_config_variable_keys(void)

@@ -4,9 +4,17 @@
 #ifndef SF_CONFIG_H
 #define SF_CONFIG_H
 
+#include "core/sid.h"
+
 #include <httpd.h>
 
 struct sf_keyring;
+
+/* An Environment with its Service, by the digits of their SIDs. */
+typedef struct {
+    char service[SF_SID_DIGITS + 1];
+    char environment[SF_SID_DIGITS + 1];
+} sf_environment_ids;
 
 /* Of a request's <Location> or virtual host --------------------------------------------------- */
 
@@ -42,12 +50,27 @@ const apr_array_header_t *sf_config_cors_origins(const request_rec *r);
 /* Whether the API is served in one of its Locations. */
 int sf_config_has_api(const server_rec *s);
 
-/* The number of its database, from 1; 0 where it has no API. Virtual hosts that reach the same
+/* Whether requests to domains of Environments are answered there (ServerlessExecution). */
+int sf_config_executes(const server_rec *s);
+
+/* The Environment whose domain the whole host is (ServerlessEnvironment), or NULL. */
+const sf_environment_ids *sf_config_environment(const server_rec *s);
+
+/* ServerlessDomain of the virtual host itself, outside of its <Location>s. */
+const char *sf_config_server_domain(const server_rec *s);
+
+/* The same, or NULL where the administrator has set none. */
+const char *sf_config_own_domain(const server_rec *s);
+
+/* Whether it needs a database: it has the API, or answers requests to domains. */
+int sf_config_has_database(const server_rec *s);
+
+/* The number of its database, from 1; 0 where it needs none. Virtual hosts that reach the same
  * database have the same number. */
 int sf_config_database(const server_rec *s);
 
 /* Returns `s` or the first server after it that is the first of its database, or NULL. Start and
- * step of a loop over all databases that have the API. */
+ * step of a loop over all databases. */
 server_rec *sf_config_next_database(server_rec *s);
 
 /* Returns the number of databases of the server and those after it. */
@@ -101,6 +124,10 @@ apr_interval_time_t sf_config_build_timeout(void);
 
 /* ServerlessLogRetention: the age at which entries of logs are removed; 0 where they are kept. */
 apr_interval_time_t sf_config_log_retention(void);
+
+/* ServerlessStaleRoutes: for how long after its last read a route is used while the database is
+ * away. */
+apr_interval_time_t sf_config_stale_routes(void);
 
 /* ServerlessVariableKeys: the keys that encrypt Variables, or NULL. */
 const struct sf_keyring *sf_config_variable_keys(void);

@@ -20,12 +20,14 @@ typedef struct {
     apr_array_header_t *cors_origins;   /* ServerlessCORSOrigins, const char * each */
 } sf_dir_config;
 
-/* Of a virtual host. All but the first are made by the check of the configuration. */
+/* Of a virtual host. Those without a directive are made by the check of the configuration. */
 typedef struct {
-    int enabled;           /* ServerlessFunctions is On in one of its Locations */
-    int database;          /* see sf_config_database() */
-    int owns_database;     /* the first server with this database */
-    const char *db_params; /* see sf_config_db_params() */
+    int enabled;                           /* ServerlessFunctions is On in one of its Locations */
+    int executes;                          /* ServerlessExecution */
+    const sf_environment_ids *environment; /* ServerlessEnvironment */
+    int database;                          /* see sf_config_database() */
+    int owns_database;                     /* the first server with this database */
+    const char *db_params;                 /* see sf_config_db_params() */
 } sf_server_config;
 
 /* Of the whole process, as the administrator wrote it. */
@@ -41,6 +43,7 @@ typedef struct {
     apr_interval_time_t build_timeout;      /* ServerlessBuildTimeout */
     apr_interval_time_t log_retention;      /* ServerlessLogRetention, 0 for Off */
     const struct sf_keyring *variable_keys; /* ServerlessVariableKeys */
+    apr_interval_time_t stale_routes;       /* ServerlessStaleRoutes, 0 for Off */
 } sf_process_config;
 
 /* For the module record. */

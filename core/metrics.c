@@ -20,6 +20,8 @@ static const char *const names[SF_METRICS] = {
     [SF_METRIC_BUILDS_COMPLETED] = "builds_completed",
     [SF_METRIC_BUILDS_FAILED] = "builds_failed",
     [SF_METRIC_MAINTENANCE_BATCHES] = "maintenance_batches",
+    [SF_METRIC_ROUTE_READS] = "route_reads",
+    [SF_METRIC_STALE_ROUTES] = "stale_routes",
 };
 
 void sf_metrics_add(sf_metric metric)

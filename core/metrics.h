@@ -17,6 +17,8 @@ typedef enum {
     SF_METRIC_BUILDS_COMPLETED,    /* by this child's worker */
     SF_METRIC_BUILDS_FAILED,       /* by this child's worker */
     SF_METRIC_MAINTENANCE_BATCHES, /* of all tasks */
+    SF_METRIC_ROUTE_READS,         /* of routes, from the database */
+    SF_METRIC_STALE_ROUTES,        /* requests answered by an old route, the database being away */
     SF_METRICS
 } sf_metric;
 

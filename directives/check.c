@@ -121,7 +121,7 @@ static const char *dbd_message(apr_pool_t *pool, const dbd_settings *dbd)
     return NULL;
 }
 
-/* Numbers the databases that have the API: virtual hosts with the same DBDParams have the same
+/* Numbers the databases: virtual hosts with the same DBDParams have the same
  * database. */
 static void number_database(sf_server_config *config, apr_array_header_t *databases,
                             const char *params)
@@ -184,6 +184,85 @@ static const char *request_limit_message(apr_pool_t *pool)
     return NULL;
 }
 
+/* Whether a ServerName or ServerAlias, in lower case or not, can be a host directly below the tail:
+ * "x.tail", "*.tail", or a pattern that some such host matches. */
+static int can_match(apr_pool_t *pool, const char *name, const char *tail)
+{
+    const char *end = apr_pstrcat(pool, ".", tail, NULL);
+    const apr_size_t length = strlen(name);
+
+    if (ap_is_matchexp(name)) {
+        return ap_strcasecmp_match(apr_pstrcat(pool, "a-0000", end, NULL), name) == 0
+               || (length > strlen(end) && ap_cstr_casecmp(name + length - strlen(end), end) == 0);
+    }
+    return length > strlen(end) && ap_cstr_casecmp(name + length - strlen(end), end) == 0;
+}
+
+static int any_can_match(apr_pool_t *pool, const apr_array_header_t *names, const char *tail)
+{
+    int i;
+
+    for (i = 0; names && i < names->nelts; i++) {
+        if (APR_ARRAY_IDX(names, i, const char *)
+            && can_match(pool, APR_ARRAY_IDX(names, i, const char *), tail)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Whether requests to hosts below the tail can reach the server by one of its names. The main server has
+ * requests that no virtual host wants. */
+static int can_serve_tail(apr_pool_t *pool, const server_rec *s, const char *tail)
+{
+    return !s->is_virtual || (s->server_hostname && can_match(pool, s->server_hostname, tail))
+           || any_can_match(pool, s->names, tail) || any_can_match(pool, s->wild_names, tail);
+}
+
+/* Returns an error message for a virtual host with ServerlessExecution that no domain can reach, or
+ * NULL. */
+static const char *domain_message(apr_pool_t *pool, const server_rec *s)
+{
+    const char *tail = sf_config_own_domain(s);
+
+    if (sf_config_environment(s)) {
+        return NULL;
+    }
+    if (!tail) {
+        return "ServerlessExecution needs ServerlessDomain, in the same virtual host or the server "
+               "config";
+    }
+    return can_serve_tail(pool, s, tail)
+               ? NULL
+               : apr_psprintf(pool,
+                              "ServerlessExecution needs a ServerName or ServerAlias that matches "
+                              "the domains of Environments, such as \"ServerAlias *.%s\"",
+                              tail);
+}
+
+/* ServerlessExecution of the main server is not that of virtual hosts whose names are no domains, such as
+ * the host of the API. */
+static void drop_inherited_execution(apr_pool_t *pool, const server_rec *main_server,
+                                     const server_rec *s)
+{
+    if (s != main_server && sf_config_executes(main_server) && sf_config_executes(s)
+        && domain_message(pool, s)) {
+        sf_config_server(s)->executes = 0;
+    }
+}
+
+/* Warns of an API in a virtual host with domains: a page among an Environment's Assets then has an origin
+ * at which the API answers, and can act with the credentials that a browser keeps for it. */
+static void warn_of_shared_origin(const server_rec *s)
+{
+    if (sf_config_has_api(s) && sf_config_executes(s)) {
+        ap_log_error(APLOG_MARK, APLOG_STARTUP | APLOG_WARNING, 0, s,
+                     "ServerlessExecution and ServerlessFunctions are in one virtual host: Assets "
+                     "have an origin at which the API answers, and can act in the name of its "
+                     "users");
+    }
+}
+
 /* Logs the message and the virtual host that it concerns. Returns the hook's result for an
  * error. */
 static int refuse_config(const server_rec *s, const char *message)
@@ -206,11 +285,15 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         sf_server_config *config = sf_config_own_server(pconf, s);
         dbd_settings dbd;
 
-        if (config->enabled != 1) {
+        drop_inherited_execution(ptemp, main_server, s);
+        if (!sf_config_has_database(s)) {
             continue;
         }
         read_settings(ptemp, s, &dbd);
         message = dbd_message(ptemp, &dbd);
+        if (!message && sf_config_executes(s)) {
+            message = domain_message(ptemp, s);
+        }
         if (message) {
             return refuse_config(s, message);
         }
@@ -219,11 +302,12 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         if (config->owns_database && !is_ambiguous(s)) {
             check_connect_timeout(s, &dbd);
         }
+        warn_of_shared_origin(s);
         if (smallest_pool == 0 || dbd.max < smallest_pool) {
             smallest_pool = dbd.max;
         }
     }
-    if (smallest_pool == 0) { /* no API */
+    if (smallest_pool == 0) { /* neither API nor domains */
         return OK;
     }
     sf_config_resolve(smallest_pool);

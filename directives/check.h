@@ -4,7 +4,8 @@
 
 #include <httpd.h>
 
-/* Hook check_config: checks for each virtual host with the API that mod_dbd and mod_watchdog are
+/* Hook check_config: checks for each virtual host with the API or with
+ * ServerlessExecution that mod_dbd and mod_watchdog are
  * loaded, the driver is pgsql and the limits of the pool agree. Numbers the databases
  * (sf_config_database()) and resolves the number of connections (sf_config_resolve()). Returns
  * OK, or HTTP_INTERNAL_SERVER_ERROR with an error message in the log. */

@@ -2,6 +2,7 @@
 
 #include "core/config_fields.h"
 #include "core/crypto/keyring.h"
+#include "core/sid.h"
 #include "directives/parse.h"
 
 #include <apr_strings.h>
@@ -61,6 +62,36 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
         return named(cmd, "belongs into <Location \"/v1/Services\">");
     }
     sf_config_server(cmd->server)->enabled = 1;
+    return NULL;
+}
+
+static const char *set_execution(cmd_parms *cmd, void *dir, int on)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
+
+    (void)dir;
+    sf_config_server(cmd->server)->executes = on;
+    return misplaced;
+}
+
+static const char *set_environment(cmd_parms *cmd, void *dir, const char *service,
+                                   const char *environment)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, NOT_IN_DIR_CONTEXT);
+    sf_environment_ids *ids = apr_pcalloc(cmd->pool, sizeof(*ids));
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    if (!cmd->server->is_virtual) {
+        return named(cmd, "belongs into a <VirtualHost>");
+    }
+    if (!sf_sid_parse(service, "ZS", ids->service)
+        || !sf_sid_parse(environment, "ZE", ids->environment)) {
+        return named(cmd, "takes the SIDs of a Service (ZS...) and of its Environment (ZE...)");
+    }
+    sf_config_server(cmd->server)->environment = ids;
     return NULL;
 }
 
@@ -150,6 +181,12 @@ const command_rec sf_directives[] = {
                      "the Runtimes a Build may have, the default last"),
     AP_INIT_ITERATE("ServerlessCORSOrigins", add_origin, NULL, RSRC_CONF | ACCESS_CONF,
                     "the origins whose pages may use the API in a browser, or None"),
+    AP_INIT_FLAG("ServerlessExecution", set_execution, NULL, RSRC_CONF,
+                 "On to answer requests to the domains of Environments in this virtual host"),
+    AP_INIT_TAKE2("ServerlessEnvironment", set_environment, NULL, RSRC_CONF,
+                  "the Service and the Environment that this virtual host is the domain of"),
+    PROCESS("ServerlessStaleRoutes", sf_parse_time_or_off, stale_routes,
+            "how long known domains are answered while the database is away, or Off"),
     PROCESS("ServerlessFunctionLimit", sf_parse_memory_bytes, function_limit,
             "the most bytes a Function may have"),
     PROCESS("ServerlessAssetLimit", sf_parse_stored_bytes, asset_limit,

@@ -48,6 +48,16 @@ const char *sf_parse_time(apr_pool_t *pool, const char *text, void *value)
     return NULL;
 }
 
+const char *sf_parse_time_or_off(apr_pool_t *pool, const char *text, void *value)
+{
+    if (ap_cstr_casecmp(text, "Off") == 0) {
+        *(apr_interval_time_t *)value = 0;
+        return NULL;
+    }
+    return sf_parse_time(pool, text, value) ? "takes a time from 1ms to 24h, such as 5min, or Off"
+                                            : NULL;
+}
+
 /* Reads a number of days, or a time with one of httpd's units. Returns 0 where the text is
  * neither. */
 static int read_age(const char *text, apr_interval_time_t *age)

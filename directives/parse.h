@@ -15,6 +15,9 @@ typedef const char *sf_parser(apr_pool_t *pool, const char *text, void *value);
  * none. */
 sf_parser sf_parse_time;
 
+/* apr_interval_time_t: the same, or Off, which is 0. */
+sf_parser sf_parse_time_or_off;
+
 /* apr_interval_time_t: a time from one hour to ten years in days ("30d") or with one of httpd's
  * units, or Off, which is 0. A unit is required: seconds taken for days would remove entries
  * that are still wanted. */

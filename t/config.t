@@ -141,6 +141,12 @@ for my $case (
         '1.5d', '30days', 'On', 'none', '9999999999999h'],
     ['server', 'ServerlessLogRetention',
         'ServerlessLogRetention takes one argument, how long entries of logs are kept, or Off', '', '""', '30 d'],
+    ['server', 'ServerlessStaleRoutes', 'ServerlessStaleRoutes takes a time from 1ms to 24h, such as 5min, or Off',
+        '0', '0ms', '-1s', 'long', 'On', '2parsecs', '25h', '86401', '9999999999999h'],
+    ['server', 'ServerlessStaleRoutes',
+        'ServerlessStaleRoutes takes one argument, how long known domains are answered while the database is away, or Off',
+        '', '""', '5 s'],
+    ['server', 'ServerlessExecution', 'ServerlessExecution must be On or Off', '', '""', 'Yes', '1', '"On Off"'],
     ['server', 'ServerlessVariableKeys',
         'ServerlessVariableKeys takes one argument, the file with the keys that Variables are encrypted with',
         '', '""', '/etc/keys /etc/keys'],
@@ -202,6 +208,8 @@ for my $case (
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
+    ['server', map { "ServerlessStaleRoutes $_" } qw(1ms 5min 300 24h Off oFF)],
+    ['server', "ServerlessDomain localhost\nServerlessExecution On", 'ServerlessExecution Off', 'ServerlessExecution oFF'],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
     ['server', 'ServerlessPipelining On', 'ServerlessPipelining Off', 'ServerlessPipelining oN'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],
@@ -209,6 +217,51 @@ for my $case (
     my ($where, @lines) = @$case;
     accepted with_line($where, $_), "accepted in the $where: $_" for @lines;
 }
+
+
+# Domains -----------------------------------------------------------------------
+
+# A virtual host with these lines.
+sub host {
+    my (@lines) = @_;
+    return "<VirtualHost *:80>\n" . join('', map { "$_\n" } @lines) . "</VirtualHost>\n";
+}
+
+my $no_domain = 'ServerlessExecution needs ServerlessDomain, in the same virtual host or the server config';
+my $no_name = 'ServerlessExecution needs a ServerName or ServerAlias that matches the domains of Environments, '
+    . 'such as "ServerAlias *.f.example.com"';
+my $no_sids = 'ServerlessEnvironment takes the SIDs of a Service (ZS...) and of its Environment (ZE...)';
+my ($service_sid, $environment_sid) = ('ZS' . '0' x 32, 'ZE' . 'f' x 32);
+my @domain = ('ServerlessDomain f.example.com', 'ServerlessExecution On');
+
+refused "${database}ServerlessExecution On\n", $no_domain, 'ServerlessExecution without ServerlessDomain';
+refused $database . host('ServerName a.f.example.com', 'ServerlessExecution On'),
+    "$no_domain in the virtual host a.f.example.com", 'in a virtual host';
+refused "ServerlessDomain f.example.com\nServerlessExecution On\n",
+    'ServerlessFunctions needs a database: set "DBDriver pgsql" and DBDParams', 'without a database';
+refused $database . host('ServerName www.example.com', @$_, @domain), "$no_name in the virtual host www.example.com",
+    "no domain can reach it: @$_"
+    for [], ['ServerAlias f.example.com'], ['ServerAlias *.g.example.com'], ['ServerAlias xf.example.com'], ['ServerAlias *.f.example.org'];
+accepted $database . host(@$_, @domain), "a domain can reach it: @$_"
+    for ['ServerName a.f.example.com'], ['ServerName f.example.com', 'ServerAlias *.f.example.com'],
+    ['ServerName x.example.com', 'ServerAlias *.F.example.com'], ['ServerName x.example.com', 'ServerAlias *'],
+    ['ServerName x.example.com', 'ServerAlias y.example.com a-0000.f.example.com'];
+accepted "${database}ServerlessDomain f.example.com\nServerlessExecution On\n" . host('ServerName www.example.com'),
+    'a virtual host that inherits ServerlessExecution and has no such name';
+
+for my $ids ('', $service_sid, "$service_sid $environment_sid x") {
+    refused $database . host("ServerlessEnvironment $ids"), 'ServerlessEnvironment takes two arguments, the Service and the '
+        . 'Environment that this virtual host is the domain of', "ServerlessEnvironment $ids";
+}
+refused $database . host("ServerlessEnvironment $_"), $no_sids, "ServerlessEnvironment $_"
+    for "$environment_sid $service_sid", "x $environment_sid", "$service_sid x", "${service_sid}0 $environment_sid";
+refused "${database}ServerlessEnvironment $service_sid $environment_sid\n",
+    'ServerlessEnvironment belongs into a <VirtualHost>', "the main server's";
+my $own = "ServerlessEnvironment $service_sid $environment_sid";
+accepted $database . host('ServerName www.example.com', 'ServerlessExecution On', $own), 'a host of its own needs no ServerlessDomain';
+is +($server->configtest($database . host('ServerName www.example.com', 'ServerlessExecution On', $own, $api)))[1] =~ s/^\[.*?\] (?:AH\d+: )?//mr,
+    "ServerlessExecution and ServerlessFunctions are in one virtual host: Assets have an origin at which the API answers, "
+    . "and can act in the name of its users\nSyntax OK", 'with the API in the same virtual host: a warning';
 
 
 # Keys --------------------------------------------------------------------------
@@ -321,6 +374,9 @@ is_deeply \%directives, {
     ServerlessDBConnections => $outside,
     ServerlessDBTimeout     => $outside,
     ServerlessPipelining    => $outside,
+    ServerlessExecution     => $outside,
+    ServerlessEnvironment   => $outside,
+    ServerlessStaleRoutes   => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
 
 refused "${database}ServerlessFunctions On\n", 'ServerlessFunctions not allowed here',

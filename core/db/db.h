@@ -50,6 +50,10 @@ const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
                            const char *const *values, sf_rows **rows);
 
+/* Asks whether the server's database answers to a new connection, if only with an error such as too many
+ * connections. Returns 0 where it refuses connections, or is silent for as long as connect_timeout. */
+int sf_db_answers(server_rec *s);
+
 /* Registers this module's hook on new connections with mod_dbd. Called when hooks are
  * registered. */
 void sf_db_register_hooks(void);

@@ -375,9 +375,7 @@ static sf_session *session_of(ap_dbd_t *dbd)
     return session;
 }
 
-/* Returns whether PostgreSQL answers to the DBDParams. Takes as long as they allow
- * (connect_timeout), 2 seconds where they do not say. */
-static int answers(server_rec *server)
+int sf_session_answers(server_rec *server)
 {
     const char *params = sf_config_db_params(server);
     const char *const names[] = { "connect_timeout", "dbname", NULL };
@@ -399,7 +397,7 @@ static ap_dbd_t *open_connection(const sf_caller *caller, server_rec *server)
         sf_log_limited(caller, APLOG_ERR, "SF0033", "the database does not answer");
         return NULL;
     }
-    if (doubted && !answers(server)) {
+    if (doubted && !sf_session_answers(server)) {
         sf_log_limited(caller, APLOG_ERR, "SF0001", "no connection to the database");
     }
     else {

@@ -59,4 +59,8 @@ sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_sta
  * SF_DB_OK or the failure, which has been logged. */
 sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *command);
 
+/* Returns whether PostgreSQL answers to the DBDParams. Takes as long as they allow (connect_timeout),
+ * 2 seconds where they do not say. Returns 1 where they are not known. */
+int sf_session_answers(server_rec *server);
+
 #endif

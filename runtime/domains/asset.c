@@ -1,0 +1,107 @@
+#include "runtime/domains/asset.h"
+
+#include "core/db/db.h"
+#include "core/storage/chunk_bucket.h"
+#include "core/storage/spool.h"
+
+#include <apr_buckets.h>
+#include <apr_encode.h>
+#include <apr_strings.h>
+#include <http_protocol.h>
+#include <http_request.h>
+#include <string.h>
+#include <util_filter.h>
+
+#define PUBLIC_CACHE "public, max-age=0, must-revalidate"
+
+static void set_headers(sf_domain_request *request)
+{
+    request_rec *r = request->r;
+    const sf_build_file *file = request->file;
+
+    ap_set_content_type(r, file->content_type);
+    ap_set_content_length(r, file->size);
+    apr_table_setn(r->headers_out, "ETag", apr_pstrcat(r->pool, "\"", file->sha256, "\"", NULL));
+    apr_table_setn(r->headers_out, "Cache-Control", PUBLIC_CACHE);
+    apr_table_setn(r->headers_out, "Access-Control-Allow-Origin", "*");
+    ap_update_mtime(r, file->date);
+    ap_set_last_modified(r);
+    ap_set_accept_ranges(r);
+}
+
+/* Reads the first chunk before the head of the answer is sent: where the content was deleted, another
+ * answer is possible then. Returns the chunk's bucket, or NULL and the status in `status`. */
+static apr_bucket *first_chunk(const sf_domain_request *request, int *status)
+{
+    request_rec *r = request->r;
+    const sf_caller caller = sf_caller_of(r);
+    const char *values[] = { request->route.service, request->file->sha256, "0" };
+    apr_size_t length;
+    const char *hex;
+    sf_rows *rows;
+    char *bytes;
+
+    if (sf_db_run(&caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows)) {
+        *status = HTTP_SERVICE_UNAVAILABLE;
+        return NULL;
+    }
+    if (sf_rows_count(rows) != 1) {
+        *status = SF_DOMAIN_GONE;
+        return NULL;
+    }
+    hex = sf_rows_value(rows, 0, 0);
+    bytes = apr_palloc(r->pool, strlen(hex) / 2 + 1);
+    apr_decode_base16_binary((unsigned char *)bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
+                             &length);
+    return apr_bucket_pool_create(bytes, length, r->pool, r->connection->bucket_alloc);
+}
+
+/* Makes the brigade of the content. The answer to a HEAD reads nothing. */
+static int make_brigade(const sf_domain_request *request, apr_bucket_brigade **made)
+{
+    request_rec *r = request->r;
+    const sf_caller caller = sf_caller_of(r);
+    const sf_stored_content content = { .service = request->route.service,
+                                        .sha256 = request->file->sha256,
+                                        .size = request->file->size };
+    apr_bucket_brigade *brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
+    int status;
+
+    sf_chunk_buckets_append(brigade, &caller, &content);
+    if (!r->header_only && content.size > 0) {
+        apr_bucket *first = first_chunk(request, &status);
+
+        if (!first) {
+            return status;
+        }
+        apr_bucket_delete(APR_BRIGADE_FIRST(brigade));
+        APR_BRIGADE_INSERT_HEAD(brigade, first);
+    }
+    APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(r->connection->bucket_alloc));
+    *made = brigade;
+    return OK;
+}
+
+int sf_asset_send(sf_domain_request *request)
+{
+    request_rec *r = request->r;
+    apr_bucket_brigade *brigade;
+    int status = ap_discard_request_body(r);
+
+    if (status != OK) {
+        return status;
+    }
+    if (r->method_number
+        != M_GET) { /* a webhook's POST of a file is answered with the file as it is */
+        apr_table_unset(r->headers_in, "Range");
+    }
+    set_headers(request);
+    if (r->method_number == M_GET && (status = ap_meets_conditions(r)) != OK) {
+        return status;
+    }
+    status = make_brigade(request, &brigade);
+    if (status == OK) {
+        ap_pass_brigade(r->output_filters, brigade);
+    }
+    return status;
+}
