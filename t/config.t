@@ -209,7 +209,7 @@ for my $case (
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
     ['server', map { "ServerlessStaleRoutes $_" } qw(1ms 5min 300 24h Off oFF)],
-    ['server', "ServerlessDomain localhost\nServerlessExecution On", 'ServerlessExecution Off', 'ServerlessExecution oFF'],
+    ['server', 'ServerlessExecution Off', 'ServerlessExecution oFF'],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
     ['server', 'ServerlessPipelining On', 'ServerlessPipelining Off', 'ServerlessPipelining oN'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],

@@ -19,9 +19,9 @@ my $CLIENTS = 16;
 my $SECONDS = $ENV{ROUTE_LEASE_SECONDS} || 5;
 my $PAUSE = 0.2; # between two Deployments
 
-# Two httpds of three children each.
+# Two httpds of three children each. The API is at the shared httpd, which serves no domains.
 my $children = "StartServers 3\nServerLimit 3\nThreadsPerChild 8\nMaxRequestWorkers 24\nMinSpareThreads 1\nMaxSpareThreads 24\n";
-my $lines = "ServerlessDomain $TAIL\nServerlessExecution On\n" . Serverless::Server->database . Serverless::Server->api;
+my $lines = "ServerlessDomain $TAIL\nServerlessExecution On\n" . Serverless::Server->database;
 $lines .= "<IfModule !mpm_prefork_module>\n$children</IfModule>\n";
 my @servers = map { Serverless::Server->start("leases_$_", $lines) } 1, 2;
 

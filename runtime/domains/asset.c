@@ -30,8 +30,8 @@ static void set_headers(sf_domain_request *request)
 }
 
 /* Reads the first chunk before the head of the answer is sent: where the content was deleted, another
- * answer is possible then. Returns the chunk's bucket, or NULL and the status in `status`. */
-static apr_bucket *first_chunk(const sf_domain_request *request, int *status)
+ * answer is possible then. Returns OK and the chunk's bucket, or the status of the answer. */
+static int read_first_chunk(const sf_domain_request *request, apr_bucket **first)
 {
     request_rec *r = request->r;
     const sf_caller caller = sf_caller_of(r);
@@ -42,50 +42,47 @@ static apr_bucket *first_chunk(const sf_domain_request *request, int *status)
     char *bytes;
 
     if (sf_db_run(&caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows)) {
-        *status = HTTP_SERVICE_UNAVAILABLE;
-        return NULL;
+        return HTTP_SERVICE_UNAVAILABLE;
     }
     if (sf_rows_count(rows) != 1) {
-        *status = SF_DOMAIN_GONE;
-        return NULL;
+        return SF_DOMAIN_GONE;
     }
     hex = sf_rows_value(rows, 0, 0);
     bytes = apr_palloc(r->pool, strlen(hex) / 2 + 1);
     apr_decode_base16_binary((unsigned char *)bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
                              &length);
-    return apr_bucket_pool_create(bytes, length, r->pool, r->connection->bucket_alloc);
+    *first = apr_bucket_pool_create(bytes, length, r->pool, r->connection->bucket_alloc);
+    return OK;
 }
 
-/* Makes the brigade of the content. The answer to a HEAD reads nothing. */
-static int make_brigade(const sf_domain_request *request, apr_bucket_brigade **made)
+/* Appends the content to the brigade. The answer to a HEAD reads nothing. */
+static int append_content(const sf_domain_request *request, apr_bucket_brigade *brigade)
 {
     request_rec *r = request->r;
     const sf_caller caller = sf_caller_of(r);
     const sf_stored_content content = { .service = request->route.service,
                                         .sha256 = request->file->sha256,
                                         .size = request->file->size };
-    apr_bucket_brigade *brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    int status;
+    apr_bucket *first;
 
     sf_chunk_buckets_append(brigade, &caller, &content);
     if (!r->header_only && content.size > 0) {
-        apr_bucket *first = first_chunk(request, &status);
+        const int status = read_first_chunk(request, &first);
 
-        if (!first) {
+        if (status != OK) {
             return status;
         }
         apr_bucket_delete(APR_BRIGADE_FIRST(brigade));
         APR_BRIGADE_INSERT_HEAD(brigade, first);
     }
     APR_BRIGADE_INSERT_TAIL(brigade, apr_bucket_eos_create(r->connection->bucket_alloc));
-    *made = brigade;
     return OK;
 }
 
 int sf_asset_send(sf_domain_request *request)
 {
     request_rec *r = request->r;
-    apr_bucket_brigade *brigade;
+    apr_bucket_brigade *brigade = apr_brigade_create(r->pool, r->connection->bucket_alloc);
     int status = ap_discard_request_body(r);
 
     if (status != OK) {
@@ -99,7 +96,7 @@ int sf_asset_send(sf_domain_request *request)
     if (r->method_number == M_GET && (status = ap_meets_conditions(r)) != OK) {
         return status;
     }
-    status = make_brigade(request, &brigade);
+    status = append_content(request, brigade);
     if (status == OK) {
         ap_pass_brigade(r->output_filters, brigade);
     }

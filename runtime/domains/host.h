@@ -8,11 +8,14 @@
 
 #define SF_LABEL_MAX 63
 
-/* The key of a route. Unused bytes are 0, so that keys can be compared as bytes. */
+/* The room for a name in a key, which leaves the key without padding: it is hashed as bytes. */
+#define SF_ROUTE_NAME_BYTES 67
+
+/* The key of a route. Unused bytes are 0. */
 typedef struct {
     int database;                    /* sf_config_database() */
     char service[SF_SID_DIGITS + 1]; /* "" where `name` is the label of a domain */
-    char name[SF_LABEL_MAX + 1];     /* the label, or the digits of the Environment's SID */
+    char name[SF_ROUTE_NAME_BYTES];  /* the label, or the digits of the Environment's SID */
 } sf_route_key;
 
 /* Returns the label of a domain directly below `tail`, in lower case, or NULL: `host` is not below

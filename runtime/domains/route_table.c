@@ -105,9 +105,18 @@ void sf_route_table_unlock(void)
 
 /* Entries ------------------------------------------------------------------------------------- */
 
+_Static_assert(sizeof(sf_route_key) == sizeof(int) + SF_SID_DIGITS + 1 + SF_ROUTE_NAME_BYTES,
+               "a key has no padding");
+
 static sf_route_entry *set_of(const sf_route_key *key)
 {
     return table->sets[apr_siphash24(key, sizeof(*key), table->hash_key) % SETS];
+}
+
+static int is_same_key(const sf_route_key *a, const sf_route_key *b)
+{
+    return a->database == b->database && strcmp(a->service, b->service) == 0
+           && strcmp(a->name, b->name) == 0;
 }
 
 sf_route_entry *sf_route_table_find(const sf_route_key *key)
@@ -116,7 +125,7 @@ sf_route_entry *sf_route_table_find(const sf_route_key *key)
     int i;
 
     for (i = 0; i < WAYS; i++) {
-        if (set[i].state != SF_ENTRY_EMPTY && memcmp(&set[i].key, key, sizeof(*key)) == 0) {
+        if (set[i].state != SF_ENTRY_EMPTY && is_same_key(&set[i].key, key)) {
             return &set[i];
         }
     }
