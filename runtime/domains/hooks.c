@@ -18,6 +18,10 @@
 
 #define HANDLER "serverless-domain"
 
+/* How often a route is looked up for one request whose content was deleted. Each time but the first, a
+ * Build was replaced and deleted after the look-up, because this thread had to wait for a processor. */
+#define MAX_LOOKUPS 5
+
 apr_status_t sf_domains_pre_config(apr_pool_t *pconf)
 {
     return sf_route_table_pre_config(pconf);
@@ -155,6 +159,7 @@ int sf_domains_handler(request_rec *r)
 {
     sf_domain_request *request;
     sf_route_key key;
+    int lookups = 1;
     int status;
 
     if (!is_claimed(r)) {
@@ -167,7 +172,7 @@ int sf_domains_handler(request_rec *r)
         return HTTP_NOT_FOUND;
     }
     status = answer(request, &key);
-    if (status == SF_DOMAIN_GONE) {
+    while (status == SF_DOMAIN_GONE && lookups++ < MAX_LOOKUPS) {
         sf_route_forget(&key);
         status = answer(request, &key);
     }

@@ -3,10 +3,12 @@
 #include "core/clock.h"
 #include "core/config.h"
 #include "core/db/db.h"
+#include "core/log.h"
 #include "core/metrics.h"
 #include "runtime/domains/route_table.h"
 
 #include <apr_strings.h>
+#include <http_log.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -145,11 +147,12 @@ static void keep(const lookup *l, apr_time_t sent_at, apr_interval_time_t lease)
     }
 }
 
-/* Ends the claim of a read that has failed. */
-static void note_failure(const lookup *l, apr_time_t asked_at, int is_away)
+/* Ends the claim of a read that has failed. Returns whether the database is away since then. */
+static int note_failure(const lookup *l, apr_time_t asked_at, int is_away)
 {
     sf_route_entry *entry = sf_route_table_find(l->key);
     sf_route_database *database = sf_route_table_database(l->key->database);
+    const int is_first = is_away && database->away_at == 0;
 
     if (is_away && asked_at > database->away_at) {
         database->away_at = asked_at;
@@ -158,6 +161,7 @@ static void note_failure(const lookup *l, apr_time_t asked_at, int is_away)
     if (entry) {
         entry->claimed_at = 0;
     }
+    return is_first;
 }
 
 /* Whether this node should run route_lease_begin now. */
@@ -246,10 +250,16 @@ static void note_failed_read(const lookup *l, sf_db_result result)
 {
     const apr_time_t asked_at = sf_clock_now();
     const int is_away = sf_db_is_away(result) && !sf_db_answers(l->r->server);
+    const sf_caller caller = sf_caller_of(l->r);
+    int is_first = 0;
 
     if (sf_route_table_lock()) {
-        note_failure(l, asked_at, is_away);
+        is_first = note_failure(l, asked_at, is_away);
         sf_route_table_unlock();
+    }
+    if (is_first) {
+        sf_log(&caller, APLOG_WARNING, "SF0070",
+               "the database is away: known domains are answered by the last route");
     }
 }
 

@@ -29,9 +29,9 @@ typedef struct {
 
 /* One database, as this node sees it. */
 typedef struct {
-    apr_time_t away_at;    /* just before a read was sent that failed because the database is away;
+    apr_time_t away_at;        /* just before the database was asked last, and was away;
                               0 since a read has succeeded */
-    apr_time_t claimed_at; /* while it is away: since when a child tries it; 0: none does */
+    apr_time_t claimed_at;     /* while it is away: since when a child tries it; 0: none does */
     apr_time_t lease_begun_at; /* when a child last ran route_lease_begin */
 } sf_route_database;
 

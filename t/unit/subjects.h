@@ -2,6 +2,7 @@
 #define UNIT_SUBJECTS(SUBJECT)                                                                     \
     SUBJECT(date)                                                                                  \
     SUBJECT(json_text)                                                                             \
+    SUBJECT(host)                                                                                  \
     SUBJECT(keyring)                                                                               \
     SUBJECT(multipart)                                                                             \
     SUBJECT(origin)                                                                                \
