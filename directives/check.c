@@ -240,6 +240,23 @@ static const char *domain_message(apr_pool_t *pool, const server_rec *s)
                               tail);
 }
 
+/* Returns an error message for DBDParams with several hosts that may lead to a standby, whose rows lag
+ * behind, or NULL. */
+static const char *standby_message(const char *params)
+{
+    const char *host = strstr(params, "host=");
+    const char *end = host ? host + strcspn(host, " \t") : NULL;
+
+    if (!host || !memchr(host, ',', (size_t)(end - host))
+        || strstr(params, "target_session_attrs=read-write")
+        || strstr(params, "target_session_attrs=primary")) {
+        return NULL;
+    }
+    return "ServerlessExecution needs \"target_session_attrs=read-write\" in DBDParams with "
+           "several "
+           "hosts: it must read from the primary";
+}
+
 /* ServerlessExecution of the main server is not that of virtual hosts whose names are no domains, such as
  * the host of the API. */
 static void drop_inherited_execution(apr_pool_t *pool, const server_rec *main_server,
@@ -293,6 +310,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         message = dbd_message(ptemp, &dbd);
         if (!message && sf_config_executes(s)) {
             message = domain_message(ptemp, s);
+            message = message ? message : standby_message(dbd.params);
         }
         if (message) {
             return refuse_config(s, message);

@@ -249,6 +249,13 @@ accepted $database . host(@$_, @domain), "a domain can reach it: @$_"
 accepted "${database}ServerlessDomain f.example.com\nServerlessExecution On\n" . host('ServerName www.example.com'),
     'a virtual host that inherits ServerlessExecution and has no such name';
 
+{
+    my $hosts = ($database =~ s/host=\S+ /host=a.example.com,b.example.com /r) . "ServerlessDomain f.example.com\nServerlessExecution On\n";
+    refused $hosts, 'ServerlessExecution needs "target_session_attrs=read-write" in DBDParams with several hosts: it must read '
+        . 'from the primary', 'several hosts, of which one may be a standby';
+    accepted $hosts =~ s/host=a/target_session_attrs=$_ host=a/r, "several hosts with target_session_attrs=$_" for 'read-write', 'primary';
+}
+
 for my $ids ('', $service_sid, "$service_sid $environment_sid x") {
     refused $database . host("ServerlessEnvironment $ids"), 'ServerlessEnvironment takes two arguments, the Service and the '
         . 'Environment that this virtual host is the domain of', "ServerlessEnvironment $ids";

@@ -71,8 +71,8 @@ static int is_current(const lookup *l, const sf_route_entry *entry, apr_time_t n
            && (now - entry->read_at < entry->lease || entry->read_at >= l->arrived);
 }
 
-/* Whether an older route may be used: a read has failed because the database is away, and that read
- * itself is no older than the lease allows. */
+/* Whether an older route may be used: the database was asked and was away, and that was no longer ago
+ * than the lease allows. */
 static int is_usable_stale(const lookup *l, const sf_route_entry *entry, apr_time_t now)
 {
     const apr_time_t away_at = sf_route_table_database(l->key->database)->away_at;
@@ -82,17 +82,39 @@ static int is_usable_stale(const lookup *l, const sf_route_entry *entry, apr_tim
            && now - entry->read_at < sf_config_stale_routes();
 }
 
+/* Uses what the entry has. */
 static decision use(lookup *l, sf_route_entry *entry, apr_time_t now)
 {
     entry->used_at = now;
     l->state = entry->state;
     *l->route = entry->route;
-    if (now - entry->read_at >= entry->lease / 2 && now - entry->read_at < entry->lease
-        && !is_claimed(entry->claimed_at, now)) {
-        entry->claimed_at = now;
-        return DECIDED_REFRESH;
-    }
     return DECIDED_USE;
+}
+
+/* Uses a route. Where half of its lease has passed, this request reads it anew, unless another one does.
+ * Names that do not exist are not read ahead, which would cost reads beyond their budget. */
+static decision use_current(lookup *l, sf_route_entry *entry, apr_time_t now)
+{
+    const apr_interval_time_t age = now - entry->read_at;
+
+    use(l, entry, now);
+    if (entry->state != SF_ENTRY_PRESENT || age < entry->lease / 2 || age >= entry->lease
+        || is_claimed(entry->claimed_at, now)) {
+        return DECIDED_USE;
+    }
+    entry->claimed_at = now;
+    return DECIDED_REFRESH;
+}
+
+/* Begins to read a name that the table does not have. It takes the place of another one only if it is
+ * read. */
+static decision enter(const lookup *l, apr_time_t now)
+{
+    if (!sf_route_table_take_read(now)) {
+        return DECIDED_REFUSE;
+    }
+    sf_route_table_enter(l->key)->claimed_at = now;
+    return DECIDED_READ;
 }
 
 /* Takes the claim to read. While the database is away, one request of the node tries it. Without a
@@ -116,17 +138,17 @@ static decision claim(const lookup *l, sf_route_entry *entry, apr_time_t now)
 static decision decide(lookup *l)
 {
     const apr_time_t now = sf_clock_now();
-    sf_route_entry *entry = sf_route_table_enter(l->key);
+    sf_route_entry *entry = sf_route_table_find(l->key);
 
+    if (!entry) {
+        return enter(l, now);
+    }
     if (is_current(l, entry, now)) {
-        return use(l, entry, now);
+        return use_current(l, entry, now);
     }
     if (is_usable_stale(l, entry, now)) {
         sf_metrics_add(SF_METRIC_STALE_ROUTES);
-        entry->used_at = now;
-        l->state = entry->state;
-        *l->route = entry->route;
-        return DECIDED_USE;
+        return use(l, entry, now);
     }
     return claim(l, entry, now);
 }
@@ -283,7 +305,7 @@ static int read_route(lookup *l)
 /* After a read of this request has failed: an older route, if it may be used. */
 static int use_stale(lookup *l)
 {
-    const sf_route_entry *entry;
+    sf_route_entry *entry;
     int usable = 0;
 
     if (sf_route_table_lock()) {
@@ -291,8 +313,7 @@ static int use_stale(lookup *l)
         usable = entry && is_usable_stale(l, entry, sf_clock_now());
         if (usable) {
             sf_metrics_add(SF_METRIC_STALE_ROUTES);
-            l->state = entry->state;
-            *l->route = entry->route;
+            use(l, entry, sf_clock_now());
         }
         sf_route_table_unlock();
     }
