@@ -1,8 +1,6 @@
 #include "core/storage/chunk_bucket.h"
 
-#include "core/db/db.h"
 #include "core/log.h"
-#include "core/storage/spool.h"
 
 #include <apr_encode.h>
 #include <apr_strings.h>
@@ -23,16 +21,11 @@ typedef struct {
 static void fetch_chunk(chunk *part, apr_pool_t *pool, apr_bucket_alloc_t *alloc)
 {
     const sf_caller caller = { pool, part->caller.server, part->caller.r };
-    const char *values[]
-        = { part->content->service, part->content->sha256, apr_itoa(pool, part->number) };
     const char *hex;
-    sf_rows *rows;
 
-    if (sf_db_run(&caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows)
-        || sf_rows_count(rows) != 1) {
+    if (sf_chunk_fetch(&caller, part->content, part->number, &hex)) {
         return;
     }
-    hex = sf_rows_value(rows, 0, 0);
     part->bytes = apr_bucket_alloc(strlen(hex) / 2 + 1, alloc);
     apr_decode_base16_binary((unsigned char *)part->bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
                              &part->size);
@@ -127,13 +120,11 @@ void sf_chunk_buckets_append(apr_bucket_brigade *brigade, const sf_caller *calle
                              const sf_stored_content *content)
 {
     const sf_stored_content *kept = apr_pmemdup(caller->pool, content, sizeof(*content));
-    apr_off_t left = content->size;
+    const int count = sf_chunk_count(content);
     int number;
 
-    for (number = 0; left > 0; number++) {
-        const apr_size_t length = left < SF_CHUNK_BYTES ? (apr_size_t)left : SF_CHUNK_BYTES;
-
-        APR_BRIGADE_INSERT_TAIL(brigade, make_bucket(caller, kept, number, length));
-        left -= (apr_off_t)length;
+    for (number = 0; number < count; number++) {
+        APR_BRIGADE_INSERT_TAIL(
+            brigade, make_bucket(caller, kept, number, sf_chunk_length(content, number)));
     }
 }

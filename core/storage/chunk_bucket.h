@@ -7,15 +7,9 @@
 #define SF_CHUNK_BUCKET_H
 
 #include "core/caller.h"
+#include "core/storage/chunk.h"
 
 #include <apr_buckets.h>
-
-/* Content as the table `contents` has it. */
-typedef struct {
-    const char *service; /* a uuid */
-    const char *sha256;  /* in hex */
-    apr_off_t size;
-} sf_stored_content;
 
 /* Appends buckets for all of the content to `brigade`, for the caller's request; `content`'s
  * texts live as long as that. Reads nothing.

@@ -4,12 +4,10 @@
 #define SF_SPOOL_H
 
 #include "core/crypto/sha256.h"
+#include "core/storage/chunk.h"
 
 #include <apr_file_io.h>
 #include <apr_pools.h>
-
-#define SF_CHUNK_BYTES                                                                             \
-    (256 * 1024) /* of content, as the database stores it; the last one may be shorter */
 
 #define SF_SPOOL_NO_HASH APR_OS_START_USERERR
 
