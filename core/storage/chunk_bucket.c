@@ -17,30 +17,36 @@ typedef struct {
     apr_size_t size; /* of `bytes` */
 } chunk;
 
-/* Reads the chunk's bytes from the database. They stay NULL where that fails. */
-static void fetch_chunk(chunk *part, apr_pool_t *pool, apr_bucket_alloc_t *alloc)
+/* Reads the chunk's bytes from the database. Returns APR_SUCCESS; APR_ENOENT where the database does
+ * not have the chunk; or APR_EGENERAL. */
+static apr_status_t fetch_chunk(chunk *part, apr_pool_t *pool, apr_bucket_alloc_t *alloc)
 {
     const sf_caller caller = { pool, part->caller.server, part->caller.r };
+    const sf_error *error;
     const char *hex;
 
-    if (sf_chunk_fetch(&caller, part->content, part->number, &hex)) {
-        return;
+    error = sf_chunk_fetch(&caller, part->content, part->number, &hex);
+    if (error) {
+        return error->status == HTTP_NOT_FOUND ? APR_ENOENT : APR_EGENERAL;
     }
     part->bytes = apr_bucket_alloc(strlen(hex) / 2 + 1, alloc);
     apr_decode_base16_binary((unsigned char *)part->bytes, hex, APR_ENCODE_STRING, APR_ENCODE_NONE,
                              &part->size);
+    return APR_SUCCESS;
 }
 
-/* Fetches the chunk, unless a bucket of another part of it has done so. */
-static void need_chunk(chunk *part, apr_bucket_alloc_t *alloc)
+/* Fetches the chunk, unless a bucket of another part of it has done so. Returns as fetch_chunk(). */
+static apr_status_t need_chunk(chunk *part, apr_bucket_alloc_t *alloc)
 {
+    apr_status_t rv = APR_SUCCESS;
     apr_pool_t *scratch;
 
     if (!part->bytes) {
         apr_pool_create(&scratch, part->caller.pool);
-        fetch_chunk(part, scratch, alloc);
+        rv = fetch_chunk(part, scratch, alloc);
         apr_pool_destroy(scratch);
     }
+    return rv;
 }
 
 /* Drops a reference, and the chunk's bytes with the last one. The struct is the request's. */
@@ -56,12 +62,12 @@ static void destroy_chunk(void *data)
 
 /* Fails the response: its head has been sent, and the rest of its body cannot be had. Closing the
  * connection shows that to the client even where a filter has removed Content-Length. */
-static apr_status_t break_off(const chunk *part)
+static apr_status_t break_off(const chunk *part, apr_status_t rv)
 {
     sf_log_limited(&part->caller, APLOG_ERR, "SF0040",
                    "content breaks off: its chunk %d cannot be read", part->number);
     part->caller.r->connection->keepalive = AP_CONN_CLOSE;
-    return APR_EGENERAL;
+    return rv;
 }
 
 /* Reads the bucket: turns it into a heap bucket of the part of the chunk that it stands for. The
@@ -73,10 +79,10 @@ static apr_status_t read_chunk(apr_bucket *b, const char **data, apr_size_t *len
     chunk *part = b->data;
     const apr_size_t start = (apr_size_t)b->start;
     const apr_size_t wanted = b->length;
+    const apr_status_t rv = need_chunk(part, b->list);
 
-    need_chunk(part, b->list);
-    if (!part->bytes || part->size < start + wanted) {
-        return break_off(part);
+    if (rv != APR_SUCCESS || part->size < start + wanted) {
+        return break_off(part, rv != APR_SUCCESS ? rv : APR_ENOENT);
     }
     if (wanted == part->size && part->refcount.refcount == 1) {
         apr_bucket_heap_make(b, part->bytes, wanted, apr_bucket_free);

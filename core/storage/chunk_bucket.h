@@ -15,7 +15,8 @@
  * texts live as long as that. Reads nothing.
  *
  * A chunk that cannot be read later (the database is down, the content was deleted) is logged as
- * SF0040, and fails the read of its bucket with APR_EGENERAL. The connection is then marked to
+ * SF0040, and fails the read of its bucket: with APR_ENOENT where the database does not have it, else
+ * with APR_EGENERAL. The connection is then marked to
  * be closed: fewer bytes than announced were sent, and only the connection's end tells the
  * client so. */
 void sf_chunk_buckets_append(apr_bucket_brigade *brigade, const sf_caller *caller,

@@ -1,6 +1,7 @@
 /* The subjects of the unit tests, for UNIT_SUBJECTS(macro). */
 #define UNIT_SUBJECTS(SUBJECT)                                                                     \
     SUBJECT(date)                                                                                  \
+    SUBJECT(file_cache)                                                                            \
     SUBJECT(json_text)                                                                             \
     SUBJECT(host)                                                                                  \
     SUBJECT(keyring)                                                                               \
