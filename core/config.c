@@ -50,6 +50,7 @@ void *sf_config_create_dir(apr_pool_t *pool, char *path)
     config->enabled = SF_UNSET;
     config->form_limit = SF_UNSET;
     config->delete_timeout = SF_UNSET;
+    config->asset_max_age = SF_UNSET;
     return config;
 }
 
@@ -66,6 +67,7 @@ void *sf_config_merge_dir(apr_pool_t *pool, void *parent, void *child)
     MERGE_VALUE(delete_timeout);
     MERGE_POINTER(domain);
     MERGE_POINTER(runtimes);
+    MERGE_VALUE(asset_max_age);
     MERGE_POINTER(cors_origins);
     return merged;
 }
@@ -120,6 +122,7 @@ void sf_config_reset(void)
     process.asset_limit = SF_UNSET;
     process.request_limit = SF_UNSET;
     process.account_request_limit = SF_UNSET;
+    process.asset_cache = NULL;
     process.node = NULL;
     process.build_timeout = SF_UNSET;
     process.log_retention = SF_UNSET;
@@ -240,6 +243,11 @@ const char *const *sf_config_runtimes(const request_rec *r, int *count)
     return (const char *const *)runtimes->elts;
 }
 
+apr_interval_time_t sf_config_asset_max_age(const request_rec *r)
+{
+    return value_or(dir_config(r)->asset_max_age, 0);
+}
+
 const apr_array_header_t *sf_config_cors_origins(const request_rec *r)
 {
     const apr_array_header_t *origins = dir_config(r)->cors_origins;
@@ -353,6 +361,11 @@ int sf_config_request_limit(void)
 int sf_config_account_request_limit(void)
 {
     return resolved.account_request_limit;
+}
+
+const struct sf_file_cache *sf_config_asset_cache(void)
+{
+    return process.asset_cache;
 }
 
 const char *sf_config_node(void)

@@ -8,6 +8,7 @@
 
 #include <httpd.h>
 
+struct sf_file_cache;
 struct sf_keyring;
 
 /* An Environment with its Service, by the digits of their SIDs. */
@@ -40,6 +41,9 @@ const char *sf_config_domain(const request_rec *r);
 /* ServerlessRuntimes: the Runtimes a Build may have, the default last. Their number goes to
  * `count`. */
 const char *const *sf_config_runtimes(const request_rec *r, int *count);
+
+/* ServerlessAssetMaxAge: how long a cache may use a public Asset without asking. */
+apr_interval_time_t sf_config_asset_max_age(const request_rec *r);
 
 /* ServerlessCORSOrigins: an array of const char *, or NULL where there is none. */
 const apr_array_header_t *sf_config_cors_origins(const request_rec *r);
@@ -106,6 +110,9 @@ apr_interval_time_t sf_config_db_timeout(void);
 /* ServerlessFunctionLimit and ServerlessAssetLimit: the most bytes of an upload. */
 apr_off_t sf_config_function_limit(void);
 apr_off_t sf_config_asset_limit(void);
+
+/* ServerlessAssetCache: the folder of Assets on disk and its limit, or NULL. */
+const struct sf_file_cache *sf_config_asset_cache(void);
 
 /* How many requests httpd's children serve at once: MaxRequestWorkers. Known after
  * sf_config_resolve(). */

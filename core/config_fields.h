@@ -17,6 +17,7 @@ typedef struct {
     apr_interval_time_t delete_timeout; /* ServerlessDeleteTimeout */
     const char *domain;                 /* ServerlessDomain */
     apr_array_header_t *runtimes;       /* ServerlessRuntimes, const char * each */
+    apr_interval_time_t asset_max_age;  /* ServerlessAssetMaxAge */
     apr_array_header_t *cors_origins;   /* ServerlessCORSOrigins, const char * each */
 } sf_dir_config;
 
@@ -32,18 +33,19 @@ typedef struct {
 
 /* Of the whole process, as the administrator wrote it. */
 typedef struct {
-    int db_connections;                     /* ServerlessDBConnections */
-    apr_interval_time_t db_timeout;         /* ServerlessDBTimeout */
-    int pipelining;                         /* ServerlessPipelining */
-    apr_off_t function_limit;               /* ServerlessFunctionLimit */
-    apr_off_t asset_limit;                  /* ServerlessAssetLimit */
-    int request_limit;                      /* ServerlessMaxRequests, 0 for Off */
-    int account_request_limit;              /* ServerlessMaxRequestsPerAccount, 0 for Off */
-    const char *node;                       /* ServerlessNode */
-    apr_interval_time_t build_timeout;      /* ServerlessBuildTimeout */
-    apr_interval_time_t log_retention;      /* ServerlessLogRetention, 0 for Off */
-    const struct sf_keyring *variable_keys; /* ServerlessVariableKeys */
-    apr_interval_time_t stale_routes;       /* ServerlessStaleRoutes, 0 for Off */
+    int db_connections;                      /* ServerlessDBConnections */
+    apr_interval_time_t db_timeout;          /* ServerlessDBTimeout */
+    int pipelining;                          /* ServerlessPipelining */
+    apr_off_t function_limit;                /* ServerlessFunctionLimit */
+    apr_off_t asset_limit;                   /* ServerlessAssetLimit */
+    const struct sf_file_cache *asset_cache; /* ServerlessAssetCache */
+    int request_limit;                       /* ServerlessMaxRequests, 0 for Off */
+    int account_request_limit;               /* ServerlessMaxRequestsPerAccount, 0 for Off */
+    const char *node;                        /* ServerlessNode */
+    apr_interval_time_t build_timeout;       /* ServerlessBuildTimeout */
+    apr_interval_time_t log_retention;       /* ServerlessLogRetention, 0 for Off */
+    const struct sf_keyring *variable_keys;  /* ServerlessVariableKeys */
+    apr_interval_time_t stale_routes;        /* ServerlessStaleRoutes, 0 for Off */
 } sf_process_config;
 
 /* For the module record. */

@@ -3,10 +3,15 @@
 #include "core/config_fields.h"
 #include "core/crypto/keyring.h"
 #include "core/sid.h"
+#include "core/storage/file_cache.h"
 #include "directives/parse.h"
 
 #include <apr_strings.h>
 #include <stddef.h>
+#include <string.h>
+
+#define DEFAULT_ASSET_CACHE_BYTES ((apr_off_t)1024 * 1024 * 1024)
+#define ASSET_CACHE_PATH_MAX 1024
 
 /* Where a directive's value goes, and how its text is read. */
 typedef struct {
@@ -147,6 +152,29 @@ static const char *set_variable_keys(cmd_parms *cmd, void *dir, const char *path
     return message ? named(cmd, apr_psprintf(cmd->pool, "%s: %s", file, message)) : NULL;
 }
 
+/* Takes the folder of Assets on disk, and the bytes that it may have. */
+static const char *set_asset_cache(cmd_parms *cmd, void *dir, const char *path, const char *bytes)
+{
+    const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
+    sf_file_cache *cache = apr_pcalloc(cmd->pool, sizeof(*cache));
+    const char *message = NULL;
+
+    (void)dir;
+    if (misplaced) {
+        return misplaced;
+    }
+    cache->folder = ap_server_root_relative(cmd->pool, path);
+    cache->limit = DEFAULT_ASSET_CACHE_BYTES;
+    if (!cache->folder || strlen(cache->folder) > ASSET_CACHE_PATH_MAX) {
+        return named(cmd, "takes the path of a folder, and the most bytes that it may have");
+    }
+    if (bytes) {
+        message = sf_parse_disk_bytes(cmd->pool, bytes, &cache->limit);
+    }
+    sf_config_process()->asset_cache = cache;
+    return named(cmd, message);
+}
+
 static const char *set_pipelining(cmd_parms *cmd, void *dir, int on)
 {
     const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -177,6 +205,8 @@ const command_rec sf_directives[] = {
              "how long deleting a Service or an Environment may take"),
     LOCATION("ServerlessDomain", sf_parse_domain, domain,
              "what the domain names of Environments end with"),
+    LOCATION("ServerlessAssetMaxAge", sf_parse_max_age, asset_max_age,
+             "how long caches may use a public Asset without asking"),
     AP_INIT_RAW_ARGS("ServerlessRuntimes", add_runtimes, NULL, RSRC_CONF | ACCESS_CONF,
                      "the Runtimes a Build may have, the default last"),
     AP_INIT_ITERATE("ServerlessCORSOrigins", add_origin, NULL, RSRC_CONF | ACCESS_CONF,
@@ -191,6 +221,8 @@ const command_rec sf_directives[] = {
             "the most bytes a Function may have"),
     PROCESS("ServerlessAssetLimit", sf_parse_stored_bytes, asset_limit,
             "the most bytes an Asset may have"),
+    AP_INIT_TAKE12("ServerlessAssetCache", set_asset_cache, NULL, RSRC_CONF,
+                   "the folder for Assets on disk, and the most bytes that it may have"),
     PROCESS("ServerlessMaxRequests", sf_parse_request_limit, request_limit,
             "how many requests all accounts have at a time, or Off"),
     PROCESS("ServerlessMaxRequestsPerAccount", sf_parse_request_limit, account_request_limit,

@@ -17,8 +17,12 @@
 #define MAX_AGE (3650 * DAY)
 #define MAX_AGE_DIGITS 5
 
+#define YEAR (365 * DAY)
+
 #define MEMORY_BYTES_MAX (64 * 1024 * 1024)
 #define STORED_BYTES_MAX (1024 * 1024 * 1024)
+#define DISK_BYTES_MIN ((apr_off_t)1024 * 1024)
+#define DISK_BYTES_MAX ((apr_off_t)1024 * 1024 * 1024 * 1024)
 #define CONNECTIONS_MAX 1000
 #define REQUESTS_MAX 100000
 
@@ -58,14 +62,25 @@ const char *sf_parse_time_or_off(apr_pool_t *pool, const char *text, void *value
                                             : NULL;
 }
 
+/* Reads a number of days. Returns 0 where the text is not one. */
+static int read_days(const char *text, apr_interval_time_t *time)
+{
+    const apr_size_t digits = strspn(text, "0123456789");
+
+    if (digits == 0 || digits > MAX_AGE_DIGITS || strcmp(text + digits, "d") != 0) {
+        return 0;
+    }
+    *time = atoi(text) * DAY;
+    return 1;
+}
+
 /* Reads a number of days, or a time with one of httpd's units. Returns 0 where the text is
  * neither. */
 static int read_age(const char *text, apr_interval_time_t *age)
 {
     const apr_size_t digits = strspn(text, "0123456789");
 
-    if (digits > 0 && digits <= MAX_AGE_DIGITS && strcmp(text + digits, "d") == 0) {
-        *age = atoi(text) * DAY;
+    if (read_days(text, age)) {
         return 1;
     }
     return text[digits] && ap_timeout_parameter_parse(text, age, "s") == APR_SUCCESS;
@@ -86,29 +101,54 @@ const char *sf_parse_age(apr_pool_t *pool, const char *text, void *value)
     return NULL;
 }
 
+const char *sf_parse_max_age(apr_pool_t *pool, const char *text, void *value)
+{
+    apr_interval_time_t *time = value;
+
+    (void)pool;
+    if ((!read_days(text, time) && ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS)
+        || *time < 0 || *time > YEAR || *time % APR_USEC_PER_SEC != 0) {
+        return "takes whole seconds up to 365d, such as 0, 5min or 30d";
+    }
+    return NULL;
+}
+
 
 /* Numbers ------------------------------------------------------------------------------------- */
 
-static const char *parse_bytes(apr_pool_t *pool, const char *text, apr_off_t maximum,
+/* The limits of a number of bytes. */
+typedef struct {
+    apr_off_t minimum;
+    apr_off_t maximum;
+} byte_limits;
+
+static const char *parse_bytes(apr_pool_t *pool, const char *text, byte_limits limits,
                                apr_off_t *bytes)
 {
     char *end;
 
-    if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < 1
-        || *bytes > maximum) {
-        return apr_psprintf(pool, "takes a number of bytes from 1 to %" APR_OFF_T_FMT, maximum);
+    if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < limits.minimum
+        || *bytes > limits.maximum) {
+        return apr_psprintf(pool,
+                            "takes a number of bytes from %" APR_OFF_T_FMT " to %" APR_OFF_T_FMT,
+                            limits.minimum, limits.maximum);
     }
     return NULL;
 }
 
 const char *sf_parse_memory_bytes(apr_pool_t *pool, const char *text, void *value)
 {
-    return parse_bytes(pool, text, MEMORY_BYTES_MAX, value);
+    return parse_bytes(pool, text, (byte_limits){ 1, MEMORY_BYTES_MAX }, value);
 }
 
 const char *sf_parse_stored_bytes(apr_pool_t *pool, const char *text, void *value)
 {
-    return parse_bytes(pool, text, STORED_BYTES_MAX, value);
+    return parse_bytes(pool, text, (byte_limits){ 1, STORED_BYTES_MAX }, value);
+}
+
+const char *sf_parse_disk_bytes(apr_pool_t *pool, const char *text, void *value)
+{
+    return parse_bytes(pool, text, (byte_limits){ DISK_BYTES_MIN, DISK_BYTES_MAX }, value);
 }
 
 /* Reads a number from 1 to `maximum`. Returns 0 where the text is no such number. */

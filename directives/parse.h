@@ -23,12 +23,19 @@ sf_parser sf_parse_time_or_off;
  * that are still wanted. */
 sf_parser sf_parse_age;
 
+/* apr_interval_time_t: a time in whole seconds from 0 to one year, in days ("30d") or as
+ * sf_parse_time. */
+sf_parser sf_parse_max_age;
+
 /* apr_off_t: a number of bytes that httpd may hold in memory, several times as large as JSON
  * text. */
 sf_parser sf_parse_memory_bytes;
 
 /* apr_off_t: a number of bytes that pass through httpd in chunks. */
 sf_parser sf_parse_stored_bytes;
+
+/* apr_off_t: a number of bytes of a disk: from one MiB to one TiB. */
+sf_parser sf_parse_disk_bytes;
 
 /* int: a number of connections, from 1 to 1000. */
 sf_parser sf_parse_connections;

@@ -53,6 +53,8 @@ my $any_origin = 'ServerlessCORSOrigins does not take *: any page could then act
 my $node = 'ServerlessNode takes the path of an executable file, such as /usr/bin/node';
 my $time = 'takes a time from 1ms to 24h, such as 2s or 500ms';
 my $age = 'takes a time from 1h to 3650d, such as 30d, or Off';
+my $max_age = 'takes whole seconds up to 365d, such as 0, 5min or 30d';
+my $disk_bytes = 'takes a number of bytes from 1048576 to 1099511627776';
 my $count = 'ServerlessDBConnections takes a number from 1 to 1000';
 
 for my $case (
@@ -122,6 +124,21 @@ for my $case (
         '0', '-1', 'many', '25M', '1.5', '0x10', '1073741825', '99999999999999999999'],
     ['server', 'ServerlessAssetLimit',
         'ServerlessAssetLimit takes one argument, the most bytes an Asset may have', '', '""', '1 2'],
+
+    ['server', 'ServerlessAssetCache', "ServerlessAssetCache $disk_bytes",
+        map { "logs/assets $_" } '0', '-1', 'many', '1G', '1048575', '1.5e9', '1099511627777', '99999999999999999999'],
+    ['server', 'ServerlessAssetCache',
+        'ServerlessAssetCache takes the path of a folder, and the most bytes that it may have',
+        '/' . 'a' x 1024, '/' . 'a' x 1024 . ' 1048576'],
+    ['server', 'ServerlessAssetCache',
+        'ServerlessAssetCache takes 1-2 arguments, '
+            . 'the folder for Assets on disk, and the most bytes that it may have', '', '""', '"" 1048576', 'a 1048576 b'],
+
+    ['Location', 'ServerlessAssetMaxAge', "ServerlessAssetMaxAge $max_age",
+        '-1', '-1s', 'long', '1500ms', '999us', '366d', '31536001', '99999d', '999999d', '1.5d', 'd', '1day', 'Off', '9999999999999h'],
+    ['Location', 'ServerlessAssetMaxAge',
+        'ServerlessAssetMaxAge takes one argument, how long caches may use a public Asset without asking',
+        '', '""', '5 s'],
 
     ['server', 'ServerlessNode', $node,
         'node', 'bin/node', './node', '/', '/nowhere/node', '/etc', '/etc/passwd', '/dev/null', '/etc/passwd/node',
@@ -204,6 +221,10 @@ for my $case (
     ['server', 'ServerlessCORSOrigins https://app.example.com', 'ServerlessCORSOrigins None'],
     ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 67108864'],
     ['server', 'ServerlessAssetLimit 1', 'ServerlessAssetLimit 1073741824'],
+    ['server', map { "ServerlessAssetCache $_" } 'logs/assets', '/nowhere/assets', '"/with a space" 1048576',
+        '/a 1099511627776', '/' . 'a' x 1023],
+    ['Location', map { "ServerlessAssetMaxAge $_" } qw(0 1 3000ms 5min 24h 0d 30d 365d 31536000)],
+    ['server', 'ServerlessAssetMaxAge 1h'],
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
@@ -372,6 +393,8 @@ is_deeply \%directives, {
     ServerlessCORSOrigins   => $anywhere,
     ServerlessFunctionLimit => $outside,
     ServerlessAssetLimit    => $outside,
+    ServerlessAssetCache    => $outside,
+    ServerlessAssetMaxAge   => $anywhere,
     ServerlessNode          => $outside,
     ServerlessBuildTimeout  => $outside,
     ServerlessLogRetention  => $outside,
@@ -415,7 +438,7 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
     'ServerlessFunctions Off may stand anywhere';
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
-    'ServerlessAssetLimit 100000', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
+    'ServerlessAssetLimit 100000', 'ServerlessAssetCache logs/assets', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
     'ServerlessLogRetention 30d', 'ServerlessPipelining On', "ServerlessVariableKeys $ENV{VARIABLE_KEYS}") {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",

@@ -3,6 +3,7 @@
 #include "core/caller.h"
 #include "core/config.h"
 #include "runtime/domains/asset.h"
+#include "runtime/domains/asset_cache.h"
 #include "runtime/domains/domain.h"
 #include "runtime/domains/error_text.h"
 #include "runtime/domains/host.h"
@@ -29,6 +30,7 @@ apr_status_t sf_domains_pre_config(apr_pool_t *pconf)
 
 apr_status_t sf_domains_post_config(apr_pool_t *pconf, server_rec *s)
 {
+    sf_asset_cache_make(s);
     return sf_route_table_post_config(pconf, s);
 }
 
@@ -42,6 +44,7 @@ apr_status_t sf_domains_child_init(apr_pool_t *pool)
 void sf_domains_register(void)
 {
     sf_error_text_register();
+    sf_asset_register();
 }
 
 int sf_domains_own(request_rec *r)
