@@ -389,6 +389,56 @@ subtest 'content that is damaged in the database' => sub {
     is_deeply [ file_of($cache, $content) ], [], 'there is no file';
 };
 
+subtest 'content that the database lacks' => sub {
+    my $content = fresh_content(2 * $chunk);
+    my $host = site([ '/gone.bin', $content ]);
+    damage(version($host, '/gone.bin'), 'DELETE FROM %s WHERE number = 1', $owner);
+    is ask($server, $host, 'GET /gone.bin')->status, 503, 'an Asset of two chunks without the second: 503';
+    is_deeply [ file_of($cache, $content) ], [], 'nothing is left of its file';
+};
+
+subtest 'the database is away' => sub {
+    my @contents = map { fresh_content(1000) } 1, 2;
+    my $host = site([ '/known.bin', $contents[0] ], [ '/unknown.bin', $contents[1] ]);
+    is_content ask($server, $host, 'GET /known.bin'), $contents[0], 'an Asset before';
+    my $let_in = sub {
+        db()->do("ALTER DATABASE @{[ $database->name ]} ALLOW_CONNECTIONS $_[0]");
+        db()->do('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ? AND usename <> current_user',
+            undef, $database->name);
+    };
+    $let_in->('false');
+    is_content ask($server, $host, 'GET /known.bin'), $contents[0], 'an Asset that has a file: 200';
+    my $reply = ask($server, $host, 'GET /unknown.bin');
+    is_deeply [ $reply->status, $reply->body, $reply->header('ETag'), $reply->header('Cache-Control') ],
+        [ 503, "The service is temporarily unavailable.\n", undef, undef ], 'an Asset that has none: 503';
+    ok $reply->header('Retry-After'), 'an Asset that has none: Retry-After';
+    $let_in->('true');
+    ok wait_until { ask($server, $host, 'GET /unknown.bin')->body eq $contents[1] }, 'the database is back';
+    $server->error_log;
+};
+
+subtest 'the access log' => sub {
+    my $log = "$logs/assets_logged_access_log";
+    my $logged = server('assets_logged', $cache, qq(LogFormat "%m %U %>s %{serverless-environment}n %{serverless-version}n )
+        . qq(%{serverless-asset-source}n %{Twilio-Request-Id}o" notes\nCustomLog "$log" notes));
+    my $host = site([ '/logged.bin', fresh_content(1000) ], [ '/empty', '' ]);
+    my @ids = map { ask($logged, $host, $_)->header('Twilio-Request-Id') }
+        'HEAD /logged.bin', 'GET /logged.bin', 'GET /empty', 'GET /none', 'PUT /logged.bin';
+    my ($version, $empty) = map { version($host, $_)->{sid} } '/logged.bin', '/empty';
+    my ($environment) = $owner->selectrow_array(q(SELECT serverless.sid('ZE', id) FROM serverless.environments ORDER BY id DESC));
+    my @expected = ("HEAD /logged.bin 200 $environment $version database $ids[0]",
+        "GET /logged.bin 200 $environment $version cache $ids[1]", "GET /empty 200 $environment $empty - $ids[2]",
+        "GET /none 404 $environment - - $ids[3]", "PUT /logged.bin 405 $environment $version - $ids[4]");
+    my @lines;
+    wait_until {
+        open my $in, '<', $log or die "$log: $!\n";
+        chomp(@lines = <$in>);
+        @lines >= @expected;
+    };
+    is_deeply \@lines, \@expected, 'each line has the Environment, the Version, the source and the request id';
+    $logged->stop;
+};
+
 subtest 'more files than the cache may have' => sub {
     my $folder = new_folder();
     my $bounded = server('assets_bounded', "$folder 4194304");
@@ -444,7 +494,7 @@ sub works_without {
     is_content ask($none, $host, 'GET /none.bin'), $content, 'without ServerlessAssetCache, GET' for 1, 2;
     is_deeply [ lines_with('SF00', $none->error_log) ], [], 'without ServerlessAssetCache, the error log has no line';
     remove_chunks($host, '/none.bin');
-    isnt ask($none, $host, 'GET /none.bin')->status, 200, 'without the chunks, there is nothing to send';
+    is ask($none, $host, 'GET /none.bin')->status, 503, 'without ServerlessAssetCache, an Asset without chunks: 503';
     $none->stop;
 }
 

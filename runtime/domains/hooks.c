@@ -137,10 +137,29 @@ static int send_file(sf_domain_request *request)
     return request->file->is_function ? HTTP_NOT_IMPLEMENTED : sf_asset_send(request);
 }
 
+/* Sets a note to the SID of a uuid, unless that is empty. */
+static void note_sid(request_rec *r, const char *name, const char *prefix, const char *uuid)
+{
+    char *sid = apr_palloc(r->pool, SF_SID_LENGTH + 1);
+
+    if (*uuid) {
+        sf_sid_write(sid, prefix, uuid);
+        apr_table_setn(r->notes, name, sid);
+    }
+}
+
+/* Sets the notes for the access log: the Environment and the Version, as far as they were found. */
+static void set_notes(const sf_domain_request *request)
+{
+    note_sid(request->r, "serverless-environment", "ZE", request->route.environment);
+    note_sid(request->r, "serverless-version", "ZN", request->file ? request->file->version : "");
+}
+
 static int answer(sf_domain_request *request, const sf_route_key *key)
 {
     const int status = find_file(request, key);
 
+    set_notes(request);
     if (status != OK) {
         return status;
     }
