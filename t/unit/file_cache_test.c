@@ -183,10 +183,13 @@ static void truncated_file_is_removed(void **state)
 static void damaged_file_is_removed_at_its_next_check(void **state)
 {
     const time_t now = time(NULL);
-    const time_t unchecked[] = { now - DAY - 1, now - 3650L * DAY, now + DAY };
+    time_t unchecked[] = { now - DAY - 1, now - 3650L * DAY, now + DAY, now };
+    struct timespec running;
     size_t i;
 
     (void)state;
+    clock_gettime(CLOCK_BOOTTIME, &running);
+    unchecked[3] -= running.tv_sec + MINUTE; /* before the start of this machine */
     for (i = 0; i < UNIT_COUNT(unchecked); i++) {
         const sf_stored_content content = kept((char)('a' + i), 10);
 
