@@ -475,8 +475,9 @@ sub kernel_keeps {
 
 {
     my $name = "serverless_other_$$";
-    my $version = () = glob "$ENV{SOURCE}/sql/schema/*.sql"; # they are numbered
-    my ($earlier, $later) = ($version - 1, $version + 1);
+    my @versions = sort { $a <=> $b } map { m{/0*(\d+)_[^/]*$} } glob "$ENV{SOURCE}/sql/schema/*.sql";
+    my ($earlier, $version) = @versions[-2, -1];
+    my $later = $version + 1;
     superuser()->do("CREATE DATABASE $name OWNER serverless_owner");
     my $owner = connect_as('postgres', $name);
     my $server = Serverless::Server->start('other',
