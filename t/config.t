@@ -174,8 +174,8 @@ for my $case (
         ['server', "Serverless$_->[0]", "Serverless$_->[0] takes one argument, $_->[1]", '', '""', '1 2'],
         ['server', "Serverless$_->[0]",
             "Serverless$_->[0] 32 must be below 32, the number of workers (MaxRequestWorkers), or Off", '32'],
-    ) } ['RequestLimit', 'how many requests all accounts have at a time, or Off'],
-        ['AccountRequestLimit', 'how many requests an account has at a time, or Off']),
+    ) } ['MaxRequests', 'how many requests all accounts have at a time, or Off'],
+        ['MaxRequestsPerAccount', 'how many requests an account has at a time, or Off']),
 
     ['server', 'ServerlessDBConnections', $count,
         '0', '-1', 'all', '4x', '2.5', '1001', '99999999999999999999'],
