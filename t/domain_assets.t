@@ -174,6 +174,8 @@ subtest 'a range of an Asset' => sub {
         'If-Range with another ETag: all of it';
     is_content ask($server, $host, 'POST /a.bin', 'Content-Length: 0', 'Range: bytes=0-9'), $bytes,
         'a POST with Range: all of it';
+    is_content ask($server, $host, 'POST /a.bin', 'Content-Length: 0', 'If-None-Match: ' . etag($bytes)), $bytes,
+        'a POST with If-None-Match: all of it';
 };
 
 subtest 'conditions' => sub {
@@ -402,9 +404,9 @@ subtest 'the database is away' => sub {
     my $host = site([ '/known.bin', $contents[0] ], [ '/unknown.bin', $contents[1] ]);
     is_content ask($server, $host, 'GET /known.bin'), $contents[0], 'an Asset before';
     my $let_in = sub {
-        db()->do("ALTER DATABASE @{[ $database->name ]} ALLOW_CONNECTIONS $_[0]");
-        db()->do('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ? AND usename <> current_user',
-            undef, $database->name);
+        superuser()->do("ALTER DATABASE @{[ $database->name ]} ALLOW_CONNECTIONS $_[0]");
+        superuser()->do('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ? AND usename = ?',
+            undef, $database->name, 'serverless_httpd');
     };
     $let_in->('false');
     is_content ask($server, $host, 'GET /known.bin'), $contents[0], 'an Asset that has a file: 200';

@@ -146,8 +146,8 @@ static void append_file(apr_bucket_brigade *brigade, request_rec *r, apr_file_t 
     }
 }
 
-/* Appends the chunks, and reads the first one where the answer begins with it: an error can be answered
- * only before the head is sent. */
+/* Appends the chunks, and reads the first one: an error can be answered only before the head is
+ * sent. */
 static int append_chunks(apr_bucket_brigade *brigade, request_rec *r,
                          const sf_stored_content *content)
 {
@@ -156,7 +156,7 @@ static int append_chunks(apr_bucket_brigade *brigade, request_rec *r,
     apr_size_t length;
 
     sf_chunk_buckets_append(brigade, &caller, content);
-    if (r->header_only || apr_table_get(r->headers_in, "Range")) {
+    if (r->header_only) {
         return OK;
     }
     switch (apr_bucket_read(APR_BRIGADE_FIRST(brigade), &bytes, &length, APR_BLOCK_READ)) {
@@ -194,7 +194,7 @@ static int append_content(apr_bucket_brigade *brigade, request_rec *r,
     return OK;
 }
 
-/* Compares the request's conditions, and makes the brigade of the answer. Returns OK, with the
+/* Compares the conditions of a GET, and makes the brigade of the answer. Returns OK, with the
  * answer's status in r->status; or the status of an error. */
 static int make_response(sf_domain_request *request, apr_bucket_brigade *brigade)
 {
@@ -202,7 +202,7 @@ static int make_response(sf_domain_request *request, apr_bucket_brigade *brigade
     const sf_stored_content content = { .service = request->route.service,
                                         .sha256 = request->file->sha256,
                                         .size = request->file->size };
-    const int condition = ap_meets_conditions(r);
+    const int condition = r->method_number == M_GET ? ap_meets_conditions(r) : OK;
 
     if (condition == HTTP_NOT_MODIFIED) {
         r->status = HTTP_NOT_MODIFIED;
@@ -220,8 +220,8 @@ int sf_asset_send(sf_domain_request *request)
     if (status != OK) {
         return status;
     }
-    if (r->method_number != M_GET) {
-        apr_table_unset(r->headers_in, "Range"); /* defined for GET alone (RFC 9110, 14.2) */
+    if (r->method_number != M_GET) { /* a webhook's POST, answered with the whole content */
+        apr_table_unset(r->headers_in, "Range");
     }
     set_validators(r, request->file);
     status = make_response(request, brigade);

@@ -8,9 +8,9 @@
 #define SF_ASSET_SOURCE_NOTE "serverless-asset-source"
 
 /* Answers with the Asset `request->file`: from a file of this machine's cache, else from the database
- * chunk by chunk. Conditions and ranges are httpd's; POST answers like GET. The caller has checked
- * that the client may have it. `request` lives as long as its pool: the last bytes are read after this
- * function has returned.
+ * chunk by chunk. Conditions and ranges are httpd's. A POST is answered like a GET without both. The
+ * caller has checked that the client may have the Asset. `request` lives as long as its pool: the
+ * last bytes are read after this function has returned.
  *
  * Returns OK once an answer was sent, or the status to answer with, and nothing was sent:
  *   412  a condition of the request does not hold
