@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/date.h"
 #include "core/http/body.h"
+#include "core/http/form.h"
 #include "core/utf8.h"
 
 #include <apr_escape.h>
@@ -10,8 +11,6 @@
 #include <apr_strings.h>
 #include <http_protocol.h>
 #include <string.h>
-
-#define FORM_TYPE "application/x-www-form-urlencoded"
 
 
 /* Values ----------------------------------------------------------------------------------------- */
@@ -140,19 +139,6 @@ typedef struct {
     apr_array_header_t *lists[SF_PARAMS_MAX]; /* of the digits of SF_PARAM_SIDS */
 } param_reader;
 
-static const sf_error *decode_text(const param_reader *reader, char *text)
-{
-    switch (ap_unescape_urlencoded(text)) {
-    case OK:
-        return NULL;
-    case HTTP_NOT_FOUND: /* the text has %00 */
-        return sf_error_bad_request(reader->pool, "The parameters must not contain NUL");
-    default:
-        return sf_error_bad_request(reader->pool,
-                                    "The parameters have a malformed percent-encoding");
-    }
-}
-
 static const sf_error *add_sid(const param_reader *reader, int i, const char *value)
 {
     const sf_param *param = &reader->params[i];
@@ -189,35 +175,26 @@ static const sf_error *add_param(const param_reader *reader, const char *name, c
 /* Takes all parameters of a text such as "a=1&b=2", which it changes. */
 static const sf_error *split_text(const param_reader *reader, char *text)
 {
-    char *last;
-    char *name;
+    sf_form_parameter parameter;
 
-    for (name = apr_strtok(text, "&", &last); name; name = apr_strtok(NULL, "&", &last)) {
-        char *value = strchr(name, '=');
-
-        if (value) {
-            *value++ = '\0';
+    for (;;) {
+        switch (sf_form_next(&text, &parameter)) {
+        case SF_FORM_PARAMETER:
+            SF_TRY(add_param(reader, parameter.name, parameter.value));
+            break;
+        case SF_FORM_NUL:
+            return sf_error_bad_request(reader->pool, "The parameters must not contain NUL");
+        case SF_FORM_MALFORMED:
+            return sf_error_bad_request(reader->pool,
+                                        "The parameters have a malformed percent-encoding");
+        default:
+            return NULL;
         }
-        else {
-            value = apr_pstrdup(reader->pool, "");
-        }
-        SF_TRY(decode_text(reader, name));
-        SF_TRY(decode_text(reader, value));
-        SF_TRY(add_param(reader, name, value));
     }
-    return NULL;
 }
 
 
 /* The query and the form ------------------------------------------------------------------------- */
-
-static int is_form_type(const char *type)
-{
-    size_t length = strlen(FORM_TYPE);
-
-    return type && ap_cstr_casecmpn(type, FORM_TYPE, length) == 0
-           && strchr("; \t", type[length]) != NULL; /* or the end */
-}
 
 /* Reads the form. A body of another type is not read; a body without a type must be empty. */
 static const sf_error *read_form(const param_reader *reader, char **text)
@@ -226,7 +203,7 @@ static const sf_error *read_form(const param_reader *reader, char **text)
     const char *type = apr_table_get(r->headers_in, "Content-Type");
     apr_size_t length;
 
-    if (type && !is_form_type(type)) {
+    if (type && !sf_form_is_type(type)) {
         return sf_error_of_status(r->pool, HTTP_UNSUPPORTED_MEDIA_TYPE);
     }
     SF_TRY(sf_body_read(r, sf_config_form_limit(r), text, &length));

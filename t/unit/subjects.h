@@ -2,6 +2,7 @@
 #define UNIT_SUBJECTS(SUBJECT)                                                                     \
     SUBJECT(date)                                                                                  \
     SUBJECT(file_cache)                                                                            \
+    SUBJECT(form)                                                                                  \
     SUBJECT(json_text)                                                                             \
     SUBJECT(host)                                                                                  \
     SUBJECT(keyring)                                                                               \
