@@ -13,4 +13,5 @@
     SUBJECT(parse)                                                                                 \
     SUBJECT(row_json)                                                                              \
     SUBJECT(sid)                                                                                   \
+    SUBJECT(signature)                                                                             \
     SUBJECT(utf8)
