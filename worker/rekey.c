@@ -60,7 +60,7 @@ static rekey_result rekey_value(rekey_batch *batch, int row)
 
     sf_secret_context(context, sf_rows_value(batch->values, row, ENVIRONMENT),
                       sf_rows_value(batch->values, row, VARIABLE));
-    if (sf_secret_try(sf_config_variable_keys(), context, sf_rows_value(batch->values, row, SEALED),
+    if (sf_sealed_open(sf_config_variable_keys(), context, sf_rows_value(batch->values, row, SEALED),
                       text)) {
         note_damaged(batch->walk, context);
     }

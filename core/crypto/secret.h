@@ -1,15 +1,12 @@
-/* The encryption of Variables: AES-256-GCM under a random nonce. A value is bound to its
- * Variable by a context, and cannot be decrypted as the value of another Variable. README.md has
- * the format. */
+/* The encryption of Variables with the server's keys. A value is bound to its Variable by a context, and
+ * cannot be decrypted as the value of another Variable. */
 #ifndef SF_SECRET_H
 #define SF_SECRET_H
 
 #include "core/caller.h"
-#include "core/crypto/keyring.h"
+#include "core/crypto/sealed.h"
 #include "core/error.h"
 #include "core/sid.h"
-
-#define SF_SECRET_MAX 450 /* bytes of a value */
 
 /* Bytes of a context, its NUL included. */
 #define SF_SECRET_CONTEXT (2 * SF_SID_LENGTH + 2)
@@ -22,9 +19,8 @@ void sf_secret_context(char to[SF_SECRET_CONTEXT], const char *environment, cons
 const sf_error *sf_secret_available(const sf_caller *caller);
 
 /* Encrypts `text` (at most SF_SECRET_MAX bytes) with the first key. Returns NULL and the value
- * as the database stores it: the key's id, ':', and in hex the nonce (12 bytes), the ciphertext
- * and the tag (16 bytes). Or returns an error: 503 where the server has no keys, 500 where
- * OpenSSL fails, which has been logged. */
+ * as the database stores it (sealed.h). Or returns an error: 503 where the server has no keys,
+ * 500 where OpenSSL fails, which has been logged. */
 const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, const char *text,
                                const char **sealed);
 
@@ -33,11 +29,6 @@ const sf_error *sf_secret_seal(const sf_caller *caller, const char *context, con
  * encrypted for this context, which has been logged with the Variable and the key's id. */
 const sf_error *sf_secret_open(const sf_caller *caller, const char *context, const char *sealed,
                                char text[SF_SECRET_MAX + 1]);
-
-/* Decrypts a stored value with `keys`. Returns NULL and the text, which the caller wipes, or an
- * error message for the log. Logs nothing. */
-const char *sf_secret_try(const sf_keyring *keys, const char *context, const char *sealed,
-                          char text[SF_SECRET_MAX + 1]);
 
 /* Returns NULL and an HMAC of `text` in hex. Its key is derived from the first key: without the
  * key, texts cannot be compared with the HMAC. Or returns an error: 503 where the server has no

@@ -12,6 +12,7 @@
     SUBJECT(params)                                                                                \
     SUBJECT(parse)                                                                                 \
     SUBJECT(row_json)                                                                              \
+    SUBJECT(sealed)                                                                                \
     SUBJECT(sid)                                                                                   \
     SUBJECT(signature)                                                                             \
     SUBJECT(utf8)
