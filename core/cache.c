@@ -14,6 +14,25 @@ struct sf_cache {
     apr_hash_t *entries;
 };
 
+/* Overwrites all values: they may be secrets. */
+static apr_status_t wipe_values(void *data)
+{
+    sf_cache *cache = data;
+    apr_hash_index_t *entry;
+
+    for (entry = apr_hash_first(NULL, cache->entries); entry; entry = apr_hash_next(entry)) {
+        explicit_bzero(apr_hash_this_val(entry), cache->value_size);
+    }
+    return APR_SUCCESS;
+}
+
+/* Makes an empty table in the cache's pool, which is empty. */
+static void make_entries(sf_cache *cache)
+{
+    cache->entries = apr_hash_make(cache->pool);
+    apr_pool_cleanup_register(cache->pool, cache, wipe_values, apr_pool_cleanup_null);
+}
+
 apr_status_t sf_cache_make(apr_pool_t *pool, apr_size_t key_size, apr_size_t value_size,
                            unsigned int entries, sf_cache **cache)
 {
@@ -24,7 +43,7 @@ apr_status_t sf_cache_make(apr_pool_t *pool, apr_size_t key_size, apr_size_t val
     made->value_size = value_size;
     made->entries_max = entries;
     if (rv == APR_SUCCESS) {
-        made->entries = apr_hash_make(made->pool);
+        make_entries(made);
         rv = apr_thread_mutex_create(&made->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
     }
     *cache = rv == APR_SUCCESS ? made : NULL;
@@ -58,7 +77,7 @@ static void *writable_value(sf_cache *cache, const void *key)
     }
     if (apr_hash_count(cache->entries) >= cache->entries_max) {
         apr_pool_clear(cache->pool);
-        cache->entries = apr_hash_make(cache->pool);
+        make_entries(cache);
     }
     value = apr_palloc(cache->pool, cache->value_size);
     apr_hash_set(cache->entries, apr_pmemdup(cache->pool, key, cache->key_size),

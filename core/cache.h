@@ -1,6 +1,6 @@
 /* A cache of a child: a limited number of values of a fixed size, by keys of a fixed size. A
- * full cache is emptied. Threads may share a cache. NULL is a cache that keeps nothing, as where
- * making one has failed. */
+ * full cache is emptied. Values may be secrets: they are overwritten before their memory is freed.
+ * Threads may share a cache. NULL is a cache that keeps nothing, as where making one has failed. */
 #ifndef SF_CACHE_H
 #define SF_CACHE_H
 
