@@ -13,6 +13,7 @@ SDK     := build/sdk/node_modules/.package-lock.json
 PEERS   := build/bench/peers/node_modules/.package-lock.json
 LIMIT   := build/bench/mod_bench_limit.so
 DATADIR := $(PREFIX)/share/mod_serverless_functions
+PROGDIR := $(PREFIX)/libexec/mod_serverless_functions
 MANDIR  := $(PREFIX)/share/man
 
 FOLDERS := core $(patsubst %/,%,$(wildcard core/*/ runtime/*/)) directives handlers worker
@@ -21,7 +22,10 @@ HEADERS := $(sort $(wildcard $(FOLDERS:%=%/*.h)))
 QUERIES := $(wildcard sql/queries/*.sql)
 SCHEMA  := $(wildcard sql/schema/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
-CHECKED := $(SOURCES) bench/mod_bench_limit.c
+CRYPT   := $(BUILD)/serverless-crypt
+CRYPT_OBJECTS := $(addprefix $(BUILD)/,bin/serverless_crypt.o core/sid.o \
+	core/crypto/keyring.o core/crypto/sealed.o core/crypto/signing_key.o)
+CHECKED := $(SOURCES) bin/serverless_crypt.c bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h build/version.h
 UNIT    := $(BUILD)/unit_tests.so
 UNIT_SOURCES := t/unit/mod_unit_tests.c $(sort $(wildcard t/unit/*_test.c))
@@ -38,6 +42,7 @@ INCLUDES = $(call once,INCLUDES,echo "-I`$(APXS) -q INCLUDEDIR`" \
 	`pkg-config --cflags json-c libpq libcrypto`)
 CFLAGS   = $(call once,CFLAGS,echo `$(APXS) -q CFLAGS` `$(APXS) -q EXTRA_CPPFLAGS`)
 LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto)
+CRYPT_LIBS = $(call once,CRYPT_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs libcrypto`)
 LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
 
 OURS     := -std=gnu11 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -I. -Ibuild
@@ -51,7 +56,7 @@ export PORT RUN_DIR SANITIZE PIPELINING MPM
 	packages-build packages-run packages-test packages-bench packages-lint
 .DELETE_ON_ERROR:
 
-all: $(MODULE) ## build the module; SANITIZE=1 adds checks of addresses and undefined behaviour
+all: $(MODULE) $(CRYPT) ## build the module and serverless-crypt; SANITIZE=1 adds checks of addresses and undefined behaviour
 
 run: packages-run all ## build the module and run a server on 127.0.0.1:PORT until Ctrl-C; its data is in RUN_DIR
 	@tools/dev-server run $(MODULE)
@@ -95,11 +100,12 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 format: packages-lint ## format the C code
 	@clang-format -i $(FORMATTED)
 
-install: all ## install the module, serverless-admin and its manual, the schema and the sample configuration
+install: all ## install the module, serverless-admin with its program and manual, the schema and the sample configuration
 	install -d "$(DESTDIR)$(LIBEXEC)" "$(DESTDIR)$(PREFIX)/bin" \
-		"$(DESTDIR)$(DATADIR)/conf" "$(DESTDIR)$(DATADIR)/sql/schema" "$(DESTDIR)$(MANDIR)/man8"
+		"$(DESTDIR)$(PROGDIR)" "$(DESTDIR)$(DATADIR)/conf" "$(DESTDIR)$(DATADIR)/sql/schema" "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 $(MODULE) "$(DESTDIR)$(LIBEXEC)"
 	install -m 755 bin/serverless-admin "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 $(CRYPT) "$(DESTDIR)$(PROGDIR)"
 	install -m 644 docs/serverless-admin.8 "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
@@ -134,6 +140,10 @@ $(UNIT): $(OBJECTS) $(UNIT_OBJECTS)
 	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $^ $(LIBS) -lcmocka
 
 $(UNIT_OBJECTS): | packages-test
+
+$(CRYPT): $(CRYPT_OBJECTS)
+	@echo "  LINK $@"
+	@$(CC) $(OURS) $(CFLAGS) -o $@ $^ $(CRYPT_LIBS)
 
 $(BUILD)/%.o: %.c | $(MADE) packages-build
 	@mkdir -p $(@D)
@@ -177,4 +187,4 @@ $(SDK) $(PEERS):
 	@cd $(@:/node_modules/.package-lock.json=) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
--include $(OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/bin/serverless_crypt.d $(UNIT_OBJECTS:.o=.d)

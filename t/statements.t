@@ -162,6 +162,14 @@ SELECT v.service_id, (v.fresh).id, v.id, 'KEY_' || v.n, CASE WHEN v.id = ? THEN 
                generate_series(1, CASE WHEN e.id = ? THEN 3000 ELSE 2 END) AS n OFFSET 0) AS v
 SQL
 
+# A signing key of each account, encrypted with another key in two of three.
+$owner->do(<<'SQL');
+INSERT INTO serverless.signing_keys
+SELECT a.id, (a.fresh).id, CASE WHEN a.n % 3 = 0 THEN 'new' ELSE 'old' END, decode(repeat('00', 92), 'hex'), (a.fresh).made
+  FROM (SELECT id, row_number() OVER (ORDER BY id) AS n, serverless.new_identity() AS fresh
+          FROM serverless.accounts OFFSET 0) AS a
+SQL
+
 # Idempotency keys, in all the Services.
 $owner->do(<<'SQL');
 INSERT INTO serverless.idempotency_keys
@@ -244,6 +252,7 @@ my $label = $owner->selectrow_array('SELECT domain_label FROM serverless.environ
     undef, $service, $environment);
 my $variable = newest('variables', "service_id = '$service' AND environment_id = '$environment'");
 my $deep_variable = row_at('variables', "service_id = '$service' AND environment_id = '$environment'", 2900);
+my ($signing_key) = $owner->selectrow_array('SELECT id FROM serverless.signing_keys WHERE account_id = ?', undef, $account_id);
 my $fresh = $owner->selectrow_array('SELECT id FROM serverless.new_identity()');
 my ($sealed, $other_sealed) = ('old:' . '00' x 40, 'new:' . '01' x 40);
 my $sixty = '{' . join(',', @{ $owner->selectcol_arrayref('SELECT id FROM serverless.versions AS v '
@@ -369,6 +378,10 @@ my %examples = (
                          [@by_sid, $environment, $variable, '{1,2}']],
     variable_sealed  => [['old', $nobody, $nobody, 100], ['old', $service, $deep_variable, 100]],
     variable_reseal  => [[$service, $variable, $sealed, $other_sealed]],
+
+    signing_secrets    => [[$service, $environment, $account_id]],
+    signing_key_sealed => [['old', $nobody, $nobody, 100], ['old', $account_id, $nobody, 100]],
+    signing_key_reseal => [[$account_id, $signing_key, 'old:' . '00' x 92, 'new:' . '01' x 92]],
 );
 
 # One row, and a handful: nothing is gained by an index.
@@ -644,6 +657,7 @@ is_deeply \%tables, {
     schema_migrations => 'SELECT',
     services          => 'SELECT INSERT DELETE',
     settings          => 'SELECT',
+    signing_keys      => 'SELECT', # and UPDATE of two columns
     maintenance       => 'SELECT',
     variables         => 'SELECT INSERT DELETE',
 }, 'httpd\'s role may do this to whole tables, and no more: t/database_security.t has their columns';
@@ -657,9 +671,9 @@ SQL
         claim_idempotency_key content_of contents_bytes create_build create_environment create_service create_variable
         create_version delete_artifact delete_build deploy deployment_resource environment_resource
         environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_bytes log_resource
-        log_window made missing_versions new_identity next_revision outcome outcome page_bytes route_of sealed_bytes sealed_text
-        sealed_with service_resource service_scope sid unknown_version update_variable variable_bytes
-        variable_resource         version_resource)],
+        log_window made missing_versions new_identity next_revision outcome outcome page_bytes route_of sealed_bytes
+        sealed_signing_key sealed_text sealed_with service_resource service_scope sid unknown_version update_variable
+        variable_bytes variable_resource version_resource)],
     "httpd's role may call exactly these functions";
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'), [],

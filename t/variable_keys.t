@@ -43,7 +43,7 @@ sub due { $owner->do(q(UPDATE serverless.maintenance SET date_begun = '-infinity
 
 # How many values there are of each key.
 sub keys_in_use {
-    return { map { @$_ } @{ $owner->selectall_arrayref('SELECT * FROM serverless.list_variable_keys()') } };
+    return { map { @$_ } @{ $owner->selectall_arrayref('SELECT key_id, variables FROM serverless.list_variable_keys()') } };
 }
 
 sub of_variable {
@@ -149,9 +149,9 @@ my $variables;
         'no value is stored as it was encrypted before';
     my $admin = "$ENV{SOURCE}/bin/serverless-admin -d 'host=$ENV{DATABASE} dbname=@{[ $database->name ]} user=serverless_owner'";
     is `$admin variables keys` =~ s/ +$//mgr, <<"END", 'serverless-admin variables keys says how many values each key has';
-     key_id       variables
------------------ ---------
-$new_id       250
+     key_id       variables signing_keys
+----------------- --------- ------------
+$new_id       250            0
 
 END
 

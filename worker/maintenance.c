@@ -25,13 +25,14 @@ APLOG_USE_MODULE(serverless_functions);
 #define BATCH_ROWS "1000"
 
 /* The number of tasks. */
-#define TASKS 3
+#define TASKS 4
 
 /* The maintenance of one database, as this child knows it. */
 typedef struct {
     sf_background_task task;
     int failing[TASKS]; /* the task's last turn failed, and the log says so */
-    sf_rekey_walk rekey;
+    sf_rekey_walk variables;
+    sf_rekey_walk signing_keys;
 } maintenance;
 
 /* Does one batch of a task, and adds to `rows` the number of rows that it took care of. Two
@@ -85,13 +86,19 @@ static sf_task_result expire_idempotency_keys(maintenance *database, const sf_ca
 
 static sf_task_result rekey_variables(maintenance *database, const sf_caller *caller, int *rows)
 {
-    return sf_variables_rekey(caller, &database->rekey, rows);
+    return sf_variables_rekey(caller, &database->variables, rows);
+}
+
+static sf_task_result rekey_signing_keys(maintenance *database, const sf_caller *caller, int *rows)
+{
+    return sf_signing_keys_rekey(caller, &database->signing_keys, rows);
 }
 
 static const maintenance_task tasks[TASKS] = {
     { "expire_logs", expire_logs, "old log entries removed" },
     { "expire_idempotency_keys", expire_idempotency_keys, "idempotency keys of yesterday removed" },
     { "rekey_variables", rekey_variables, "Variables encrypted with the first key" },
+    { "rekey_signing_keys", rekey_signing_keys, "signing keys encrypted with the first key" },
 };
 
 

@@ -1,6 +1,7 @@
 #include "worker/rekey.h"
 
 #include "core/config.h"
+#include "core/crypto/signing_key.h"
 #include "core/db/db.h"
 #include "core/log.h"
 
@@ -13,11 +14,19 @@ APLOG_USE_MODULE(serverless_functions);
 
 #define BATCH_ROWS 100
 
-/* The columns of variable_sealed. */
-enum { SERVICE, VARIABLE, ENVIRONMENT, SEALED };
+/* The columns of variable_sealed and signing_key_sealed. */
+enum { OWNER, ID, BOUND_TO, SEALED };
+
+/* Values in one table. */
+typedef struct {
+    sf_statement_id read;
+    sf_statement_id write;
+    void (*context)(char *to, const char *bound_to, const char *id); /* writes a value's context */
+} sealed_table;
 
 /* One batch of values. */
 typedef struct {
+    const sealed_table *table;
     const sf_caller *caller;
     sf_rekey_walk *walk;
     sf_rows *values;
@@ -39,11 +48,11 @@ static void note_damaged(sf_rekey_walk *walk, const char *context)
 static rekey_result replace_value(rekey_batch *batch, int row, const char *sealed)
 {
     const char *values[]
-        = { sf_rows_value(batch->values, row, SERVICE), sf_rows_value(batch->values, row, VARIABLE),
+        = { sf_rows_value(batch->values, row, OWNER), sf_rows_value(batch->values, row, ID),
             sf_rows_value(batch->values, row, SEALED), sealed };
     sf_rows *replaced;
 
-    if (sf_db_run(batch->caller, SF_STATEMENT_VARIABLE_RESEAL, values, &replaced)) {
+    if (sf_db_run(batch->caller, batch->table->write, values, &replaced)) {
         return REKEY_FAILED;
     }
     batch->replaced += sf_rows_count(replaced);
@@ -58,10 +67,10 @@ static rekey_result rekey_value(rekey_batch *batch, int row)
     const char *sealed;
     rekey_result result = REKEY_NEXT;
 
-    sf_secret_context(context, sf_rows_value(batch->values, row, ENVIRONMENT),
-                      sf_rows_value(batch->values, row, VARIABLE));
-    if (sf_sealed_open(sf_config_variable_keys(), context, sf_rows_value(batch->values, row, SEALED),
-                      text)) {
+    batch->table->context(context, sf_rows_value(batch->values, row, BOUND_TO),
+                          sf_rows_value(batch->values, row, ID));
+    if (sf_sealed_open(sf_config_variable_keys(), context,
+                       sf_rows_value(batch->values, row, SEALED), text)) {
         note_damaged(batch->walk, context);
     }
     else if (sf_secret_seal(batch->caller, context, text, &sealed)) {
@@ -81,11 +90,11 @@ static rekey_result rekey_values(rekey_batch *batch, const sf_encryption_key *ke
 {
     static const char lowest[] = "00000000-0000-0000-0000-000000000000";
     sf_rekey_walk *walk = batch->walk;
-    const char *values[] = { key->id, *walk->service ? walk->service : lowest,
-                             *walk->variable ? walk->variable : lowest, APR_STRINGIFY(BATCH_ROWS) };
+    const char *values[] = { key->id, *walk->owner ? walk->owner : lowest,
+                             *walk->id ? walk->id : lowest, APR_STRINGIFY(BATCH_ROWS) };
     int row;
 
-    if (sf_db_run(batch->caller, SF_STATEMENT_VARIABLE_SEALED, values, &batch->values)) {
+    if (sf_db_run(batch->caller, batch->table->read, values, &batch->values)) {
         return REKEY_FAILED;
     }
     *count = sf_rows_count(batch->values);
@@ -93,10 +102,8 @@ static rekey_result rekey_values(rekey_batch *batch, const sf_encryption_key *ke
         if (rekey_value(batch, row) == REKEY_FAILED) {
             return REKEY_FAILED;
         }
-        apr_cpystrn(walk->service, sf_rows_value(batch->values, row, SERVICE),
-                    sizeof(walk->service));
-        apr_cpystrn(walk->variable, sf_rows_value(batch->values, row, VARIABLE),
-                    sizeof(walk->variable));
+        apr_cpystrn(walk->owner, sf_rows_value(batch->values, row, OWNER), sizeof(walk->owner));
+        apr_cpystrn(walk->id, sf_rows_value(batch->values, row, ID), sizeof(walk->id));
     }
     return REKEY_NEXT;
 }
@@ -116,13 +123,14 @@ static void finish_key(const sf_caller *caller, sf_rekey_walk *walk, const sf_en
     walk->finished_keys = finished_keys;
 }
 
-sf_task_result sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *rows)
+static sf_task_result rekey_table(const sealed_table *table, const sf_caller *caller,
+                                  sf_rekey_walk *walk, int *rows)
 {
     const sf_keyring *keys = sf_config_variable_keys();
 
     while (keys && walk->finished_keys + 1 < keys->count) {
         const sf_encryption_key *key = &keys->key[walk->finished_keys + 1];
-        rekey_batch batch = { caller, walk, NULL, 0 };
+        rekey_batch batch = { table, caller, walk, NULL, 0 };
         int count = 0;
         const rekey_result result = rekey_values(&batch, key, &count);
 
@@ -137,4 +145,21 @@ sf_task_result sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, 
     }
     walk->finished_keys = 0;
     return SF_TASK_DONE;
+}
+
+sf_task_result sf_variables_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *rows)
+{
+    static const sealed_table variables
+        = { SF_STATEMENT_VARIABLE_SEALED, SF_STATEMENT_VARIABLE_RESEAL, sf_secret_context };
+
+    return rekey_table(&variables, caller, walk, rows);
+}
+
+sf_task_result sf_signing_keys_rekey(const sf_caller *caller, sf_rekey_walk *walk, int *rows)
+{
+    static const sealed_table signing_keys
+        = { SF_STATEMENT_SIGNING_KEY_SEALED, SF_STATEMENT_SIGNING_KEY_RESEAL,
+            sf_signing_key_context };
+
+    return rekey_table(&signing_keys, caller, walk, rows);
 }

@@ -5,8 +5,12 @@
 #define SF_SEALED_H
 
 #include "core/crypto/keyring.h"
+#include "core/sid.h"
 
 #define SF_SECRET_MAX 450 /* bytes of a value */
+
+/* Bytes of a context, two SIDs with '/' between, its NUL included. */
+#define SF_SECRET_CONTEXT (2 * SF_SID_LENGTH + 2)
 
 /* Encrypts `text`. Returns the key's id, ':', and in hex the nonce (12 bytes), the ciphertext and the tag (16
  * bytes); or NULL where `text` has more than SF_SECRET_MAX bytes or OpenSSL fails. */

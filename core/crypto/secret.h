@@ -6,10 +6,6 @@
 #include "core/caller.h"
 #include "core/crypto/sealed.h"
 #include "core/error.h"
-#include "core/sid.h"
-
-/* Bytes of a context, its NUL included. */
-#define SF_SECRET_CONTEXT (2 * SF_SID_LENGTH + 2)
 
 /* Writes the context of a Variable in an Environment: "ZE.../ZV...". Both arguments are uuids,
  * with or without hyphens. */

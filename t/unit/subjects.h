@@ -15,4 +15,5 @@
     SUBJECT(sealed)                                                                                \
     SUBJECT(sid)                                                                                   \
     SUBJECT(signature)                                                                             \
+    SUBJECT(signing_key)                                                                           \
     SUBJECT(utf8)
