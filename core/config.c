@@ -20,6 +20,7 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_LOG_RETENTION (30 * DAY)
 #define DEFAULT_DOMAIN "twil.io"
 #define DEFAULT_STALE_ROUTES apr_time_from_sec(5 * 60)
+#define DEFAULT_SIGNATURE_SCHEME "https"
 
 /* The Runtimes of the published description; the last is the default. */
 static const char *const default_runtimes[]
@@ -69,6 +70,7 @@ void *sf_config_merge_dir(apr_pool_t *pool, void *parent, void *child)
     MERGE_POINTER(runtimes);
     MERGE_VALUE(asset_max_age);
     MERGE_POINTER(cors_origins);
+    MERGE_POINTER(signature_scheme);
     return merged;
 }
 
@@ -253,6 +255,13 @@ const apr_array_header_t *sf_config_cors_origins(const request_rec *r)
     const apr_array_header_t *origins = dir_config(r)->cors_origins;
 
     return origins && origins->nelts > 0 ? origins : NULL;
+}
+
+const char *sf_config_signature_scheme(const request_rec *r)
+{
+    const char *scheme = dir_config(r)->signature_scheme;
+
+    return scheme ? scheme : DEFAULT_SIGNATURE_SCHEME;
 }
 
 int sf_config_has_api(const server_rec *s)

@@ -48,6 +48,9 @@ apr_interval_time_t sf_config_asset_max_age(const request_rec *r);
 /* ServerlessCORSOrigins: an array of const char *, or NULL where there is none. */
 const apr_array_header_t *sf_config_cors_origins(const request_rec *r);
 
+/* ServerlessSignatureScheme: the scheme of the URLs that clients sign, "https" or "http". */
+const char *sf_config_signature_scheme(const request_rec *r);
+
 
 /* Of a virtual host --------------------------------------------------------------------------- */
 

@@ -19,6 +19,7 @@ typedef struct {
     apr_array_header_t *runtimes;       /* ServerlessRuntimes, const char * each */
     apr_interval_time_t asset_max_age;  /* ServerlessAssetMaxAge */
     apr_array_header_t *cors_origins;   /* ServerlessCORSOrigins, const char * each */
+    const char *signature_scheme;       /* ServerlessSignatureScheme */
 } sf_dir_config;
 
 /* Of a virtual host. Those without a directive are made by the check of the configuration. */

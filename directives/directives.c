@@ -189,6 +189,11 @@ static const char *set_pipelining(cmd_parms *cmd, void *dir, int on)
     AP_INIT_TAKE1(name, set_in_location, (&(setting){ parse, offsetof(sf_dir_config, member) }),   \
                   RSRC_CONF | ACCESS_CONF, help)
 
+/* The same, but not allowed in a <Location>. */
+#define VIRTUAL_HOST(name, parse, member, help)                                                    \
+    AP_INIT_TAKE1(name, set_in_location, (&(setting){ parse, offsetof(sf_dir_config, member) }),   \
+                  RSRC_CONF, help)
+
 /* A directive with one argument, for a member of sf_process_config. */
 #define PROCESS(name, parse, member, help)                                                         \
     AP_INIT_TAKE1(name, set_in_process,                                                            \
@@ -217,6 +222,8 @@ const command_rec sf_directives[] = {
                   "the Service and the Environment that this virtual host is the domain of"),
     PROCESS("ServerlessStaleRoutes", sf_parse_time_or_off, stale_routes,
             "how long known domains are answered while the database is away, or Off"),
+    VIRTUAL_HOST("ServerlessSignatureScheme", sf_parse_scheme, signature_scheme,
+                 "https or http: the scheme of the URLs that clients sign"),
     PROCESS("ServerlessFunctionLimit", sf_parse_memory_bytes, function_limit,
             "the most bytes a Function may have"),
     PROCESS("ServerlessAssetLimit", sf_parse_stored_bytes, asset_limit,

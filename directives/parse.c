@@ -255,6 +255,22 @@ const char *sf_parse_domain(apr_pool_t *pool, const char *text, void *value)
     return NULL;
 }
 
+const char *sf_parse_scheme(apr_pool_t *pool, const char *text, void *value)
+{
+    static const char *const schemes[] = { "https", "http" };
+    const char **scheme = value;
+    size_t i;
+
+    (void)pool;
+    for (i = 0; i < sizeof(schemes) / sizeof(*schemes); i++) {
+        if (ap_cstr_casecmp(text, schemes[i]) == 0) {
+            *scheme = schemes[i];
+            return NULL;
+        }
+    }
+    return "takes https or http";
+}
+
 const char *sf_parse_executable(apr_pool_t *pool, const char *text, void *value)
 {
     const char **path = value;

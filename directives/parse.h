@@ -51,6 +51,9 @@ sf_parser sf_parse_base_url;
  * between. At most 190 characters, so that 63 are left for the label before it. */
 sf_parser sf_parse_domain;
 
+/* const char *: "https" or "http". */
+sf_parser sf_parse_scheme;
+
 /* const char *: the path of an executable file. */
 sf_parser sf_parse_executable;
 

@@ -163,6 +163,11 @@ for my $case (
     ['server', 'ServerlessStaleRoutes',
         'ServerlessStaleRoutes takes one argument, how long known domains are answered while the database is away, or Off',
         '', '""', '5 s'],
+    ['server', 'ServerlessSignatureScheme', 'ServerlessSignatureScheme takes https or http',
+        'ftp', 'https://', 'http:', 'httpsx', 'On', '443', '"http "'],
+    ['server', 'ServerlessSignatureScheme',
+        'ServerlessSignatureScheme takes one argument, https or http: the scheme of the URLs that clients sign',
+        '', '""', 'https http'],
     ['server', 'ServerlessExecution', 'ServerlessExecution must be On or Off', '', '""', 'Yes', '1', '"On Off"'],
     ['server', 'ServerlessVariableKeys',
         'ServerlessVariableKeys takes one argument, the file with the keys that Variables are encrypted with',
@@ -231,6 +236,7 @@ for my $case (
     ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
     ['server', map { "ServerlessStaleRoutes $_" } qw(1ms 5min 300 24h Off oFF)],
     ['server', 'ServerlessExecution Off', 'ServerlessExecution oFF'],
+    ['server', map { "ServerlessSignatureScheme $_" } qw(https http HTTP)],
     ['server', 'ServerlessDBConnections 1', 'ServerlessDBConnections 8'],
     ['server', 'ServerlessPipelining On', 'ServerlessPipelining Off', 'ServerlessPipelining oN'],
     ['server', 'ServerlessDBTimeout 1ms', 'ServerlessDBTimeout 10', 'ServerlessDBTimeout 1min'],
@@ -407,6 +413,7 @@ is_deeply \%directives, {
     ServerlessExecution     => $outside,
     ServerlessEnvironment   => $outside,
     ServerlessStaleRoutes   => $outside,
+    ServerlessSignatureScheme => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
 
 refused "${database}ServerlessFunctions On\n", 'ServerlessFunctions not allowed here',

@@ -384,6 +384,7 @@ my %WRITES = (
     services          => [[qw(account_id date_created date_updated domain_base friendly_name id include_credentials ui_editable
                               unique_name)], [qw(date_updated friendly_name include_credentials ui_editable)]],
     settings          => [[], []],
+    signing_keys      => [[], [qw(sealed sealed_with)]],
     variables         => [[qw(date_created date_updated environment_id id key sealed sealed_with service_id)],
                           [qw(date_updated key sealed sealed_with)]],
     versions          => [[qw(artifact_id content_sha256 content_type date_created id kind path service_id visibility)], []],

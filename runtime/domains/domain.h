@@ -34,11 +34,13 @@ typedef struct {
 } sf_build_file;
 
 /* A request to a domain. */
-typedef struct {
+typedef struct sf_domain_request {
     request_rec *r;
     const char *host; /* as called: lower case, without port and trailing dot */
     sf_route route;
     const sf_build_file *file;
+    const char *body; /* NULL until it has been read (visibility.h) */
+    apr_size_t body_length;
 } sf_domain_request;
 
 /* A status that no answer has: the content of a Build was deleted, because the Build is no longer

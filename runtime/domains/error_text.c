@@ -24,6 +24,7 @@ static const struct {
     { HTTP_FORBIDDEN, "Access is forbidden.\n" },
     { HTTP_NOT_FOUND, "Nothing was found here.\n" },
     { HTTP_METHOD_NOT_ALLOWED, "The method is not allowed.\n" },
+    { HTTP_REQUEST_ENTITY_TOO_LARGE, "The request is too large.\n" },
     { HTTP_INTERNAL_SERVER_ERROR, "An internal error occurred.\n" },
     { HTTP_NOT_IMPLEMENTED, "Functions are not executed here.\n" },
     { HTTP_SERVICE_UNAVAILABLE, "The service is temporarily unavailable.\n" },

@@ -10,6 +10,8 @@
 #include "runtime/domains/paths.h"
 #include "runtime/domains/route.h"
 #include "runtime/domains/route_table.h"
+#include "runtime/domains/signing_secrets.h"
+#include "runtime/domains/visibility.h"
 
 #include <apr_strings.h>
 #include <http_protocol.h>
@@ -36,9 +38,12 @@ apr_status_t sf_domains_post_config(apr_pool_t *pconf, server_rec *s)
 
 apr_status_t sf_domains_child_init(apr_pool_t *pool)
 {
-    const apr_status_t rv = sf_route_table_child_init(pool);
+    apr_status_t rv = sf_route_table_child_init(pool);
 
-    return rv == APR_SUCCESS ? sf_paths_init(pool) : rv;
+    if (rv == APR_SUCCESS) {
+        rv = sf_paths_init(pool);
+    }
+    return rv == APR_SUCCESS ? sf_signing_secrets_init(pool) : rv;
 }
 
 void sf_domains_register(void)
@@ -128,11 +133,14 @@ static int has_body(const request_rec *r)
  * ErrorDocument, for which r->prev is the request that has failed. */
 static int send_file(sf_domain_request *request)
 {
+    int status;
+
     if (request->r->method_number == M_GET && !request->r->prev && has_body(request->r)) {
         return HTTP_FORBIDDEN;
     }
-    if (request->file->visibility == SF_PROTECTED) {
-        return HTTP_FORBIDDEN;
+    status = sf_visibility_check(request);
+    if (status != OK) {
+        return status;
     }
     return request->file->is_function ? HTTP_NOT_IMPLEMENTED : sf_asset_send(request);
 }

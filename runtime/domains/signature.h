@@ -21,8 +21,7 @@ int sf_signature_is_valid(apr_pool_t *pool, const sf_signed_request *signed_requ
                           const char *token, const char *given);
 
 /* Returns the body's hash as the query's parameter bodySHA256 has it: 64 hex digits in any case. Returns ""
- * where the parameter has another text, and NULL where there is none. `query` is NULL or as in the request
- * line. */
+ * where the parameter has another text, and NULL where there is none. `query` is as in the request line. */
 const char *sf_signature_body_sha256(apr_pool_t *pool, const char *query);
 
 #endif

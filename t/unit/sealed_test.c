@@ -46,8 +46,8 @@ static void seals_450_bytes_and_no_more(void **state)
     memset(longest, 'x', SF_SECRET_MAX + 1);
     assert_null(sf_sealed_make(unit_pool, &keys->key[0], "context", longest));
     longest[SF_SECRET_MAX] = '\0';
-    assert_null(sf_sealed_open(
-        keys, "context", sf_sealed_make(unit_pool, &keys->key[0], "context", longest), text));
+    assert_null(sf_sealed_open(keys, "context",
+                               sf_sealed_make(unit_pool, &keys->key[0], "context", longest), text));
     assert_string_equal(text, longest);
 }
 
@@ -65,8 +65,8 @@ static void refuses_anything_else(void **state)
     static const char damaged[] = "it is not what was written there";
     static const char unknown[] = "the key is not known";
     const sf_keyring *keys = keyring(2);
-    char *sealed = apr_pstrdup(unit_pool,
-                               sf_sealed_make(unit_pool, &keys->key[1], "context", "text"));
+    char *sealed
+        = apr_pstrdup(unit_pool, sf_sealed_make(unit_pool, &keys->key[1], "context", "text"));
     char *last = sealed + strlen(sealed) - 1;
     char text[SF_SECRET_MAX + 1];
 

@@ -3,8 +3,8 @@
     SUBJECT(date)                                                                                  \
     SUBJECT(file_cache)                                                                            \
     SUBJECT(form)                                                                                  \
-    SUBJECT(json_text)                                                                             \
     SUBJECT(host)                                                                                  \
+    SUBJECT(json_text)                                                                             \
     SUBJECT(keyring)                                                                               \
     SUBJECT(multipart)                                                                             \
     SUBJECT(origin)                                                                                \
