@@ -236,16 +236,29 @@ sub every_request_succeeds {
 # the one on which a client's statements are prepared, and leave another.
 my $one_connection = "ServerlessDBConnections 1\n";
 
-# Runs an operation into a lock, kills its session there, and lets the rest happen.
+# Runs a read into a lock, kills its session there, and lets the rest happen.
 sub interrupted {
     my ($client, $run, $at) = @_;
     warm_up($client);
     my $lock = lock_functions();
     my $finish = begin_at_once(sub { $run->($client->afresh, $at) }, 1);
-    wait_until { waiting() } or die "nothing waits for the lock\n";
+    my $since; # a read that waits for longer than lock_timeout
+    wait_until { waiting() ? time - ($since //= time) > 0.3 : ($since = undef) } or die "nothing waits for the lock\n";
     kill_backends(waiting());
     select undef, undef, undef, 0.1;
     $lock->release;
+    return ($finish->())[0];
+}
+
+# The same for a write, which sleeps instead, since it holds no session while it waits for a lock.
+sub interrupted_write {
+    my ($client, $run, $at) = @_;
+    warm_up($client);
+    my $sleep = slow_writes(60);
+    my $finish = begin_at_once(sub { $run->($client->afresh, $at) }, 1);
+    wait_until { sleeping() } or die "no write sleeps\n";
+    kill_backends(sleeping());
+    undef $sleep;
     return ($finish->())[0];
 }
 
@@ -276,7 +289,7 @@ sub interrupted {
     ) {
         my ($name, $run) = @$case;
         $one->error_log;
-        is_unavailable interrupted($client, $run, $at),
+        is_unavailable interrupted_write($client, $run, $at),
             "$name is not repeated, because it may have been committed: 503";
         like $one->error_log, qr/executing serverless_$name failed: SQLSTATE 57P01: /,
             "$name: its statement had begun when the session was killed";
@@ -320,7 +333,8 @@ my $secret = 'Personal-Data';
 
     my $log = $hasty->error_log;
     for my $statement (sort keys %replies) {
-        like $log, qr/\] SF0003: $replies{$statement}: executing $statement failed: SQLSTATE 57014: \S/,
+        my $state = $statement =~ /fetch|list/ ? '57014' : '55P03'; # writes give up the connection as they wait
+        like $log, qr/\] SF0003: $replies{$statement}: executing $statement failed: SQLSTATE $state: \S/,
             "the log has the request's id, the statement $statement and the SQLSTATE";
     }
     unlike_any($log, 'a statement that took too long');
@@ -409,15 +423,22 @@ sub unlike_any {
     $lock->do(q(SELECT FROM serverless.services WHERE serverless.sid('ZS', id) = ? FOR UPDATE), undef,
         $doomed->{service}{sid});
     my $finish = begin_at_once(sub { $client->afresh->delete("/v1/Services/$doomed->{service}{sid}") }, 1 .. 3);
-    my $log = '';
-    ok wait_until { 2 == (() = ($log .= $server->error_log) =~ /\] SF0005: /g) },
-        'of three concurrent deletions of a locked Service, two get no connection';
-    is scalar waiting(), 1, 'of three concurrent deletions of a locked Service, one waits on its connection';
+    ok wait_until { waiting() }, 'three concurrent deletions of a locked Service wait for it';
     is $client->afresh->get($at->{path})->status, 200,
-        'during a long deletion, another request uses the other connection' for 1 .. 5;
+        'during these deletions, another request has a connection' for 1 .. 5;
     $lock->rollback;
     $lock->disconnect;
-    is_deeply tally($finish->()), { 204 => 1, 503 => 2 }, 'of three concurrent deletions, one is 204 and two are 503';
+    is_deeply tally($finish->()), { 204 => 1, 404 => 2 }, 'of three concurrent deletions, one is 204 and two are 404';
+    unlike $server->error_log, qr/SF0005/, 'each of three concurrent deletions of a locked Service had a connection';
+
+    $doomed = service_with_function($client, 'goes-slowly');
+    $client->post($doomed->{functions}, FriendlyName => 'slow');
+    my $slowly = slow_deletion(2);
+    $finish = begin_at_once(sub { $client->afresh->delete("/v1/Services/$doomed->{service}{sid}") }, 1 .. 3);
+    ok wait_until { sleeping() }, 'a deletion of a Service takes long';
+    is $client->afresh->get($at->{path})->status, 200,
+        'during a long deletion, another request uses the other connection' for 1 .. 5;
+    $finish->();
 }
 
 

@@ -227,7 +227,8 @@ sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_batch_stat
     const sf_db_result result = result_of(answer);
     const int undone = is_undone(q, answer);
     /* a write without a lock after lock_timeout can wait for it on another connection */
-    const int locked_out = q->connection.writes && result == SF_DB_NOT_RUN;
+    const int locked_out
+        = q->connection.writes && (result == SF_DB_LOCKED || result == SF_DB_NOT_RUN);
 
     answered->answer = NULL;
     if (result == SF_DB_INVALIDATED) {
@@ -246,7 +247,7 @@ sf_waiter *sf_batch_queue_deliver(sf_batch_queue *q, sf_waiter *w, sf_batch_stat
         return NULL;
     }
     if (w) {
-        sf_waiter_complete(w, SF_DB_NOT_RUN);
+        sf_waiter_complete(w, result == SF_DB_LOCKED ? SF_DB_LOCKED : SF_DB_NOT_RUN);
     }
     return w;
 }

@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/db/batch.h"
 #include "core/db/connection_limit.h"
+#include "core/db/lock_line.h"
 #include "core/db/reachability.h"
 #include "core/db/session.h"
 #include "core/db/sqlstate.h"
@@ -37,7 +38,11 @@ typedef struct {
     sf_steps *steps;
     void *data;
     const sf_error *error; /* which the steps returned */
+    int is_patient;        /* the next attempt waits for a lock on its connection */
 } task;
+
+/* How long a request waits before it tries again to get a lock. */
+#define LOCK_PAUSE apr_time_from_msec(50)
 
 static const sf_error *error_of(const sf_caller *caller, sf_db_result result)
 {
@@ -78,6 +83,33 @@ static sf_db_result run_steps(sf_transaction *transaction, task *t)
     return transaction->result == SF_DB_CONNECTION_LOST ? SF_DB_NOT_RUN : transaction->result;
 }
 
+static int is_read(sf_statement_kind kind)
+{
+    return kind == SF_READ || kind == SF_LARGE_READ;
+}
+
+/* Runs a statement, or the steps of a transaction, in a session. */
+static sf_db_result run_in_session(sf_transaction *transaction, task *t)
+{
+    const sf_caller *caller = transaction->caller;
+    sf_session *session = transaction->session;
+    sf_db_result result = SF_DB_OK;
+
+    if (t->steps) {
+        return run_steps(transaction, t);
+    }
+    if (t->is_patient) {
+        result = sf_session_be_patient(caller, session, 1);
+    }
+    if (result == SF_DB_OK) {
+        result = sf_session_run(caller, session, t->id, t->values, t->rows);
+    }
+    if (t->is_patient && result != SF_DB_AWAY && result != SF_DB_CONNECTION_LOST) {
+        sf_session_be_patient(caller, session, 0);
+    }
+    return result;
+}
+
 /* Makes one attempt, on a connection of the pool. The caller holds a permit. */
 static sf_db_result attempt(const sf_caller *caller, task *t)
 {
@@ -87,8 +119,7 @@ static sf_db_result attempt(const sf_caller *caller, task *t)
     if (result != SF_DB_OK) {
         return result;
     }
-    result = t->steps ? run_steps(&transaction, t)
-                      : sf_session_run(caller, transaction.session, t->id, t->values, t->rows);
+    result = run_in_session(&transaction, t);
     if (result == SF_DB_INVALIDATED) {
         sf_session_drop(transaction.session);
     }
@@ -102,7 +133,9 @@ static int may_retry(sf_db_result result, sf_statement_kind kind, int attempts)
 {
     switch (result) {
     case SF_DB_CONNECTION_LOST:
-        return (kind == SF_READ || kind == SF_LARGE_READ) && attempts < MAX_READ_ATTEMPTS;
+        return is_read(kind) && attempts < MAX_READ_ATTEMPTS;
+    case SF_DB_LOCKED: /* a read waits for changes of the schema only */
+        return is_read(kind) && attempts < MAX_ATTEMPTS;
     case SF_DB_INVALIDATED:
     case SF_DB_NOT_RUN:
         return attempts < MAX_ATTEMPTS;
@@ -132,6 +165,10 @@ static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_inter
     attempts++;
     while (may_retry(result, t->kind, attempts)) {
         sf_metrics_add(SF_METRIC_RETRIES);
+        if (result == SF_DB_LOCKED && !t->is_patient) {
+            t->is_patient = 1; /* which is no further attempt, but the same with more time */
+            attempts--;
+        }
         result = attempt(caller, t);
         attempts++;
     }
@@ -163,6 +200,53 @@ static sf_db_result run_short(const sf_caller *caller, task *t)
     return run_with_retries(caller, t, left > 0 ? left : 0, attempts);
 }
 
+static sf_db_result run_once(const sf_caller *caller, task *t)
+{
+    return t->kind == SF_READ || t->kind == SF_SHORT_WRITE
+               ? run_short(caller, t)
+               : run_with_retries(caller, t, sf_config_db_timeout(), 0);
+}
+
+/* Gets the turn to try again for a lock that another session holds, and pauses. The request that has
+ * the turn keeps it. Returns 0 where `deadline` has passed. */
+static int wait_for_lock(const sf_caller *caller, sf_lock_place *place, apr_time_t deadline)
+{
+    const int had_turn = place->has_turn || !caller->r;
+    int in_time;
+
+    sf_lock_line_join(caller, place);
+    in_time = sf_lock_line_wait(place, deadline);
+    if (in_time && (had_turn || place->has_turn)) {
+        apr_sleep(LOCK_PAUSE);
+    }
+    return in_time && apr_time_now() < deadline;
+}
+
+/* Runs a write or a transaction. Where it needs a lock that another session holds, it is rolled back,
+ * gives back its connection, and is tried again as long as a statement may run. */
+static sf_db_result run_locking(const sf_caller *caller, task *t)
+{
+    const apr_time_t deadline = apr_time_now() + sf_session_lock_limit(caller, t->kind);
+    sf_lock_place place = { NULL, 0 };
+    sf_db_result result = SF_DB_LOCKED;
+    int may_try;
+
+    sf_lock_line_join_existing(caller, &place);
+    may_try = sf_lock_line_wait(&place, deadline);
+    while (may_try) {
+        result = place.has_turn ? run_with_retries(caller, t, sf_config_db_timeout(), 0)
+                                : run_once(caller, t);
+        may_try = result == SF_DB_LOCKED && wait_for_lock(caller, &place, deadline);
+    }
+    sf_lock_line_leave(&place, result != SF_DB_LOCKED);
+    if (result == SF_DB_LOCKED) {
+        sf_log_limited(caller, APLOG_ERR, "SF0003",
+                       "executing %s failed: SQLSTATE 55P03: another session held a lock",
+                       t->steps ? "a transaction" : sf_statements[t->id].name);
+    }
+    return result;
+}
+
 sf_db_result sf_db_try(const sf_caller *caller, sf_statement_id id, const char *const *values,
                        sf_rows **rows)
 {
@@ -170,9 +254,7 @@ sf_db_result sf_db_try(const sf_caller *caller, sf_statement_id id, const char *
 
     sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
-    return t.kind == SF_READ || t.kind == SF_SHORT_WRITE
-               ? run_short(caller, &t)
-               : run_with_retries(caller, &t, sf_config_db_timeout(), 0);
+    return is_read(t.kind) ? run_once(caller, &t) : run_locking(caller, &t);
 }
 
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
@@ -195,7 +277,7 @@ const sf_error *sf_db_run_batched(const sf_caller *caller, sf_statement_id id,
 const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void *data)
 {
     task t = { .kind = SF_WRITE, .steps = steps, .data = data };
-    const sf_db_result result = run_with_retries(caller, &t, sf_config_db_timeout(), 0);
+    const sf_db_result result = run_locking(caller, &t);
 
     return result == SF_DB_OK ? t.error : error_of(caller, result);
 }
@@ -231,8 +313,11 @@ int sf_db_post_config(void)
 
 apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
 {
-    const apr_status_t rv = sf_reachability_init(pool, sf_config_databases(s));
+    apr_status_t rv = sf_lock_line_init(pool);
 
+    if (rv == APR_SUCCESS) {
+        rv = sf_reachability_init(pool, sf_config_databases(s));
+    }
     return rv == APR_SUCCESS && sf_config_pipelining() ? sf_batch_init(pool, s) : rv;
 }
 

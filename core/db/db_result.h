@@ -14,6 +14,8 @@ typedef enum {
     SF_DB_CONNECTION_LOST,
     /* It did not run, or was rolled back as a whole. */
     SF_DB_NOT_RUN,
+    /* It was rolled back, because a lock that it needs is held by another session. */
+    SF_DB_LOCKED,
     /* It did not run: the session does not know the prepared statement, or the schema changed under
      * its plan. The session must be replaced. */
     SF_DB_INVALIDATED,

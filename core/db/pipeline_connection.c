@@ -11,16 +11,11 @@
 
 void sf_pipeline_close(sf_pipeline *p)
 {
-    PGconn *native = p->session ? p->session->native : NULL;
-
-    if (!native) {
+    if (!p->session) {
         return;
     }
-    /* a session with another lock_timeout, or that is out of step, must not go back to the pool */
-    if (PQstatus(native) == CONNECTION_OK
-        && (p->writes || p->state != SF_PIPELINE_READY || !PQexitPipelineMode(native))) {
-        sf_session_drop(p->session);
-    }
+    sf_session_drop(
+        p->session); /* a session with another lock_timeout must not go back to the pool */
     p->session->state.credentials_epoch[0] = '\0'; /* known to the answers of a batch only */
     sf_session_close(p->server, p->session);
     p->session = NULL;
@@ -28,14 +23,14 @@ void sf_pipeline_close(sf_pipeline *p)
 }
 
 /* Prepares the session of a new connection for batches. Batches of writes get a short lock_timeout:
- * a statement that waits for a lock would have the whole batch wait. Returns 0 on failure. */
-static int set_up(sf_pipeline *p, const sf_caller *caller)
+ * a statement that waits for a lock would have the whole batch wait. Reads wait for changes of the
+ * schema only. Returns 0 on failure. */
+static int set_up(const sf_pipeline *p, const sf_caller *caller)
 {
-    if (p->writes
-        && sf_session_command(caller, p->session, "SET lock_timeout = '20ms'") != SF_DB_OK) {
-        return 0;
-    }
-    return PQenterPipelineMode(p->session->native);
+    const char *lock_timeout = p->writes ? "SET lock_timeout = '20ms'" : "SET lock_timeout = 0";
+
+    return sf_session_command(caller, p->session, lock_timeout) == SF_DB_OK
+           && PQenterPipelineMode(p->session->native);
 }
 
 int sf_pipeline_ensure_open(sf_pipeline *p, const sf_caller *caller)

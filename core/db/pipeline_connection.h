@@ -106,7 +106,7 @@ void sf_pipeline_mark_stale(sf_pipeline *p);
 /* Ends the batch, and frees the answers that the caller has not taken. */
 void sf_pipeline_end_batch(sf_pipeline *p);
 
-/* Gives the connection back to mod_dbd, where there is one, as mod_dbd gave it. */
+/* Closes the connection, where there is one, and gives it back to mod_dbd. */
 void sf_pipeline_close(sf_pipeline *p);
 
 #endif

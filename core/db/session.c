@@ -22,6 +22,9 @@ APLOG_USE_MODULE(serverless_functions);
 #define DEFAULT_STATEMENT_TIMEOUT apr_time_from_sec(30)
 #define BEGIN_TIMEOUT apr_time_from_sec(5)
 
+/* How long a statement waits for a lock on its connection. */
+#define LOCK_TIMEOUT "'50ms'"
+
 /* How long PostgreSQL's message about its own time limit may take. */
 #define GRACE apr_time_from_sec(1)
 
@@ -38,6 +41,9 @@ typedef struct {
 
 static APR_OPTIONAL_FN_TYPE(ap_dbd_open) *dbd_open;
 static APR_OPTIONAL_FN_TYPE(ap_dbd_close) *dbd_close;
+
+/* The milliseconds of statement_timeout, or what stands in for it, in the newest session. */
+static volatile apr_uint32_t statement_timeout = 1000 * 30;
 
 /* 1 since SF0004 has been logged, until a schema fits: it is not logged with every request. */
 static volatile apr_uint32_t schema_mismatch_logged;
@@ -147,6 +153,9 @@ static sf_db_result log_failure(const execution *e, const char *doing, const PGr
                                     ? SF_DB_CONNECTION_LOST
                                     : sf_db_result_of_error(text);
 
+    if (result == SF_DB_LOCKED) {
+        return result; /* the caller tries again, and logs the end of that */
+    }
     if (!(e->id == SF_STATEMENT_SESSION_BEGIN && result == SF_DB_NO_SCHEMA
           && apr_atomic_read32(&schema_mismatch_logged))) { /* SF0004 is in the log */
         sf_db_log_failure(e->caller, doing, e->name, text);
@@ -253,6 +262,23 @@ sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_sta
     return result;
 }
 
+apr_interval_time_t sf_session_lock_limit(const sf_caller *caller, sf_statement_kind kind)
+{
+    return kind == SF_LONG_WRITE ? sf_config_delete_timeout(caller->r)
+                                 : apr_time_from_msec(apr_atomic_read32(&statement_timeout));
+}
+
+sf_db_result sf_session_be_patient(const sf_caller *caller, sf_session *session, int patient)
+{
+    const sf_db_result result = sf_session_command(
+        caller, session, patient ? "SET lock_timeout = 0" : "SET lock_timeout = " LOCK_TIMEOUT);
+
+    if (result != SF_DB_OK) {
+        sf_session_drop(session);
+    }
+    return result;
+}
+
 sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *text)
 {
     const execution e
@@ -310,6 +336,8 @@ static int read_session_begin(const sf_caller *caller, sf_session *session, sf_r
         session->state.page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
     }
     session->time_limit = time_limit_of(sf_rows_value(rows, 0, 2));
+    apr_atomic_set32(&statement_timeout,
+                     (apr_uint32_t)apr_time_as_msec(session->time_limit - GRACE));
     apr_atomic_set32(&schema_mismatch_logged, 0);
     return 1;
 }
@@ -330,7 +358,8 @@ static sf_db_result check_schema(const sf_caller *caller, sf_session *session)
 }
 
 /* Empties the record of a session: a new backend knows no prepared statements. Sets the encoding,
- * because the default of environment or role may be another. */
+ * because the default of environment or role may be another; and lock_timeout, so that no statement
+ * holds a connection while it waits for a lock. */
 static sf_db_result start_session(const sf_caller *caller, sf_session *session, int backend_pid)
 {
     sf_db_result result;
@@ -338,7 +367,8 @@ static sf_db_result start_session(const sf_caller *caller, sf_session *session, 
     memset(session->prepared, 0, sizeof(session->prepared));
     session->schema_fits = 0;
     session->time_limit = BEGIN_TIMEOUT;
-    result = sf_session_command(caller, session, "SET client_encoding = 'UTF8'");
+    result = sf_session_command(caller, session,
+                                "SET client_encoding = 'UTF8'; SET lock_timeout = " LOCK_TIMEOUT);
     session->backend_pid = result == SF_DB_OK ? backend_pid : 0;
     return result;
 }

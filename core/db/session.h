@@ -51,9 +51,17 @@ void sf_session_close(server_rec *server, sf_session *session);
 /* Runs a statement, after preparing it where the session does not know it; `values`
  * as for sf_db_run(). A statement of the kind "long write" runs under ServerlessDeleteTimeout.
  * Returns SF_DB_OK and the rows, or the failure, which has been logged, and NULL. SF_DB_AWAY: the
- * time limit of the session has passed without an answer, and the connection is dropped. */
+ * time limit of the session has passed without an answer, and the connection is dropped.
+ * SF_DB_LOCKED, which is not logged: a lock was not had in 50 ms. */
 sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_statement_id id,
                             const char *const *values, sf_rows **rows);
+
+/* Returns how long a statement of the caller may wait for locks: as long as it may run. */
+apr_interval_time_t sf_session_lock_limit(const sf_caller *caller, sf_statement_kind kind);
+
+/* Lets the next statement wait for a lock as long as it may run (`patient` 1), or as all statements
+ * do (0). Returns SF_DB_OK or the failure, which has been logged; the connection is dropped then. */
+sf_db_result sf_session_be_patient(const sf_caller *caller, sf_session *session, int patient);
 
 /* Runs a command without parameters or rows, such as BEGIN, COMMIT, ROLLBACK or SET. Returns
  * SF_DB_OK or the failure, which has been logged. */

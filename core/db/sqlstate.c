@@ -48,7 +48,7 @@ static const struct {
     { "42P05", SF_DB_INVALIDATED },     /* duplicate_prepared_statement */
     { "40001", SF_DB_NOT_RUN },         /* serialization_failure */
     { "40P01", SF_DB_NOT_RUN },         /* deadlock_detected */
-    { "55P03", SF_DB_NOT_RUN },         /* lock_not_available: lock_timeout */
+    { "55P03", SF_DB_LOCKED },          /* lock_not_available: lock_timeout */
     { "23503", SF_DB_PARENT_MISSING },  /* foreign_key_violation */
     { "3F000", SF_DB_NO_SCHEMA },       /* invalid_schema_name */
     { "42P01", SF_DB_NO_SCHEMA },       /* undefined_table */

@@ -10,7 +10,7 @@ use Exporter qw(import);
 use Serverless::Time;
 use Time::HiRes ();
 
-our @EXPORT = qw(db superuser connect_as database add_functions add_artifacts lock_functions slow_deletion hold_builds own_database
+our @EXPORT = qw(db superuser connect_as database add_functions add_artifacts lock_functions slow_deletion slow_writes sleeping hold_builds own_database
     crash backends waiting kill_backends damage);
 
 # Connections ---------------------------------------------------------------------
@@ -78,7 +78,18 @@ sub slow_deletion {
         . "'BEGIN PERFORM pg_sleep($seconds); RETURN OLD; END'");
     db()->do("CREATE TRIGGER $name BEFORE DELETE ON serverless.artifacts FOR EACH ROW "
         . "WHEN (OLD.friendly_name = 'slow') EXECUTE FUNCTION public.$name()");
-    return bless { name => $name, process => $$ }, 'Serverless::Database::SlowDeletion';
+    return bless { name => $name, process => $$ }, 'Serverless::Database::Slowness';
+}
+
+# Each write of a Function takes so many seconds.
+sub slow_writes {
+    my ($seconds) = @_;
+    my $name = "slow_writes_$$";
+    db()->do("CREATE FUNCTION public.$name() RETURNS trigger LANGUAGE plpgsql AS "
+        . "'BEGIN PERFORM pg_catalog.pg_sleep($seconds); RETURN coalesce(NEW, OLD); END'");
+    db()->do("CREATE TRIGGER $name BEFORE INSERT OR UPDATE OR DELETE ON serverless.artifacts FOR EACH ROW "
+        . "EXECUTE FUNCTION public.$name()");
+    return bless { name => $name, process => $$ }, 'Serverless::Database::Slowness';
 }
 
 # Builds of this Service stay `building`: each is made with a lease that nobody
@@ -130,9 +141,10 @@ sub crash {
     wait_until { !kill 0 => $pid } or die "PostgreSQL did not end\n";
 }
 
-# httpd's sessions, as (process, ...); those that wait for a lock.
+# httpd's sessions, as (process, ...); those that wait for a lock; those in pg_sleep.
 sub backends { sessions('true') }
 sub waiting  { sessions("wait_event_type = 'Lock'") }
+sub sleeping { sessions("wait_event = 'PgSleep'") }
 
 sub sessions {
     my ($condition) = @_;
@@ -160,7 +172,7 @@ sub release {
 
 sub DESTROY { $_[0]->release if $_[0]{process} == $$ }
 
-package Serverless::Database::SlowDeletion;
+package Serverless::Database::Slowness;
 
 sub DESTROY {
     my ($self) = @_;
