@@ -240,7 +240,7 @@ static const char *domain_message(apr_pool_t *pool, const server_rec *s)
                               tail);
 }
 
-/* Returns an error message for DBDParams with several hosts that may lead to a standby, whose rows lag
+/* Returns an error message for DBDParams with several hosts that may lead to a standby, with rows that lag
  * behind, or NULL. */
 static const char *standby_message(const char *params)
 {

@@ -65,7 +65,7 @@ sf_parser sf_parse_runtimes;
 sf_parser sf_parse_origin;
 
 /* const char *: the part of a <Location>'s path before /Services, as "/v1". NULL as the value
- * where the path ends otherwise or is a pattern, whose match has no fixed length. */
+ * where the path ends otherwise or is a pattern: its match has no fixed length. */
 const char *sf_parse_prefix(apr_pool_t *pool, const char *location);
 
 #endif

@@ -18,7 +18,7 @@ static void send_json(request_rec *r, int status, const char *body, apr_size_t l
     ap_rwrite(body, (int)length, r);
 }
 
-/* Called after sf_conditional_tag(), whose Cache-Control it replaces. */
+/* Replaces the Cache-Control of sf_conditional_tag(), so it is called later. */
 static void forbid_storing(const sf_request *request)
 {
     if (request->resource->no_store) {

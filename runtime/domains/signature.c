@@ -17,7 +17,7 @@
 /* Parameters ------------------------------------------------------------------------------------- */
 
 /* Returns the rank of a byte of UTF-8 in the order of UTF-16 code units, in which clients sort: characters beyond
- * U+FFFF, whose first byte is 0xF0 or more, come before U+E000. */
+ * U+FFFF, with a first byte of 0xF0 or more, come before U+E000. */
 static int utf16_rank(unsigned char byte)
 {
     if (byte == 0xEE || byte == 0xEF) {
