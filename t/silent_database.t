@@ -25,7 +25,7 @@ my ($statement_timeout, $db_timeout, $connect_timeout, $silence) = (1, 1, 2, 14)
 sub server {
     my ($name, $pipelining) = @_;
     return Serverless::Server->start($name, "ServerlessPipelining $pipelining\n"
-        . "ServerlessDBTimeout ${db_timeout}s\nServerlessDeleteTimeout 2s\n"
+        . "ServerlessDBTimeout ${db_timeout}s\nServerlessDeleteTimeout 2s\nServerlessMaxRequestsPerAccount Off\n"
         . Serverless::Server->database(host => $cluster->host, statement_timeout => 1000 * $statement_timeout)
         . Serverless::Server->api);
 }
