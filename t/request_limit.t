@@ -171,6 +171,20 @@ subtest 'a refused upload' => sub {
     is_refused $reply, $TOO_MANY_OF_ACCOUNT, 'is answered without its body, and the connection closed';
 };
 
+subtest 'without the directives' => sub {
+    # 16 workers: 13 requests of all accounts, 6 of one
+    my $default = Serverless::Server->start('default_limits', <<"END" . $server->database . $server->api, limits => 1);
+ThreadsPerChild   16
+MaxRequestWorkers 16
+SendBufferSize    4096
+END
+    my $there = { %$greedy, api => $greedy->{api}->at($default->address) };
+    my @held = map { begin_download($there) } 1 .. 6;
+    is_refused $there->{api}->afresh->get('/v1/Services'), $TOO_MANY_OF_ACCOUNT,
+        'an account may have two fifths of the workers';
+    is $other->{api}->at($default->address)->get('/v1/Services')->status, 200, "another account's request is answered";
+};
+
 subtest 'the log' => sub {
     ok wait_until { status_of($greedy) == 200 }, 'no request is under way';
     my $log = $server->error_log;

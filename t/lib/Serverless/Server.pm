@@ -20,7 +20,8 @@ use Serverless::Time;
 
 # The configuration before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
 # the MPM of the test run unless another is named; with `keyless`, there is nothing to encrypt
-# Variables with.
+# Variables with. One account may have as many requests at a time as httpd has workers, because a
+# suite has one account; with `limits`, the limits are the module's defaults.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
@@ -30,6 +31,7 @@ sub preamble {
     $modules =~ s/mpm_[a-z]+(?=_module|\.so)/mpm_$option{mpm}/g if $option{mpm};
     my $pipelining = $ENV{PIPELINING} || 'On';
     $modules .= "ServerlessPipelining Off\n" if $pipelining ne 'On';
+    $modules .= "ServerlessMaxRequests Off\nServerlessMaxRequestsPerAccount Off\n" if !$option{limits};
     return <<"END";
 $modules
 $keys
