@@ -194,7 +194,7 @@ subtest 'an Asset: its bytes, type, validators and CORS' => sub {
 };
 
 subtest 'a POST to an Asset is answered as a GET' => sub {
-    is_asset call('POST /page.html', headers => ['Content-Length: 3', 'Range: bytes=0-1', 'If-None-Match: *'], body => 'a=b'), '<p>page</p>', 'POST';
+    is_asset call('POST /page.html', headers => ['Content-Length: 3'], body => 'a=b'), '<p>page</p>', 'POST';
 };
 
 subtest 'a new Deployment is served by the next request; none is 404' => sub {
