@@ -6,7 +6,6 @@ use warnings FATAL => 'all';
 use Apache::Test qw(-withtestmore);
 use Digest::SHA qw(sha256_hex);
 use File::Path qw(remove_tree);
-use IO::Uncompress::Gunzip qw(gunzip $GunzipError);
 use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Project;
