@@ -95,7 +95,11 @@ static int is_type(const char *text)
     const char *slash = ap_scan_http_token(text);
     const char *end = *slash == '/' ? ap_scan_http_token(slash + 1) : slash;
 
-    if (slash == text || end <= slash + 1 || !strchr("; ", *end)) {
+    if (slash == text || end <= slash + 1) {
+        return 0;
+    }
+    end += strspn(end, " ");
+    if (*end != ';' && *end != '\0') {
         return 0;
     }
     while (apr_isprint(*end)) {

@@ -61,11 +61,18 @@ static void destroy_chunk(void *data)
 }
 
 /* Fails the response: its head has been sent, and the rest of its body cannot be had. Closing the
- * connection shows that to the client even where a filter has removed Content-Length. */
+ * connection shows that to the client even where a filter has removed Content-Length. Damaged content
+ * has a log line for each response; a database that cannot be read, one for many. */
 static apr_status_t break_off(const chunk *part, apr_status_t rv)
 {
-    sf_log_limited(&part->caller, APLOG_ERR, "SF0040",
-                   "content breaks off: its chunk %d cannot be read", part->number);
+    static const char text[] = "content breaks off: its chunk %d cannot be read";
+
+    if (rv == APR_ENOENT) {
+        sf_log(&part->caller, APLOG_ERR, "SF0040", text, part->number);
+    }
+    else {
+        sf_log_limited(&part->caller, APLOG_ERR, "SF0040", text, part->number);
+    }
     part->caller.r->connection->keepalive = AP_CONN_CLOSE;
     return rv;
 }
