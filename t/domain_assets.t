@@ -4,8 +4,9 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
-use Digest::SHA qw(sha256_hex);
+use Digest::SHA qw(hmac_sha1 sha256_hex);
 use File::Path qw(remove_tree);
+use MIME::Base64 qw(encode_base64);
 use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Project;
@@ -210,6 +211,26 @@ subtest 'methods' => sub {
     is $reply->header('ETag'), etag($bytes), 'POST answers like GET: the ETag';
     is_content ask($server, $host, 'GET /empty.txt'), '', 'an empty Asset: 200';
     is ask($server, $host, 'GET /empty.txt')->header('Content-Length'), 0, 'an empty Asset: Content-Length 0';
+};
+
+subtest 'a protected Asset' => sub {
+    my $host = site([ '/secret.txt', 'secret', 'text/plain', 'protected' ]);
+    my ($service, $environment) = $owner->selectrow_array(
+        q(SELECT serverless.sid('ZS', service_id), serverless.sid('ZE', id) FROM serverless.environments ORDER BY id DESC));
+    for my $variable ([ AUTH_TOKEN => 'f' x 32 ], [ ACCOUNT_SID => $sid ]) {
+        my ($key, $value) = @$variable;
+        $account->post("/v1/Services/$service/Environments/$environment/Variables", Key => $key, Value => $value)->status == 201
+            or die "no $key\n";
+    }
+    my $signature = 'X-Twilio-Signature: ' . encode_base64(hmac_sha1("https://$host/secret.txt", 'f' x 32), '');
+    is ask($server, $host, 'GET /secret.txt')->status, 403, 'without a signature: 403';
+    for my $source ('the database', 'the file') {
+        my $reply = ask($server, $host, 'GET /secret.txt', $signature);
+        is_content $reply, 'secret', "with a signature, from $source: 200";
+        is_deeply [ map { $reply->header($_) } 'Cache-Control', 'Access-Control-Allow-Origin', 'X-Content-Type-Options' ],
+            [ 'private, no-store', undef, 'nosniff' ], "with a signature, from $source: no cache keeps it, no other site reads it";
+    }
+    is ask($server, $host, 'GET /secret.txt')->status, 403, 'without a signature, when it has a file: 403';
 };
 
 
