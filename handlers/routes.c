@@ -4,7 +4,7 @@
 #include "core/content/download.h"
 #include "core/content/upload.h"
 
-const sf_route sf_routes[] = {
+const sf_api_route sf_routes[] = {
     { M_GET, "/Services", sf_verb_list, &sf_services },
     { M_POST, "/Services", sf_verb_create, &sf_services },
     { M_GET, "/Services/{ZS}", sf_verb_fetch, &sf_services },

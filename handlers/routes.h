@@ -7,7 +7,7 @@
 #include "core/api/resource.h"
 
 /* Ends with a NULL pattern. */
-extern const sf_route sf_routes[];
+extern const sf_api_route sf_routes[];
 
 extern const sf_resource sf_services;
 extern const sf_resource sf_functions;

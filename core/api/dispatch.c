@@ -105,7 +105,7 @@ static const sf_error *handle_other_method(sf_request *request, const char *allo
 
 /* Stages ----------------------------------------------------------------------------------------- */
 
-static const sf_error *run_route(sf_request *request, const sf_route *route)
+static const sf_error *run_route(sf_request *request, const sf_api_route *route)
 {
     request->resource = route->resource;
     if (!route->resource->has_ranges) {
@@ -115,7 +115,7 @@ static const sf_error *run_route(sf_request *request, const sf_route *route)
 }
 
 /* Finds the route for the request's path and method and runs its operation. */
-static const sf_error *find_route(sf_request *request, const char *path, const sf_route *routes)
+static const sf_error *find_route(sf_request *request, const char *path, const sf_api_route *routes)
 {
     apr_pool_t *pool = request->r->pool;
     const char *allowed = NULL;
@@ -146,7 +146,7 @@ static const sf_error *prefer_unauthenticated(sf_request *request, const sf_erro
     return error;
 }
 
-static const sf_error *handle(sf_request *request, const sf_route *routes)
+static const sf_error *handle(sf_request *request, const sf_api_route *routes)
 {
     const char *path = request->r->uri + strlen(request->prefix);
 
@@ -155,7 +155,7 @@ static const sf_error *handle(sf_request *request, const sf_route *routes)
     return prefer_unauthenticated(request, find_route(request, path, routes));
 }
 
-int sf_dispatch(sf_request *request, const sf_route *routes)
+int sf_dispatch(sf_request *request, const sf_api_route *routes)
 {
     const sf_error *error = handle(request, routes);
 
