@@ -34,6 +34,8 @@ RequestReadTimeout  header=0 body=0
 SendBufferSize      4096
 ServerlessMaxRequests        $LIMIT
 ServerlessMaxRequestsPerAccount $ACCOUNT_LIMIT
+ServerlessDomain     functions.example.com
+ServerlessExecution  On
 RedirectMatch 404 "^/(?!v1/)"
 <Location "/v1/openapi.yaml">
     SetHandler serverless-openapi
@@ -99,6 +101,23 @@ for my $what (sort keys %under_way) {
         ok wait_until { status_of($greedy) == 200 }, "the account's are answered when the others are given up";
     };
 }
+
+subtest 'a request to a domain counts with the account of its Environment' => sub {
+    my $project = $greedy->{project};
+    my $environment = $project->new_environment('limited', 'limited');
+    $project->deploy($environment, $project->completed(
+        $project->new_version(kind => 'asset', path => '/v1/page', content => 'page')));
+    my $host = $environment->{domain_name} =~ s/\..*/.functions.example.com/r;
+    my $get = sub { $greedy->{api}->afresh->undescribed->raw_request('GET /v1/page HTTP/1.1', host => $host) };
+    is $get->()->status, 200, 'an Asset of the domain is answered';
+    my @held = map { begin_download($greedy) } 1 .. $ACCOUNT_LIMIT;
+    my $refused = $get->();
+    is $refused->status, 503, 'while the account has too many requests, it is refused';
+    ok $refused->header('Retry-After'), 'with Retry-After';
+    is status_of($other), 200, "another account's request is answered";
+    @held = ();
+    ok wait_until { $get->()->status == 200 }, 'it is answered again when the others are given up';
+};
 
 subtest 'an API key' => sub {
     my ($sid, $secret) = db()->selectrow_array('SELECT * FROM serverless.create_api_key(?, ?)', undef,

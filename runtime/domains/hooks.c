@@ -2,6 +2,8 @@
 
 #include "core/caller.h"
 #include "core/config.h"
+#include "core/http/request_limit.h"
+#include "core/sid.h"
 #include "runtime/domains/asset.h"
 #include "runtime/domains/asset_cache.h"
 #include "runtime/domains/domain.h"
@@ -90,6 +92,16 @@ int sf_domains_map_to_storage(request_rec *r)
 
 /* Answering ----------------------------------------------------------------------------------- */
 
+/* Counts the request among those of the Environment's account. Returns 0 where the account has too many
+ * (ServerlessMaxRequestsPerAccount). */
+static int count_request(const sf_domain_request *request)
+{
+    char account[SF_SID_LENGTH + 1];
+
+    sf_sid_write(account, "AC", request->route.account);
+    return sf_request_limit_add(request->r, account) == NULL;
+}
+
 /* Finds the Environment, its Build and the Version at the path. A path that is not there and a private
  * one are the same to a client, and so are a host that is not there and one without a Build. */
 static int find_file(sf_domain_request *request, const sf_route_key *key)
@@ -105,6 +117,9 @@ static int find_file(sf_domain_request *request, const sf_route_key *key)
     }
     if (!*request->route.build) {
         return HTTP_NOT_FOUND;
+    }
+    if (!count_request(request)) {
+        return HTTP_SERVICE_UNAVAILABLE;
     }
     status = sf_paths_find(&caller, &request->route, request->r->uri, &request->file);
     return status == OK && request->file->visibility == SF_PRIVATE ? HTTP_NOT_FOUND : status;
