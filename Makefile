@@ -52,7 +52,7 @@ endif
 
 export PORT RUN_DIR SANITIZE PIPELINING MPM
 
-.PHONY: all run start stop admin test unit bench attack lint format install clean help \
+.PHONY: all run start stop admin test test-all unit bench attack lint format install clean help \
 	packages-build packages-run packages-test packages-bench packages-lint
 .DELETE_ON_ERROR:
 
@@ -72,6 +72,10 @@ admin: ## run serverless-admin for that server: make admin CMD="account list"
 
 test: packages-test all $(UNIT) $(SDK) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
 	@tools/run-tests $(MODULE) $(TESTS)
+
+test-all: packages-test packages-bench all $(UNIT) $(SDK) ## run the tests with their load cases in full, then the attacks: about 30 minutes
+	@FULL=1 tools/run-tests $(MODULE) $(TESTS)
+	@bench/attack $(MODULE)
 
 unit: packages-test $(UNIT) ## run the unit tests in C alone
 	@UNIT_TESTS=$(abspath $(UNIT)) prove $(if $(VERBOSE),-v) t/unit.t

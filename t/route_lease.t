@@ -16,7 +16,7 @@ use Time::HiRes qw(sleep time);
 
 my $TAIL = 'functions.example.com';
 my $CLIENTS = 16;
-my $SECONDS = $ENV{ROUTE_LEASE_SECONDS} || 5;
+my $SECONDS = $ENV{FULL} ? 30 : 5;
 my $PAUSE = 0.2; # between two Deployments
 
 # Two httpds of three children each. The API is at the shared httpd, which serves no domains.

@@ -20,7 +20,7 @@ my @credential = $owner->selectrow_array(q(SELECT * FROM serverless.create_accou
 # The seconds of the configuration: a statement has statement_timeout and one more; then the request is
 # answered. Before that it may wait for a connection, or connect in vain. PostgreSQL stands still for much
 # longer than all of them together.
-my ($statement_timeout, $db_timeout, $connect_timeout, $silence) = (1, 1, 2, 14);
+my ($statement_timeout, $db_timeout, $connect_timeout, $silence) = (1, 1, 2, $ENV{FULL} ? 30 : 14);
 
 sub server {
     my ($name, $pipelining) = @_;
