@@ -282,7 +282,7 @@ sub timed {
         'only the read whose statement exceeds statement_timeout is answered 503';
     is_deeply [(judge(\@paths, @replies))[0 .. 4, 6 .. 10]], [('right') x 10],
         'the other reads of the batch have the right answer';
-    like $server->error_log, qr/executing serverless_artifact_fetch failed: SQLSTATE 57014: /,
+    like $server->error_log, qr/executing serverless_artifact_fetch(?:_owned)? failed: SQLSTATE 57014: /,
         'the log names the statement that exceeded statement_timeout';
 }
 
