@@ -13,7 +13,7 @@ use Serverless::Test;
 use Serverless::Project;
 use Socket qw(SO_RCVBUF SOL_SOCKET inet_aton pack_sockaddr_in);
 use Test::More;
-use Time::HiRes qw(time);
+use Time::HiRes qw(sleep time);
 
 # Whatever happens here, the suites after this one need the database.
 END { local $?; database('start') }
