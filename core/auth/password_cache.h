@@ -20,7 +20,7 @@ typedef struct {
  * OpenSSL has no random bytes; or the error of a pool or mutex. */
 apr_status_t sf_password_cache_init(apr_pool_t *pool);
 
-/* Finds what was kept of this credential of this database, if `password` is its secret. Returns 0
+/* Finds the entry of this credential of this database, if `password` is its secret. Returns 0
  * otherwise. Compares in constant time. */
 int sf_password_cache_find(int database, const char *credential, const char *password,
                            sf_known_credential *known);

@@ -63,7 +63,7 @@ static int is_claimed(apr_time_t claimed_at, apr_time_t now)
     return claimed_at != 0 && now - claimed_at < CLAIM_TIMEOUT;
 }
 
-/* Whether what was found is no older than the lease allows: it was read within the lease; or the read
+/* Whether the entry is no older than the lease allows: it was read within the lease; or the read
  * was sent after the request had arrived, so that it saw each change answered before. */
 static int is_current(const lookup *l, const sf_route_entry *entry, apr_time_t now)
 {
@@ -153,7 +153,7 @@ static decision decide(lookup *l)
     return claim(l, entry, now);
 }
 
-/* Keeps what a read has found, unless another one that was sent later has ended before. */
+/* Keeps the result of a read, unless another one that was sent later has ended before. */
 static void keep(const lookup *l, apr_time_t sent_at, apr_interval_time_t lease)
 {
     sf_route_entry *entry = sf_route_table_enter(l->key);
@@ -320,7 +320,7 @@ static int use_stale(lookup *l)
     return usable;
 }
 
-/* Reads while what was found before is still current: it stays so where the read fails. */
+/* Reads while the entry is still current; the entry stays current where the read fails. */
 static void refresh(lookup *l)
 {
     sf_route found;
