@@ -1,0 +1,45 @@
+/* The two protocols of calls, as runtime/README.md describes them: types and bounds. */
+#ifndef SF_PROTOCOL_H
+#define SF_PROTOCOL_H
+
+#define SF_PROTOCOL_VERSION 1
+
+/* The descriptor of the line in an isolate. */
+#define SF_LINE_DESCRIPTOR 3
+
+/* Frames on a line: u32 length, u8 type, u32 call, payload. The length counts type and call. */
+typedef enum {
+    SF_FRAME_CALL = 1,
+    SF_FRAME_READY,
+    SF_FRAME_LOG,
+    SF_FRAME_ANSWER,
+    SF_FRAME_BAD_REQUEST,
+    SF_FRAME_IDLE
+} sf_frame_type;
+
+#define SF_FRAME_LENGTH 4 /* bytes of `length` */
+#define SF_FRAME_HEADER 5 /* bytes of type and call */
+
+/* Messages on the control connection: u8 type, u32 number, payload; one in a packet. */
+typedef enum {
+    SF_CONTROL_HELLO = 1,
+    SF_CONTROL_LEASE,
+    SF_CONTROL_CANCEL,
+    SF_CONTROL_LINE,
+    SF_CONTROL_REFUSED,
+    SF_CONTROL_MISSING,
+    SF_CONTROL_FILE,
+    SF_CONTROL_DATA,
+    SF_CONTROL_STORE,
+    SF_CONTROL_ABANDON,
+    SF_CONTROL_RETURN,
+    SF_CONTROL_KILL,
+    SF_CONTROL_GIVE,
+    SF_CONTROL_GONE,
+    SF_CONTROL_WARM
+} sf_control_type;
+
+#define SF_CONTROL_HEADER 5     /* bytes of type and number */
+#define SF_CONTROL_PACKET 65536 /* bytes of a message, at most */
+
+#endif
