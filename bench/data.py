@@ -81,15 +81,30 @@ def fingerprint():
     return digest.hexdigest()
 
 
+def is_done(mark):
+    return mark.exists() and mark.read_text() == fingerprint()
+
+
+def make_base():
+    """Makes the database with the schema and one account, of which all others are copies, unless that was
+    done before."""
+    mark = HOME / "base"
+    if is_done(mark):
+        return
+    for stale in (mark, HOME / "filled"):
+        stale.unlink(missing_ok=True)
+    create_base()
+    mark.write_text(fingerprint())
+
+
 def fill():
     """Fills the databases that the copies are made of, unless that was done before."""
+    make_base()
     mark = HOME / "filled"
-    if mark.exists() and mark.read_text() == fingerprint():
+    if is_done(mark):
         return
     print("Filling the databases (once per checkout)", flush=True)
     began = time.monotonic()
-    mark.unlink(missing_ok=True)
-    make_base()
     for functions, services in SIZES.items():
         copy("base", "filled_" + name_of(functions))
         psql("filled_" + name_of(functions), script=SOURCE / "bench" / "sql" / "fill.sql",
@@ -98,8 +113,7 @@ def fill():
     print(f"Filled in {time.monotonic() - began:.0f} s", flush=True)
 
 
-def make_base():
-    """The schema and one account, which all databases then have in common."""
+def create_base():
     admin = [SOURCE / "bin" / "serverless-admin", "-d",
              f"host={socket()} dbname=base user=serverless_owner"]
     psql("postgres", "DROP DATABASE IF EXISTS base")

@@ -4,10 +4,11 @@ import dataclasses
 import statistics
 
 import data
-from plan import DEEP, EVENT, LIMIT, MODULE, OPEN, PG, POSTGRES, size_label
+from plan import DEEP, EVENT, FILE, LIMIT, MODULE, NO_DOMAIN, OPEN, PG, POSTGRES, size_label
 
 RATE = "req/s"
 CPU = "CPU"
+SERVER = "server us"
 TAIL = "p99/p50"
 
 
@@ -22,11 +23,14 @@ class Figure:
     stretch: float
     less_is_better: bool = True
     share: bool = False  # shown as what is above 1
+    difference: bool = False  # of the two, not their ratio
 
     def of(self, measured, other):
         """From one round of the row and of what it is compared with."""
         if self.measure == TAIL:
             return measured["p99"] / measured["p50"]
+        if self.difference:
+            return measured[self.measure] - other[self.measure]
         ratio = measured[self.measure] / other[self.measure]
         return 1 - 1 / ratio if self.share else ratio
 
@@ -71,6 +75,12 @@ FIGURES = (
     Figure("authentication's share of a GET's CPU", "get", CPU, MODULE, OPEN, 0.10, 0.05,
            share=True),
     Figure("GET by SID, p99 against p50", "get", TAIL, MODULE, "", 4, 3),
+    at_least("Asset of 600 B, req/s, against httpd's own file", "asset-600", MODULE, FILE, 0.7, 0.9),
+    at_least("the same, both with the event MPM", "asset-600", MODULE + EVENT, FILE + EVENT, 0.7, 0.9),
+    at_least("Asset of 1 MB, req/s, against httpd's own file", "asset-1mb", MODULE, FILE, 0.95, 1.0),
+    at_least("the same, both with the event MPM", "asset-1mb", MODULE + EVENT, FILE + EVENT, 0.95, 1.0),
+    Figure("look-up of a request to a domain, us of httpd", "route-404", SERVER, MODULE, NO_DOMAIN, 5, 3,
+           difference=True),
 )
 
 

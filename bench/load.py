@@ -7,6 +7,8 @@ import subprocess
 
 import workload
 
+ERRORS = ("connect", "read", "write", "status", "timeout")
+STATUS = ERRORS.index("status")
 SCRIPTS = workload.data.SOURCE / "bench" / "wrk"
 
 
@@ -27,11 +29,11 @@ class Result:
         return self.requests / self.seconds
 
 
-def wrk(script, port, connections, seconds, arguments, threads=1):
+def wrk(script, port, connections, seconds, arguments, threads=1, headers=None):
     """Runs it to its end; returns the words of its RESULT line and its processor time."""
     command = ["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s",
                "-s", SCRIPTS / script]
-    for name, value in workload.headers().items():
+    for name, value in (headers or workload.headers()).items():
         command += ["-H", f"{name}: {value}"]
     command += [f"http://127.0.0.1:{port}", "--", *arguments]
     process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, text=True)
@@ -44,13 +46,16 @@ def wrk(script, port, connections, seconds, arguments, threads=1):
     return results[0], usage.ru_utime + usage.ru_stime
 
 
-def run(port, name, connections, seconds, order="random"):
-    """Sends the requests of a file for some seconds. Anything but 2xx and 3xx is a failure."""
+def run(port, name, connections, seconds, order="random", headers=None, refused=False):
+    """Sends the requests of a file for some seconds. Anything but 2xx and 3xx is a failure; with `refused`,
+    anything but 4xx and 5xx. headers: None for those of the API."""
     path = workload.DIRECTORY / name
     words, cpu = wrk("load.lua", port, connections, seconds,
-                     [order, path, random.randrange(1 << 30)])
+                     [order, path, random.randrange(1 << 30)], headers=headers)
     requests, microseconds, p50, p99, *errors = map(int, words)
+    if refused:
+        errors[STATUS] = requests - errors[STATUS]
     if any(errors) or requests == 0:
-        kinds = dict(zip(("connect", "read", "write", "status", "timeout"), errors))
+        kinds = dict(zip(ERRORS, errors))
         raise LoadFailed(f"{requests} answers, errors: {kinds}")
     return Result(requests, microseconds / 1e6, p50, p99, cpu)

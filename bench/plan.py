@@ -12,6 +12,10 @@ PG = "Fastify + pg"
 POSTGRES = "Fastify + postgres.js"
 OPEN = "module, nobody authenticated"
 DEEP = ", page at 75 %"
+FILE = "httpd's own file"
+NGINX = "nginx, the same file"
+NO_DOMAIN = "a host that cannot be a domain"
+UNLEASED = "module, a read for each request"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Cell:
     order: str = "random"
     writes: bool = False  # what was written has to be undone after each round
     deletes: bool = False  # Functions have to be there first
+    refused: bool = False  # all answers are errors
 
 
 def everybody(requests, writing=False):
@@ -66,7 +71,7 @@ def growth(name, title, connections, requests, writes=False):
     return Cell(name, title, connections, targets, writes=writes)
 
 
-CELLS = (
+API_CELLS = (
     Cell("get", "GET by SID, 32 connections", 32,
          (*everybody(MAIN_GET), Target(LIMIT, "limit", "limit_get"),
           Target(UNPIPELINED, "unpipelined", MAIN_GET), Target(OPEN, "open", MAIN_GET),
@@ -90,3 +95,22 @@ CELLS = (
     growth("growth-list50", "list of 50 as the table grows, 8 connections", 8, "list50"),
     growth("growth-create", "create as the table grows, 32 connections", 32, "create", writes=True),
 )
+
+
+def assets(requests):
+    """The Asset of a domain, and the same bytes as a file of httpd and of nginx."""
+    return (Target(MODULE, "domain", requests), Target(FILE, "files", requests), Target(NGINX, "nginx", requests),
+            Target(MODULE + EVENT, "domain_event", requests), Target(FILE + EVENT, "files_event", requests))
+
+
+# An unknown path is 404, and so is a host that cannot be a domain, with the same text. What is between them is
+# the look-up: the route's, the path's in the Build, the request's counting.
+DOMAIN_CELLS = (
+    Cell("asset-600", "Asset of 600 B, 32 connections", 32, assets("asset_600")),
+    Cell("asset-1mb", "Asset of 1 MB, 8 connections", 8, assets("asset_1mb")),
+    Cell("route-404", "unknown path of a domain (404), 32 connections", 32,
+         (Target(MODULE, "domain", "unknown_path"), Target(NO_DOMAIN, "no_domain", "unknown_path"),
+          Target(UNLEASED, "unleased", "unknown_path")), refused=True),
+)
+
+CELLS = API_CELLS + DOMAIN_CELLS

@@ -75,7 +75,48 @@ def start_httpd(name, module, hosts, settings=(), mpm=MPM):
     lines.append(f'Include "{data.SOURCE / "bench" / "httpd.conf"}"')
     (run_dir / "httpd.conf").write_text("\n".join([*lines, *settings, *hosts]) + "\n")
     program = f"{apxs('SBINDIR')}/{apxs('PROGNAME')}"
-    process = subprocess.Popen([program, "-DFOREGROUND", "-f", str(run_dir / "httpd.conf")])
+    # prefork ends its whole process group
+    process = subprocess.Popen([program, "-DFOREGROUND", "-f", str(run_dir / "httpd.conf")],
+                               start_new_session=True)
+    return Server(process, run_dir / "error_log")
+
+
+# nginx -------------------------------------------------------------------------------------------
+
+NGINX = """
+daemon off;
+master_process on;
+worker_processes {workers};
+pid "{run_dir}/nginx.pid";
+error_log "{run_dir}/error_log" warn;
+user www-data;
+events {{ worker_connections 512; }}
+http {{
+    access_log off;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 1000000000;
+    default_type application/octet-stream;
+    client_body_temp_path "{run_dir}/body";
+    proxy_temp_path "{run_dir}/proxy";
+    fastcgi_temp_path "{run_dir}/fastcgi";
+    uwsgi_temp_path "{run_dir}/uwsgi";
+    scgi_temp_path "{run_dir}/scgi";
+    server {{
+        listen 127.0.0.1:{port};
+        root "{files}";
+    }}
+}}
+"""
+
+
+def start_nginx(port, files):
+    """nginx with as many processes as there are processors. files: the folder of what it serves."""
+    run_dir = data.HOME / "nginx"
+    run_dir.mkdir(exist_ok=True)
+    (run_dir / "error_log").unlink(missing_ok=True)
+    (run_dir / "nginx.conf").write_text(NGINX.format(workers=WORKERS, run_dir=run_dir, port=port, files=files))
+    process = subprocess.Popen(["nginx", "-e", str(run_dir / "error_log"), "-c", str(run_dir / "nginx.conf")])
     return Server(process, run_dir / "error_log")
 
 
