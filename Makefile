@@ -45,7 +45,17 @@ LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto)
 CRYPT_LIBS = $(call once,CRYPT_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs libcrypto`)
 LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
 
-OURS     := -std=gnu11 -Wall -Wextra -Werror -fPIC -fvisibility=hidden -I. -Ibuild
+# Targets that may install packages. "make" and "make install" never do.
+INSTALLING := $(filter run start test test-all unit bench attack lint format,$(MAKECMDGOALS))
+
+# A warning is an error for developers of the module, not for a user's compiler.
+WERROR   ?= $(if $(filter test test-all unit bench attack lint,$(MAKECMDGOALS)),1)
+
+# Suites that need the npm packages of t/sdk. The others need none.
+NPM_USES   := t/sdk|Serverless::Toolkit|ENV\{NODE\}
+NPM_SUITES := $(shell grep -lE '$(NPM_USES)' $(or $(TESTS),t/*.t))
+
+OURS     := -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -fPIC -fvisibility=hidden -I. -Ibuild
 ifdef SANITIZE
 OURS     += -fsanitize=address,undefined -fno-omit-frame-pointer
 endif
@@ -53,10 +63,10 @@ endif
 export PORT RUN_DIR SANITIZE PIPELINING MPM
 
 .PHONY: all run start stop admin test test-all unit bench attack lint format install clean help \
-	packages-build packages-run packages-test packages-bench packages-lint
+	packages-build packages-run packages-test packages-npm packages-bench packages-lint
 .DELETE_ON_ERROR:
 
-all: $(MODULE) $(CRYPT) ## build the module and serverless-crypt; SANITIZE=1 adds checks of addresses and undefined behaviour
+all: $(MODULE) $(CRYPT) ## build the module and serverless-crypt; WERROR=1 makes warnings errors, SANITIZE=1 adds checks of addresses and undefined behaviour
 
 run: packages-run all ## build the module and run a server on 127.0.0.1:PORT until Ctrl-C; its data is in RUN_DIR
 	@tools/dev-server run $(MODULE)
@@ -70,7 +80,7 @@ stop: ## stop the server of "make start"
 admin: ## run serverless-admin for that server: make admin CMD="account list"
 	@tools/dev-server admin $(CMD)
 
-test: packages-test all $(UNIT) $(SDK) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
+test: packages-test all $(UNIT) $(if $(NPM_SUITES),$(SDK)) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
 	@tools/run-tests $(MODULE) $(TESTS)
 
 test-all: packages-test packages-bench all $(UNIT) $(SDK) ## run the tests with their load cases in full, then the attacks: about 30 minutes
@@ -123,13 +133,16 @@ clean: ## remove all built files; the data in RUN_DIR stays
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile | expand -t 10
 
-# Installs missing packages. It is quick when all are there, so every target may need it.
+# Installs missing packages, or for "make" and "make install" only names them. It is quick when all
+# are there, so every target may need it.
 packages-build:
-	@tools/packages build
+	@tools/packages $(if $(INSTALLING),build,check)
 packages-run:
 	@tools/packages build run
 packages-test:
 	@tools/packages build run test
+packages-npm:
+	@tools/packages npm
 packages-bench:
 	@tools/packages build run bench
 packages-lint:
@@ -182,7 +195,7 @@ $(LIMIT): bench/mod_bench_limit.c | packages-bench
 	@$(CC) -shared $(OURS) $(INCLUDES) $(CFLAGS) -o $@ $<
 
 # npm writes these files last. No package runs a script of its own during the installation.
-$(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-test
+$(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-npm
 $(PEERS): bench/peers/package.json bench/peers/package-lock.json | packages-bench
 $(SDK) $(PEERS):
 	@echo "  NPM $(@:/node_modules/.package-lock.json=)"
