@@ -25,6 +25,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
 CRYPT   := $(BUILD)/serverless-crypt
 CRYPT_OBJECTS := $(addprefix $(BUILD)/,bin/serverless_crypt.o core/sid.o \
 	core/crypto/keyring.o core/crypto/sealed.o core/crypto/signing_key.o)
+SAMPLES := serverless_functions.load serverless_functions.conf serverless_api.conf serverless_execution.conf
 CHECKED := $(SOURCES) bin/serverless_crypt.c bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h build/version.h
 UNIT    := $(BUILD)/unit_tests.so
@@ -44,6 +45,7 @@ CFLAGS   = $(call once,CFLAGS,echo `$(APXS) -q CFLAGS` `$(APXS) -q EXTRA_CPPFLAG
 LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto)
 CRYPT_LIBS = $(call once,CRYPT_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs libcrypto`)
 LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
+SYSCONF  = $(call once,SYSCONF,$(APXS) -q SYSCONFDIR)
 
 # Targets that may install packages. "make" and "make install" never do.
 INSTALLING := $(filter run start test test-all unit bench attack lint format,$(MAKECMDGOALS))
@@ -123,9 +125,10 @@ install: all ## install the module, serverless-admin with its program and manual
 	install -m 644 docs/serverless-admin.8 "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
-	install -m 644 conf/serverless_functions.load conf/serverless_functions.conf \
-		conf/serverless_execution.conf \
-		"$(DESTDIR)$(DATADIR)/conf"
+	for file in $(SAMPLES); do \
+		sed -e 's|/usr/lib/apache2/modules/|$(LIBEXEC)/|' -e 's|/etc/apache2/|$(SYSCONF)/|' \
+			conf/$$file >"$(DESTDIR)$(DATADIR)/conf/$$file" || exit 1; \
+	done
 
 clean: ## remove all built files; the data in RUN_DIR stays
 	rm -rf build

@@ -1,6 +1,8 @@
 #include "directives/check.h"
 
 #include "core/config_fields.h"
+#include "directives/tree.h"
+#include "directives/warn.h"
 
 #include <apr_strings.h>
 #include <http_config.h>
@@ -21,69 +23,20 @@ typedef struct {
     int persist;
 } dbd_settings;
 
-/* Returns the first argument of the last directive of this name in the list, or `otherwise`. */
-static const char *argument(apr_pool_t *pool, const ap_directive_t *list, const char *name,
-                            const char *otherwise)
-{
-    for (; list; list = list->next) {
-        if (ap_cstr_casecmp(list->directive, name) == 0) {
-            const char *rest = list->args;
-
-            otherwise = ap_getword_conf(pool, &rest);
-        }
-    }
-    return otherwise;
-}
-
-/* Returns whether this node of the tree is the <VirtualHost> of the server. */
-static int is_definition(const ap_directive_t *node, const server_rec *s)
-{
-    return s->is_virtual && s->defn_name && ap_cstr_casecmp(node->directive, "<VirtualHost") == 0
-           && (unsigned)node->line_num == s->defn_line_number
-           && strcmp(node->filename, s->defn_name) == 0;
-}
-
-/* Returns the directives in the server's <VirtualHost>, or NULL for the main server. */
-static const ap_directive_t *virtual_host(const server_rec *s)
-{
-    const ap_directive_t *node;
-
-    for (node = ap_conftree; node; node = node->next) {
-        if (is_definition(node, s)) {
-            return node->first_child;
-        }
-    }
-    return NULL;
-}
-
-/* Returns whether the file of this <VirtualHost> is included more than once: its servers cannot
- * be told apart in the tree then. */
-static int is_ambiguous(const server_rec *s)
-{
-    const ap_directive_t *node;
-    int definitions = 0;
-
-    for (node = ap_conftree; node; node = node->next) {
-        if (is_definition(node, s)) {
-            definitions++;
-        }
-    }
-    return definitions > 1;
-}
-
 /* Returns the argument of a directive of the virtual host, else of the main server, else
  * `otherwise`, which is mod_dbd's default. */
 static const char *dbd_argument(apr_pool_t *pool, const server_rec *s, const char *name,
                                 const char *otherwise)
 {
-    return argument(pool, virtual_host(s), name, argument(pool, ap_conftree, name, otherwise));
+    return sf_tree_argument(pool, sf_tree_virtual_host(s), name,
+                            sf_tree_argument(pool, ap_conftree, name, otherwise));
 }
 
 /* An ambiguous virtual host counts as a database of its own. */
 static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *dbd)
 {
     dbd->driver = dbd_argument(pool, s, "DBDriver", "");
-    dbd->params = is_ambiguous(s) ? apr_psprintf(pool, "of %pp alone", (const void *)s)
+    dbd->params = sf_tree_is_ambiguous(s) ? apr_psprintf(pool, "of %pp alone", (const void *)s)
                                   : dbd_argument(pool, s, "DBDParams", "");
     dbd->min = atoi(dbd_argument(pool, s, "DBDMin", "1"));
     dbd->keep = atoi(dbd_argument(pool, s, "DBDKeep", "2"));
@@ -316,11 +269,12 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
             return refuse_config(s, message);
         }
         number_database(config, databases, dbd.params);
-        config->db_params = is_ambiguous(s) ? NULL : apr_pstrdup(pconf, dbd.params);
-        if (config->owns_database && !is_ambiguous(s)) {
+        config->db_params = sf_tree_is_ambiguous(s) ? NULL : apr_pstrdup(pconf, dbd.params);
+        if (config->owns_database && !sf_tree_is_ambiguous(s)) {
             check_connect_timeout(s, &dbd);
         }
         warn_of_shared_origin(s);
+        sf_warn_of_api(ptemp, s);
         if (smallest_pool == 0 || dbd.max < smallest_pool) {
             smallest_pool = dbd.max;
         }
@@ -328,6 +282,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     if (smallest_pool == 0) { /* neither API nor domains */
         return OK;
     }
+    sf_warn_of_shared_databases(ptemp, main_server);
     sf_config_resolve(smallest_pool);
     message = pipelining_message(ptemp);
     if (!message) {

@@ -64,7 +64,7 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
         config->prefix = sf_parse_prefix(cmd->pool, cmd->path);
     }
     if (!config->prefix) {
-        return named(cmd, "belongs into <Location \"/v1/Services\">");
+        return named(cmd, "belongs into <Location \"/v1/Services\">, a path without a slash at its end");
     }
     sf_config_server(cmd->server)->enabled = 1;
     return NULL;

@@ -122,16 +122,48 @@ typedef struct {
     apr_off_t maximum;
 } byte_limits;
 
+/* Multiplies the number by the unit at `unit`: K, M, G or T, or none. Returns 0 where the text is no unit or the
+ * product is too large. */
+static int multiply(apr_off_t *number, const char *unit)
+{
+    static const char units[] = "KMGT";
+    const char *found = *unit ? strchr(units, apr_toupper(*unit)) : NULL;
+    int i;
+
+    if (*unit && (!found || unit[1])) {
+        return 0;
+    }
+    for (i = 0; found && i <= found - units; i++) {
+        if (*number > DISK_BYTES_MAX) {
+            return 0;
+        }
+        *number *= 1024;
+    }
+    return 1;
+}
+
+/* Writes a number of bytes with its largest whole unit. */
+static const char *bytes_text(apr_pool_t *pool, apr_off_t bytes)
+{
+    static const char *const units[] = { "", "K", "M", "G", "T" };
+    int i = 0;
+
+    while (bytes >= 1024 && bytes % 1024 == 0) {
+        bytes /= 1024;
+        i++;
+    }
+    return apr_psprintf(pool, "%" APR_OFF_T_FMT "%s", bytes, units[i]);
+}
+
 static const char *parse_bytes(apr_pool_t *pool, const char *text, byte_limits limits,
                                apr_off_t *bytes)
 {
     char *end;
 
-    if (apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS || *end || *bytes < limits.minimum
-        || *bytes > limits.maximum) {
-        return apr_psprintf(pool,
-                            "takes a number of bytes from %" APR_OFF_T_FMT " to %" APR_OFF_T_FMT,
-                            limits.minimum, limits.maximum);
+    if (!apr_isdigit(*text) || apr_strtoff(bytes, text, &end, 10) != APR_SUCCESS
+        || !multiply(bytes, end) || *bytes < limits.minimum || *bytes > limits.maximum) {
+        return apr_psprintf(pool, "takes a number of bytes from %s to %s, such as 4194304 or 4M",
+                            bytes_text(pool, limits.minimum), bytes_text(pool, limits.maximum));
     }
     return NULL;
 }

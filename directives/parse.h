@@ -27,6 +27,8 @@ sf_parser sf_parse_age;
  * sf_parse_time. */
 sf_parser sf_parse_max_age;
 
+/* Numbers of bytes may have one of the units K, M, G and T, powers of 1024. */
+
 /* apr_off_t: a number of bytes that httpd may hold in memory, several times as large as JSON
  * text. */
 sf_parser sf_parse_memory_bytes;

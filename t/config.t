@@ -43,7 +43,7 @@ sub with_line {
 
 my $url = 'ServerlessBaseURL takes a URL such as https://serverless.example.com, '
     . 'without a slash at its end';
-my $bytes = 'takes a number of bytes from 1 to 67108864';
+my $bytes = 'takes a number of bytes from 1 to 64M, such as 4194304 or 4M';
 my $domain = 'ServerlessDomain takes a domain name in lower case, such as twil.io';
 my $runtimes = q(ServerlessRuntimes takes names of up to 64 letters, digits, '.', '-' and '_');
 my $origin = 'ServerlessCORSOrigins takes None, or origins such as https://app.example.com, '
@@ -54,7 +54,7 @@ my $node = 'ServerlessNode takes the path of an executable file, such as /usr/bi
 my $time = 'takes a time from 1ms to 24h, such as 2s or 500ms';
 my $age = 'takes a time from 1h to 3650d, such as 30d, or Off';
 my $max_age = 'takes whole seconds up to 365d, such as 0, 5min or 30d';
-my $disk_bytes = 'takes a number of bytes from 1048576 to 1099511627776';
+my $disk_bytes = 'takes a number of bytes from 1M to 1T, such as 4194304 or 4M';
 my $count = 'ServerlessDBConnections takes a number from 1 to 1000';
 
 for my $case (
@@ -76,7 +76,7 @@ for my $case (
         '', '""', 'https://a.example.com https://b.example.com'],
 
     ['Location', 'ServerlessFormLimit', "ServerlessFormLimit $bytes",
-        '0', '-1', 'many', '1k', '1.5', '0x10', '1073741825', '99999999999999999999'],
+        '0', '-1', 'many', 'k', '1kb', '65M', '1G', '1.5', '0x10', '1073741825', '99999999999999999999'],
     ['Location', 'ServerlessFormLimit',
         'ServerlessFormLimit takes one argument, the most bytes a form may have', '', '""', '1 2'],
 
@@ -116,17 +116,17 @@ for my $case (
             . 'the origins whose pages may use the API in a browser, or None', '', '""'],
 
     ['server', 'ServerlessFunctionLimit', "ServerlessFunctionLimit $bytes",
-        '0', '-1', 'many', '1M', '1.5', '0x10', '1073741825', '99999999999999999999'],
+        '0', '-1', 'many', 'M', '+1', '65M', '1.5M', '0x10', '1073741825', '99999999999999999999'],
     ['server', 'ServerlessFunctionLimit',
         'ServerlessFunctionLimit takes one argument, the most bytes a Function may have', '', '""', '1 2'],
 
-    ['server', 'ServerlessAssetLimit', 'ServerlessAssetLimit takes a number of bytes from 1 to 1073741824',
-        '0', '-1', 'many', '25M', '1.5', '0x10', '1073741825', '99999999999999999999'],
+    ['server', 'ServerlessAssetLimit', 'ServerlessAssetLimit takes a number of bytes from 1 to 1G, such as 4194304 or 4M',
+        '0', '-1', 'many', '25MB', '2G', '1.5', '0x10', '9223372036854775807T', '1073741825', '99999999999999999999'],
     ['server', 'ServerlessAssetLimit',
         'ServerlessAssetLimit takes one argument, the most bytes an Asset may have', '', '""', '1 2'],
 
     ['server', 'ServerlessAssetCache', "ServerlessAssetCache $disk_bytes",
-        map { "logs/assets $_" } '0', '-1', 'many', '1G', '1048575', '1.5e9', '1099511627777', '99999999999999999999'],
+        map { "logs/assets $_" } '0', '-1', 'many', '1023K', '2T', '1048575', '1.5e9', '1099511627777', '99999999999999999999'],
     ['server', 'ServerlessAssetCache',
         'ServerlessAssetCache takes the path of a folder, and the most bytes that it may have',
         '/' . 'a' x 1024, '/' . 'a' x 1024 . ' 1048576'],
@@ -207,7 +207,7 @@ for my $case (
         'ServerlessBaseURL https://[2001:db8::1]:8443',
         'ServerlessBaseURL https://example.com/twilio'],
     ['server', 'ServerlessBaseURL https://serverless.example.com'],
-    ['Location', 'ServerlessFormLimit 1', 'ServerlessFormLimit 67108864'],
+    ['Location', 'ServerlessFormLimit 1', 'ServerlessFormLimit 67108864', 'ServerlessFormLimit 64M'],
     ['server', 'ServerlessFormLimit 65536'],
     ['Location', map { "ServerlessDeleteTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', 'ServerlessDeleteTimeout 2min'],
@@ -224,10 +224,10 @@ for my $case (
         https://app.example.com:65535 http://[2001:db8::1]:8080 http://my_host capacitor://localhost),
         'https://app.example.com http://localhost', 'https://app.example.com None'],
     ['server', 'ServerlessCORSOrigins https://app.example.com', 'ServerlessCORSOrigins None'],
-    ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 67108864'],
-    ['server', 'ServerlessAssetLimit 1', 'ServerlessAssetLimit 1073741824'],
+    ['server', 'ServerlessFunctionLimit 1', 'ServerlessFunctionLimit 67108864', 'ServerlessFunctionLimit 512k'],
+    ['server', 'ServerlessAssetLimit 1', 'ServerlessAssetLimit 1073741824', 'ServerlessAssetLimit 25M', 'ServerlessAssetLimit 1G'],
     ['server', map { "ServerlessAssetCache $_" } 'logs/assets', '/nowhere/assets', '"/with a space" 1048576',
-        '/a 1099511627776', '/' . 'a' x 1023],
+        '/a 1099511627776', '/a 1T', '/' . 'a' x 1023],
     ['Location', map { "ServerlessAssetMaxAge $_" } qw(0 1 3000ms 5min 24h 0d 30d 365d 31536000)],
     ['server', 'ServerlessAssetMaxAge 1h'],
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
@@ -388,7 +388,7 @@ my $anywhere = 'Allowed in *.conf anywhere';
 my $outside = 'Allowed in *.conf only outside <Directory>, <Files>, <Location>, or <If>';
 my $inside = 'Allowed in *.conf only inside <Directory>, <Files>, <Location>, or <If>';
 my %directives = $server->directives;
-my $misplaced = 'ServerlessFunctions belongs into <Location "/v1/Services">';
+my $misplaced = 'ServerlessFunctions belongs into <Location "/v1/Services">, a path without a slash at its end';
 is_deeply \%directives, {
     ServerlessFunctions     => $inside,
     ServerlessBaseURL       => $anywhere,
@@ -576,16 +576,16 @@ accepted $database . $api . virtual_host('', "<Location /v1/Services>\nServerles
 
 # Each directive has its section, in the form of httpd's manual.
 my $manual = slurp("$ENV{SOURCE}/docs/directives.md");
-my $sample = slurp("$ENV{SOURCE}/conf/serverless_functions.conf");
+my $sample = join '', map { slurp("$ENV{SOURCE}/conf/serverless_$_.conf") } qw(functions api execution);
 for my $directive (sort keys %directives) {
     my ($section) = $manual =~ /^#+ .*\b$directive\b.*\n((?:(?!^#).*\n)+)/m;
     ok $section, "docs/directives.md has a section on $directive" or next;
     like $section, qr/\b$_\b.*:/, "docs/directives.md has the $_ of $directive" for qw(Syntax Context);
 }
-like $sample, qr/^\s*ServerlessFunctions\s+On$/m, 'the sample configuration enables the API';
-my %sampled = map { $_ => 1 } $sample =~ /^\s*#?(Serverless\w+)/mg;
+like $sample, qr/^\s*ServerlessFunctions\s+On$/m, 'the samples enable the API';
+my %sampled = map { $_ => 1 } $sample =~ /^\s*#?\s*(Serverless\w+)\s/mg;
 is_deeply [sort keys %sampled], [sort keys %directives],
-    "the sample configuration names exactly the module's directives";
+    "the samples name exactly the module's directives";
 
 sub slurp {
     my ($file) = @_;

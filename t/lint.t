@@ -9,7 +9,7 @@ use File::Temp ();
 use Test::More;
 
 my @files = ('directives/directives.c', 'core/config.c', 'core/config_fields.h', 'docs/directives.md',
-    'conf/serverless_functions.conf', 't/config.t');
+    'conf/serverless_functions.conf', 'conf/serverless_api.conf', 'conf/serverless_execution.conf', 't/config.t');
 
 # Exit status and output of the check of these files alone, one of which is changed by a substitution.
 sub check {
@@ -50,7 +50,7 @@ for my $case (
         'docs/directives.md', sub { s/^## ServerlessNode$//m } ],
     [ 'ServerlessNode: not in the list of docs/directives.md',
         'docs/directives.md', sub { s/^- \[ServerlessNode\].*\n//m } ],
-    [ 'ServerlessNode: not in conf/serverless_functions.conf',
+    [ 'ServerlessNode: not in conf/serverless_*.conf',
         'conf/serverless_functions.conf', sub { s/^#?ServerlessNode\b.*\n//m } ],
     [ 'ServerlessNode: in no test',
         't/config.t', sub { s/ServerlessNode\b//g } ],

@@ -75,8 +75,8 @@ static void bytes_are_bounded(void **state)
         const char *memory; /* error messages, or NULL */
         const char *stored;
     } examples[] = {
-#define MEMORY "takes a number of bytes from 1 to 67108864"
-#define STORED "takes a number of bytes from 1 to 1073741824"
+#define MEMORY "takes a number of bytes from 1 to 64M, such as 4194304 or 4M"
+#define STORED "takes a number of bytes from 1 to 1G, such as 4194304 or 4M"
         { "1", NULL, NULL },
         { "67108864", NULL, NULL },
         { "67108865", MEMORY, NULL },
@@ -85,7 +85,17 @@ static void bytes_are_bounded(void **state)
         { "99999999999999999999", MEMORY, STORED },
         { "0", MEMORY, STORED },
         { "-1", MEMORY, STORED },
-        { "1k", MEMORY, STORED },
+        { "1k", NULL, NULL },
+        { "64M", NULL, NULL },
+        { "65M", MEMORY, NULL },
+        { "1g", MEMORY, NULL },
+        { "2G", MEMORY, STORED },
+        { "1T", MEMORY, STORED },
+        { "9223372036854775807T", MEMORY, STORED },
+        { "1kb", MEMORY, STORED },
+        { "1 k", MEMORY, STORED },
+        { " 1", MEMORY, STORED },
+        { "k", MEMORY, STORED },
         { "0x10", MEMORY, STORED },
         { "", MEMORY, STORED },
     };
@@ -101,6 +111,10 @@ static void bytes_are_bounded(void **state)
     }
     assert_null(sf_parse_stored_bytes(unit_pool, "1048576", &value));
     assert_int_equal(value, 1048576);
+    assert_null(sf_parse_stored_bytes(unit_pool, "3m", &value));
+    assert_int_equal(value, 3 * 1048576);
+    assert_null(sf_parse_disk_bytes(unit_pool, "1T", &value));
+    assert_int_equal(value, (apr_off_t)1024 * 1024 * 1024 * 1024);
 }
 
 static void connections_are_from_1_to_1000(void **state)
