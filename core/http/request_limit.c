@@ -2,7 +2,6 @@
 
 #include "core/caller.h"
 #include "core/config.h"
-#include "core/http/body.h"
 #include "core/log.h"
 #include "core/metrics.h"
 #include "core/sid.h"
@@ -135,14 +134,13 @@ static const char *find_reason(apr_uint64_t key)
     return NULL;
 }
 
-/* Refuses the request, and its body unread. */
+/* Refuses the request. httpd closes the connection after a 503, and does not read the body. */
 static const sf_error *refuse(request_rec *r, const char *reason)
 {
     const sf_caller caller = sf_caller_of(r);
 
     sf_log(&caller, APLOG_INFO, "SF0060", "refused: %s", reason);
     sf_metrics_add(SF_METRIC_REQUESTS_REFUSED);
-    sf_body_skip(r);
     return sf_error_make(r->pool, HTTP_SERVICE_UNAVAILABLE, "%s", reason);
 }
 
