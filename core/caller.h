@@ -4,6 +4,10 @@
 
 #include <httpd.h>
 
+/* In r->notes: the SID of the account that the request is authenticated for.
+ * It is the SID of the API key where another provider than "serverless" has authenticated a key. */
+#define SF_ACCOUNT_NOTE "serverless-account"
+
 typedef struct {
     apr_pool_t *pool; /* results live as long as this pool */
     server_rec *server;

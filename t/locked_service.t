@@ -67,6 +67,15 @@ sub failed {
     return $status !~ /^2/ && !($name eq 'deploy a Build' && $status == 409);
 }
 
+# A session that holds the lock of a Service until its rollback.
+sub hold_service {
+    my ($sid) = @_;
+    my $holder = connect_as('serverless_owner');
+    $holder->begin_work;
+    $holder->do(q(SELECT FROM serverless.services WHERE serverless.sid('ZS', id) = ? FOR UPDATE), undef, $sid);
+    return $holder;
+}
+
 # Repeats a request until a time. Returns for each its name, its status and the seconds it took.
 sub repeat {
     my ($place, $name, $run, $until) = @_;
@@ -88,9 +97,7 @@ for my $pipelining (qw(On Off)) {
     my ($locked, $other) = map { new_place($server) } 1 .. 2;
     my $title = "pipelining $pipelining";
 
-    my $holder = connect_as('serverless_owner');
-    $holder->begin_work;
-    $holder->do(q(SELECT FROM serverless.services WHERE serverless.sid('ZS', id) = ? FOR UPDATE), undef, $locked->{project}->sid);
+    my $holder = hold_service($locked->{project}->sid);
     my $began = time;
     my $waiting = begin_at_once(sub { repeat($locked, $_[0], $writes{ $_[0] }, 0) }, (sort keys %writes) x 3);
     ok wait_until { waiting() }, "$title: writes wait for the locked Service";
@@ -106,5 +113,45 @@ for my $pipelining (qw(On Off)) {
         "$title: each write to the locked Service succeeds once the lock is released";
     unlike $server->error_log, qr/SF0005|SF0003|SF0060/, "$title: each request had a connection in time";
 }
+
+subtest 'the API keys of an account have one attempt at a time together' => sub {
+    my $server = Serverless::Server->start('locked_keys',
+        "ServerlessDBConnections 8\nServerlessPipelining Off\nServerlessMaxRequestsPerAccount Off\n"
+        . Serverless::Server->database(statement_timeout => 30_000) . Serverless::Server->api);
+    my $api = Serverless::Client->account->at($server->address);
+    my $project = Serverless::Project->new($api);
+    my @keys = map {
+        Serverless::Client->client(db()->selectrow_array('SELECT * FROM serverless.create_api_key(?, ?)', undef, $api->user, "key $_"))
+            ->at($server->address)
+    } 1 .. 8;
+    my $create = sub { $_[0]->afresh->post($project->path('/Functions'), FriendlyName => 'f')->status };
+
+    my $holder = hold_service($project->sid);
+    my $waiting = begin_at_once($create, $api, @keys);
+    ok wait_until { waiting() }, 'writes of the account and of its keys wait for the locked Service';
+    my ($most, $tries) = (2, 10); # the first attempts of all may be at the same time
+    $most = max(map { sleep 0.02; scalar waiting() } 1 .. 30) while $most > 1 && $tries--;
+    is $most, 1, 'one of them tries at a time';
+    $holder->rollback;
+    is_deeply [$waiting->()], [(201) x (1 + @keys)], 'each succeeds once the lock is released';
+};
+
+subtest 'a write waits for a lock as long as its own database allows' => sub {
+    my $database = sub { Serverless::Server->database(statement_timeout => 1000 * $_[0]) };
+    my $patient = '127.0.0.1:' . Serverless::Server->free_port;
+    my $server = Serverless::Server->start('locked_databases', $database->(1) . Serverless::Server->api
+        . "Listen $patient\n<VirtualHost $patient>\n" . $database->(20) . Serverless::Server->api . "</VirtualHost>\n");
+    my $api = Serverless::Client->account->at($server->address);
+    my $project = Serverless::Project->new($api);
+    my $create = sub { $_[0]->post($project->path('/Functions'), FriendlyName => 'f')->status };
+
+    my $holder = hold_service($project->sid);
+    my $waiting = begin_at_once($create, $api->afresh->at($patient));
+    my $began = time;
+    is $create->($api), 503, 'statement_timeout of a second: the write is refused';
+    cmp_ok time - $began, '<', 15, '- within that time';
+    $holder->rollback;
+    is_deeply [$waiting->()], [201], 'statement_timeout of 20 seconds: the write is still waiting, and succeeds';
+};
 
 done_testing;

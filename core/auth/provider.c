@@ -209,7 +209,11 @@ const sf_error *sf_auth_take_user(sf_request *request)
     if (!request->account) {
         request->account = request->credential;
     }
-    return request->credential ? NULL : sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
+    if (!request->credential) {
+        return sf_error_of_status(r->pool, HTTP_UNAUTHORIZED);
+    }
+    apr_table_setn(r->notes, SF_ACCOUNT_NOTE, request->account);
+    return NULL;
 }
 
 int sf_auth_log_refusal(request_rec *r)

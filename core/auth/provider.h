@@ -11,7 +11,8 @@
 /* Registers the provider "serverless" (AuthBasicProvider). */
 void sf_auth_register(apr_pool_t *pool);
 
-/* Sets the request's credential to the user that httpd has authenticated. Returns NULL; 403
+/* Sets the request's credential to the user that httpd has authenticated, and notes the account
+ * (SF_ACCOUNT_NOTE). Returns NULL; 403
  * where there is no user (the Location asks for no authentication, so it serves nothing); or 401
  * where the user is not the SID of an account or key. The request's statement checks whether the
  * credential is active. */

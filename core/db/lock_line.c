@@ -1,5 +1,7 @@
 #include "core/db/lock_line.h"
 
+#include "core/config.h"
+
 #include <apr_strings.h>
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
@@ -32,19 +34,21 @@ apr_status_t sf_lock_line_init(apr_pool_t *pool)
                              : rv;
 }
 
-/* Writes the key of the request's line: its user, and its path up to the Service. A key that is cut
- * still begins with the user. */
+/* Writes the key of the request's line: its database, its account, and the Service that its path names.
+ * A key that is cut still begins with the database and the account. */
 static void write_key(const request_rec *r, char key[KEY_BYTES])
 {
     static const char collection[] = "/Services/";
     const char *service = strstr(r->uri, collection);
+    const char *account = apr_table_get(r->notes, SF_ACCOUNT_NOTE);
     int length = 0;
 
     if (service) {
         service += sizeof(collection) - 1;
         length = (int)strcspn(service, "/");
     }
-    apr_snprintf(key, KEY_BYTES, "%s %.*s", r->user ? r->user : "", length, service ? service : "");
+    apr_snprintf(key, KEY_BYTES, "%d %s %.*s", sf_config_database(r->server),
+                 account ? account : "", length, service ? service : "");
 }
 
 /* Called with the mutex held. */
@@ -83,7 +87,7 @@ static void join(const sf_caller *caller, sf_lock_place *place, int may_make)
 {
     char key[KEY_BYTES];
 
-    if (!caller->r || place->line) {
+    if (!caller->r || place->line || !all.mutex) { /* without it, SF0006 is in the error log */
         return;
     }
     write_key(caller->r, key);

@@ -6,7 +6,7 @@
 
 #include "core/caller.h"
 
-/* The waiting requests of one Service. */
+/* The waiting requests of one account to one Service. */
 typedef struct sf_lock_line sf_lock_line;
 
 /* One request's place in a line. */

@@ -42,8 +42,9 @@ typedef struct {
 static APR_OPTIONAL_FN_TYPE(ap_dbd_open) *dbd_open;
 static APR_OPTIONAL_FN_TYPE(ap_dbd_close) *dbd_close;
 
-/* The milliseconds of statement_timeout, or what stands in for it, in the newest session. */
-static volatile apr_uint32_t statement_timeout = 1000 * 30;
+/* The milliseconds of statement_timeout in the newest session of each database, by its number. A
+ * database that has had no session has the default. */
+static volatile apr_uint32_t *statement_timeouts;
 
 /* 1 since SF0004 has been logged, until a schema fits: it is not logged with every request. */
 static volatile apr_uint32_t schema_mismatch_logged;
@@ -66,6 +67,17 @@ static apr_status_t post_connect(apr_pool_t *pool, dbd_cfg_t *cfg, ap_dbd_t *dbd
         PQsetErrorVerbosity(native_of(dbd), PQERRORS_VERBOSE);
     }
     return APR_SUCCESS;
+}
+
+void sf_session_init(apr_pool_t *pool, int databases)
+{
+    apr_uint32_t *made = apr_palloc(pool, sizeof(*made) * (apr_size_t)(databases + 1));
+    int i;
+
+    for (i = 0; i <= databases; i++) {
+        made[i] = (apr_uint32_t)apr_time_as_msec(DEFAULT_STATEMENT_TIMEOUT);
+    }
+    statement_timeouts = made;
 }
 
 void sf_session_register_hooks(void)
@@ -264,8 +276,14 @@ sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_sta
 
 apr_interval_time_t sf_session_lock_limit(const sf_caller *caller, sf_statement_kind kind)
 {
-    return kind == SF_LONG_WRITE ? sf_config_delete_timeout(caller->r)
-                                 : apr_time_from_msec(apr_atomic_read32(&statement_timeout));
+    if (kind == SF_LONG_WRITE) {
+        return sf_config_delete_timeout(caller->r);
+    }
+    if (!statement_timeouts) {
+        return 0; /* SF0006 is in the error log */
+    }
+    return apr_time_from_msec(
+        apr_atomic_read32(&statement_timeouts[sf_config_database(caller->server)]));
 }
 
 sf_db_result sf_session_be_patient(const sf_caller *caller, sf_session *session, int patient)
@@ -336,7 +354,7 @@ static int read_session_begin(const sf_caller *caller, sf_session *session, sf_r
         session->state.page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
     }
     session->time_limit = time_limit_of(sf_rows_value(rows, 0, 2));
-    apr_atomic_set32(&statement_timeout,
+    apr_atomic_set32(&statement_timeouts[sf_config_database(caller->server)],
                      (apr_uint32_t)apr_time_as_msec(session->time_limit - GRACE));
     apr_atomic_set32(&schema_mismatch_logged, 0);
     return 1;

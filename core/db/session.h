@@ -27,6 +27,10 @@ typedef struct {
     char prepared[SF_STATEMENT_COUNT]; /* the session knows the statement, or is about to */
 } sf_session;
 
+/* Makes the record of each database's statement_timeout; their numbers are 1 to `databases`. Called from
+ * child_init. */
+void sf_session_init(apr_pool_t *pool, int databases);
+
 /* As sf_db_register_hooks() and sf_db_post_config(). */
 void sf_session_register_hooks(void);
 int sf_session_post_config(void);
@@ -56,7 +60,7 @@ void sf_session_close(server_rec *server, sf_session *session);
 sf_db_result sf_session_run(const sf_caller *caller, sf_session *session, sf_statement_id id,
                             const char *const *values, sf_rows **rows);
 
-/* Returns how long a statement of the caller may wait for locks: as long as it may run. */
+/* Returns how long a statement of the caller may wait for locks: as long as it may run in the caller's database. */
 apr_interval_time_t sf_session_lock_limit(const sf_caller *caller, sf_statement_kind kind);
 
 /* Lets the next statement wait for a lock as long as it may run (`patient` 1), or as all statements
