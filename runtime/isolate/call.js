@@ -1,0 +1,171 @@
+// Runs calls, one at a time: the handler gets its event, and the line its answer, its logs and IDLE.
+'use strict';
+
+const { AsyncLocalStorage } = require('async_hooks');
+const { answerOf, failureOf } = require('./answer');
+const { exit, parse, rss, slice, stringify } = require('./builtins');
+const { Level, replaceOutput } = require('./console');
+const { contextOf, refreshEnvironment } = require('./context');
+const { BadRequest, eventOf } = require('./event');
+const frame = require('./frame');
+const { clientOf, defineGlobals } = require('./globals');
+const { setBaseline, whenIdle } = require('./idle');
+const line = require('./line');
+const { cleanStacks, describe } = require('./stack');
+
+const EXIT_UNCAUGHT = 1;
+const LOG_LIMIT = 64 * 1024; // characters of an entry
+
+const storage = new AsyncLocalStorage();
+const run = storage.run.bind(storage);
+const store = storage.getStore.bind(storage);
+
+let build;
+let current = null; // the call in progress, until IDLE
+let calls = 0;
+let broken = false; // an exception outside of the call in progress: the process ends after its answer
+
+// Returns the call that the running code belongs to. Code that was started while the module was loaded, or by an
+// earlier call, has none of its own, or one that is over.
+const callOf = () => store() ?? current;
+
+// Sends a log entry of a call. Entries of calls that are over are lost: the line is another call's.
+function log(call, level, text) {
+  if (call !== null && call === current) {
+    line.write(frame.log(call.number, level, text.length > LOG_LIMIT ? `${slice(text, 0, LOG_LIMIT)}...` : text));
+  }
+}
+
+const flushLines = replaceOutput((level, text) => log(callOf(), level, cleanStacks(text)));
+
+// Ends the call in progress: the next one may come.
+function end(call) {
+  flushLines();
+  if (broken) {
+    exit(EXIT_UNCAUGHT);
+  }
+  calls++;
+  current = null;
+  line.write(frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${rss()},"calls":${calls}}`));
+}
+
+function send(call, answer) {
+  call.answered = true;
+  const { status, headers, error, body } = answer;
+  line.write(frame.answer(call.number, stringify({ status, headers, error }), body));
+  whenIdle(() => end(call));
+}
+
+// Answers the call with an error: its log entry first.
+function fail(call, error) {
+  log(call, Level.ERROR, describe(error));
+  send(call, failureOf(error, call.head.stack));
+}
+
+// Answers the call with the second argument of the callback.
+function succeed(call, payload) {
+  let answer;
+  try {
+    answer = answerOf(payload);
+  } catch (error) {
+    fail(call, error);
+    return;
+  }
+  send(call, answer);
+}
+
+// The callback of a call. Only its first use counts.
+function settle(call, error, payload) {
+  if (call.answered) {
+    return;
+  }
+  if (error) {
+    fail(call, error);
+  } else {
+    succeed(call, payload);
+  }
+}
+
+// An error of the handler itself, thrown or by rejection. After the answer, it is only logged.
+function failHandler(call, error) {
+  if (call.answered) {
+    log(call, Level.ERROR, describe(error));
+  } else {
+    fail(call, error);
+  }
+}
+
+// Answers with the value of an async handler. A handler that returns nothing may still use the callback.
+async function follow(call, promise) {
+  try {
+    const value = await promise;
+    if (value !== undefined) {
+      settle(call, null, value);
+    }
+  } catch (error) {
+    failHandler(call, error);
+  }
+}
+
+// Calls the handler.
+function execute(call, event) {
+  try {
+    const handler = build.handlerOf(call.head.function);
+    setBaseline();
+    const result = handler(call.context, event, (error, payload) => settle(call, error, payload));
+    if (typeof result?.then === 'function') {
+      follow(call, result);
+    }
+  } catch (error) {
+    failHandler(call, error);
+  }
+}
+
+// Begins a call. Throws where its head is no JSON object.
+function begin(number, payload) {
+  const { head: text, body } = frame.splitCall(payload);
+  const head = parse(text);
+  const call = { number, head, answered: false, context: null };
+  current = call;
+  refreshEnvironment(head.variables);
+  call.context = contextOf(head, (context, options) => clientOf(build, context, options));
+  let event;
+  try {
+    event = eventOf(head, body);
+  } catch (error) {
+    if (!(error instanceof BadRequest)) {
+      throw error;
+    }
+    line.write(frame.textFrame(frame.Type.BAD_REQUEST, number, error.message));
+    end(call);
+    return;
+  }
+  run(call, execute, call, event);
+}
+
+// An exception that no code has caught, or a rejection: it ends the process, after an answer.
+function uncaught(error) {
+  const call = callOf();
+  if (current !== null && call !== current) {
+    broken = true;
+    return;
+  }
+  if (current !== null) {
+    failHandler(current, error);
+    flushLines();
+  }
+  exit(EXIT_UNCAUGHT);
+}
+
+// Prepares for calls of the Functions of a Build.
+function start(ofBuild) {
+  build = ofBuild;
+  defineGlobals(build, () => callOf()?.context);
+  process.on('uncaughtException', uncaught);
+  process.on('unhandledRejection', uncaught);
+  process.on('exit', flushLines);
+}
+
+const isBusy = () => current !== null;
+
+module.exports = { begin, isBusy, start };
