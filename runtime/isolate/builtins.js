@@ -55,6 +55,7 @@ module.exports = {
   setTimeout,
   exit: process.exit.bind(process),
   rss: process.memoryUsage.rss,
+  rawDebug: process._rawDebug, // writes to the process' own stderr
   activeResources: process.getActiveResourcesInfo.bind(process),
   now: performance.now.bind(performance),
 

@@ -3,7 +3,7 @@
 
 const { AsyncLocalStorage } = require('async_hooks');
 const { answerOf, failureOf } = require('./answer');
-const { exit, parse, rss, slice, stringify } = require('./builtins');
+const { exit, now, parse, rawDebug, rss, slice, stringify } = require('./builtins');
 const { Level, replaceOutput } = require('./console');
 const { contextOf, refreshEnvironment } = require('./context');
 const { BadRequest, eventOf } = require('./event');
@@ -15,6 +15,7 @@ const { cleanStacks, describe } = require('./stack');
 
 const EXIT_UNCAUGHT = 1;
 const LOG_LIMIT = 64 * 1024; // characters of an entry
+const RSS_AGE = 16; // milliseconds
 
 const storage = new AsyncLocalStorage();
 const run = storage.run.bind(storage);
@@ -23,20 +24,29 @@ const store = storage.getStore.bind(storage);
 let build;
 let current = null; // the call in progress, until IDLE
 let calls = 0;
-let broken = false; // an exception outside of the call in progress: the process ends after its answer
+let broken = false; // an exception of an earlier call: the process ends after the call in progress
+let rssBytes = 0;
+let rssTime = -Infinity;
 
-// Returns the call that the running code belongs to. Code that was started while the module was loaded, or by an
-// earlier call, has none of its own, or one that is over.
-const callOf = () => store() ?? current;
-
-// Sends a log entry of a call. Entries of calls that are over are lost: the line is another call's.
-function log(call, level, text) {
-  if (call !== null && call === current) {
-    line.write(frame.log(call.number, level, text.length > LOG_LIMIT ? `${slice(text, 0, LOG_LIMIT)}...` : text));
+// Sends a log entry of the call in progress. Between calls, entries are lost.
+function log(level, text) {
+  if (current !== null) {
+    const cut = text.length > LOG_LIMIT ? `${slice(text, 0, LOG_LIMIT)}...` : text;
+    line.write(frame.log(current.number, level, cut));
   }
 }
 
-const flushLines = replaceOutput((level, text) => log(callOf(), level, cleanStacks(text)));
+const flushLines = replaceOutput((level, text) => log(level, cleanStacks(text)));
+
+// Returns the bytes of memory in use. It takes a third of the time of a short call, so it is at most RSS_AGE old.
+function memory() {
+  const time = now();
+  if (time - rssTime >= RSS_AGE) {
+    rssTime = time;
+    rssBytes = rss();
+  }
+  return rssBytes;
+}
 
 // Ends the call in progress: the next one may come.
 function end(call) {
@@ -46,7 +56,7 @@ function end(call) {
   }
   calls++;
   current = null;
-  line.write(frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${rss()},"calls":${calls}}`));
+  line.write(frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${memory()},"calls":${calls}}`));
 }
 
 function send(call, answer) {
@@ -58,7 +68,7 @@ function send(call, answer) {
 
 // Answers the call with an error: its log entry first.
 function fail(call, error) {
-  log(call, Level.ERROR, describe(error));
+  log(Level.ERROR, describe(error));
   send(call, failureOf(error, call.head.stack));
 }
 
@@ -88,8 +98,10 @@ function settle(call, error, payload) {
 
 // An error of the handler itself, thrown or by rejection. After the answer, it is only logged.
 function failHandler(call, error) {
-  if (call.answered) {
-    log(call, Level.ERROR, describe(error));
+  if (call !== current) {
+    log(Level.ERROR, `An earlier call has failed after its end: ${describe(error)}`);
+  } else if (call.answered) {
+    log(Level.ERROR, describe(error));
   } else {
     fail(call, error);
   }
@@ -143,24 +155,25 @@ function begin(number, payload) {
   run(call, execute, call, event);
 }
 
-// An exception that no code has caught, or a rejection: it ends the process, after an answer.
+// An exception that no code has caught, or a rejection. It ends the process, after the answer of its call; where it
+// comes from an earlier call, after the call in progress.
 function uncaught(error) {
-  const call = callOf();
-  if (current !== null && call !== current) {
-    broken = true;
-    return;
+  if (current === null) {
+    rawDebug(describe(error));
+    exit(EXIT_UNCAUGHT);
   }
-  if (current !== null) {
-    failHandler(current, error);
-    flushLines();
+  const call = store() ?? current;
+  failHandler(call, error);
+  if (call === current) {
+    exit(EXIT_UNCAUGHT);
   }
-  exit(EXIT_UNCAUGHT);
+  broken = true;
 }
 
 // Prepares for calls of the Functions of a Build.
 function start(ofBuild) {
   build = ofBuild;
-  defineGlobals(build, () => callOf()?.context);
+  defineGlobals(build, () => current?.context);
   process.on('uncaughtException', uncaught);
   process.on('unhandledRejection', uncaught);
   process.on('exit', flushLines);

@@ -4,7 +4,7 @@
 const fs = require('fs');
 const path = require('path');
 const { createRequire } = require('module');
-const { defineProperty, hasOwn, keysOf, now, parse } = require('./builtins');
+const { defineProperty, hasOwn, keysOf, now, parse, split } = require('./builtins');
 
 const { readFileSync } = fs;
 
@@ -12,9 +12,11 @@ const { readFileSync } = fs;
 const ATTEMPTS = 3;
 const PAUSE = 1000;
 
+// A Function that cannot be loaded. `cause` is what loading it has thrown. The message has only the first line of
+// that of the cause: the other lines are paths.
 class LoadError extends Error {
   constructor(cause) {
-    super(`Could not load the Function: ${cause?.message ?? cause}`, { cause });
+    super(`Could not load the Function: ${split(`${cause?.message ?? cause}`, '\n')[0]}`, { cause });
     this.name = cause?.name ?? 'Error';
   }
 }

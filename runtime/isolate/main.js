@@ -8,7 +8,7 @@
 'use strict';
 
 const path = require('path');
-const { exit } = require('./builtins');
+const { exit, rawDebug } = require('./builtins');
 const call = require('./call');
 const frame = require('./frame');
 const line = require('./line');
@@ -18,7 +18,7 @@ const stack = require('./stack');
 const EXIT_WRONG = 2;
 
 function die(error) {
-  process._rawDebug(`isolate: ${error.message}`);
+  rawDebug(`isolate: ${error.message}`);
   exit(EXIT_WRONG);
 }
 

@@ -1,7 +1,8 @@
 // Texts of errors, without the paths of the server.
 'use strict';
 
-const { endsWith, inspect, includes, join, push, replaceAll, split, startsWith, test } = require('./builtins');
+const { inspect, includes, join, push, replaceAll, split, startsWith, test } = require('./builtins');
+const { LoadError } = require('./load');
 
 const SHOWN_ROOT = '/var/task';
 const FRAME = /^\s+at /;
@@ -14,11 +15,8 @@ function setRoot(folder) {
   root = folder;
 }
 
-// Is the location of a stack frame one of the Build, of Node.js, or none?
-function isShown(frame) {
-  return includes(frame, `${root}/`) || includes(frame, '(node:') || includes(frame, ' node:') ||
-    includes(frame, '<anonymous>') || endsWith(frame, '(native)') || !includes(frame, '/');
-}
+// Returns whether a stack frame has a location in the Build or in a module of Node.js, or has none.
+const isShown = (frame) => includes(frame, `${root}/`) || !includes(frame, '/');
 
 // Returns the text without the frames of the isolate and of its callers, without frames outside the Build, and with
 // the Build at /var/task.
@@ -49,6 +47,9 @@ const cleanStacks = (text) => (includes(text, '\n    at ') ? clean(text) : text)
 // Returns the text of anything thrown, for a log entry.
 function describe(error) {
   try {
+    if (error instanceof LoadError) {
+      return `Could not load the Function: ${describe(error.cause)}`;
+    }
     return clean(typeof error === 'string' ? error : inspect(error));
   } catch {
     return 'an error that cannot be shown';

@@ -165,4 +165,19 @@ class Isolate {
 // Removes the folder of a Build.
 const removeBuild = (build) => fs.rmSync(build.root, { recursive: true });
 
-module.exports = { Isolate, Type, callPayload, frame, removeBuild, sid, writeBuild };
+// Starts an isolate for a test, with a Build of these parts (see writeBuild); both end with the test.
+async function isolateFor(test, parts, options) {
+  const build = writeBuild(parts);
+  const isolate = new Isolate(build, options);
+  test.after(async () => {
+    isolate.child.kill('SIGKILL');
+    await isolate.exited;
+    removeBuild(build);
+  });
+  return isolate.ready();
+}
+
+// The folder of Twilio's own package, which the tests of clients install.
+const PACKAGES = path.join(__dirname, '../../build/sdk/node_modules');
+
+module.exports = { Isolate, PACKAGES, Type, callPayload, frame, isolateFor, removeBuild, sid, writeBuild };
