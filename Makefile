@@ -64,7 +64,7 @@ endif
 
 export PORT RUN_DIR SANITIZE PIPELINING MPM
 
-.PHONY: all run start stop admin test test-all unit bench attack lint format install clean help \
+.PHONY: all run start stop admin test test-all unit bench attack lint format install dist deb clean help \
 	packages-build packages-run packages-test packages-npm packages-bench packages-lint
 .DELETE_ON_ERROR:
 
@@ -130,6 +130,18 @@ install: all ## install the module, serverless-admin with its program and manual
 			conf/$$file >"$(DESTDIR)$(DATADIR)/conf/$$file" || exit 1; \
 	done
 
+dist: ## make build/dist/mod_serverless_functions-VERSION.tar.gz of the last commit
+	@install -d build/dist
+	@git archive --format=tar.gz --prefix=mod_serverless_functions-$$(cat VERSION)/ \
+		-o build/dist/mod_serverless_functions-$$(cat VERSION).tar.gz HEAD
+	@ls build/dist/mod_serverless_functions-$$(cat VERSION).tar.gz
+
+deb: packages-deb dist ## make Debian packages of the last commit in build/deb
+	@rm -rf build/deb && install -d build/deb
+	@tar -xzf build/dist/mod_serverless_functions-$$(cat VERSION).tar.gz -C build/deb
+	@cd build/deb/mod_serverless_functions-$$(cat VERSION) && dpkg-buildpackage -us -uc -b
+	@ls build/deb/*.deb
+
 clean: ## remove all built files; the data in RUN_DIR stays
 	rm -rf build
 
@@ -150,6 +162,8 @@ packages-bench:
 	@tools/packages build run bench
 packages-lint:
 	@tools/packages build lint
+packages-deb:
+	@tools/packages build deb
 
 $(MODULE): $(OBJECTS)
 	@echo "  LINK $@"
