@@ -36,7 +36,9 @@ typedef enum {
     SF_CONTROL_KILL,
     SF_CONTROL_GIVE,
     SF_CONTROL_GONE,
-    SF_CONTROL_WARM
+    SF_CONTROL_WARM,
+    SF_CONTROL_STATUS,
+    SF_CONTROL_LEAVE
 } sf_control_type;
 
 #define SF_CONTROL_HEADER 5     /* bytes of type and number */
