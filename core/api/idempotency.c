@@ -2,6 +2,7 @@
 
 #include "core/api/operation.h"
 #include "core/api/resource.h"
+#include "core/crypto/sha256_error.h"
 
 #include <apr_lib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
 #include "core/auth/password_cache.h"
 #include "core/config.h"
 #include "core/crypto/sha256.h"
+#include "core/crypto/sha256_error.h"
 #include "core/db/db.h"
 #include "core/log.h"
 

@@ -4,6 +4,7 @@
 #include "core/api/operation.h"
 #include "core/api/response.h"
 #include "core/content/path.h"
+#include "core/crypto/sha256_error.h"
 #include "core/http/body.h"
 #include "core/http/multipart.h"
 #include "core/log.h"

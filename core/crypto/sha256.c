@@ -1,8 +1,6 @@
 #include "core/crypto/sha256.h"
 
-#include "core/log.h"
-
-#include <http_log.h>
+#include <apr_escape.h>
 #include <openssl/err.h>
 
 static apr_status_t free_context(void *context)
@@ -54,13 +52,6 @@ int sf_sha256_end(sf_sha256 *hash, char hex[SF_SHA256_HEX + 1])
         return 0;
     }
     free_hash(hash);
-    ap_bin2hex(digest, SF_SHA256_BYTES, hex);
+    apr_escape_hex(hex, digest, SF_SHA256_BYTES, 0, NULL);
     return 1;
-}
-
-const sf_error *sf_sha256_failed(const sf_caller *caller)
-{
-    ERR_clear_error();
-    sf_log(caller, APLOG_ERR, "SF0020", "OpenSSL cannot hash what the request has");
-    return sf_error_of_status(caller->pool, HTTP_INTERNAL_SERVER_ERROR);
 }

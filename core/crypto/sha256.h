@@ -2,9 +2,7 @@
 #ifndef SF_SHA256_H
 #define SF_SHA256_H
 
-#include "core/caller.h"
-#include "core/error.h"
-
+#include <apr_pools.h>
 #include <openssl/evp.h>
 
 #define SF_SHA256_BYTES 32
@@ -24,8 +22,5 @@ void sf_sha256_add(sf_sha256 *hash, const void *bytes, apr_size_t size);
 /* Ends the hash. Returns 1 with the hash in lower-case hex, or 0 where OpenSSL has failed; `hex`
  * is unset then. */
 int sf_sha256_end(sf_sha256 *hash, char hex[SF_SHA256_HEX + 1]);
-
-/* Returns the error for a hash that could not be made: 500, and a line in the log. */
-const sf_error *sf_sha256_failed(const sf_caller *caller);
 
 #endif

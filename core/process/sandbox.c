@@ -13,23 +13,32 @@
 
 #define CLOSED (-1)
 
+/* Above the descriptors that a process gets. */
+#define HIGH_DESCRIPTOR 64
+#define DESCRIPTORS_MAX 16
+
 /* A pipe's two ends, as pipe() numbers them. */
 enum { READ_END, WRITE_END };
 
 
 /* The process --------------------------------------------------------------------------------- */
 
-/* Sets both the soft and the hard limit of a resource. */
-static void set_limit(int resource, rlim_t value)
+/* Sets the soft and the hard limit of a resource. */
+static void set_limits(int resource, rlim_t soft, rlim_t hard)
 {
-    const struct rlimit both = { value, value };
+    const struct rlimit limits = { soft, hard };
 
-    setrlimit(resource, &both);
+    setrlimit(resource, &limits);
 }
 
-/* Resets the state that a process inherits from the thread of httpd that forked it: process
+static void set_limit(int resource, rlim_t value)
+{
+    set_limits(resource, value, value);
+}
+
+/* Resets the state that a process inherits from the thread that forked it: process
  * group, signal mask and handler of SIGPIPE. The kernel kills the process when that thread ends. */
-static void leave_httpd(void)
+static void leave_parent(void)
 {
     sigset_t none;
 
@@ -40,25 +49,68 @@ static void leave_httpd(void)
     (void)signal(SIGPIPE, SIG_DFL);
 }
 
-/* Becomes the program, in the new process. Calls only functions that are safe after fork() in a
- * process with threads. The directory keeps no name, so that nothing can ever be put into it. */
-static void become(const sf_sandbox_program *program, const char *directory, int input, int output)
+/* Sets standard input, output and error. Returns whether that succeeded. */
+static int set_streams(const sf_sandbox_program *program, int input, int output)
 {
-    char *const environment[] = { NULL };
-    const int nothing = open("/dev/null", O_WRONLY);
+    const int errors = program->errors_to_output ? output : open("/dev/null", O_WRONLY);
 
-    leave_httpd();
-    if (dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0
-        || dup2(nothing, STDERR_FILENO) < 0 || chdir(directory) != 0) {
+    return dup2(input, STDIN_FILENO) >= 0 && dup2(output, STDOUT_FILENO) >= 0
+           && dup2(errors, STDERR_FILENO) >= 0;
+}
+
+/* Makes the descriptors 3, 4, ... of the program's, and closes all others. The way by higher numbers
+ * keeps one from replacing another. Returns whether that succeeded. */
+static int set_descriptors(const sf_sandbox_program *program)
+{
+    int high[DESCRIPTORS_MAX];
+    int i;
+
+    if (program->descriptor_count > DESCRIPTORS_MAX) {
+        return 0;
+    }
+    for (i = 0; i < program->descriptor_count; i++) {
+        high[i] = fcntl(program->descriptors[i], F_DUPFD, HIGH_DESCRIPTOR);
+        if (high[i] < 0) {
+            return 0;
+        }
+    }
+    for (i = 0; i < program->descriptor_count; i++) {
+        dup2(high[i], SF_SANDBOX_FIRST_DESCRIPTOR + i);
+    }
+    closefrom(SF_SANDBOX_FIRST_DESCRIPTOR + program->descriptor_count);
+    return 1;
+}
+
+/* Enters the directory. An empty one keeps no name, so that nothing can ever be put into it. Returns
+ * whether that succeeded. */
+static int set_directory(const sf_sandbox_program *program, const char *empty)
+{
+    if (chdir(empty ? empty : program->directory) != 0) {
+        return 0;
+    }
+    if (empty) {
+        rmdir(empty);
+    }
+    return 1;
+}
+
+/* Becomes the program, in the new process. Calls only functions that are safe after fork() in a
+ * process with threads. */
+static void become(const sf_sandbox_program *program, const char *empty, int input, int output)
+{
+    static const char *const nothing[] = { NULL };
+
+    leave_parent();
+    if (!set_streams(program, input, output) || !set_descriptors(program)
+        || !set_directory(program, empty)) {
         _exit(SF_SANDBOX_NOT_STARTED);
     }
-    rmdir(directory);
-    closefrom(STDERR_FILENO + 1);
-    set_limit(RLIMIT_CPU, program->processor_seconds);
+    set_limits(RLIMIT_CPU, program->processor_seconds, program->processor_seconds + 1);
     set_limit(RLIMIT_DATA, program->data_bytes);
-    set_limit(RLIMIT_FSIZE, 0);
+    set_limit(RLIMIT_FSIZE, (rlim_t)program->file_bytes);
     set_limit(RLIMIT_CORE, 0);
-    execve(program->arguments[0], (char *const *)program->arguments, environment);
+    execve(program->arguments[0], (char *const *)program->arguments,
+           (char *const *)(program->environment ? program->environment : nothing));
     _exit(SF_SANDBOX_NOT_STARTED);
 }
 
@@ -79,16 +131,31 @@ static void close_pipe(int ends[2])
     close_end(&ends[WRITE_END]);
 }
 
-static apr_status_t make_directory(apr_pool_t *pool, const char *name, const char **directory)
+/* Makes an empty directory, unless the program has one. */
+static apr_status_t make_directory(apr_pool_t *pool, const sf_sandbox_program *program,
+                                   const char **directory)
 {
     const char *temporary;
-    apr_status_t rv = apr_temp_dir_get(&temporary, pool);
+    apr_status_t rv;
 
+    *directory = NULL;
+    if (program->directory) {
+        return APR_SUCCESS;
+    }
+    rv = apr_temp_dir_get(&temporary, pool);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    *directory = mkdtemp(apr_pstrcat(pool, temporary, "/", name, ".XXXXXX", NULL));
+    *directory = mkdtemp(apr_pstrcat(pool, temporary, "/", program->name, ".XXXXXX", NULL));
     return *directory ? APR_SUCCESS : errno;
+}
+
+/* Removes the empty directory. Fails where the process has removed it. */
+static void remove_directory(const sf_sandbox *sandbox)
+{
+    if (sandbox->directory) {
+        rmdir(sandbox->directory);
+    }
 }
 
 /* Forks between two pipes. The parent keeps the end of each that the process does not use. */
@@ -117,7 +184,7 @@ apr_status_t sf_sandbox_start(apr_pool_t *pool, const sf_sandbox_program *progra
 {
     int input[2] = { CLOSED, CLOSED };
     int output[2] = { CLOSED, CLOSED };
-    apr_status_t rv = make_directory(pool, program->name, &sandbox->directory);
+    apr_status_t rv = make_directory(pool, program, &sandbox->directory);
 
     if (rv != APR_SUCCESS) {
         return rv;
@@ -131,7 +198,7 @@ apr_status_t sf_sandbox_start(apr_pool_t *pool, const sf_sandbox_program *progra
     if (rv != APR_SUCCESS) {
         close_pipe(input);
         close_pipe(output);
-        rmdir(sandbox->directory);
+        remove_directory(sandbox);
     }
     return rv;
 }
@@ -141,15 +208,27 @@ void sf_sandbox_close_input(sf_sandbox *sandbox)
     close_end(&sandbox->input);
 }
 
+void sf_sandbox_kill(const sf_sandbox *sandbox)
+{
+    kill(-sandbox->pid, SIGKILL);
+}
+
+void sf_sandbox_release(sf_sandbox *sandbox)
+{
+    close_end(&sandbox->input);
+    close_end(&sandbox->output);
+    remove_directory(sandbox);
+}
+
 int sf_sandbox_end(sf_sandbox *sandbox)
 {
     int status = 0;
 
     close_end(&sandbox->input);
     close_end(&sandbox->output);
-    kill(-sandbox->pid, SIGKILL);
+    sf_sandbox_kill(sandbox);
     while (waitpid(sandbox->pid, &status, 0) < 0 && errno == EINTR) {
     }
-    rmdir(sandbox->directory); /* fails where the process has removed it */
+    sf_sandbox_release(sandbox);
     return status;
 }

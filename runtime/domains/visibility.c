@@ -2,6 +2,7 @@
 
 #include "core/config.h"
 #include "core/crypto/sha256.h"
+#include "core/crypto/sha256_error.h"
 #include "core/http/body.h"
 #include "core/http/form.h"
 #include "runtime/domains/signature.h"
