@@ -16,9 +16,9 @@ DATADIR := $(PREFIX)/share/mod_serverless_functions
 PROGDIR := $(PREFIX)/libexec/mod_serverless_functions
 MANDIR  := $(PREFIX)/share/man
 
-FOLDERS := core $(patsubst %/,%,$(wildcard core/*/ runtime/*/)) directives handlers worker
+FOLDERS := core $(patsubst %/,%,$(wildcard core/*/)) runtime/domains runtime/protocol directives handlers worker
 SOURCES := mod_serverless_functions.c $(sort $(wildcard $(FOLDERS:%=%/*.c)))
-HEADERS := $(sort $(wildcard $(FOLDERS:%=%/*.h)))
+HEADERS := $(sort $(wildcard $(FOLDERS:%=%/*.h) runtime/runner/*.h))
 QUERIES := $(wildcard sql/queries/*.sql)
 SCHEMA  := $(wildcard sql/schema/*.sql)
 OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/statements.o
@@ -26,7 +26,11 @@ CRYPT   := $(BUILD)/serverless-crypt
 CRYPT_OBJECTS := $(addprefix $(BUILD)/,bin/serverless_crypt.o core/sid.o \
 	core/crypto/keyring.o core/crypto/sealed.o core/crypto/signing_key.o)
 SAMPLES := serverless_functions.load serverless_functions.conf serverless_api.conf serverless_execution.conf
-CHECKED := $(SOURCES) bin/serverless_crypt.c bench/mod_bench_limit.c
+RUNNER  := $(BUILD)/serverless-runner
+RUNNER_SOURCES := $(sort $(wildcard runtime/runner/*.c))
+RUNNER_OBJECTS := $(RUNNER_SOURCES:%.c=$(BUILD)/%.o) $(addprefix $(BUILD)/core/,clock.o json.o json_text.o sid.o \
+	crypto/sha256.o process/sandbox.o)
+CHECKED := $(SOURCES) $(RUNNER_SOURCES) bin/serverless_crypt.c bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h build/version.h
 UNIT    := $(BUILD)/unit_tests.so
 UNIT_SOURCES := t/unit/mod_unit_tests.c $(sort $(wildcard t/unit/*_test.c))
@@ -44,6 +48,7 @@ INCLUDES = $(call once,INCLUDES,echo "-I`$(APXS) -q INCLUDEDIR`" \
 CFLAGS   = $(call once,CFLAGS,echo `$(APXS) -q CFLAGS` `$(APXS) -q EXTRA_CPPFLAGS`)
 LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto)
 CRYPT_LIBS = $(call once,CRYPT_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs libcrypto`)
+RUNNER_LIBS = $(call once,RUNNER_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs json-c libcrypto`)
 LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
 SYSCONF  = $(call once,SYSCONF,$(APXS) -q SYSCONFDIR)
 
@@ -68,7 +73,7 @@ export PORT RUN_DIR SANITIZE PIPELINING MPM
 	packages-build packages-run packages-test packages-npm packages-bench packages-lint
 .DELETE_ON_ERROR:
 
-all: $(MODULE) $(CRYPT) ## build the module and serverless-crypt; WERROR=1 makes warnings errors, SANITIZE=1 adds checks of addresses and undefined behaviour
+all: $(MODULE) $(CRYPT) $(RUNNER) ## build the module, serverless-crypt and serverless-runner; WERROR=1 makes warnings errors, SANITIZE=1 adds checks of addresses and undefined behaviour
 
 run: packages-run all ## build the module and run a server on 127.0.0.1:PORT until Ctrl-C; its data is in RUN_DIR
 	@tools/dev-server run $(MODULE)
@@ -179,6 +184,10 @@ $(CRYPT): $(CRYPT_OBJECTS)
 	@echo "  LINK $@"
 	@$(CC) $(OURS) $(CFLAGS) -o $@ $^ $(CRYPT_LIBS)
 
+$(RUNNER): $(RUNNER_OBJECTS)
+	@echo "  LINK $@"
+	@$(CC) $(OURS) $(CFLAGS) -o $@ $^ $(RUNNER_LIBS)
+
 $(BUILD)/%.o: %.c | $(MADE) packages-build
 	@mkdir -p $(@D)
 	@echo "  CC $<"
@@ -221,4 +230,4 @@ $(SDK) $(PEERS):
 	@cd $(@:/node_modules/.package-lock.json=) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
--include $(OBJECTS:.o=.d) $(BUILD)/bin/serverless_crypt.d $(UNIT_OBJECTS:.o=.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/bin/serverless_crypt.d $(RUNNER_OBJECTS:.o=.d) $(UNIT_OBJECTS:.o=.d)

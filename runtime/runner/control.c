@@ -1,0 +1,423 @@
+#include "runtime/runner/control.h"
+
+#include "core/clock.h"
+#include "core/json.h"
+#include "runtime/runner/demand.h"
+#include "runtime/runner/log.h"
+#include "runtime/runner/status.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define BACKLOG 512
+#define CONNECTIONS_MAX 1024
+
+/* Peer credentials, not the mode, decide about a connection. */
+#define SOCKET_MASK 0111
+
+
+/* Messages ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    sf_control *control;
+    sf_connection *child;
+    const sf_message *message;
+    apr_time_t now;
+} event;
+
+/* Ends the connection of a child that has sent a wrong message. */
+static void fail(const event *event, const char *failure)
+{
+    event->child->failure = failure;
+}
+
+static void send_json(sf_connection *child, unsigned int type, apr_uint32_t number,
+                      json_object *object)
+{
+    sf_connection_send_text(child, type, number, sf_json_text(object, NULL));
+    json_object_put(object);
+}
+
+static void hello(const event *event)
+{
+    const sf_runner_config *config = event->control->config;
+    json_object *request = sf_demand_object(event->message->payload, event->message->length);
+    json_object *answer = json_object_new_object();
+    json_object *runtimes = json_object_new_array();
+    apr_int64_t version = 0;
+    int i;
+
+    if (!request
+        || !sf_demand_integer(request, "version", SF_PROTOCOL_VERSION, SF_PROTOCOL_VERSION, &version)) {
+        fail(event, "HELLO of another version");
+    }
+    for (i = 0; i < config->runtimes->nelts; i++) {
+        json_object_array_add(runtimes, json_object_new_string(
+                                            APR_ARRAY_IDX(config->runtimes, i, sf_runtime).name));
+    }
+    sf_json_add(answer, "version", json_object_new_int(SF_PROTOCOL_VERSION));
+    sf_json_add(answer, "runtimes", runtimes);
+    sf_json_add(answer, "isolation", json_object_new_string(sf_isolation_name(config->isolation)));
+    sf_json_add(answer, "egress", json_object_new_string(sf_egress_name(config->egress)));
+    event->child->is_greeted = 1;
+    send_json(event->child, SF_CONTROL_HELLO, 0, answer);
+    json_object_put(request);
+}
+
+static void send_refused(sf_connection *child, apr_uint32_t number, const char *reason,
+                         const char *detail)
+{
+    json_object *refusal = json_object_new_object();
+
+    sf_json_add(refusal, "reason", json_object_new_string(reason));
+    sf_json_add(refusal, "detail", json_object_new_string(detail));
+    send_json(child, SF_CONTROL_REFUSED, number, refusal);
+}
+
+static sf_lease_key key_of(const event *event)
+{
+    const sf_lease_key key = { event->child, event->message->number };
+
+    return key;
+}
+
+static void lease(const event *event)
+{
+    sf_control *control = event->control;
+    const apr_uint32_t number = event->message->number;
+    sf_demand demand;
+    sf_build *build;
+
+    if (!sf_demand_read(event->message->payload, event->message->length, &demand)) {
+        fail(event, "a LEASE that cannot be read");
+    }
+    else if (sf_pool_find_lease(control->isolates, key_of(event))
+             || sf_builds_is_sending(control->builds, event->child, number)) {
+        fail(event, "a number of a lease in use");
+    }
+    else if (control->is_leaving) {
+        send_refused(event->child, number, "stopping", "this runner stops");
+    }
+    else if (!sf_runner_config_runtime(control->config, demand.runtime)) {
+        send_refused(event->child, number, "runtime", demand.runtime);
+    }
+    else {
+        build = sf_builds_find(control->builds, demand.build);
+        sf_pool_add_lease(control->isolates, key_of(event), &demand, build, event->now);
+        sf_builds_want(control->builds, build, event->now);
+    }
+}
+
+static void cancel(const event *event)
+{
+    sf_lease *waiting = sf_pool_find_lease(event->control->isolates, key_of(event));
+
+    if (waiting) { /* else LINE, REFUSED or the lease's end has crossed it */
+        sf_pool_remove_lease(event->control->isolates, waiting);
+    }
+}
+
+static void build_part(const event *event)
+{
+    sf_builds_receive(event->control->builds, event->child, event->message, event->now);
+}
+
+/* Returns the isolate that the child has leased; NULL where it has ended meanwhile. An isolate of another child's
+ * or none ever ends the connection. */
+static sf_isolate *leased_isolate(const event *event)
+{
+    const sf_pool *pool = event->control->isolates;
+    sf_isolate *isolate = sf_pool_find_isolate(pool, event->message->number);
+
+    if (!isolate || isolate->state == SF_ISOLATE_ENDING) {
+        if (event->message->number > pool->last_number) {
+            fail(event, "an isolate that was never there");
+        }
+        return NULL;
+    }
+    if (isolate->holder != event->child) {
+        fail(event, "an isolate that is not leased to this child");
+        return NULL;
+    }
+    return isolate;
+}
+
+static void give_back(const event *event)
+{
+    json_object *usage = sf_demand_object(event->message->payload, event->message->length);
+    sf_isolate *isolate = leased_isolate(event);
+    apr_int64_t calls;
+    apr_int64_t rss;
+
+    if (!usage || !sf_demand_integer(usage, "calls", 0, APR_INT64_MAX, &calls)
+        || !sf_demand_integer(usage, "rss", 0, APR_INT64_MAX, &rss)) {
+        fail(event, "a RETURN that cannot be read");
+    }
+    else if (isolate) {
+        sf_isolate_take_back(isolate);
+        sf_pool_return(event->control->isolates, isolate, calls, rss, event->now);
+    }
+    json_object_put(usage);
+}
+
+/* Writes one of the causes of KILL. Returns NULL for any other text. */
+static const char *cause_of_kill(const char *cause)
+{
+    static const char *const causes[] = { "timeout", "protocol", "memory", "busy" };
+    size_t i;
+
+    for (i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
+        if (strcmp(causes[i], cause) == 0) {
+            return causes[i];
+        }
+    }
+    return NULL;
+}
+
+static void kill_isolate(const event *event)
+{
+    json_object *order = sf_demand_object(event->message->payload, event->message->length);
+    sf_isolate *isolate = leased_isolate(event);
+    json_object *cause = NULL;
+    const char *text;
+
+    json_object_object_get_ex(order, "cause", &cause);
+    text = cause ? cause_of_kill(json_object_get_string(cause)) : NULL;
+    if (!text) {
+        fail(event, "a KILL that cannot be read");
+    }
+    else if (isolate) {
+        event->control->isolates->counts.killed++;
+        sf_pool_end(event->control->isolates, isolate, text, event->now);
+    }
+    json_object_put(order);
+}
+
+static void warm(const event *event)
+{
+    sf_control *control = event->control;
+    sf_demand demand;
+    sf_build *build;
+
+    if (!sf_demand_read(event->message->payload, event->message->length, &demand)) {
+        fail(event, "a WARM that cannot be read");
+    }
+    else if (!control->is_leaving && sf_runner_config_runtime(control->config, demand.runtime)) {
+        build = sf_builds_find(control->builds, demand.build);
+        sf_pool_warm(control->isolates, &demand, build);
+        sf_builds_want(control->builds, build, event->now);
+    }
+}
+
+static void status(const event *event)
+{
+    const sf_status_parts parts = { event->control->isolates, event->control->builds,
+                                    event->control->connected, event->control->is_leaving };
+
+    send_json(event->child, SF_CONTROL_STATUS, event->message->number, sf_status_json(&parts));
+}
+
+static void (*const handlers[])(const event *event) = {
+    [SF_CONTROL_HELLO] = hello,        [SF_CONTROL_LEASE] = lease,
+    [SF_CONTROL_CANCEL] = cancel,      [SF_CONTROL_FILE] = build_part,
+    [SF_CONTROL_DATA] = build_part,    [SF_CONTROL_STORE] = build_part,
+    [SF_CONTROL_ABANDON] = build_part, [SF_CONTROL_RETURN] = give_back,
+    [SF_CONTROL_KILL] = kill_isolate,  [SF_CONTROL_WARM] = warm,
+    [SF_CONTROL_STATUS] = status,
+};
+
+#define HANDLERS (sizeof(handlers) / sizeof(*handlers))
+
+/* Does what a message says. HELLO is the first one, and comes once. */
+static void handle(const event *event)
+{
+    const unsigned int type = event->message->type;
+
+    if (type >= HANDLERS || !handlers[type]) {
+        fail(event, "a message of an unknown type");
+    }
+    else if ((type == SF_CONTROL_HELLO) == event->child->is_greeted) {
+        fail(event, event->child->is_greeted ? "a second HELLO" : "a message before HELLO");
+    }
+    else {
+        handlers[type](event);
+    }
+}
+
+
+/* Connections --------------------------------------------------------------------------------- */
+
+typedef struct {
+    sf_control *control;
+    sf_connection *connection;
+} peer;
+
+static void connection_is_ready(void *data, unsigned int events)
+{
+    static char buffer[SF_CONTROL_PACKET + 1];
+    const peer *peer = data;
+    sf_message message;
+    event event = { peer->control, peer->connection, &message, sf_clock_now() };
+
+    if (events & EPOLLOUT) {
+        sf_connection_flush(peer->connection);
+    }
+    if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        && sf_connection_receive(peer->connection, buffer, &message) == APR_SUCCESS) {
+        handle(&event);
+    }
+}
+
+/* Whether the configuration lets the user of the other end connect. */
+static int is_client(const sf_control *control, int fd)
+{
+    const apr_array_header_t *clients = control->config->clients;
+    struct ucred credentials;
+    socklen_t length = sizeof(credentials);
+    int i;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) != 0) {
+        return 0;
+    }
+    for (i = 0; i < clients->nelts; i++) {
+        if (APR_ARRAY_IDX(clients, i, uid_t) == credentials.uid) {
+            return 1;
+        }
+    }
+    sf_runner_log(SF_RUNNER_WARNING, "process %d of user %d may not connect: no Client line names it",
+                  (int)credentials.pid, (int)credentials.uid);
+    return 0;
+}
+
+static void add_connection(sf_control *control, int fd)
+{
+    apr_pool_t *pool;
+    sf_connection *connection;
+    peer *peer;
+
+    apr_pool_create(&pool, control->pool);
+    if (sf_connection_make(pool, control->loop, fd, &connection) != APR_SUCCESS) {
+        apr_pool_destroy(pool);
+        return;
+    }
+    peer = apr_palloc(pool, sizeof(*peer));
+    peer->control = control;
+    peer->connection = connection;
+    connection->watch.ready = connection_is_ready;
+    connection->watch.data = peer;
+    APR_RING_INSERT_TAIL(&control->connections, connection, sf_connection, link);
+    control->connected++;
+}
+
+static void accept_connection(void *data, unsigned int events)
+{
+    sf_control *control = data;
+    const int fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    (void)events;
+    if (fd < 0) {
+        return;
+    }
+    if (control->connected >= CONNECTIONS_MAX || !is_client(control, fd)) {
+        close(fd);
+        return;
+    }
+    add_connection(control, fd);
+}
+
+static void close_connection(sf_control *control, sf_connection *child, apr_time_t now)
+{
+    if (child->failure && *child->failure) {
+        sf_runner_log(SF_RUNNER_WARNING, "the connection of process %d is closed: %s",
+                      (int)child->pid, child->failure);
+    }
+    APR_RING_REMOVE(child, link);
+    control->connected--;
+    sf_pool_remove_holder(control->isolates, child, now);
+    sf_builds_remove_holder(control->builds, child, now);
+    apr_pool_destroy(child->pool);
+}
+
+void sf_control_sweep(sf_control *control, apr_time_t now)
+{
+    sf_connection *child;
+    sf_connection *next;
+
+    APR_RING_FOREACH_SAFE(child, next, &control->connections, sf_connection, link)
+    {
+        if (child->failure
+            || (control->is_leaving && child->queued == 0
+                && sf_pool_held(control->isolates, child) == 0)) {
+            close_connection(control, child, now);
+        }
+    }
+}
+
+void sf_control_leave(sf_control *control)
+{
+    sf_connection *child;
+
+    control->is_leaving = 1;
+    control->isolates->is_leaving = 1;
+    sf_builds_end(control->builds);
+    sf_pool_refuse_all(control->isolates, NULL, "stopping", "this runner stops");
+    APR_RING_FOREACH(child, &control->connections, sf_connection, link)
+    {
+        sf_connection_send_text(child, SF_CONTROL_LEAVE, 0, "");
+    }
+}
+
+void sf_control_gone(void *holder, const sf_isolate *isolate, const sf_isolate_end *end)
+{
+    json_object *gone = json_object_new_object();
+
+    sf_json_add(gone, "cause", json_object_new_string(end->cause));
+    sf_json_add(gone, "detail", json_object_new_string(end->detail));
+    send_json(holder, SF_CONTROL_GONE, isolate->number, gone);
+}
+
+
+/* The socket ---------------------------------------------------------------------------------- */
+
+/* Binds a new socket aside, and gives it the path: children connect to the earlier one until then. */
+static const char *bind_socket(const sf_control *control)
+{
+    const char *path = control->config->control;
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const mode_t mask = umask(SOCKET_MASK);
+    const char *failed = NULL;
+
+    apr_snprintf(address.sun_path, sizeof(address.sun_path), "%s.%d", path, (int)getpid());
+    (void)unlink(address.sun_path);
+    if (bind(control->listener.fd, (const struct sockaddr *)&address, sizeof(address)) != 0
+        || listen(control->listener.fd, BACKLOG) != 0 || rename(address.sun_path, path) != 0) {
+        failed = strerror(errno);
+        (void)unlink(address.sun_path);
+    }
+    umask(mask);
+    return failed ? apr_pstrcat(control->pool, "the socket ", path, ": ", failed, NULL) : NULL;
+}
+
+const char *sf_control_listen(sf_control *control)
+{
+    const char *message;
+
+    APR_RING_INIT(&control->connections, sf_connection, link);
+    control->listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    control->listener.ready = accept_connection;
+    control->listener.data = control;
+    if (control->listener.fd < 0) {
+        return "there is no socket of the kind SOCK_SEQPACKET";
+    }
+    message = bind_socket(control);
+    if (!message && sf_loop_add(control->loop, &control->listener, EPOLLIN) != APR_SUCCESS) {
+        message = "the socket cannot be watched";
+    }
+    return message;
+}

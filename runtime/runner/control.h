@@ -1,0 +1,36 @@
+/* The control socket: accepts the connections of children, and does what their messages say. */
+#ifndef SF_CONTROL_H
+#define SF_CONTROL_H
+
+#include "runtime/runner/builds.h"
+#include "runtime/runner/config.h"
+#include "runtime/runner/connection.h"
+#include "runtime/runner/isolate.h"
+#include "runtime/runner/pool.h"
+
+typedef struct {
+    apr_pool_t *pool;
+    const sf_runner_config *config;
+    sf_loop *loop;
+    sf_pool *isolates;
+    sf_builds *builds;
+    sf_watch listener;
+    APR_RING_HEAD(, sf_connection) connections;
+    int connected;
+    int is_leaving;
+} sf_control;
+
+/* Makes the socket, in place of the one of an earlier runner, and watches it. Returns NULL or a message. */
+const char *sf_control_listen(sf_control *control);
+
+/* Closes the connections that have failed, and those of children without leases while the runner leaves. Called
+ * after each event. */
+void sf_control_sweep(sf_control *control, apr_time_t now);
+
+/* The runner stops, or another one has its socket: refuses the leases that wait, and tells all children. */
+void sf_control_leave(sf_control *control);
+
+/* Tells a child that its isolate has ended by itself. */
+void sf_control_gone(void *holder, const sf_isolate *isolate, const sf_isolate_end *end);
+
+#endif

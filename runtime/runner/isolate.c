@@ -1,0 +1,323 @@
+#include "runtime/runner/isolate.h"
+
+#include "core/clock.h"
+#include "core/process/sandbox.h"
+#include "runtime/protocol/protocol.h"
+#include "runtime/runner/command.h"
+#include "runtime/runner/log.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Microseconds in which an isolate says READY. */
+#define START_LIMIT 15000000
+
+/* Of the isolate's output: bytes that are kept for the cause of its death, and that are logged. */
+#define TAIL_SIZE 2048
+#define LOGGED_MAX 8192
+
+#define READY_BYTES (SF_FRAME_LENGTH + SF_FRAME_HEADER)
+#define CLOSED (-1)
+
+typedef struct {
+    sf_isolate *isolate;
+    const sf_isolate_parts *parts;
+    sf_sandbox sandbox;
+    sf_watch line;
+    sf_watch output;
+    int is_line_watched;
+    unsigned int processor_seconds;
+    char tail[TAIL_SIZE + 1]; /* the last output */
+    size_t tail_length;
+    size_t logged;
+} process;
+
+
+/* Output -------------------------------------------------------------------------------------- */
+
+/* Logs the lines of new output, until an isolate has said too much. */
+static void log_output(process *own, char *bytes)
+{
+    char *rest = NULL;
+    const char *line;
+
+    for (line = apr_strtok(bytes, "\n", &rest); line; line = apr_strtok(NULL, "\n", &rest)) {
+        own->logged += strlen(line) + 1;
+        if (own->logged > LOGGED_MAX) {
+            return;
+        }
+        sf_runner_log(SF_RUNNER_INFO, "isolate %u of %s: %.500s", own->isolate->number,
+                      own->isolate->group->environment->sid, line);
+    }
+}
+
+/* Keeps the end of the output. */
+static void keep_tail(process *own, const char *bytes, size_t length)
+{
+    if (length >= TAIL_SIZE) {
+        bytes += length - TAIL_SIZE;
+        length = TAIL_SIZE;
+    }
+    if (own->tail_length + length > TAIL_SIZE) {
+        const size_t excess = own->tail_length + length - TAIL_SIZE;
+
+        memmove(own->tail, own->tail + excess, own->tail_length - excess);
+        own->tail_length -= excess;
+    }
+    memcpy(own->tail + own->tail_length, bytes, length);
+    own->tail_length += length;
+    own->tail[own->tail_length] = '\0';
+}
+
+/* Reads some of the output. Returns whether there was any. */
+static int read_output(process *own)
+{
+    char bytes[4096];
+    const ssize_t length = read(own->output.fd, bytes, sizeof(bytes) - 1);
+    ssize_t i;
+
+    if (length <= 0) {
+        if (length == 0 || errno != EAGAIN) {
+            sf_loop_remove(own->parts->loop, &own->output);
+        }
+        return 0;
+    }
+    for (i = 0; i < length; i++) {
+        bytes[i] = bytes[i] ? bytes[i] : '?';
+    }
+    bytes[length] = '\0';
+    keep_tail(own, bytes, (size_t)length);
+    log_output(own, bytes);
+    return 1;
+}
+
+static void output_is_ready(void *data, unsigned int events)
+{
+    (void)events;
+    read_output(data);
+}
+
+
+/* The line ------------------------------------------------------------------------------------ */
+
+static void watch_line(process *own)
+{
+    if (!own->is_line_watched) {
+        own->is_line_watched = sf_loop_add(own->parts->loop, &own->line, EPOLLIN) == APR_SUCCESS;
+    }
+}
+
+static void ignore_line(process *own)
+{
+    if (own->is_line_watched) {
+        sf_loop_remove(own->parts->loop, &own->line);
+        own->is_line_watched = 0;
+    }
+}
+
+/* Receives READY, and nothing else. Returns whether it came. */
+static int receive_ready(const process *own)
+{
+    static const unsigned char ready[READY_BYTES]
+        = { 0, 0, 0, SF_FRAME_HEADER, SF_FRAME_READY, 0, 0, 0, 0 };
+    unsigned char bytes[READY_BYTES + 1];
+    const ssize_t length = recv(own->line.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+
+    return length == READY_BYTES && memcmp(bytes, ready, READY_BYTES) == 0;
+}
+
+/* The line has bytes, or its end: READY of an isolate that starts. Nothing may come from an idle one; the
+ * process that has closed the line is about to end, and is reaped. */
+static void line_is_ready(void *data, unsigned int events)
+{
+    process *own = data;
+    sf_isolate *isolate = own->isolate;
+    sf_pool *pool = own->parts->pool;
+
+    (void)events;
+    if (isolate->state == SF_ISOLATE_STARTING && receive_ready(own)) {
+        sf_pool_ready(pool, isolate, sf_clock_now());
+        return;
+    }
+    ignore_line(own);
+    sf_pool_end(pool, isolate, "bytes on an idle line", sf_clock_now());
+}
+
+int sf_isolate_lend(const sf_isolate *isolate)
+{
+    process *own = isolate->process;
+
+    ignore_line(own);
+    return own->line.fd;
+}
+
+void sf_isolate_take_back(const sf_isolate *isolate)
+{
+    watch_line(isolate->process);
+}
+
+
+/* The process --------------------------------------------------------------------------------- */
+
+static const char *system_message(apr_pool_t *pool, const char *what, int error)
+{
+    char text[200];
+
+    return apr_psprintf(pool, "%s: %s", what, apr_strerror(error, text, sizeof(text)));
+}
+
+static apr_status_t close_line(void *data)
+{
+    process *own = data;
+
+    ignore_line(own);
+    close(own->line.fd);
+    return APR_SUCCESS;
+}
+
+/* Makes the line. `far` is the isolate's end. */
+static const char *make_line(process *own, int *far)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
+        return system_message(own->isolate->pool, "socketpair", errno);
+    }
+    own->line.fd = ends[0];
+    own->line.ready = line_is_ready;
+    own->line.data = own;
+    *far = ends[1];
+    apr_pool_cleanup_register(own->isolate->pool, own, close_line, apr_pool_cleanup_null);
+    return NULL;
+}
+
+static const char *start_program(process *own, const sf_command_request *request)
+{
+    apr_pool_t *pool = own->isolate->pool;
+    sf_sandbox_program program = { 0 };
+    apr_status_t rv;
+
+    sf_command_make(pool, request, &program);
+    own->processor_seconds = program.processor_seconds;
+    rv = sf_sandbox_start(pool, &program, &own->sandbox);
+    if (rv != APR_SUCCESS) {
+        return system_message(pool, "the process cannot be started", rv);
+    }
+    sf_sandbox_close_input(&own->sandbox);
+    own->output.fd = own->sandbox.output;
+    own->output.ready = output_is_ready;
+    own->output.data = own;
+    sf_loop_add(own->parts->loop, &own->output, EPOLLIN);
+    watch_line(own);
+    return NULL;
+}
+
+const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate, const char *folder)
+{
+    process *own = apr_pcalloc(isolate->pool, sizeof(*own));
+    sf_command_request request = { .config = parts->config,
+                                   .demand = &isolate->demand,
+                                   .folder = folder };
+    const char *message;
+
+    own->isolate = isolate;
+    own->parts = parts;
+    isolate->process = own;
+    request.runtime = sf_runner_config_runtime(parts->config, isolate->demand.runtime);
+    message = make_line(own, &request.line);
+    if (message) {
+        return message;
+    }
+    message = start_program(own, &request);
+    close(request.line);
+    return message;
+}
+
+void sf_isolate_kill(const sf_isolate *isolate)
+{
+    process *own = isolate->process;
+
+    ignore_line(own);
+    sf_sandbox_kill(&own->sandbox);
+}
+
+void sf_isolate_check_start(sf_pool *pool, sf_isolate *isolate, apr_time_t now)
+{
+    if (isolate->state == SF_ISOLATE_STARTING && isolate->since + START_LIMIT <= now) {
+        sf_pool_end(pool, isolate, "not ready in time", now);
+    }
+}
+
+
+/* Death --------------------------------------------------------------------------------------- */
+
+/* Whether V8's or node's last words are about memory. */
+static int has_no_memory(const process *own)
+{
+    return strstr(own->tail, "heap out of memory") != NULL
+           || strstr(own->tail, "process out of memory") != NULL
+           || strstr(own->tail, "std::bad_alloc") != NULL;
+}
+
+static int used_its_processor_time(const process *own, int status, const struct rusage *usage)
+{
+    return WTERMSIG(status) == SIGXCPU
+           || (WTERMSIG(status) == SIGKILL
+               && usage->ru_utime.tv_sec + usage->ru_stime.tv_sec >= own->processor_seconds);
+}
+
+static const char *cause_of(const process *own, int status, const struct rusage *usage)
+{
+    if (has_no_memory(own)) {
+        return "memory";
+    }
+    if (!WIFSIGNALED(status)) {
+        return apr_psprintf(own->isolate->pool, "exit %d", WEXITSTATUS(status));
+    }
+    return used_its_processor_time(own, status, usage)
+               ? "processor time"
+               : apr_psprintf(own->isolate->pool, "signal %d", WTERMSIG(status));
+}
+
+/* Returns the last line of the output that is not empty. */
+static const char *last_line(process *own)
+{
+    char *rest = NULL;
+    const char *line;
+    const char *last = "";
+
+    for (line = apr_strtok(own->tail, "\n", &rest); line; line = apr_strtok(NULL, "\n", &rest)) {
+        last = line;
+    }
+    return last;
+}
+
+int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end)
+{
+    process *own = isolate->process;
+    siginfo_t ended = { 0 };
+    struct rusage usage;
+    int status;
+
+    waitid(P_PID, (id_t)own->sandbox.pid, &ended, WEXITED | WNOHANG | WNOWAIT);
+    if (ended.si_pid != own->sandbox.pid) {
+        return 0;
+    }
+    sf_sandbox_kill(&own->sandbox); /* the processes that it has started, while its number is its own */
+    if (wait4(own->sandbox.pid, &status, 0, &usage) < 0) {
+        return 0;
+    }
+    while (read_output(own)) {
+    }
+    end->cause = isolate->cause ? isolate->cause : cause_of(own, status, &usage);
+    end->detail = last_line(own);
+    sf_loop_remove(own->parts->loop, &own->output);
+    sf_sandbox_release(&own->sandbox);
+    return 1;
+}

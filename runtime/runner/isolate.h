@@ -1,0 +1,41 @@
+/* The process of an isolate: its start, its line, its words, its death. */
+#ifndef SF_ISOLATE_H
+#define SF_ISOLATE_H
+
+#include "runtime/runner/config.h"
+#include "runtime/runner/loop.h"
+#include "runtime/runner/pool.h"
+
+typedef struct {
+    const sf_runner_config *config;
+    sf_loop *loop;
+    sf_pool *pool;
+} sf_isolate_parts;
+
+/* Starts the process of an isolate, whose Build is in `folder`. Returns NULL, or why it could not be
+ * started. */
+const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate, const char *folder);
+
+/* Returns the runner's end of the line, to be passed to a child. Bytes on it no longer end the isolate. */
+int sf_isolate_lend(const sf_isolate *isolate);
+
+/* The line was returned: bytes on it end the isolate from now on. */
+void sf_isolate_take_back(const sf_isolate *isolate);
+
+/* Kills the process and all others of its group. */
+void sf_isolate_kill(const sf_isolate *isolate);
+
+/* How a process ended: "exit 1", "signal 9", "memory", "processor time"; and its last words. */
+typedef struct {
+    const char *cause;
+    const char *detail;
+} sf_isolate_end;
+
+/* Reaps the process of an isolate if it has ended. Returns whether it has; `end` is allocated from the isolate's
+ * pool then, and the process is gone. */
+int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end);
+
+/* Ends the isolate if it was not ready in time. */
+void sf_isolate_check_start(sf_pool *pool, sf_isolate *isolate, apr_time_t now);
+
+#endif
