@@ -1,8 +1,10 @@
 /* The subjects of the unit tests, for UNIT_SUBJECTS(macro). */
 #define UNIT_SUBJECTS(SUBJECT)                                                                     \
+    SUBJECT(control)                                                                               \
     SUBJECT(date)                                                                                  \
     SUBJECT(file_cache)                                                                            \
     SUBJECT(form)                                                                                  \
+    SUBJECT(frame)                                                                                 \
     SUBJECT(host)                                                                                  \
     SUBJECT(json_text)                                                                             \
     SUBJECT(keyring)                                                                               \
