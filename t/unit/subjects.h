@@ -7,6 +7,7 @@
     SUBJECT(frame)                                                                                 \
     SUBJECT(host)                                                                                  \
     SUBJECT(json_text)                                                                             \
+    SUBJECT(json_writer)                                                                           \
     SUBJECT(keyring)                                                                               \
     SUBJECT(multipart)                                                                             \
     SUBJECT(origin)                                                                                \
