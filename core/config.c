@@ -21,6 +21,15 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_DOMAIN "twil.io"
 #define DEFAULT_STALE_ROUTES apr_time_from_sec(5 * 60)
 #define DEFAULT_SIGNATURE_SCHEME "https"
+#define DEFAULT_EXECUTION_TIMEOUT apr_time_from_sec(10)
+#define DEFAULT_QUEUE_TIMEOUT apr_time_from_sec(2)
+#define DEFAULT_CONCURRENCY 30
+#define DEFAULT_MEMORY (256 * 1024 * 1024)
+#define DEFAULT_BODY_LIMIT (1024 * 1024)
+#define DEFAULT_ANSWER_LIMIT (4 * 1024 * 1024)
+#define DEFAULT_ISOLATES 64
+#define DEFAULT_IDLE_TIMEOUT apr_time_from_sec(60)
+#define DEFAULT_ISOLATE_CALLS 5000
 
 /* The Runtimes of the published description; the last is the default. */
 static const char *const default_runtimes[]
@@ -52,6 +61,13 @@ void *sf_config_create_dir(apr_pool_t *pool, char *path)
     config->form_limit = SF_UNSET;
     config->delete_timeout = SF_UNSET;
     config->asset_max_age = SF_UNSET;
+    config->execution_timeout = SF_UNSET;
+    config->queue_timeout = SF_UNSET;
+    config->concurrency = SF_UNSET;
+    config->memory = SF_UNSET;
+    config->body_limit = SF_UNSET;
+    config->answer_limit = SF_UNSET;
+    config->error_stack = SF_UNSET;
     return config;
 }
 
@@ -71,6 +87,13 @@ void *sf_config_merge_dir(apr_pool_t *pool, void *parent, void *child)
     MERGE_VALUE(asset_max_age);
     MERGE_POINTER(cors_origins);
     MERGE_POINTER(signature_scheme);
+    MERGE_VALUE(execution_timeout);
+    MERGE_VALUE(queue_timeout);
+    MERGE_VALUE(concurrency);
+    MERGE_VALUE(memory);
+    MERGE_VALUE(body_limit);
+    MERGE_VALUE(answer_limit);
+    MERGE_VALUE(error_stack);
     return merged;
 }
 
@@ -130,6 +153,10 @@ void sf_config_reset(void)
     process.log_retention = SF_UNSET;
     process.variable_keys = NULL;
     process.stale_routes = SF_UNSET;
+    process.runner = NULL;
+    process.isolates = SF_UNSET;
+    process.idle_timeout = SF_UNSET;
+    process.isolate_calls = SF_UNSET;
     resolved.db_connections = 0;
     resolved.pipelining = 0;
     resolved.workers = 0;
@@ -264,6 +291,41 @@ const char *sf_config_signature_scheme(const request_rec *r)
     return scheme ? scheme : DEFAULT_SIGNATURE_SCHEME;
 }
 
+apr_interval_time_t sf_config_execution_timeout(const request_rec *r)
+{
+    return value_or(dir_config(r)->execution_timeout, DEFAULT_EXECUTION_TIMEOUT);
+}
+
+apr_interval_time_t sf_config_queue_timeout(const request_rec *r)
+{
+    return value_or(dir_config(r)->queue_timeout, DEFAULT_QUEUE_TIMEOUT);
+}
+
+int sf_config_concurrency(const request_rec *r)
+{
+    return (int)value_or(dir_config(r)->concurrency, DEFAULT_CONCURRENCY);
+}
+
+apr_off_t sf_config_memory(const request_rec *r)
+{
+    return value_or(dir_config(r)->memory, DEFAULT_MEMORY);
+}
+
+apr_off_t sf_config_body_limit(const request_rec *r)
+{
+    return value_or(dir_config(r)->body_limit, DEFAULT_BODY_LIMIT);
+}
+
+apr_off_t sf_config_answer_limit(const request_rec *r)
+{
+    return value_or(dir_config(r)->answer_limit, DEFAULT_ANSWER_LIMIT);
+}
+
+int sf_config_error_stack(const request_rec *r)
+{
+    return dir_config(r)->error_stack == 1;
+}
+
 int sf_config_has_api(const server_rec *s)
 {
     return sf_config_server(s)->enabled == 1;
@@ -395,6 +457,26 @@ apr_interval_time_t sf_config_log_retention(void)
 apr_interval_time_t sf_config_stale_routes(void)
 {
     return value_or(process.stale_routes, DEFAULT_STALE_ROUTES);
+}
+
+const char *sf_config_runner(void)
+{
+    return process.runner;
+}
+
+int sf_config_isolates(void)
+{
+    return (int)value_or(process.isolates, DEFAULT_ISOLATES);
+}
+
+apr_interval_time_t sf_config_idle_timeout(void)
+{
+    return value_or(process.idle_timeout, DEFAULT_IDLE_TIMEOUT);
+}
+
+int sf_config_isolate_calls(void)
+{
+    return (int)value_or(process.isolate_calls, DEFAULT_ISOLATE_CALLS);
 }
 
 const struct sf_keyring *sf_config_variable_keys(void)

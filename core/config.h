@@ -51,6 +51,26 @@ const apr_array_header_t *sf_config_cors_origins(const request_rec *r);
 /* ServerlessSignatureScheme: the scheme of the URLs that clients sign, "https" or "http". */
 const char *sf_config_signature_scheme(const request_rec *r);
 
+/* ServerlessExecutionTimeout: how long a call of a Function may take. */
+apr_interval_time_t sf_config_execution_timeout(const request_rec *r);
+
+/* ServerlessQueueTimeout: how long a call waits for an isolate. */
+apr_interval_time_t sf_config_queue_timeout(const request_rec *r);
+
+/* ServerlessConcurrency: the most calls of an Environment at a time, on this machine. */
+int sf_config_concurrency(const request_rec *r);
+
+/* ServerlessMemory: the most bytes of memory of an isolate. */
+apr_off_t sf_config_memory(const request_rec *r);
+
+/* ServerlessRequestLimit and ServerlessResponseLimit: the most bytes of the body of a request to a Function,
+ * and of its answer. */
+apr_off_t sf_config_body_limit(const request_rec *r);
+apr_off_t sf_config_answer_limit(const request_rec *r);
+
+/* ServerlessErrorStack: whether the answer of a Function that has failed has its stack. */
+int sf_config_error_stack(const request_rec *r);
+
 
 /* Of a virtual host --------------------------------------------------------------------------- */
 
@@ -138,6 +158,18 @@ apr_interval_time_t sf_config_log_retention(void);
 /* ServerlessStaleRoutes: for how long after its last read a route is used while the database is
  * away. */
 apr_interval_time_t sf_config_stale_routes(void);
+
+/* ServerlessRunner: the path of the runner's control socket, or NULL. */
+const char *sf_config_runner(void);
+
+/* ServerlessIsolates: the most isolates of this machine. */
+int sf_config_isolates(void);
+
+/* ServerlessIdleTimeout: how long an isolate without calls is kept. */
+apr_interval_time_t sf_config_idle_timeout(void);
+
+/* ServerlessIsolateCalls: the most calls of an isolate. */
+int sf_config_isolate_calls(void);
 
 /* ServerlessVariableKeys: the keys that encrypt Variables, or NULL. */
 const struct sf_keyring *sf_config_variable_keys(void);

@@ -10,16 +10,23 @@
 
 /* Of a <Location> or virtual host. */
 typedef struct {
-    int enabled;                        /* ServerlessFunctions */
-    const char *prefix;                 /* of ServerlessFunctions: see sf_config_prefix() */
-    const char *base_url;               /* ServerlessBaseURL */
-    apr_off_t form_limit;               /* ServerlessFormLimit */
-    apr_interval_time_t delete_timeout; /* ServerlessDeleteTimeout */
-    const char *domain;                 /* ServerlessDomain */
-    apr_array_header_t *runtimes;       /* ServerlessRuntimes, const char * each */
-    apr_interval_time_t asset_max_age;  /* ServerlessAssetMaxAge */
-    apr_array_header_t *cors_origins;   /* ServerlessCORSOrigins, const char * each */
-    const char *signature_scheme;       /* ServerlessSignatureScheme */
+    int enabled;                           /* ServerlessFunctions */
+    const char *prefix;                    /* of ServerlessFunctions: see sf_config_prefix() */
+    const char *base_url;                  /* ServerlessBaseURL */
+    apr_off_t form_limit;                  /* ServerlessFormLimit */
+    apr_interval_time_t delete_timeout;    /* ServerlessDeleteTimeout */
+    const char *domain;                    /* ServerlessDomain */
+    apr_array_header_t *runtimes;          /* ServerlessRuntimes, const char * each */
+    apr_interval_time_t asset_max_age;     /* ServerlessAssetMaxAge */
+    apr_array_header_t *cors_origins;      /* ServerlessCORSOrigins, const char * each */
+    const char *signature_scheme;          /* ServerlessSignatureScheme */
+    apr_interval_time_t execution_timeout; /* ServerlessExecutionTimeout */
+    apr_interval_time_t queue_timeout;     /* ServerlessQueueTimeout */
+    int concurrency;                       /* ServerlessConcurrency */
+    apr_off_t memory;                      /* ServerlessMemory */
+    apr_off_t body_limit;                  /* ServerlessRequestLimit */
+    apr_off_t answer_limit;                /* ServerlessResponseLimit */
+    int error_stack;                       /* ServerlessErrorStack */
 } sf_dir_config;
 
 /* Of a virtual host. Those without a directive are made by the check of the configuration. */
@@ -47,6 +54,10 @@ typedef struct {
     apr_interval_time_t log_retention;       /* ServerlessLogRetention, 0 for Off */
     const struct sf_keyring *variable_keys;  /* ServerlessVariableKeys */
     apr_interval_time_t stale_routes;        /* ServerlessStaleRoutes, 0 for Off */
+    const char *runner;                      /* ServerlessRunner */
+    int isolates;                            /* ServerlessIsolates */
+    apr_interval_time_t idle_timeout;        /* ServerlessIdleTimeout */
+    int isolate_calls;                       /* ServerlessIsolateCalls */
 } sf_process_config;
 
 /* For the module record. */

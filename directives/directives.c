@@ -175,6 +175,13 @@ static const char *set_asset_cache(cmd_parms *cmd, void *dir, const char *path, 
     return named(cmd, message);
 }
 
+static const char *set_error_stack(cmd_parms *cmd, void *dir, int on)
+{
+    (void)cmd;
+    ((sf_dir_config *)dir)->error_stack = on;
+    return NULL;
+}
+
 static const char *set_pipelining(cmd_parms *cmd, void *dir, int on)
 {
     const char *misplaced = ap_check_cmd_context(cmd, GLOBAL_ONLY);
@@ -220,6 +227,27 @@ const command_rec sf_directives[] = {
                  "On to answer requests to the domains of Environments in this virtual host"),
     AP_INIT_TAKE2("ServerlessEnvironment", set_environment, NULL, RSRC_CONF,
                   "the Service and the Environment that this virtual host is the domain of"),
+    PROCESS("ServerlessRunner", sf_parse_socket, runner,
+            "the control socket of the runner, which executes Functions"),
+    LOCATION("ServerlessExecutionTimeout", sf_parse_execution_time, execution_timeout,
+             "how long a call of a Function may take"),
+    LOCATION("ServerlessQueueTimeout", sf_parse_time, queue_timeout,
+             "how long a call waits for an isolate"),
+    VIRTUAL_HOST("ServerlessConcurrency", sf_parse_isolates, concurrency,
+                 "the most calls of an Environment at a time, on this machine"),
+    PROCESS("ServerlessIsolates", sf_parse_isolates, isolates, "the most isolates of this machine"),
+    VIRTUAL_HOST("ServerlessMemory", sf_parse_isolate_memory, memory,
+                 "the most memory of an isolate"),
+    PROCESS("ServerlessIdleTimeout", sf_parse_execution_time, idle_timeout,
+            "how long an isolate without calls is kept"),
+    PROCESS("ServerlessIsolateCalls", sf_parse_calls, isolate_calls,
+            "the most calls of an isolate"),
+    LOCATION("ServerlessRequestLimit", sf_parse_memory_bytes, body_limit,
+             "the most bytes of the body of a request to a Function"),
+    LOCATION("ServerlessResponseLimit", sf_parse_memory_bytes, answer_limit,
+             "the most bytes of the body of a Function's answer"),
+    AP_INIT_FLAG("ServerlessErrorStack", set_error_stack, NULL, RSRC_CONF | ACCESS_CONF,
+                 "On to have the stack in the answer of a Function that has failed"),
     PROCESS("ServerlessStaleRoutes", sf_parse_time_or_off, stale_routes,
             "how long known domains are answered while the database is away, or Off"),
     VIRTUAL_HOST("ServerlessSignatureScheme", sf_parse_scheme, signature_scheme,

@@ -9,6 +9,7 @@
 #include <ap_regex.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 #define COLLECTION "/Services"
 
@@ -25,6 +26,13 @@
 #define DISK_BYTES_MAX ((apr_off_t)1024 * 1024 * 1024 * 1024)
 #define CONNECTIONS_MAX 1000
 #define REQUESTS_MAX 100000
+
+#define EXECUTION_TIME_MAX apr_time_from_sec(900)
+#define ISOLATES_MAX 1000
+#define CALLS_MAX 1000000
+#define MEBIBYTE ((apr_off_t)1024 * 1024)
+#define ISOLATE_MEMORY_MIN (64 * MEBIBYTE)
+#define ISOLATE_MEMORY_MAX (16 * 1024 * MEBIBYTE)
 
 #define DOMAIN_MAX 190
 #define LABEL_MAX 63
@@ -109,6 +117,18 @@ const char *sf_parse_max_age(apr_pool_t *pool, const char *text, void *value)
     if ((!read_days(text, time) && ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS)
         || *time < 0 || *time > YEAR || *time % APR_USEC_PER_SEC != 0) {
         return "takes whole seconds up to 365d, such as 0, 5min or 30d";
+    }
+    return NULL;
+}
+
+const char *sf_parse_execution_time(apr_pool_t *pool, const char *text, void *value)
+{
+    apr_interval_time_t *time = value;
+
+    (void)pool;
+    if (ap_timeout_parameter_parse(text, time, "s") != APR_SUCCESS || *time < apr_time_from_sec(1)
+        || *time > EXECUTION_TIME_MAX || *time % APR_USEC_PER_SEC != 0) {
+        return "takes whole seconds from 1s to 900s, such as 10s";
     }
     return NULL;
 }
@@ -200,6 +220,38 @@ const char *sf_parse_connections(apr_pool_t *pool, const char *text, void *value
 {
     (void)pool;
     return read_number(text, CONNECTIONS_MAX, value) ? NULL : "takes a number from 1 to 1000";
+}
+
+const char *sf_parse_isolates(apr_pool_t *pool, const char *text, void *value)
+{
+    (void)pool;
+    return read_number(text, ISOLATES_MAX, value) ? NULL : "takes a number from 1 to 1000";
+}
+
+const char *sf_parse_calls(apr_pool_t *pool, const char *text, void *value)
+{
+    (void)pool;
+    return read_number(text, CALLS_MAX, value) ? NULL : "takes a number from 1 to 1000000";
+}
+
+const char *sf_parse_isolate_memory(apr_pool_t *pool, const char *text, void *value)
+{
+    const apr_size_t digits = strspn(text, "0123456789");
+    const char *unit = text + digits;
+    apr_off_t *bytes = value;
+    char *end;
+
+    (void)pool;
+    if (digits > 0 && apr_strtoff(bytes, text, &end, 10) == APR_SUCCESS
+        && *bytes <= ISOLATE_MEMORY_MAX) {
+        *bytes *= strcmp(unit, "M") == 0   ? MEBIBYTE
+                  : strcmp(unit, "G") == 0 ? 1024 * MEBIBYTE
+                                           : !*unit;
+        if (*bytes >= ISOLATE_MEMORY_MIN && *bytes <= ISOLATE_MEMORY_MAX) {
+            return NULL;
+        }
+    }
+    return "takes a number of bytes, or one with M or G, from 64M to 16G, such as 256M";
 }
 
 const char *sf_parse_request_limit(apr_pool_t *pool, const char *text, void *value)
@@ -311,6 +363,18 @@ const char *sf_parse_executable(apr_pool_t *pool, const char *text, void *value)
     if (*text != '/' || apr_stat(&found, text, APR_FINFO_TYPE | APR_FINFO_PROT, pool) != APR_SUCCESS
         || found.filetype != APR_REG || !(found.protection & APR_FPROT_WEXECUTE)) {
         return "takes the path of an executable file, such as /usr/bin/node";
+    }
+    *path = text;
+    return NULL;
+}
+
+const char *sf_parse_socket(apr_pool_t *pool, const char *text, void *value)
+{
+    const char **path = value;
+
+    (void)pool;
+    if (*text != '/' || strlen(text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+        return "takes the absolute path of a socket, of at most 107 bytes";
     }
     *path = text;
     return NULL;

@@ -45,6 +45,21 @@ sf_parser sf_parse_connections;
 /* int: a number of requests, from 1 to 100000, or Off, which is 0. */
 sf_parser sf_parse_request_limit;
 
+/* apr_interval_time_t: a time in whole seconds from 1s to 900s, with httpd's units. */
+sf_parser sf_parse_execution_time;
+
+/* int: a number of isolates or of calls at a time, from 1 to 1000. */
+sf_parser sf_parse_isolates;
+
+/* int: a number of calls, from 1 to 1000000. */
+sf_parser sf_parse_calls;
+
+/* apr_off_t: the memory of an isolate in bytes, or with M or G behind the number: from 64M to 16G. */
+sf_parser sf_parse_isolate_memory;
+
+/* const char *: the path of a socket, which is at most as long as an address of a Unix socket. */
+sf_parser sf_parse_socket;
+
 /* const char *: an http or https URL without a trailing slash, query, fragment or user, of
  * characters that can stand in a header. */
 sf_parser sf_parse_base_url;
