@@ -22,6 +22,10 @@ static const char *const names[SF_METRICS] = {
     [SF_METRIC_MAINTENANCE_BATCHES] = "maintenance_batches",
     [SF_METRIC_ROUTE_READS] = "route_reads",
     [SF_METRIC_STALE_ROUTES] = "stale_routes",
+    [SF_METRIC_CALLS] = "calls",
+    [SF_METRIC_COLD_CALLS] = "cold_calls",
+    [SF_METRIC_CALLS_REFUSED] = "calls_refused",
+    [SF_METRIC_CALLS_TIMED_OUT] = "calls_timed_out",
 };
 
 void sf_metrics_add(sf_metric metric)
