@@ -30,7 +30,8 @@ typedef struct {
     const char *sha256; /* of the content, in hex */
     apr_off_t size;     /* of the content, in bytes */
     const char *content_type;
-    apr_time_t date; /* of creation */
+    apr_time_t date;     /* of creation */
+    const char *runtime; /* of the Build, as "node20" */
 } sf_build_file;
 
 /* A request to a domain. */

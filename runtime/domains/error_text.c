@@ -26,7 +26,9 @@ static const struct {
     { HTTP_METHOD_NOT_ALLOWED, "The method is not allowed.\n" },
     { HTTP_REQUEST_ENTITY_TOO_LARGE, "The request is too large.\n" },
     { HTTP_INTERNAL_SERVER_ERROR, "An internal error occurred.\n" },
-    { HTTP_NOT_IMPLEMENTED, "Functions are not executed here.\n" },
+    { HTTP_TOO_MANY_REQUESTS, "Too many calls are running.\n" },
+    { HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, "Headers or cookies are too long.\n" },
+    { HTTP_GATEWAY_TIME_OUT, "runtime application timed out\n" },
     { HTTP_SERVICE_UNAVAILABLE, "The service is temporarily unavailable.\n" },
 };
 
@@ -50,7 +52,7 @@ static void set_headers(request_rec *r)
     if (r->status == HTTP_METHOD_NOT_ALLOWED) {
         apr_table_setn(r->headers_out, "Allow", ALLOW);
     }
-    if (r->status == HTTP_SERVICE_UNAVAILABLE) {
+    if (r->status == HTTP_SERVICE_UNAVAILABLE || r->status == HTTP_TOO_MANY_REQUESTS) {
         apr_table_setn(r->headers_out, "Retry-After", RETRY_AFTER);
     }
 }

@@ -6,13 +6,16 @@
 #include "core/sid.h"
 #include "runtime/domains/asset.h"
 #include "runtime/domains/asset_cache.h"
+#include "runtime/domains/call.h"
 #include "runtime/domains/domain.h"
 #include "runtime/domains/error_text.h"
 #include "runtime/domains/host.h"
+#include "runtime/domains/leases.h"
 #include "runtime/domains/paths.h"
 #include "runtime/domains/route.h"
 #include "runtime/domains/route_table.h"
 #include "runtime/domains/signing_secrets.h"
+#include "runtime/domains/variables.h"
 #include "runtime/domains/visibility.h"
 
 #include <apr_strings.h>
@@ -45,7 +48,20 @@ apr_status_t sf_domains_child_init(apr_pool_t *pool)
     if (rv == APR_SUCCESS) {
         rv = sf_paths_init(pool);
     }
-    return rv == APR_SUCCESS ? sf_signing_secrets_init(pool) : rv;
+    if (rv == APR_SUCCESS) {
+        rv = sf_signing_secrets_init(pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = sf_variables_init(pool);
+    }
+    return rv == APR_SUCCESS ? sf_leases_init(pool) : rv;
+}
+
+void sf_domains_child_stopping(apr_pool_t *pool, int graceful)
+{
+    (void)pool;
+    (void)graceful;
+    sf_leases_stop();
 }
 
 void sf_domains_register(void)
@@ -157,7 +173,7 @@ static int send_file(sf_domain_request *request)
     if (status != OK) {
         return status;
     }
-    return request->file->is_function ? HTTP_NOT_IMPLEMENTED : sf_asset_send(request);
+    return request->file->is_function ? sf_call_run(request) : sf_asset_send(request);
 }
 
 /* Sets a note to the SID of a uuid, unless that is empty. */

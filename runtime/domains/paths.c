@@ -22,7 +22,8 @@ enum {
     FILE_SHA256,
     FILE_SIZE,
     FILE_TYPE,
-    FILE_DATE
+    FILE_DATE,
+    FILE_RUNTIME
 };
 
 /* A Build in the cache, with a pool of its own. */
@@ -82,7 +83,8 @@ static sf_build_file file_of_row(sf_rows *rows, int row)
             .sha256 = sf_rows_value(rows, row, FILE_SHA256),
             .size = apr_atoi64(sf_rows_value(rows, row, FILE_SIZE)),
             .content_type = sf_rows_value(rows, row, FILE_TYPE),
-            .date = apr_atoi64(sf_rows_value(rows, row, FILE_DATE)) };
+            .date = apr_atoi64(sf_rows_value(rows, row, FILE_DATE)),
+            .runtime = sf_rows_value(rows, row, FILE_RUNTIME) };
 
     return file;
 }
@@ -95,6 +97,7 @@ static sf_build_file *copy_file(apr_pool_t *pool, const sf_build_file *file)
     copy->version = apr_pstrdup(pool, file->version);
     copy->sha256 = apr_pstrdup(pool, file->sha256);
     copy->content_type = apr_pstrdup(pool, file->content_type);
+    copy->runtime = apr_pstrdup(pool, file->runtime);
     return copy;
 }
 
@@ -102,7 +105,7 @@ static sf_build_file *copy_file(apr_pool_t *pool, const sf_build_file *file)
 static apr_size_t size_of(const sf_build_file *file)
 {
     return sizeof(*file) + 64 + strlen(file->path) + strlen(file->version) + strlen(file->sha256)
-           + strlen(file->content_type);
+           + strlen(file->content_type) + strlen(file->runtime);
 }
 
 /* Chooses the file for a path. */

@@ -3,17 +3,14 @@
 #include "core/config.h"
 #include "core/crypto/sha256.h"
 #include "core/crypto/sha256_error.h"
-#include "core/http/body.h"
 #include "core/http/form.h"
+#include "runtime/domains/request_parts.h"
 #include "runtime/domains/signature.h"
 #include "runtime/domains/signing_secrets.h"
 
 #include <apr_strings.h>
 #include <openssl/crypto.h>
 #include <string.h>
-
-/* The most bytes of a body. */
-#define BODY_MAX ((apr_off_t)1024 * 1024)
 
 /* The most parameters of a form. In memory each takes at least 16 times its two bytes in a body. */
 #define PARAMETERS_MAX 1000
@@ -23,49 +20,6 @@
 
 
 /* The signed parts of a request ------------------------------------------------------------------ */
-
-/* Returns path and query as in the request line, which may have a whole URL. */
-static const char *target_of(const request_rec *r)
-{
-    const char *target = r->unparsed_uri;
-    const char *authority = *target == '/' ? NULL : strstr(target, "://");
-
-    if (authority) {
-        authority += strlen("://");
-        target = authority + strcspn(authority, "/?");
-    }
-    return target;
-}
-
-/* Returns the host and port that the client called. */
-static const char *host_of(const sf_domain_request *request)
-{
-    const char *host = apr_table_get(request->r->headers_in, "Host");
-
-    return host ? host : request->host;
-}
-
-/* Reads the body into the request, if it has not been read. */
-static int read_body(sf_domain_request *request)
-{
-    request_rec *r = request->r;
-    const sf_error *error;
-    char *bytes;
-
-    if (request->body) {
-        return OK;
-    }
-    if (r->method_number == M_GET) { /* a HEAD, too */
-        request->body = "";
-        return OK;
-    }
-    error = sf_body_read(r, BODY_MAX, &bytes, &request->body_length);
-    if (error) {
-        return error->status;
-    }
-    request->body = bytes;
-    return OK;
-}
 
 /* Decodes the body as a form. */
 static int read_form(const sf_domain_request *request, apr_array_header_t **form)
@@ -153,8 +107,8 @@ static int check_request(sf_domain_request *request, const sf_signing_secrets *s
 {
     request_rec *r = request->r;
     sf_signed_request signed_request
-        = { sf_config_signature_scheme(r), host_of(request), target_of(r), NULL };
-    int status = read_body(request);
+        = { sf_config_signature_scheme(r), sf_request_host(request), sf_request_target(r), NULL };
+    int status = sf_request_read_body(request);
 
     if (status == OK) {
         status = cover_body(request, &signed_request);

@@ -40,6 +40,12 @@ static int is_length(unsigned char type, int64_t length, size_t body_max)
     return length >= least && length <= payload_max(type, body_max);
 }
 
+/* Whether a frame whose length is wrong is an ANSWER that is too long. */
+static int is_long_answer(unsigned char type, uint32_t counted)
+{
+    return type == SF_FRAME_ANSWER && counted > SF_FRAME_HEAD_MAX;
+}
+
 sf_frame_result sf_frame_read(const unsigned char *bytes, size_t length, size_t body_max,
                               sf_frame *frame, size_t *size)
 {
@@ -57,7 +63,7 @@ sf_frame_result sf_frame_read(const unsigned char *bytes, size_t length, size_t 
         return SF_FRAME_PART;
     }
     if (!is_length(bytes[SF_FRAME_LENGTH], (int64_t)counted - SF_FRAME_HEADER, body_max)) {
-        return SF_FRAME_WRONG;
+        return is_long_answer(bytes[SF_FRAME_LENGTH], counted) ? SF_FRAME_LONG : SF_FRAME_WRONG;
     }
     *size = SF_FRAME_LENGTH + (size_t)counted;
     if (length < *size) {

@@ -12,7 +12,7 @@
 #define SF_FRAME_PREFIX (SF_FRAME_LENGTH + SF_FRAME_HEADER)
 
 /* The most bytes of the payloads that an isolate sends. */
-#define SF_FRAME_LOG_MAX 65536
+#define SF_FRAME_LOG_MAX 262144
 #define SF_FRAME_IDLE_MAX 1024
 #define SF_FRAME_BAD_REQUEST_MAX 4096
 
@@ -29,6 +29,7 @@ typedef struct {
 typedef enum {
     SF_FRAME_WHOLE,
     SF_FRAME_PART, /* further bytes are to come */
+    SF_FRAME_LONG, /* an ANSWER whose body is too long */
     SF_FRAME_WRONG /* no frame that an isolate may send begins like this */
 } sf_frame_result;
 

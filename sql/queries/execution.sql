@@ -27,13 +27,14 @@ PREPARE route_lease_begin AS
 SELECT serverless.begin_route_lease() AS is_done;
 
 -- Lists what a Build serves: its Versions by their paths. The content is NULL where a Version was deleted, which
--- is possible as soon as the Build is not deployed. A Build without Versions is one row of NULLs.
+-- is possible as soon as the Build is not deployed. A Build without Versions is one row of NULLs, but for its
+-- Runtime.
 -- $1 service_id
 -- $2 build_id
 -- kind: large read
 PREPARE build_files (uuid, uuid) AS
 SELECT b.path, b.version_id, b.kind, b.visibility, encode(v.content_sha256, 'hex') AS sha256,
-       c.size, v.content_type, serverless.epoch(b.date_created) AS date_created
+       c.size, v.content_type, serverless.epoch(b.date_created) AS date_created, build.runtime
   FROM serverless.builds AS build
   LEFT JOIN serverless.build_versions AS b
          ON b.service_id = build.service_id AND b.build_id = build.id
@@ -41,3 +42,25 @@ SELECT b.path, b.version_id, b.kind, b.visibility, encode(v.content_sha256, 'hex
   LEFT JOIN serverless.contents AS c
          ON c.service_id = v.service_id AND c.sha256 = v.content_sha256
  WHERE build.service_id = $1 AND build.id = $2;
+
+-- Lists the files that an isolate has of a Build: its Functions and its private Assets. The content is NULL where
+-- a Version was deleted. There is no row where the Build was deleted.
+-- $1 service_id
+-- $2 build_id
+-- kind: large read
+PREPARE build_sources (uuid, uuid) AS
+SELECT b.path, b.version_id, b.kind, b.visibility, encode(v.content_sha256, 'hex') AS sha256, c.size
+  FROM serverless.build_versions AS b
+  LEFT JOIN serverless.versions AS v ON v.service_id = b.service_id AND v.id = b.version_id
+  LEFT JOIN serverless.contents AS c
+         ON c.service_id = v.service_id AND c.sha256 = v.content_sha256
+ WHERE b.service_id = $1 AND b.build_id = $2 AND (b.kind = 'function' OR b.visibility = 'private');
+
+-- Reads all Variables of an Environment, encrypted.
+-- $1 service_id
+-- $2 environment_id
+-- kind: read
+PREPARE context_variables (uuid, uuid) AS
+SELECT v.key, v.id, serverless.sealed_text(v) AS sealed
+  FROM serverless.variables AS v
+ WHERE v.service_id = $1 AND v.environment_id = $2;

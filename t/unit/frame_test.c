@@ -26,6 +26,9 @@ static const char *reading_of(const char *bytes, size_t length)
     case SF_FRAME_PART:
         found = apr_psprintf(unit_pool, "part %d", (int)size);
         break;
+    case SF_FRAME_LONG:
+        found = "long";
+        break;
     case SF_FRAME_WRONG:
         break;
     }
@@ -61,11 +64,11 @@ static void reads_frames(void **state)
         { BYTES("\0\0\0\5\0"), "wrong" }, /* unknown types */
         { BYTES("\0\0\0\5\7"), "wrong" },
         { BYTES("\0\0\0\5\377"), "wrong" },
-        { BYTES("\377\377\377\377\4"), "wrong" }, /* above the limits */
+        { BYTES("\377\377\377\377\4"), "long" },  /* above the limits */
         { BYTES("\0\2\0\151\4"), "part 131181" }, /* SF_FRAME_HEAD_MAX, BODY_MAX, 5 and 4 */
-        { BYTES("\0\2\0\152\4"), "wrong" },
-        { BYTES("\0\1\0\5\3"), "part 65545" },
-        { BYTES("\0\1\0\6\3"), "wrong" },
+        { BYTES("\0\2\0\152\4"), "long" },
+        { BYTES("\0\4\0\5\3"), "part 262153" },
+        { BYTES("\0\4\0\6\3"), "wrong" },
         { BYTES("\0\0\20\5\5"), "part 4105" },
         { BYTES("\0\0\20\6\5"), "wrong" },
         { BYTES("\0\0\4\5\6"), "part 1033" },

@@ -1,0 +1,43 @@
+/* The rules of leases: which call gets a line, and when a line goes back to the runner. All functions are called
+ * with the mutex of lease_table.h held. */
+#ifndef SF_LEASE_RULES_H
+#define SF_LEASE_RULES_H
+
+#include "runtime/domains/lease_table.h"
+
+/* How long an isolate has after its answer until it says IDLE. */
+#define SF_SETTLE_TIME apr_time_from_sec(1)
+
+/* Takes an idle lease of the group for a call, the line used last first; or one whose isolate has said IDLE
+ * meanwhile. Returns NULL where there is none. The caller is one of the group's users. */
+sf_lease *sf_lease_pick(sf_lease_group *group);
+
+/* Finds out what to do with a busy lease whose line has no call: it goes back to the runner where the isolate has
+ * reached its limits, or other children wait; else to the call of its group that has waited for longest; else it
+ * stays here, idle. */
+void sf_lease_place(sf_lease *lease);
+
+/* Gives a new lease to a call that waits. */
+void sf_lease_hand(sf_lease *lease, sf_waiter *waiter);
+
+/* Reads what an isolate has sent after its answer. Returns SF_LINE_OK once it has said IDLE, SF_LINE_LATE while it
+ * has not, or an error. */
+sf_line_result sf_lease_settle(sf_lease *lease);
+
+/* Settles the leases of a group: places those that are idle, and has isolates killed that break the protocol or
+ * are late. */
+void sf_lease_settle_group(sf_lease_group *group);
+
+/* Gives a busy lease back to the runner. */
+void sf_lease_return(sf_lease *lease);
+
+/* Has the isolate of a busy lease killed, for a cause of the protocol: "timeout", "protocol" or "busy". */
+void sf_lease_destroy(sf_lease *lease, const char *cause);
+
+/* Whether another thread waits for a lease of the group, here or in another child. */
+int sf_lease_is_wanted(sf_lease_group *group);
+
+/* Whether leases of the group go back to the runner after each call. */
+int sf_lease_is_given(const sf_lease_group *group);
+
+#endif

@@ -1,0 +1,309 @@
+#include "runtime/domains/lease_table.h"
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <apr_thread_mutex.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Memory of one size that was used and may be used again. */
+typedef struct free_block {
+    struct free_block *next;
+} free_block;
+
+static struct {
+    apr_thread_mutex_t *mutex;
+    apr_thread_cond_t *end; /* signalled where the end of an isolate with a call was recorded */
+    apr_pool_t *pool;
+    apr_hash_t *groups;         /* by key */
+    apr_array_header_t *leases; /* sf_lease *, all of them */
+    struct sf_link_ring links;
+    free_block *free_groups;
+    free_block *free_leases;
+    free_block *free_links;
+} table;
+
+apr_status_t sf_lease_table_init(apr_pool_t *pool)
+{
+    apr_allocator_t *allocator;
+    apr_status_t rv;
+
+    memset(&table, 0, sizeof(table));
+    rv = apr_thread_mutex_create(&table.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    if (rv == APR_SUCCESS) {
+        rv = apr_thread_cond_create(&table.end, pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apr_allocator_create(&allocator);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = apr_pool_create_ex(&table.pool, pool, NULL, allocator);
+    }
+    if (rv == APR_SUCCESS) {
+        apr_allocator_owner_set(allocator, table.pool);
+        table.groups = apr_hash_make(table.pool);
+        table.leases = apr_array_make(table.pool, 64, sizeof(sf_lease *));
+        APR_RING_INIT(&table.links, sf_runner_link, entry);
+    }
+    return rv;
+}
+
+void sf_lease_table_lock(void)
+{
+    apr_thread_mutex_lock(table.mutex);
+}
+
+void sf_lease_table_unlock(void)
+{
+    apr_thread_mutex_unlock(table.mutex);
+}
+
+void sf_lease_table_wait(apr_thread_cond_t *wake, apr_interval_time_t timeout)
+{
+    apr_thread_cond_timedwait(wake, table.mutex, timeout);
+}
+
+void sf_lease_table_wait_for_end(apr_interval_time_t timeout)
+{
+    apr_thread_cond_timedwait(table.end, table.mutex, timeout);
+}
+
+void sf_lease_table_broadcast(void)
+{
+    apr_thread_cond_broadcast(table.end);
+}
+
+static void *take_block(free_block **list, apr_size_t size)
+{
+    free_block *block = *list;
+
+    if (block) {
+        *list = block->next;
+        return block;
+    }
+    return apr_palloc(table.pool, size);
+}
+
+static void free_memory(free_block **list, void *memory)
+{
+    free_block *block = memory;
+
+    block->next = *list;
+    *list = block;
+}
+
+
+/* Groups ----------------------------------------------------------------------------------------- */
+
+sf_lease_group *sf_lease_group_enter(const sf_lease_key *key)
+{
+    sf_lease_group *group = apr_hash_get(table.groups, key, sizeof(*key));
+
+    if (!group) {
+        group = take_block(&table.free_groups, sizeof(*group));
+        memset(group, 0, sizeof(*group));
+        group->key = *key;
+        APR_RING_INIT(&group->idle, sf_lease, entry);
+        APR_RING_INIT(&group->settling, sf_lease, entry);
+        APR_RING_INIT(&group->waiters, sf_waiter, entry);
+        apr_hash_set(table.groups, &group->key, sizeof(group->key), group);
+    }
+    return group;
+}
+
+void sf_lease_group_each(sf_group_function *function, const void *data)
+{
+    apr_hash_index_t *at;
+
+    for (at = apr_hash_first(NULL, table.groups); at; at = apr_hash_next(at)) {
+        function(apr_hash_this_val(at), data);
+    }
+}
+
+void sf_lease_group_leave(sf_lease_group *group)
+{
+    if (group->busy == 0 && group->users == 0 && APR_RING_EMPTY(&group->idle, sf_lease, entry)
+        && APR_RING_EMPTY(&group->settling, sf_lease, entry)
+        && APR_RING_EMPTY(&group->waiters, sf_waiter, entry)
+        && group->give_until < sf_clock_now()) {
+        apr_hash_set(table.groups, &group->key, sizeof(group->key), NULL);
+        free_memory(&table.free_groups, group);
+    }
+}
+
+
+/* Leases ----------------------------------------------------------------------------------------- */
+
+sf_lease *sf_lease_enter(sf_lease_group *group, sf_runner_link *runner, uint32_t isolate,
+                         int descriptor)
+{
+    sf_lease *lease = take_block(&table.free_leases, sizeof(*lease));
+
+    memset(lease, 0, offsetof(sf_lease, line));
+    sf_line_make(&lease->line, descriptor);
+    lease->group = group;
+    lease->runner = runner;
+    lease->isolate = isolate;
+    lease->state = SF_LEASE_BUSY;
+    lease->is_new = 1;
+    runner->lines++;
+    group->busy++;
+    APR_ARRAY_PUSH(table.leases, sf_lease *) = lease;
+    return lease;
+}
+
+void sf_lease_take_out(sf_lease *lease)
+{
+    APR_RING_REMOVE(lease, entry);
+    lease->state = SF_LEASE_BUSY;
+    lease->group->busy++;
+}
+
+void sf_lease_put(sf_lease *lease, sf_lease_state state)
+{
+    lease->state = state;
+    lease->since = sf_clock_now();
+    lease->is_new = 0;
+    lease->group->busy--;
+    if (state == SF_LEASE_IDLE) {
+        APR_RING_INSERT_HEAD(&lease->group->idle, lease, sf_lease, entry);
+    }
+    else {
+        APR_RING_INSERT_HEAD(&lease->group->settling, lease, sf_lease, entry);
+    }
+}
+
+/* Returns the place of a lease among all leases. */
+static int index_of(const sf_lease *lease)
+{
+    int i = 0;
+
+    while (sf_lease_at(i) != lease) {
+        i++;
+    }
+    return i;
+}
+
+void sf_lease_leave(sf_lease *lease)
+{
+    sf_lease_group *group = lease->group;
+    sf_lease **last = apr_array_pop(table.leases);
+
+    if (*last != lease) {
+        APR_ARRAY_IDX(table.leases, index_of(lease), sf_lease *) = *last;
+    }
+    if (lease->runner) {
+        lease->runner->lines--;
+    }
+    sf_line_close(&lease->line);
+    free_memory(&table.free_leases, lease);
+    group->busy--;
+    sf_lease_group_leave(group);
+}
+
+sf_lease *sf_lease_find(const sf_runner_link *runner, uint32_t isolate)
+{
+    int i;
+
+    for (i = 0; i < table.leases->nelts; i++) {
+        sf_lease *lease = sf_lease_at(i);
+
+        if (lease->runner == runner && lease->isolate == isolate) {
+            return lease;
+        }
+    }
+    return NULL;
+}
+
+int sf_lease_count(void)
+{
+    return table.leases->nelts;
+}
+
+sf_lease *sf_lease_at(int index)
+{
+    return APR_ARRAY_IDX(table.leases, index, sf_lease *);
+}
+
+
+/* Waiters ---------------------------------------------------------------------------------------- */
+
+void sf_waiter_enter(sf_waiter *waiter, sf_lease_group *group)
+{
+    waiter->group = group;
+    APR_RING_INSERT_TAIL(&group->waiters, waiter, sf_waiter, entry);
+}
+
+void sf_waiter_leave(sf_waiter *waiter)
+{
+    APR_RING_REMOVE(waiter, entry);
+    sf_lease_group_leave(waiter->group);
+}
+
+/* A search for a waiter, and its result. */
+typedef struct {
+    const sf_runner_link *runner;
+    uint32_t number;
+    sf_waiter **found;
+} waiter_search;
+
+static void search_group(sf_lease_group *group, const void *data)
+{
+    const waiter_search *search = data;
+    sf_waiter *waiter;
+
+    APR_RING_FOREACH(waiter, &group->waiters, sf_waiter, entry)
+    {
+        if (waiter->runner == search->runner && waiter->number == search->number) {
+            *search->found = waiter;
+        }
+    }
+}
+
+sf_waiter *sf_waiter_find(const sf_runner_link *runner, uint32_t number)
+{
+    sf_waiter *found = NULL;
+    const waiter_search search = { runner, number, &found };
+
+    sf_lease_group_each(search_group, &search);
+    return found;
+}
+
+sf_waiter *sf_waiter_first(sf_lease_group *group)
+{
+    sf_waiter *waiter;
+
+    APR_RING_FOREACH(waiter, &group->waiters, sf_waiter, entry)
+    {
+        if (waiter->state == SF_WAITER_WAITS) {
+            return waiter;
+        }
+    }
+    return NULL;
+}
+
+
+/* Connections ------------------------------------------------------------------------------------ */
+
+struct sf_link_ring *sf_lease_links(void)
+{
+    return &table.links;
+}
+
+sf_runner_link *sf_lease_link_make(void)
+{
+    return take_block(&table.free_links, sizeof(sf_runner_link));
+}
+
+void sf_lease_link_free(sf_runner_link *link)
+{
+    free_memory(&table.free_links, link);
+}
+
+void sf_lease_link_leave(sf_runner_link *link)
+{
+    if (link->is_lost && link->users == 0) {
+        close(link->socket);
+        sf_lease_link_free(link);
+    }
+}

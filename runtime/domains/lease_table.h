@@ -1,0 +1,155 @@
+/* The leases of this child, and the calls that wait for one: the data. lease_rules.h has the rules. One mutex
+ * guards everything here. A lease whose state is SF_LEASE_BUSY belongs to the thread of its call, which may use
+ * `line` and `output` without the mutex. */
+#ifndef SF_LEASE_TABLE_H
+#define SF_LEASE_TABLE_H
+
+#include "runtime/domains/call_output.h"
+#include "runtime/domains/line.h"
+#include "runtime/domains/runner_link.h"
+
+#include "core/sid.h"
+
+#include <apr_ring.h>
+#include <apr_tables.h>
+#include <apr_thread_cond.h>
+
+#define SF_CAUSE_BYTES 160
+
+/* Isolates are leased for a Build in an Environment. Unused bytes are 0. */
+typedef struct {
+    char environment[SF_UUID_LENGTH + 1];
+    char build[SF_UUID_LENGTH + 1];
+} sf_lease_key;
+
+typedef enum {
+    SF_LEASE_BUSY,     /* a call has it */
+    SF_LEASE_SETTLING, /* its call was answered, and its isolate has not said IDLE yet */
+    SF_LEASE_IDLE
+} sf_lease_state;
+
+/* The limits after which an isolate is not used again. */
+typedef struct {
+    apr_uint64_t calls;
+    apr_uint64_t rss;
+} sf_lease_limits;
+
+typedef struct sf_lease {
+    APR_RING_ENTRY(sf_lease) entry; /* in its group's ring, unless it is busy */
+    struct sf_lease_group *group;
+    sf_runner_link *runner; /* NULL where that connection was lost */
+    uint32_t isolate;
+    sf_lease_state state;
+    apr_time_t since; /* when it was answered or became idle, by sf_clock_now() */
+    int is_new;       /* it has had no call in this child */
+    int is_cold;      /* its isolate was started for its first lease */
+    sf_lease_limits limits;
+    sf_call_output output;      /* of the last call, until the isolate says IDLE */
+    char cause[SF_CAUSE_BYTES]; /* why the isolate has ended, or "" */
+    sf_line line;
+} sf_lease;
+
+APR_RING_HEAD(sf_lease_ring, sf_lease);
+
+typedef enum {
+    SF_WAITER_WAITS,
+    SF_WAITER_HAS_LEASE,
+    SF_WAITER_SENDS_BUILD, /* the runner does not have the Build: the call's thread is to send it */
+    SF_WAITER_REFUSED
+} sf_waiter_state;
+
+/* A call that waits, in memory of its thread. */
+typedef struct sf_waiter {
+    APR_RING_ENTRY(sf_waiter) entry; /* in its group's ring */
+    struct sf_lease_group *group;
+    apr_thread_cond_t *wake;
+    sf_waiter_state state;
+    sf_runner_link *runner;      /* which was asked for a lease, or NULL */
+    uint32_t number;             /* of the lease that it was asked for */
+    int sends_build;             /* the runner counts on this lease to bring the Build */
+    apr_time_t ask_at;           /* when the runner is to be asked */
+    sf_lease *lease;             /* with SF_WAITER_HAS_LEASE */
+    char reason[SF_CAUSE_BYTES]; /* with SF_WAITER_REFUSED */
+} sf_waiter;
+
+APR_RING_HEAD(sf_waiter_ring, sf_waiter);
+
+/* What a child has of one Build in one Environment. */
+typedef struct sf_lease_group {
+    sf_lease_key key;
+    struct sf_lease_ring idle;     /* the line used last is first */
+    struct sf_lease_ring settling; /* the line answered last is first */
+    struct sf_waiter_ring waiters; /* the call that has waited for longest is first */
+    int busy;                      /* leases that calls have */
+    int users;                     /* threads that need the group to stay */
+    apr_time_t give_until; /* until then, lines go back to the runner: other children wait */
+} sf_lease_group;
+
+APR_RING_HEAD(sf_link_ring, sf_runner_link);
+
+/* Makes the table. Called from child_init. Returns APR_SUCCESS or the error of a pool or mutex. */
+apr_status_t sf_lease_table_init(apr_pool_t *pool);
+
+void sf_lease_table_lock(void);
+void sf_lease_table_unlock(void);
+
+/* All functions below are called with the mutex held. */
+
+/* Waits for a condition, for at most `timeout`, without the mutex meanwhile. */
+void sf_lease_table_wait(apr_thread_cond_t *wake, apr_interval_time_t timeout);
+
+/* Waits until an isolate's end was recorded (sf_lease_table_broadcast()), for at most `timeout`. */
+void sf_lease_table_wait_for_end(apr_interval_time_t timeout);
+void sf_lease_table_broadcast(void);
+
+/* Returns the group of a key; makes it where there is none. */
+sf_lease_group *sf_lease_group_enter(const sf_lease_key *key);
+
+/* Calls a function with each group, in any order. The function may drop the group. */
+typedef void sf_group_function(sf_lease_group *group, const void *data);
+void sf_lease_group_each(sf_group_function *function, const void *data);
+
+/* Drops the group if it has nothing. */
+void sf_lease_group_leave(sf_lease_group *group);
+
+/* Makes a busy lease of the group, for the descriptor of a line. */
+sf_lease *sf_lease_enter(sf_lease_group *group, sf_runner_link *runner, uint32_t isolate,
+                         int descriptor);
+
+/* Takes a lease out of its group's ring, for a call. */
+void sf_lease_take_out(sf_lease *lease);
+
+/* Puts a busy lease into its group's ring for a state. */
+void sf_lease_put(sf_lease *lease, sf_lease_state state);
+
+/* Closes the line of a busy lease, and forgets the lease. Its group may be dropped. */
+void sf_lease_leave(sf_lease *lease);
+
+/* Finds the lease of an isolate, or returns NULL. */
+sf_lease *sf_lease_find(const sf_runner_link *runner, uint32_t isolate);
+
+/* All leases, busy or not, in any order. */
+int sf_lease_count(void);
+sf_lease *sf_lease_at(int index);
+
+/* Adds a waiter to a group, behind all others, or takes it out. */
+void sf_waiter_enter(sf_waiter *waiter, sf_lease_group *group);
+void sf_waiter_leave(sf_waiter *waiter);
+
+/* Finds the waiter with a lease, or returns NULL. */
+sf_waiter *sf_waiter_find(const sf_runner_link *runner, uint32_t lease);
+
+/* Returns the group's first waiter that has nothing yet, or NULL. */
+sf_waiter *sf_waiter_first(sf_lease_group *group);
+
+/* The connections to runners. */
+struct sf_link_ring *sf_lease_links(void);
+
+/* Returns memory for a connection, and frees it. */
+sf_runner_link *sf_lease_link_make(void);
+void sf_lease_link_free(sf_runner_link *link);
+
+/* Closes and frees a connection that is lost, if it has no users. */
+void sf_lease_link_leave(sf_runner_link *link);
+
+#endif

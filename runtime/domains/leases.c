@@ -1,0 +1,372 @@
+#include "runtime/domains/leases.h"
+
+#include "core/config.h"
+#include "core/log.h"
+#include "runtime/domains/build_stream.h"
+#include "runtime/domains/lease_rules.h"
+#include "runtime/domains/lease_thread.h"
+
+#include <apr_strings.h>
+#include <http_log.h>
+#include <string.h>
+
+APLOG_USE_MODULE(serverless_functions);
+
+/* A call waits for a line of its own child before it asks the runner for another one: starting an isolate takes
+ * longer than most calls. */
+#define LOCAL_WAIT apr_time_from_msec(5)
+
+/* How often a waiting call tries to connect to a runner that is away. */
+#define CONNECT_PAUSE apr_time_from_msec(50)
+
+/* How long a call waits for the cause of its isolate's end. */
+#define CAUSE_WAIT apr_time_from_msec(250)
+
+/* A runner that is away is logged once in this time. */
+#define AWAY_LOG_INTERVAL apr_time_from_sec(60)
+
+/* An isolate that uses more than this part of its memory after a call is not used again. */
+#define MEMORY_PARTS 4
+#define MEMORY_PARTS_USED 3
+
+/* Since when the runner is away, and when that was logged last; 0: it is not, or never. Guarded by the table's
+ * mutex. */
+static apr_time_t away_since;
+static apr_time_t away_logged;
+
+/* A call that takes a line. */
+typedef struct {
+    sf_domain_request *request;
+    sf_lease_group *group;
+    sf_waiter waiter;
+    apr_time_t deadline;
+} taking;
+
+apr_status_t sf_leases_init(apr_pool_t *pool)
+{
+    const apr_status_t rv = sf_lease_table_init(pool);
+
+    away_since = away_logged = 0;
+    return rv == APR_SUCCESS ? sf_lease_thread_init(pool) : rv;
+}
+
+void sf_leases_stop(void)
+{
+    sf_lease_thread_stop();
+}
+
+
+/* The runner ------------------------------------------------------------------------------------- */
+
+/* Returns a connection on which the runner grants leases, or NULL. */
+static sf_runner_link *connected(void)
+{
+    sf_runner_link *runner;
+
+    APR_RING_FOREACH(runner, sf_lease_links(), sf_runner_link, entry)
+    {
+        if (!runner->leaving) {
+            return runner;
+        }
+    }
+    return NULL;
+}
+
+/* Logs once a minute that the runner is away. */
+static void log_away(const taking *call, apr_status_t rv)
+{
+    const sf_caller caller = sf_caller_of(call->request->r);
+    char reason[120];
+
+    if (away_logged && sf_clock_now() < away_logged + AWAY_LOG_INTERVAL) {
+        return;
+    }
+    away_logged = sf_clock_now();
+    sf_log(&caller, APLOG_ERR, "SF0081",
+           "Functions are answered with 503: cannot connect to the runner at %s: %s (is "
+           "serverless-runner running, and is httpd's user in its configuration?)",
+           sf_config_runner(), apr_strerror(rv, reason, sizeof(reason)));
+}
+
+/* Connects. Returns NULL where the runner is away. */
+static sf_runner_link *connect_runner(const taking *call)
+{
+    sf_runner_link *runner = sf_lease_link_make();
+    const apr_status_t rv = sf_runner_link_open(runner, sf_config_runner());
+
+    if (rv != APR_SUCCESS) {
+        sf_lease_link_free(runner);
+        if (!away_since) {
+            away_since = sf_clock_now();
+        }
+        else if (sf_clock_now() > away_since + sf_config_queue_timeout(call->request->r)) {
+            log_away(call, rv);
+        }
+        return NULL;
+    }
+    away_since = 0;
+    APR_RING_INSERT_TAIL(sf_lease_links(), runner, sf_runner_link, entry);
+    sf_lease_thread_wake();
+    return runner;
+}
+
+/* Returns the message LEASE. */
+static const char *lease_text(const taking *call)
+{
+    const request_rec *r = call->request->r;
+    const sf_route *route = &call->request->route;
+    char environment[SF_SID_LENGTH + 1];
+    char account[SF_SID_LENGTH + 1];
+    char build[SF_SID_LENGTH + 1];
+
+    sf_sid_write(environment, "ZE", route->environment);
+    sf_sid_write(account, "AC", route->account);
+    sf_sid_write(build, "ZB", route->build);
+    return apr_psprintf(r->pool,
+                        "{\"environment\":\"%s\",\"account\":\"%s\",\"build\":\"%s\","
+                        "\"runtime\":\"%s\",\"concurrency\":%d,\"isolates\":%d,"
+                        "\"memory\":%" APR_OFF_T_FMT ",\"idle\":%d,\"calls\":%d,\"timeout\":%d,"
+                        "\"wait\":%d}",
+                        environment, account, build, call->request->file->runtime,
+                        sf_config_concurrency(r), sf_config_isolates(), sf_config_memory(r),
+                        (int)apr_time_sec(sf_config_idle_timeout()), sf_config_isolate_calls(),
+                        (int)apr_time_sec(sf_config_execution_timeout(r)),
+                        (int)apr_time_as_msec(sf_config_queue_timeout(r)));
+}
+
+/* Asks the runner for a lease. Returns 0 where it is away. */
+static int ask(taking *call)
+{
+    sf_waiter *waiter = &call->waiter;
+    sf_runner_link *runner = connected();
+
+    if (!runner) {
+        runner = connect_runner(call);
+    }
+    if (!runner) {
+        return 0;
+    }
+    waiter->number = ++runner->last_lease;
+    if (sf_runner_link_say(runner, SF_CONTROL_LEASE, waiter->number, lease_text(call))) {
+        waiter->runner = runner;
+    }
+    return waiter->runner != NULL;
+}
+
+
+/* Waiting ---------------------------------------------------------------------------------------- */
+
+/* Sends the Build, without the mutex. */
+static int send_build(taking *call)
+{
+    sf_waiter *waiter = &call->waiter;
+    sf_runner_link *runner = waiter->runner;
+    int status;
+
+    waiter->state = SF_WAITER_WAITS;
+    if (!runner) {
+        return OK;
+    }
+    runner->users++;
+    sf_lease_table_unlock();
+    status = sf_build_stream_send(call->request, runner, waiter->number);
+    sf_lease_table_lock();
+    runner->users--;
+    sf_lease_link_leave(runner);
+    call->deadline = sf_clock_now() + sf_config_queue_timeout(call->request->r);
+    if (status != OK) {
+        waiter->runner = NULL; /* ABANDON has ended the lease */
+    }
+    return status;
+}
+
+/* Whether a runner that is away may come back in time: it is being restarted. */
+static int may_come_back(const taking *call)
+{
+    return !away_since || sf_clock_now() < away_since + sf_config_queue_timeout(call->request->r);
+}
+
+/* Waits until something happens to the waiter. Returns OK, or the status with which the call ends. */
+static int wait_once(taking *call)
+{
+    sf_waiter *waiter = &call->waiter;
+    const apr_time_t now = sf_clock_now();
+    apr_time_t until = call->deadline;
+
+    if (now >= call->deadline || sf_lease_thread_is_stopping()) {
+        return waiter->runner ? HTTP_TOO_MANY_REQUESTS : HTTP_SERVICE_UNAVAILABLE;
+    }
+    if (!waiter->runner && now < waiter->ask_at) {
+        until = waiter->ask_at;
+    }
+    else if (!waiter->runner && !ask(call)) {
+        if (!may_come_back(call)) {
+            return HTTP_SERVICE_UNAVAILABLE;
+        }
+        until = now + CONNECT_PAUSE;
+    }
+    sf_lease_table_wait(waiter->wake, (until < call->deadline ? until : call->deadline) - now);
+    return OK;
+}
+
+static int log_refusal(const taking *call)
+{
+    const sf_caller caller = sf_caller_of(call->request->r);
+
+    sf_log_limited(&caller, APLOG_ERR, "SF0082", "the runner refuses an isolate: %s",
+                   call->waiter.reason);
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
+/* Waits until the waiter has a lease. */
+static int wait_for_lease(taking *call)
+{
+    int status = OK;
+
+    while (status == OK) {
+        switch (call->waiter.state) {
+        case SF_WAITER_HAS_LEASE:
+            return OK;
+        case SF_WAITER_REFUSED:
+            return log_refusal(call);
+        case SF_WAITER_SENDS_BUILD:
+            status = send_build(call);
+            break;
+        case SF_WAITER_WAITS:
+            status = wait_once(call);
+        }
+    }
+    if (call->waiter.runner) {
+        sf_runner_link_say(call->waiter.runner, SF_CONTROL_CANCEL, call->waiter.number, "");
+    }
+    return status;
+}
+
+/* Waits as the last call of the group's queue. */
+static int queue(taking *call)
+{
+    sf_waiter *waiter = &call->waiter;
+    sf_lease_group *group = call->group;
+    const int is_local = group->busy > 0 || !APR_RING_EMPTY(&group->settling, sf_lease, entry);
+    int status;
+
+    if (apr_thread_cond_create(&waiter->wake, call->request->r->pool) != APR_SUCCESS) {
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    waiter->ask_at = is_local && !sf_lease_is_given(group) ? sf_clock_now() + LOCAL_WAIT : 0;
+    sf_waiter_enter(waiter, group);
+    if (!APR_RING_EMPTY(&group->settling, sf_lease, entry)) {
+        sf_lease_thread_wake();
+    }
+    status = wait_for_lease(call);
+    sf_waiter_leave(waiter);
+    if (status != OK && waiter->lease) { /* a line that came while the Build was sent */
+        sf_lease_place(waiter->lease);
+        waiter->lease = NULL;
+    }
+    return status;
+}
+
+/* Logs that ServerlessRunner is missing. */
+static int refuse_without_runner(request_rec *r)
+{
+    const sf_caller caller = sf_caller_of(r);
+
+    sf_log_limited(&caller, APLOG_ERR, "SF0080",
+                   "Functions are answered with 503: set ServerlessRunner to the control socket of "
+                   "serverless-runner");
+    return HTTP_SERVICE_UNAVAILABLE;
+}
+
+static sf_lease_key key_of(const sf_route *route)
+{
+    sf_lease_key key;
+
+    memset(&key, 0, sizeof(key));
+    apr_cpystrn(key.environment, route->environment, sizeof(key.environment));
+    apr_cpystrn(key.build, route->build, sizeof(key.build));
+    return key;
+}
+
+static void set_limits(sf_lease *lease, const request_rec *r)
+{
+    lease->limits.calls = (apr_uint64_t)sf_config_isolate_calls();
+    lease->limits.rss = (apr_uint64_t)sf_config_memory(r) / MEMORY_PARTS * MEMORY_PARTS_USED;
+}
+
+int sf_leases_take(sf_domain_request *request, sf_lease **lease)
+{
+    request_rec *r = request->r;
+    const sf_lease_key key = key_of(&request->route);
+    taking call = { .request = request, .deadline = sf_clock_now() + sf_config_queue_timeout(r) };
+    int status = OK;
+
+    if (!sf_config_runner()) {
+        return refuse_without_runner(r);
+    }
+    sf_lease_table_lock();
+    if (sf_lease_thread_start() != APR_SUCCESS) {
+        sf_lease_table_unlock();
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    call.group = sf_lease_group_enter(&key);
+    call.group->users++;
+    *lease = sf_lease_pick(call.group);
+    if (!*lease) {
+        status = queue(&call);
+        *lease = call.waiter.lease;
+    }
+    call.group->users--;
+    sf_lease_group_leave(call.group);
+    sf_lease_table_unlock();
+    if (status == OK) {
+        set_limits(*lease, r);
+    }
+    return status;
+}
+
+
+/* The end of a call ------------------------------------------------------------------------------ */
+
+void sf_leases_give_back(sf_lease *lease)
+{
+    const sf_line_result result = sf_lease_settle(lease);
+
+    sf_lease_table_lock();
+    if (result == SF_LINE_OK) {
+        sf_lease_place(lease);
+    }
+    else if (result == SF_LINE_LATE) {
+        const int is_wanted = sf_lease_is_wanted(lease->group);
+
+        sf_lease_put(lease, SF_LEASE_SETTLING);
+        if (is_wanted) {
+            sf_lease_thread_wake();
+        }
+    }
+    else {
+        sf_lease_destroy(lease, "protocol");
+    }
+    sf_lease_table_unlock();
+}
+
+void sf_leases_kill(sf_lease *lease, const char *cause)
+{
+    sf_lease_table_lock();
+    sf_lease_destroy(lease, cause);
+    sf_lease_table_unlock();
+}
+
+void sf_leases_find_cause(const sf_lease *lease, char cause[SF_CAUSE_BYTES])
+{
+    const apr_time_t deadline = sf_clock_now() + CAUSE_WAIT;
+    apr_time_t now = sf_clock_now();
+
+    sf_lease_table_lock();
+    while (!*lease->cause && lease->runner && now < deadline) {
+        sf_lease_table_wait_for_end(deadline - now);
+        now = sf_clock_now();
+    }
+    apr_cpystrn(cause, lease->cause, SF_CAUSE_BYTES);
+    sf_lease_table_unlock();
+}
