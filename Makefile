@@ -29,7 +29,7 @@ SAMPLES := serverless_functions.load serverless_functions.conf serverless_api.co
 RUNNER  := $(BUILD)/serverless-runner
 RUNNER_SOURCES := $(sort $(wildcard runtime/runner/*.c))
 RUNNER_OBJECTS := $(RUNNER_SOURCES:%.c=$(BUILD)/%.o) $(addprefix $(BUILD)/core/,clock.o json.o json_text.o sid.o \
-	crypto/sha256.o process/sandbox.o)
+	crypto/sha256.o process/sandbox.o) $(BUILD)/runtime/protocol/control.o
 CHECKED := $(SOURCES) $(RUNNER_SOURCES) bin/serverless_crypt.c bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h build/version.h
 UNIT    := $(BUILD)/unit_tests.so

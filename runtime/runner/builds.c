@@ -19,7 +19,7 @@ typedef enum {
 } state;
 
 typedef struct record {
-    sf_build build; /* the first member: a pointer to it is one to the record */
+    sf_build build;              /* the first member: a pointer to it is one to the record */
     APR_RING_ENTRY(record) link; /* of the transfers, or of the unused records */
     sf_builds *builds;
     state state;
@@ -27,8 +27,8 @@ typedef struct record {
     apr_time_t used; /* clock of the system, as in the folder's time */
     /* the transfer */
     sf_lease_key sender;
-    apr_time_t heard;  /* from the sender */
-    apr_pool_t *pool;  /* of the writer, or NULL */
+    apr_time_t heard; /* from the sender */
+    apr_pool_t *pool; /* of the writer, or NULL */
     sf_store_writer *writer;
 } record;
 
@@ -364,7 +364,7 @@ int sf_builds_is_sending(const sf_builds *builds, const sf_connection *child, ap
 }
 
 /* Reads FILE, and begins the file. */
-static sf_store_status receive_file(record *found, const sf_message *message)
+static sf_store_status receive_file(record *found, const sf_control_message *message)
 {
     json_object *file = sf_demand_object(message->payload, message->length);
     json_object *name = NULL;
@@ -395,7 +395,7 @@ static sf_store_status begin_writer(record *found)
     return sf_store_begin(builds->parts.store, found->pool, builds->parts.limit, &found->writer);
 }
 
-static sf_store_status receive(record *found, const sf_message *message)
+static sf_store_status receive(record *found, const sf_control_message *message)
 {
     sf_store_status status = begin_writer(found);
 
@@ -429,7 +429,7 @@ static void abandon(record *found, apr_time_t now)
     ask(found, now);
 }
 
-void sf_builds_receive(sf_builds *builds, sf_connection *child, const sf_message *message,
+void sf_builds_receive(sf_builds *builds, sf_connection *child, const sf_control_message *message,
                        apr_time_t now)
 {
     record *found = find_transfer(builds, child, message->number);

@@ -34,7 +34,7 @@ void sf_builds_want(sf_builds *builds, sf_build *build, apr_time_t now);
 int sf_builds_is_sending(const sf_builds *builds, const sf_connection *child, apr_uint32_t number);
 
 /* Does what FILE, DATA, STORE or ABANDON say. Messages of a transfer that has ended are ignored. */
-void sf_builds_receive(sf_builds *builds, sf_connection *child, const sf_message *message,
+void sf_builds_receive(sf_builds *builds, sf_connection *child, const sf_control_message *message,
                        apr_time_t now);
 
 /* The connection of a child has ended: other children are asked for the Builds that it was sending. */

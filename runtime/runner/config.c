@@ -140,8 +140,7 @@ static const char *set_isolation(apr_pool_t *pool, sf_runner_config *config, cha
     const int found = find_word(isolations, values[0]);
 
     config->isolation = (sf_isolation)found;
-    return found >= 0 ? NULL
-                      : apr_psprintf(pool, "%s is not none, bubblewrap or unit", values[0]);
+    return found >= 0 ? NULL : apr_psprintf(pool, "%s is not none, bubblewrap or unit", values[0]);
 }
 
 static const char *set_egress(apr_pool_t *pool, sf_runner_config *config, char **values)
@@ -182,10 +181,10 @@ static const struct line {
     int required;
     setter set;
 } lines[] = {
-    { "Control", 1, 0, 1, set_control },     { "Client", 1, 1, 1, add_client },
-    { "Runtime", 2, 1, 1, add_runtime },     { "Isolation", 1, 0, 1, set_isolation },
-    { "Egress", 1, 0, 1, set_egress },       { "Cache", 2, 0, 1, set_cache },
-    { "Isolate", 1, 0, 1, set_isolate },     { "Twilio", 1, 0, 0, set_twilio },
+    { "Control", 1, 0, 1, set_control }, { "Client", 1, 1, 1, add_client },
+    { "Runtime", 2, 1, 1, add_runtime }, { "Isolation", 1, 0, 1, set_isolation },
+    { "Egress", 1, 0, 1, set_egress },   { "Cache", 2, 0, 1, set_cache },
+    { "Isolate", 1, 0, 1, set_isolate }, { "Twilio", 1, 0, 0, set_twilio },
 };
 
 #define LINES (sizeof(lines) / sizeof(*lines))

@@ -36,7 +36,8 @@ static void become(char *const *arguments, char *variable, int end, int lock)
     sigset_t none;
     size_t count;
 
-    for (count = 0; environ[count] && count < sizeof(environment) / sizeof(*environment) - 2; count++) {
+    for (count = 0; environ[count] && count < sizeof(environment) / sizeof(*environment) - 2;
+         count++) {
         environment[count] = environ[count];
     }
     environment[count] = variable;

@@ -7,9 +7,9 @@
 #include "runtime/runner/loop.h"
 
 typedef struct {
-    pid_t pid;   /* of the new runner, or 0 */
-    int socket;  /* to the other runner, or -1 */
-    int lock;    /* of the cache's folder: inherited, or -1 */
+    pid_t pid;  /* of the new runner, or 0 */
+    int socket; /* to the other runner, or -1 */
+    int lock;   /* of the cache's folder: inherited, or -1 */
 } sf_handover;
 
 /* Reads what the environment says about the old runner, of which this one is to take over; without any, both

@@ -221,9 +221,8 @@ static const char *start_program(process *own, const sf_command_request *request
 const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate, const char *folder)
 {
     process *own = apr_pcalloc(isolate->pool, sizeof(*own));
-    sf_command_request request = { .config = parts->config,
-                                   .demand = &isolate->demand,
-                                   .folder = folder };
+    sf_command_request request
+        = { .config = parts->config, .demand = &isolate->demand, .folder = folder };
     const char *message;
 
     own->isolate = isolate;
@@ -309,7 +308,8 @@ int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end)
     if (ended.si_pid != own->sandbox.pid) {
         return 0;
     }
-    sf_sandbox_kill(&own->sandbox); /* the processes that it has started, while its number is its own */
+    sf_sandbox_kill(
+        &own->sandbox); /* the processes that it has started, while its number is its own */
     if (wait4(own->sandbox.pid, &status, 0, &usage) < 0) {
         return 0;
     }

@@ -12,9 +12,10 @@ typedef struct {
     sf_pool *pool;
 } sf_isolate_parts;
 
-/* Starts the process of an isolate, whose Build is in `folder`. Returns NULL, or why it could not be
+/* Starts the process of an isolate of the Build in `folder`. Returns NULL, or why it could not be
  * started. */
-const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate, const char *folder);
+const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate,
+                             const char *folder);
 
 /* Returns the runner's end of the line, to be passed to a child. Bytes on it no longer end the isolate. */
 int sf_isolate_lend(const sf_isolate *isolate);

@@ -28,7 +28,8 @@ typedef struct {
 } options;
 
 /* Reads the arguments. Returns whether they are right. */
-static int read_arguments(apr_pool_t *pool, int count, const char *const *arguments, options *options)
+static int read_arguments(apr_pool_t *pool, int count, const char *const *arguments,
+                          options *options)
 {
     apr_getopt_t *state;
     char option;

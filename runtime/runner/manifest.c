@@ -27,7 +27,7 @@ static char *read_file(const char *path, apr_size_t *length, apr_pool_t *pool)
     return text;
 }
 
-/* Whether `entry` is an object whose `file` was sent and is in the folder. */
+/* Whether the object `entry` has a `file` that was sent and is in the folder. */
 static int is_entry(json_object *entry, const char *folder, apr_hash_t *files)
 {
     json_object *file;
@@ -42,7 +42,7 @@ static int is_entry(json_object *entry, const char *folder, apr_hash_t *files)
            && apr_hash_get(files, name, APR_HASH_KEY_STRING) != NULL;
 }
 
-/* Checks the object `member` of the manifest, whose entries are in the folder. */
+/* Checks the object `member` of the manifest; the files of its entries are in the folder. */
 static const char *check_entries(json_object *manifest, const char *member, const char *folder,
                                  apr_hash_t *files, apr_pool_t *pool)
 {

@@ -289,7 +289,7 @@ static sf_isolate *make_isolate(sf_pool *pool, sf_group *group, apr_time_t now)
     return isolate;
 }
 
-/* Removes an isolate whose process is not there, and leaves its group. */
+/* Removes an isolate without a process, and leaves its group. */
 static void unlink_isolate(sf_pool *pool, sf_isolate *isolate, apr_time_t now)
 {
     sf_group *group = isolate->group;

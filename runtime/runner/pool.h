@@ -1,5 +1,5 @@
 /* The isolates of the machine, and the leases that wait for them: data, and the changes that events make.
- * dispatch.h decides about leases, starts and ends. Neither file knows processes, sockets or the clock; the
+ * decisions.h decides about leases, starts and ends. Neither file knows processes, sockets or the clock; the
  * functions of sf_pool_hooks act for them.
  *
  *   account -> Environment -> group: one Build in the Environment -> isolates, waiting leases */
@@ -21,8 +21,8 @@ typedef struct {
     char account[SF_SID_LENGTH + 1];
     char build[SF_SID_LENGTH + 1];
     char runtime[SF_RUNTIME_NAME_MAX + 1];
-    int concurrency; /* isolates of the Environment */
-    int isolates;    /* of the machine */
+    int concurrency;    /* isolates of the Environment */
+    int isolates;       /* of the machine */
     apr_int64_t memory; /* bytes of an isolate */
     int idle;           /* seconds until an idle isolate ends */
     int calls;          /* of an isolate */
@@ -54,13 +54,13 @@ typedef struct sf_isolate {
     sf_group *group;
     apr_uint32_t number;
     sf_isolate_state state;
-    sf_demand demand; /* for which it was started */
-    void *holder;     /* the child that leases it, or NULL */
-    apr_time_t since; /* of the state */
+    sf_demand demand;    /* for which it was started */
+    void *holder;        /* the child that leases it, or NULL */
+    apr_time_t since;    /* of the state */
     apr_time_t recalled; /* when the child was last asked to return it, or 0 */
     apr_int64_t calls;
     apr_int64_t rss;
-    int is_cold;     /* never leased */
+    int is_cold;       /* never leased */
     int is_failed;     /* killed before it was ready */
     const char *cause; /* for which the runner ends it, or NULL */
     void *process;     /* isolate.c */
@@ -170,7 +170,7 @@ typedef struct {
 /* Makes a pool without isolates, which starts at most `cores` at a time. */
 sf_pool *sf_pool_make(apr_pool_t *pool, int cores, const sf_pool_hooks *hooks);
 
-/* Adds a lease of the child `holder`, whose number it does not have yet. */
+/* Adds a lease of a child, under a number that is not in use. */
 void sf_pool_add_lease(sf_pool *pool, sf_lease_key key, const sf_demand *demand, sf_build *build,
                        apr_time_t now);
 

@@ -3,8 +3,8 @@
 #include "core/clock.h"
 #include "core/json.h"
 #include "runtime/runner/builds.h"
-#include "runtime/runner/control.h"
-#include "runtime/runner/dispatch.h"
+#include "runtime/runner/children.h"
+#include "runtime/runner/decisions.h"
 #include "runtime/runner/handover.h"
 #include "runtime/runner/isolate.h"
 #include "runtime/runner/log.h"
@@ -36,13 +36,13 @@ typedef struct {
     sf_loop *loop;
     sf_store store;
     sf_work_queue *work;
-    sf_control control;
+    sf_children children;
     sf_isolate_parts isolate_parts;
     sf_watch signals;
     sf_handover handover;
     sf_watch other; /* the other runner of a handover */
     int has_handed_over;
-    apr_time_t next_dispatch;
+    apr_time_t next_decision;
     apr_time_t next_tick;
     apr_time_t stop_at; /* while it leaves */
 } runner;
@@ -54,7 +54,7 @@ static const char *start(void *data, sf_isolate *isolate)
 {
     runner *runner = data;
 
-    sf_builds_use(runner->control.builds, isolate->group->build);
+    sf_builds_use(runner->children.builds, isolate->group->build);
     return sf_isolate_start(
         &runner->isolate_parts, isolate,
         sf_store_path(&runner->store, isolate->group->build->sid, isolate->pool));
@@ -66,25 +66,26 @@ static void kill_process(void *data, sf_isolate *isolate)
     sf_isolate_kill(isolate);
 }
 
-static void send_json(sf_connection *child, unsigned int type, apr_uint32_t number,
-                      json_object *object, int fd)
-{
-    sf_message message = { .type = type, .number = number };
-
-    message.payload = sf_json_text(object, &message.length);
-    sf_connection_send(child, &message, fd);
-    json_object_put(object);
-}
-
 static void grant(void *data, const sf_lease *lease, const sf_isolate *isolate)
 {
     json_object *line = json_object_new_object();
+    sf_control_message message = { .type = SF_CONTROL_LINE,
+                                   .number = (apr_uint32_t)lease->key.number,
+                                   .descriptor = sf_isolate_lend(isolate) };
 
     (void)data;
     sf_json_add(line, "isolate", json_object_new_int64(isolate->number));
     sf_json_add(line, "cold", json_object_new_boolean(isolate->is_cold));
-    send_json(lease->key.holder, SF_CONTROL_LINE, (apr_uint32_t)lease->key.number, line,
-              sf_isolate_lend(isolate));
+    message.payload = sf_json_text(line, &message.length);
+    sf_connection_send(lease->key.holder, &message);
+    json_object_put(line);
+}
+
+static void send_json(sf_connection *child, sf_control_type type, apr_uint32_t number,
+                      json_object *object)
+{
+    sf_connection_send_text(child, type, number, sf_json_text(object, NULL));
+    json_object_put(object);
 }
 
 static void refuse(void *data, const sf_lease *lease, const char *reason, const char *detail)
@@ -94,7 +95,7 @@ static void refuse(void *data, const sf_lease *lease, const char *reason, const 
     (void)data;
     sf_json_add(refusal, "reason", json_object_new_string(reason));
     sf_json_add(refusal, "detail", json_object_new_string(detail));
-    send_json(lease->key.holder, SF_CONTROL_REFUSED, (apr_uint32_t)lease->key.number, refusal, -1);
+    send_json(lease->key.holder, SF_CONTROL_REFUSED, (apr_uint32_t)lease->key.number, refusal);
 }
 
 static void recall(void *data, void *holder, const char *environment, const char *build, int count)
@@ -105,7 +106,7 @@ static void recall(void *data, void *holder, const char *environment, const char
     sf_json_add(request, "environment", json_object_new_string(environment));
     sf_json_add(request, "build", build ? json_object_new_string(build) : NULL);
     sf_json_add(request, "count", json_object_new_int(count));
-    send_json(holder, SF_CONTROL_GIVE, 0, request, -1);
+    send_json(holder, SF_CONTROL_GIVE, 0, request);
 }
 
 
@@ -114,7 +115,7 @@ static void recall(void *data, void *holder, const char *environment, const char
 static void finish_isolate(const runner *runner, sf_isolate *isolate, const sf_isolate_end *end,
                            apr_time_t now)
 {
-    sf_pool *pool = runner->control.isolates;
+    sf_pool *pool = runner->children.isolates;
     const char *detail
         = apr_pstrcat(isolate->pool, end->cause, *end->detail ? ": " : "", end->detail, NULL);
 
@@ -123,7 +124,7 @@ static void finish_isolate(const runner *runner, sf_isolate *isolate, const sf_i
                       isolate->number, isolate->group->environment->sid, detail);
     }
     if (isolate->state == SF_ISOLATE_LEASED) {
-        sf_control_gone(isolate->holder, isolate, end);
+        sf_children_gone(isolate->holder, isolate, end);
     }
     sf_pool_remove(pool, isolate, apr_pstrdup(pool->scratch, detail), now);
 }
@@ -131,7 +132,7 @@ static void finish_isolate(const runner *runner, sf_isolate *isolate, const sf_i
 /* Reaps all processes that have ended. */
 static void reap(const runner *runner)
 {
-    sf_pool *pool = runner->control.isolates;
+    sf_pool *pool = runner->children.isolates;
     apr_hash_index_t *i;
     sf_isolate_end end;
 
@@ -151,7 +152,7 @@ static void reap(const runner *runner)
 /* Ends the isolates that no child has leased, or all of them. */
 static void end_isolates(const runner *runner, int all, apr_time_t now)
 {
-    sf_pool *pool = runner->control.isolates;
+    sf_pool *pool = runner->children.isolates;
     apr_hash_index_t *i;
 
     for (i = apr_hash_first(NULL, pool->isolates); i; i = apr_hash_next(i)) {
@@ -167,18 +168,18 @@ static void end_isolates(const runner *runner, int all, apr_time_t now)
 static void leave(runner *runner, apr_time_t limit)
 {
     runner->stop_at = sf_clock_now() + limit;
-    if (!runner->control.is_leaving) {
-        sf_control_leave(&runner->control);
+    if (!runner->children.is_leaving) {
+        sf_children_leave(&runner->children);
     }
 }
 
 /* Whether the runner that leaves has nothing left to wait for. */
 static int has_left(const runner *runner, apr_time_t now)
 {
-    return runner->control.is_leaving
+    return runner->children.is_leaving
            && (now >= runner->stop_at
-               || (runner->control.connected == 0
-                   && apr_hash_count(runner->control.isolates->isolates) == 0));
+               || (runner->children.connected == 0
+                   && apr_hash_count(runner->children.isolates->isolates) == 0));
 }
 
 
@@ -199,7 +200,7 @@ static void other_is_ready(void *data, unsigned int events)
         leave(runner, HANDOVER_LIMIT);
     }
     else if (runner->handover.pid == 0) {
-        sf_builds_allow_removal(runner->control.builds); /* the old runner has ended */
+        sf_builds_allow_removal(runner->children.builds); /* the old runner has ended */
     }
     else if (!runner->has_handed_over) {
         sf_runner_log(SF_RUNNER_ERROR, "the new runner has not started; this one goes on");
@@ -246,8 +247,8 @@ static void hand_over(runner *runner)
 
 static void log_status(const runner *runner)
 {
-    const sf_status_parts parts = { runner->control.isolates, runner->control.builds,
-                                    runner->control.connected, runner->control.is_leaving };
+    const sf_status_parts parts = { runner->children.isolates, runner->children.builds,
+                                    runner->children.connected, runner->children.is_leaving };
     json_object *status = sf_status_json(&parts);
 
     sf_runner_log(SF_RUNNER_NOTICE, "status: %s", sf_json_text(status, NULL));
@@ -275,7 +276,7 @@ static void signal_has_come(void *data, unsigned int events)
         break;
     default: /* SIGTERM, SIGINT; the second one does not wait */
         sf_notify("STOPPING=1");
-        leave(runner, runner->control.is_leaving ? 0 : STOP_LIMIT);
+        leave(runner, runner->children.is_leaving ? 0 : STOP_LIMIT);
     }
 }
 
@@ -305,34 +306,34 @@ static const char *watch_signals(runner *runner)
 
 static void tick(runner *runner, apr_time_t now)
 {
-    sf_pool *pool = runner->control.isolates;
+    sf_pool *pool = runner->children.isolates;
     apr_hash_index_t *i;
 
     runner->next_tick = now + TICK;
     for (i = apr_hash_first(NULL, pool->isolates); i; i = apr_hash_next(i)) {
         sf_isolate_check_start(pool, apr_hash_this_val(i), now);
     }
-    sf_builds_tick(runner->control.builds, now);
+    sf_builds_tick(runner->children.builds, now);
 }
 
 static void step(runner *runner)
 {
-    sf_pool *pool = runner->control.isolates;
+    sf_pool *pool = runner->children.isolates;
     apr_time_t now = sf_clock_now();
     apr_time_t next;
 
-    if (pool->is_changed || now >= runner->next_dispatch) {
-        runner->next_dispatch = sf_dispatch(pool, now);
+    if (pool->is_changed || now >= runner->next_decision) {
+        runner->next_decision = sf_decide(pool, now);
     }
     if (now >= runner->next_tick) {
         tick(runner, now);
     }
-    next = runner->next_dispatch < runner->next_tick ? runner->next_dispatch : runner->next_tick;
+    next = runner->next_decision < runner->next_tick ? runner->next_decision : runner->next_tick;
     next = pool->is_changed ? now : next;
     sf_loop_run_once(runner->loop, next > now ? (int)((next - now + 999) / 1000) : 0);
     now = sf_clock_now();
-    sf_control_sweep(&runner->control, now);
-    if (runner->control.is_leaving) {
+    sf_children_sweep(&runner->children, now);
+    if (runner->children.is_leaving) {
         end_isolates(runner, 0, now);
     }
 }
@@ -340,7 +341,7 @@ static void step(runner *runner)
 /* Kills the isolates that are left, does the work on the disk that was begun, and removes the socket. */
 static void finish(runner *runner)
 {
-    const sf_pool *pool = runner->control.isolates;
+    const sf_pool *pool = runner->children.isolates;
     const apr_time_t until = sf_clock_now() + REAP_LIMIT;
 
     end_isolates(runner, 1, sf_clock_now());
@@ -373,8 +374,8 @@ static void remove_leftovers(const runner *runner, const apr_array_header_t *lef
 static const char *open_cache(runner *runner)
 {
     apr_array_header_t *leftovers = apr_array_make(runner->pool, 4, sizeof(const char *));
-    sf_builds_parts parts = { &runner->store, runner->config->cache_bytes, NULL,
-                              runner->control.isolates };
+    sf_builds_parts parts
+        = { &runner->store, runner->config->cache_bytes, NULL, runner->children.isolates };
     const char *message = sf_store_open(runner->pool, runner->config->cache, runner->handover.lock,
                                         &runner->store, leftovers);
 
@@ -385,7 +386,7 @@ static const char *open_cache(runner *runner)
         return "the thread for the disk cannot be started";
     }
     parts.work = runner->work;
-    runner->control.builds = sf_builds_make(runner->pool, &parts);
+    runner->children.builds = sf_builds_make(runner->pool, &parts);
     remove_leftovers(runner, leftovers);
     return NULL;
 }
@@ -400,13 +401,13 @@ static void make_pool(runner *runner)
                                   .recall = recall };
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-    runner->control.isolates = sf_pool_make(runner->pool, cores > 0 ? (int)cores : 1, &hooks);
-    runner->control.pool = runner->pool;
-    runner->control.config = runner->config;
-    runner->control.loop = runner->loop;
+    runner->children.isolates = sf_pool_make(runner->pool, cores > 0 ? (int)cores : 1, &hooks);
+    runner->children.pool = runner->pool;
+    runner->children.config = runner->config;
+    runner->children.loop = runner->loop;
     runner->isolate_parts.config = runner->config;
     runner->isolate_parts.loop = runner->loop;
-    runner->isolate_parts.pool = runner->control.isolates;
+    runner->isolate_parts.pool = runner->children.isolates;
 }
 
 static const char *prepare(runner *runner)
@@ -420,18 +421,19 @@ static const char *prepare(runner *runner)
     make_pool(runner);
     message = watch_signals(runner);
     message = message ? message : open_cache(runner);
-    return message ? message : sf_control_listen(&runner->control);
+    return message ? message : sf_children_listen(&runner->children);
 }
 
 /* Tells systemd, the old runner and the log that the runner is ready. */
 static void announce(runner *runner)
 {
     sf_runner_log(SF_RUNNER_NOTICE, "ready: %s, %d Builds on disk", runner->config->control,
-                  sf_builds_count(runner->control.builds));
+                  sf_builds_count(runner->children.builds));
     if (runner->config->isolation == SF_ISOLATION_NONE) {
-        sf_runner_log(SF_RUNNER_WARNING,
-                      "Isolation none isolates nothing: every Function can read and do what user %d can",
-                      (int)geteuid());
+        sf_runner_log(
+            SF_RUNNER_WARNING,
+            "Isolation none isolates nothing: every Function can read and do what user %d can",
+            (int)geteuid());
     }
     sf_notify("READY=1");
     sf_handover_ready(&runner->handover);
@@ -439,7 +441,7 @@ static void announce(runner *runner)
         watch_other(runner);
     }
     else {
-        sf_builds_allow_removal(runner->control.builds);
+        sf_builds_allow_removal(runner->children.builds);
     }
 }
 

@@ -236,8 +236,7 @@ static int is_name(const char *name)
 
 static int is_hash(const char *sha256)
 {
-    return strlen(sha256) == SF_SHA256_HEX
-           && strspn(sha256, "0123456789abcdef") == SF_SHA256_HEX;
+    return strlen(sha256) == SF_SHA256_HEX && strspn(sha256, "0123456789abcdef") == SF_SHA256_HEX;
 }
 
 /* Ends the file that is being written. */
@@ -344,7 +343,8 @@ sf_store_status sf_store_data(sf_store_writer *writer, const char *bytes, apr_si
         return wrong(writer, "bytes came before a file");
     }
     if ((apr_off_t)length > writer->left) {
-        return wrong(writer, apr_pstrcat(writer->pool, writer->name, " is larger than announced", NULL));
+        return wrong(writer,
+                     apr_pstrcat(writer->pool, writer->name, " is larger than announced", NULL));
     }
     writer->left -= (apr_off_t)length;
     writer->size += (apr_off_t)length;
@@ -362,9 +362,9 @@ static sf_store_status write_sums(sf_store_writer *writer)
     status = open_file(writer, SF_STORE_SUMS);
     for (i = 0; status == SF_STORE_DONE && i < writer->names->nelts; i++) {
         const char *name = APR_ARRAY_IDX(writer->names, i, const char *);
-        const char *line = apr_pstrcat(
-            writer->pool, apr_hash_get(writer->sums, name, APR_HASH_KEY_STRING), "  ", name, "\n",
-            NULL);
+        const char *line
+            = apr_pstrcat(writer->pool, apr_hash_get(writer->sums, name, APR_HASH_KEY_STRING), "  ",
+                          name, "\n", NULL);
 
         status = write_all(writer, writer->fd, line, strlen(line));
     }

@@ -27,7 +27,7 @@
 
 typedef struct {
     const char *folder;
-    int lock; /* descriptor; a runner that takes over inherits it */
+    int lock;               /* descriptor; a runner that takes over inherits it */
     apr_uint32_t last_name; /* of folders below tmp */
 } sf_store;
 
@@ -43,9 +43,8 @@ typedef enum { SF_STORE_DONE, SF_STORE_WRONG, SF_STORE_DISK } sf_store_status;
 typedef struct sf_store_writer sf_store_writer;
 
 /* Opens the folder, which is made where it is missing, and locks it; `lock` is the descriptor of a runner
- * that hands over, or -1. Half-written folders are moved aside by nobody else than this function: without a
- * runner that hands over, all of tmp is left from earlier ones and goes to `leftovers` (of const char *).
- * Returns NULL or a message. */
+ * that hands over, or -1. Without such a runner, all of tmp is left from earlier ones: its paths go to
+ * `leftovers` (of const char *). Returns NULL or a message. */
 const char *sf_store_open(apr_pool_t *pool, const char *folder, int lock, sf_store *store,
                           apr_array_header_t *leftovers);
 

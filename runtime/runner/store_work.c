@@ -230,7 +230,8 @@ static int sync_all(sf_work *work)
     int i;
 
     for (i = 0; i < work->names->nelts; i++) {
-        if (!sync_path(work, inside(work, work->from, APR_ARRAY_IDX(work->names, i, const char *)))) {
+        if (!sync_path(work,
+                       inside(work, work->from, APR_ARRAY_IDX(work->names, i, const char *)))) {
             return 0;
         }
     }

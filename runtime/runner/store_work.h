@@ -17,7 +17,7 @@ struct sf_work {
     void (*run)(sf_work *work);
     const char *from;
     const char *to;
-    const apr_array_header_t *names; /* of const char * */
+    const apr_array_header_t *names;               /* of const char * */
     void (*done)(void *data, const sf_work *work); /* called in the event loop; may be NULL */
     void *data;
     const char *message; /* NULL, or why the work has failed */

@@ -1,4 +1,4 @@
-#include "runtime/runner/control.h"
+#include "runtime/runner/children.h"
 
 #include "core/clock.h"
 #include "core/json.h"
@@ -25,9 +25,9 @@
 /* Messages ------------------------------------------------------------------------------------ */
 
 typedef struct {
-    sf_control *control;
+    sf_children *children;
     sf_connection *child;
-    const sf_message *message;
+    const sf_control_message *message;
     apr_time_t now;
 } event;
 
@@ -37,7 +37,7 @@ static void fail(const event *event, const char *failure)
     event->child->failure = failure;
 }
 
-static void send_json(sf_connection *child, unsigned int type, apr_uint32_t number,
+static void send_json(sf_connection *child, sf_control_type type, apr_uint32_t number,
                       json_object *object)
 {
     sf_connection_send_text(child, type, number, sf_json_text(object, NULL));
@@ -46,7 +46,7 @@ static void send_json(sf_connection *child, unsigned int type, apr_uint32_t numb
 
 static void hello(const event *event)
 {
-    const sf_runner_config *config = event->control->config;
+    const sf_runner_config *config = event->children->config;
     json_object *request = sf_demand_object(event->message->payload, event->message->length);
     json_object *answer = json_object_new_object();
     json_object *runtimes = json_object_new_array();
@@ -54,12 +54,13 @@ static void hello(const event *event)
     int i;
 
     if (!request
-        || !sf_demand_integer(request, "version", SF_PROTOCOL_VERSION, SF_PROTOCOL_VERSION, &version)) {
+        || !sf_demand_integer(request, "version", SF_PROTOCOL_VERSION, SF_PROTOCOL_VERSION,
+                              &version)) {
         fail(event, "HELLO of another version");
     }
     for (i = 0; i < config->runtimes->nelts; i++) {
-        json_object_array_add(runtimes, json_object_new_string(
-                                            APR_ARRAY_IDX(config->runtimes, i, sf_runtime).name));
+        json_object_array_add(
+            runtimes, json_object_new_string(APR_ARRAY_IDX(config->runtimes, i, sf_runtime).name));
     }
     sf_json_add(answer, "version", json_object_new_int(SF_PROTOCOL_VERSION));
     sf_json_add(answer, "runtimes", runtimes);
@@ -89,7 +90,7 @@ static sf_lease_key key_of(const event *event)
 
 static void lease(const event *event)
 {
-    sf_control *control = event->control;
+    sf_children *children = event->children;
     const apr_uint32_t number = event->message->number;
     sf_demand demand;
     sf_build *build;
@@ -97,42 +98,42 @@ static void lease(const event *event)
     if (!sf_demand_read(event->message->payload, event->message->length, &demand)) {
         fail(event, "a LEASE that cannot be read");
     }
-    else if (sf_pool_find_lease(control->isolates, key_of(event))
-             || sf_builds_is_sending(control->builds, event->child, number)) {
+    else if (sf_pool_find_lease(children->isolates, key_of(event))
+             || sf_builds_is_sending(children->builds, event->child, number)) {
         fail(event, "a number of a lease in use");
     }
-    else if (control->is_leaving) {
+    else if (children->is_leaving) {
         send_refused(event->child, number, "stopping", "this runner stops");
     }
-    else if (!sf_runner_config_runtime(control->config, demand.runtime)) {
+    else if (!sf_runner_config_runtime(children->config, demand.runtime)) {
         send_refused(event->child, number, "runtime", demand.runtime);
     }
     else {
-        build = sf_builds_find(control->builds, demand.build);
-        sf_pool_add_lease(control->isolates, key_of(event), &demand, build, event->now);
-        sf_builds_want(control->builds, build, event->now);
+        build = sf_builds_find(children->builds, demand.build);
+        sf_pool_add_lease(children->isolates, key_of(event), &demand, build, event->now);
+        sf_builds_want(children->builds, build, event->now);
     }
 }
 
 static void cancel(const event *event)
 {
-    sf_lease *waiting = sf_pool_find_lease(event->control->isolates, key_of(event));
+    sf_lease *waiting = sf_pool_find_lease(event->children->isolates, key_of(event));
 
     if (waiting) { /* else LINE, REFUSED or the lease's end has crossed it */
-        sf_pool_remove_lease(event->control->isolates, waiting);
+        sf_pool_remove_lease(event->children->isolates, waiting);
     }
 }
 
 static void build_part(const event *event)
 {
-    sf_builds_receive(event->control->builds, event->child, event->message, event->now);
+    sf_builds_receive(event->children->builds, event->child, event->message, event->now);
 }
 
 /* Returns the isolate that the child has leased; NULL where it has ended meanwhile. An isolate of another child's
  * or none ever ends the connection. */
 static sf_isolate *leased_isolate(const event *event)
 {
-    const sf_pool *pool = event->control->isolates;
+    const sf_pool *pool = event->children->isolates;
     sf_isolate *isolate = sf_pool_find_isolate(pool, event->message->number);
 
     if (!isolate || isolate->state == SF_ISOLATE_ENDING) {
@@ -161,7 +162,7 @@ static void give_back(const event *event)
     }
     else if (isolate) {
         sf_isolate_take_back(isolate);
-        sf_pool_return(event->control->isolates, isolate, calls, rss, event->now);
+        sf_pool_return(event->children->isolates, isolate, calls, rss, event->now);
     }
     json_object_put(usage);
 }
@@ -193,32 +194,32 @@ static void kill_isolate(const event *event)
         fail(event, "a KILL that cannot be read");
     }
     else if (isolate) {
-        event->control->isolates->counts.killed++;
-        sf_pool_end(event->control->isolates, isolate, text, event->now);
+        event->children->isolates->counts.killed++;
+        sf_pool_end(event->children->isolates, isolate, text, event->now);
     }
     json_object_put(order);
 }
 
 static void warm(const event *event)
 {
-    sf_control *control = event->control;
+    sf_children *children = event->children;
     sf_demand demand;
     sf_build *build;
 
     if (!sf_demand_read(event->message->payload, event->message->length, &demand)) {
         fail(event, "a WARM that cannot be read");
     }
-    else if (!control->is_leaving && sf_runner_config_runtime(control->config, demand.runtime)) {
-        build = sf_builds_find(control->builds, demand.build);
-        sf_pool_warm(control->isolates, &demand, build);
-        sf_builds_want(control->builds, build, event->now);
+    else if (!children->is_leaving && sf_runner_config_runtime(children->config, demand.runtime)) {
+        build = sf_builds_find(children->builds, demand.build);
+        sf_pool_warm(children->isolates, &demand, build);
+        sf_builds_want(children->builds, build, event->now);
     }
 }
 
 static void status(const event *event)
 {
-    const sf_status_parts parts = { event->control->isolates, event->control->builds,
-                                    event->control->connected, event->control->is_leaving };
+    const sf_status_parts parts = { event->children->isolates, event->children->builds,
+                                    event->children->connected, event->children->is_leaving };
 
     send_json(event->child, SF_CONTROL_STATUS, event->message->number, sf_status_json(&parts));
 }
@@ -254,30 +255,30 @@ static void handle(const event *event)
 /* Connections --------------------------------------------------------------------------------- */
 
 typedef struct {
-    sf_control *control;
+    sf_children *children;
     sf_connection *connection;
 } peer;
 
 static void connection_is_ready(void *data, unsigned int events)
 {
-    static char buffer[SF_CONTROL_PACKET + 1];
+    static unsigned char packet[SF_CONTROL_PACKET + 1];
     const peer *peer = data;
-    sf_message message;
-    event event = { peer->control, peer->connection, &message, sf_clock_now() };
+    sf_control_message message;
+    event event = { peer->children, peer->connection, &message, sf_clock_now() };
 
     if (events & EPOLLOUT) {
         sf_connection_flush(peer->connection);
     }
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR))
-        && sf_connection_receive(peer->connection, buffer, &message) == APR_SUCCESS) {
+        && sf_connection_receive(peer->connection, packet, &message) == APR_SUCCESS) {
         handle(&event);
     }
 }
 
 /* Whether the configuration lets the user of the other end connect. */
-static int is_client(const sf_control *control, int fd)
+static int is_client(const sf_children *children, int fd)
 {
-    const apr_array_header_t *clients = control->config->clients;
+    const apr_array_header_t *clients = children->config->clients;
     struct ucred credentials;
     socklen_t length = sizeof(credentials);
     int i;
@@ -290,90 +291,91 @@ static int is_client(const sf_control *control, int fd)
             return 1;
         }
     }
-    sf_runner_log(SF_RUNNER_WARNING, "process %d of user %d may not connect: no Client line names it",
+    sf_runner_log(SF_RUNNER_WARNING,
+                  "process %d of user %d may not connect: no Client line names it",
                   (int)credentials.pid, (int)credentials.uid);
     return 0;
 }
 
-static void add_connection(sf_control *control, int fd)
+static void add_connection(sf_children *children, int fd)
 {
     apr_pool_t *pool;
     sf_connection *connection;
     peer *peer;
 
-    apr_pool_create(&pool, control->pool);
-    if (sf_connection_make(pool, control->loop, fd, &connection) != APR_SUCCESS) {
+    apr_pool_create(&pool, children->pool);
+    if (sf_connection_make(pool, children->loop, fd, &connection) != APR_SUCCESS) {
         apr_pool_destroy(pool);
         return;
     }
     peer = apr_palloc(pool, sizeof(*peer));
-    peer->control = control;
+    peer->children = children;
     peer->connection = connection;
     connection->watch.ready = connection_is_ready;
     connection->watch.data = peer;
-    APR_RING_INSERT_TAIL(&control->connections, connection, sf_connection, link);
-    control->connected++;
+    APR_RING_INSERT_TAIL(&children->connections, connection, sf_connection, link);
+    children->connected++;
 }
 
 static void accept_connection(void *data, unsigned int events)
 {
-    sf_control *control = data;
-    const int fd = accept4(control->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    sf_children *children = data;
+    const int fd = accept4(children->listener.fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     (void)events;
     if (fd < 0) {
         return;
     }
-    if (control->connected >= CONNECTIONS_MAX || !is_client(control, fd)) {
+    if (children->connected >= CONNECTIONS_MAX || !is_client(children, fd)) {
         close(fd);
         return;
     }
-    add_connection(control, fd);
+    add_connection(children, fd);
 }
 
-static void close_connection(sf_control *control, sf_connection *child, apr_time_t now)
+static void close_connection(sf_children *children, sf_connection *child, apr_time_t now)
 {
     if (child->failure && *child->failure) {
         sf_runner_log(SF_RUNNER_WARNING, "the connection of process %d is closed: %s",
                       (int)child->pid, child->failure);
     }
     APR_RING_REMOVE(child, link);
-    control->connected--;
-    sf_pool_remove_holder(control->isolates, child, now);
-    sf_builds_remove_holder(control->builds, child, now);
+    children->connected--;
+    sf_pool_remove_holder(children->isolates, child, now);
+    sf_builds_remove_holder(children->builds, child, now);
     apr_pool_destroy(child->pool);
 }
 
-void sf_control_sweep(sf_control *control, apr_time_t now)
+void sf_children_sweep(sf_children *children, apr_time_t now)
 {
     sf_connection *child;
     sf_connection *next;
 
-    APR_RING_FOREACH_SAFE(child, next, &control->connections, sf_connection, link)
+    APR_RING_FOREACH_SAFE(child, next, &children->connections, sf_connection, link)
     {
         if (child->failure
-            || (control->is_leaving && child->queued == 0
-                && sf_pool_held(control->isolates, child) == 0)) {
-            close_connection(control, child, now);
+            || (children->is_leaving && child->queued == 0
+                && sf_pool_held(children->isolates, child) == 0)) {
+            close_connection(children, child, now);
         }
     }
 }
 
-void sf_control_leave(sf_control *control)
+void sf_children_leave(sf_children *children)
 {
     sf_connection *child;
 
-    control->is_leaving = 1;
-    control->isolates->is_leaving = 1;
-    sf_builds_end(control->builds);
-    sf_pool_refuse_all(control->isolates, NULL, "stopping", "this runner stops");
-    APR_RING_FOREACH(child, &control->connections, sf_connection, link)
+    children->is_leaving = 1;
+    children->isolates->is_leaving = 1;
+    sf_builds_end(children->builds);
+    sf_pool_refuse_all(children->isolates, NULL, "stopping", "this runner stops");
+    APR_RING_FOREACH(child, &children->connections, sf_connection, link)
     {
         sf_connection_send_text(child, SF_CONTROL_LEAVE, 0, "");
     }
 }
 
-void sf_control_gone(void *holder, const sf_isolate *isolate, const sf_isolate_end *end)
+void sf_children_gone(void *holder, const sf_isolate *isolate, const sf_isolate_end *end)
 {
     json_object *gone = json_object_new_object();
 
@@ -386,37 +388,37 @@ void sf_control_gone(void *holder, const sf_isolate *isolate, const sf_isolate_e
 /* The socket ---------------------------------------------------------------------------------- */
 
 /* Binds a new socket aside, and gives it the path: children connect to the earlier one until then. */
-static const char *bind_socket(const sf_control *control)
+static const char *bind_socket(const sf_children *children)
 {
-    const char *path = control->config->control;
+    const char *path = children->config->control;
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     const mode_t mask = umask(SOCKET_MASK);
     const char *failed = NULL;
 
     apr_snprintf(address.sun_path, sizeof(address.sun_path), "%s.%d", path, (int)getpid());
     (void)unlink(address.sun_path);
-    if (bind(control->listener.fd, (const struct sockaddr *)&address, sizeof(address)) != 0
-        || listen(control->listener.fd, BACKLOG) != 0 || rename(address.sun_path, path) != 0) {
+    if (bind(children->listener.fd, (const struct sockaddr *)&address, sizeof(address)) != 0
+        || listen(children->listener.fd, BACKLOG) != 0 || rename(address.sun_path, path) != 0) {
         failed = strerror(errno);
         (void)unlink(address.sun_path);
     }
     umask(mask);
-    return failed ? apr_pstrcat(control->pool, "the socket ", path, ": ", failed, NULL) : NULL;
+    return failed ? apr_pstrcat(children->pool, "the socket ", path, ": ", failed, NULL) : NULL;
 }
 
-const char *sf_control_listen(sf_control *control)
+const char *sf_children_listen(sf_children *children)
 {
     const char *message;
 
-    APR_RING_INIT(&control->connections, sf_connection, link);
-    control->listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    control->listener.ready = accept_connection;
-    control->listener.data = control;
-    if (control->listener.fd < 0) {
+    APR_RING_INIT(&children->connections, sf_connection, link);
+    children->listener.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    children->listener.ready = accept_connection;
+    children->listener.data = children;
+    if (children->listener.fd < 0) {
         return "there is no socket of the kind SOCK_SEQPACKET";
     }
-    message = bind_socket(control);
-    if (!message && sf_loop_add(control->loop, &control->listener, EPOLLIN) != APR_SUCCESS) {
+    message = bind_socket(children);
+    if (!message && sf_loop_add(children->loop, &children->listener, EPOLLIN) != APR_SUCCESS) {
         message = "the socket cannot be watched";
     }
     return message;

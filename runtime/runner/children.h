@@ -1,6 +1,6 @@
 /* The control socket: accepts the connections of children, and does what their messages say. */
-#ifndef SF_CONTROL_H
-#define SF_CONTROL_H
+#ifndef SF_CHILDREN_H
+#define SF_CHILDREN_H
 
 #include "runtime/runner/builds.h"
 #include "runtime/runner/config.h"
@@ -18,19 +18,19 @@ typedef struct {
     APR_RING_HEAD(, sf_connection) connections;
     int connected;
     int is_leaving;
-} sf_control;
+} sf_children;
 
 /* Makes the socket, in place of the one of an earlier runner, and watches it. Returns NULL or a message. */
-const char *sf_control_listen(sf_control *control);
+const char *sf_children_listen(sf_children *children);
 
 /* Closes the connections that have failed, and those of children without leases while the runner leaves. Called
  * after each event. */
-void sf_control_sweep(sf_control *control, apr_time_t now);
+void sf_children_sweep(sf_children *children, apr_time_t now);
 
 /* The runner stops, or another one has its socket: refuses the leases that wait, and tells all children. */
-void sf_control_leave(sf_control *control);
+void sf_children_leave(sf_children *children);
 
 /* Tells a child that its isolate has ended by itself. */
-void sf_control_gone(void *holder, const sf_isolate *isolate, const sf_isolate_end *end);
+void sf_children_gone(void *holder, const sf_isolate *isolate, const sf_isolate_end *end);
 
 #endif

@@ -1,4 +1,4 @@
-#include "runtime/runner/dispatch.h"
+#include "runtime/runner/decisions.h"
 
 #include <string.h>
 
@@ -8,9 +8,9 @@
 /* Microseconds that an isolate of an older Build stays idle. */
 #define SUPERSEDED 1000000
 
-#define FOR_EACH_GROUP(group, pool) APR_RING_FOREACH (group, &(pool)->groups, sf_group, link)
+#define FOR_EACH_GROUP(group, pool) APR_RING_FOREACH(group, &(pool)->groups, sf_group, link)
 #define FOR_EACH_ISOLATE(isolate, group)                                                           \
-    APR_RING_FOREACH (isolate, &(group)->isolates, sf_isolate, link)
+    APR_RING_FOREACH(isolate, &(group)->isolates, sf_isolate, link)
 
 
 /* Limits -------------------------------------------------------------------------------------- */
@@ -75,7 +75,7 @@ static sf_isolate *find_oldest(const sf_pool *pool, const sf_group *group, sf_is
         }
         FOR_EACH_ISOLATE(isolate, other)
         {
-            if (isolate->state == state && isolate->recalled + SF_DISPATCH_RECALL <= now
+            if (isolate->state == state && isolate->recalled + SF_DECIDE_RECALL <= now
                 && (!oldest || isolate->since < oldest->since)) {
                 oldest = isolate;
             }
@@ -129,8 +129,8 @@ static int is_needed_elsewhere(const sf_pool *pool, const sf_lease *lease)
 
     FOR_EACH_GROUP(other, pool)
     {
-        if (other != lease->group && other->limit != SF_LIMIT_NONE
-            && other->limit != SF_LIMIT_CORES && other->waiting_count > other->starting
+        if (other != lease->group && other->limit != SF_LIMIT_NONE && other->limit != SF_LIMIT_CORES
+            && other->waiting_count > other->starting
             && is_within(other->limit, other, lease->group) && may_take(other, lease->group)
             && APR_RING_FIRST(&other->waiting)->since < lease->since) {
             return 1;
@@ -154,7 +154,7 @@ static void hand_out(sf_pool *pool, sf_group *group, apr_time_t now)
     }
 }
 
-/* Removes the leases whose time is over, and which their children have not cancelled. */
+/* Removes the leases that have waited for too long and were not cancelled. */
 static void drop_expired(sf_pool *pool, sf_group *group, apr_time_t now)
 {
     int count = group->waiting_count;
@@ -162,7 +162,7 @@ static void drop_expired(sf_pool *pool, sf_group *group, apr_time_t now)
     while (count-- > 0) { /* the group may go with its last lease */
         sf_lease *lease = APR_RING_FIRST(&group->waiting);
 
-        if (now < lease->since + lease->demand.wait * 1000LL + SF_DISPATCH_EXPIRED) {
+        if (now < lease->since + lease->demand.wait * 1000LL + SF_DECIDE_EXPIRED) {
             return;
         }
         pool->counts.expired++;
@@ -192,7 +192,7 @@ static apr_time_t time_of_start(const sf_group *group)
     for (i = 0; i < group->starting; i++) {
         lease = APR_RING_NEXT(lease, link);
     }
-    return lease->since + SF_DISPATCH_PATIENCE;
+    return lease->since + SF_DECIDE_PATIENCE;
 }
 
 static int wants_start(const sf_group *group, apr_time_t now)
@@ -310,7 +310,7 @@ static void recall(sf_pool *pool, sf_group *group, apr_time_t now)
     FOR_EACH_ISOLATE(isolate, group)
     {
         if (isolate->state == SF_ISOLATE_LEASED && isolate->holder != asker
-            && isolate->recalled + SF_DISPATCH_RECALL <= now) {
+            && isolate->recalled + SF_DECIDE_RECALL <= now) {
             mark_recalled(group, isolate->holder, now);
             pool->hooks.recall(pool->hooks.data, isolate->holder, group->environment->sid,
                                group->build->sid, group->waiting_count);
@@ -326,7 +326,7 @@ static apr_time_t end_of_idle(const sf_isolate *isolate)
 {
     const sf_group *group = isolate->group;
     const sf_environment *environment = group->environment;
-    const int times = environment->live == 1 ? SF_DISPATCH_LAST : 1;
+    const int times = environment->live == 1 ? SF_DECIDE_LAST : 1;
 
     if (environment->newest != group) {
         return isolate->since + SUPERSEDED;
@@ -342,8 +342,8 @@ static void end_idle(sf_pool *pool, const sf_group *group, apr_time_t now)
     FOR_EACH_ISOLATE(isolate, group)
     {
         if (isolate->state == SF_ISOLATE_IDLE && end_of_idle(isolate) <= now) {
-            sf_pool_end(pool, isolate,
-                        group->environment->newest == group ? "idle" : "superseded", now);
+            sf_pool_end(pool, isolate, group->environment->newest == group ? "idle" : "superseded",
+                        now);
         }
     }
 }
@@ -375,7 +375,7 @@ static apr_time_t next_of_group(const sf_group *group, apr_time_t now)
     return next;
 }
 
-apr_time_t sf_dispatch(sf_pool *pool, apr_time_t now)
+apr_time_t sf_decide(sf_pool *pool, apr_time_t now)
 {
     apr_time_t next = now + 60 * APR_USEC_PER_SEC;
     sf_group *group;

@@ -9,21 +9,21 @@
  *   a child is asked to return one.
  * - Of groups that want to start one, the account with the fewest isolates comes first, then the Environment
  *   with the fewest, then the lease that has waited longest. */
-#ifndef SF_DISPATCH_H
-#define SF_DISPATCH_H
+#ifndef SF_DECISIONS_H
+#define SF_DECISIONS_H
 
 #include "runtime/runner/pool.h"
 
 /* Microseconds. */
-#define SF_DISPATCH_PATIENCE 20000
-#define SF_DISPATCH_RECALL 1000000
-#define SF_DISPATCH_EXPIRED 1000000
+#define SF_DECIDE_PATIENCE 20000
+#define SF_DECIDE_RECALL 1000000
+#define SF_DECIDE_EXPIRED 1000000
 
 /* The last isolate of an Environment may be idle for so many times longer. */
-#define SF_DISPATCH_LAST 5
+#define SF_DECIDE_LAST 5
 
 /* Makes all decisions that are due. Returns the time at which there is something to decide again, if nothing
  * happens before. */
-apr_time_t sf_dispatch(sf_pool *pool, apr_time_t now);
+apr_time_t sf_decide(sf_pool *pool, apr_time_t now);
 
 #endif
