@@ -145,6 +145,9 @@ void sf_config_reset(void)
     process.pipelining = SF_UNSET;
     process.function_limit = SF_UNSET;
     process.asset_limit = SF_UNSET;
+    process.public_assets = SF_UNSET;
+    process.protected_assets = SF_UNSET;
+    process.private_assets = SF_UNSET;
     process.request_limit = SF_UNSET;
     process.account_request_limit = SF_UNSET;
     process.asset_cache = NULL;
@@ -417,6 +420,21 @@ apr_off_t sf_config_function_limit(void)
 apr_off_t sf_config_asset_limit(void)
 {
     return value_or(process.asset_limit, DEFAULT_ASSET_LIMIT);
+}
+
+int sf_config_max_public_assets(void)
+{
+    return value_or(process.public_assets, 0);
+}
+
+int sf_config_max_protected_assets(void)
+{
+    return value_or(process.protected_assets, 0);
+}
+
+int sf_config_max_private_assets(void)
+{
+    return value_or(process.private_assets, 0);
 }
 
 int sf_config_workers(void)

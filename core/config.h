@@ -134,6 +134,11 @@ apr_interval_time_t sf_config_db_timeout(void);
 apr_off_t sf_config_function_limit(void);
 apr_off_t sf_config_asset_limit(void);
 
+/* ServerlessMaxPublicAssets and so on: the most Assets of a visibility in a Build, 0 for any number. */
+int sf_config_max_public_assets(void);
+int sf_config_max_protected_assets(void);
+int sf_config_max_private_assets(void);
+
 /* ServerlessAssetCache: the folder of Assets on disk and its limit, or NULL. */
 const struct sf_file_cache *sf_config_asset_cache(void);
 

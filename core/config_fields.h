@@ -46,6 +46,9 @@ typedef struct {
     int pipelining;                          /* ServerlessPipelining */
     apr_off_t function_limit;                /* ServerlessFunctionLimit */
     apr_off_t asset_limit;                   /* ServerlessAssetLimit */
+    int public_assets;                       /* ServerlessMaxPublicAssets, 0 for Off */
+    int protected_assets;                    /* ServerlessMaxProtectedAssets, 0 for Off */
+    int private_assets;                      /* ServerlessMaxPrivateAssets, 0 for Off */
     const struct sf_file_cache *asset_cache; /* ServerlessAssetCache */
     int request_limit;                       /* ServerlessMaxRequests, 0 for Off */
     int account_request_limit;               /* ServerlessMaxRequestsPerAccount, 0 for Off */

@@ -25,7 +25,7 @@
 #define DISK_BYTES_MIN ((apr_off_t)1024 * 1024)
 #define DISK_BYTES_MAX ((apr_off_t)1024 * 1024 * 1024 * 1024)
 #define CONNECTIONS_MAX 1000
-#define REQUESTS_MAX 100000
+#define COUNT_MAX 100000
 
 #define EXECUTION_TIME_MAX apr_time_from_sec(900)
 #define ISOLATES_MAX 1000
@@ -254,7 +254,7 @@ const char *sf_parse_isolate_memory(apr_pool_t *pool, const char *text, void *va
     return "takes a number of bytes, or one with M or G, from 64M to 16G, such as 256M";
 }
 
-const char *sf_parse_request_limit(apr_pool_t *pool, const char *text, void *value)
+const char *sf_parse_count(apr_pool_t *pool, const char *text, void *value)
 {
     int *limit = value;
 
@@ -263,7 +263,7 @@ const char *sf_parse_request_limit(apr_pool_t *pool, const char *text, void *val
         *limit = 0;
         return NULL;
     }
-    return read_number(text, REQUESTS_MAX, limit) ? NULL
+    return read_number(text, COUNT_MAX, limit) ? NULL
                                                   : "takes a number from 1 to 100000, or Off";
 }
 

@@ -43,7 +43,7 @@ sf_parser sf_parse_disk_bytes;
 sf_parser sf_parse_connections;
 
 /* int: a number of requests, from 1 to 100000, or Off, which is 0. */
-sf_parser sf_parse_request_limit;
+sf_parser sf_parse_count;
 
 /* apr_interval_time_t: a time in whole seconds from 1s to 900s, with httpd's units. */
 sf_parser sf_parse_execution_time;

@@ -37,6 +37,15 @@ static const sf_outcome outcomes[] = {
     { .name = "same_path",
       .status = HTTP_BAD_REQUEST,
       .message = "Two Versions in a Build must not have the same Path." },
+    { .name = "too_many_public",
+      .status = HTTP_BAD_REQUEST,
+      .message = "AssetVersions has more public Assets than a Build may have." },
+    { .name = "too_many_protected",
+      .status = HTTP_BAD_REQUEST,
+      .message = "AssetVersions has more protected Assets than a Build may have." },
+    { .name = "too_many_private",
+      .status = HTTP_BAD_REQUEST,
+      .message = "AssetVersions has more private Assets than a Build may have." },
     { .name = "active",
       .status = HTTP_CONFLICT,
       .message = "Cannot delete Build because it's part of an active Deployment.",
@@ -165,8 +174,18 @@ static const char *read_runtime(const sf_request *request, const char *wanted)
     return NULL;
 }
 
-/* The parameters of create, which are also its statement's. */
-enum { FUNCTION_VERSIONS, ASSET_VERSIONS, RUNTIME, DEPENDENCIES, CREATE_PARAMS };
+/* The parameters of create, and the values of its statement: the same, and the limits of Assets. */
+enum {
+    FUNCTION_VERSIONS,
+    ASSET_VERSIONS,
+    RUNTIME,
+    DEPENDENCIES,
+    CREATE_PARAMS,
+    MAX_PUBLIC = CREATE_PARAMS,
+    MAX_PROTECTED,
+    MAX_PRIVATE,
+    CREATE_VALUES
+};
 
 static const sf_param create_params[] = {
     [FUNCTION_VERSIONS] = { .name = "FunctionVersions",
@@ -201,13 +220,23 @@ static const sf_error *check_params(const sf_request *request, const char **valu
     return NULL;
 }
 
+/* Returns the limit as the statement takes it: NULL for none. */
+static const char *limit_text(apr_pool_t *pool, int limit)
+{
+    return limit > 0 ? apr_itoa(pool, limit) : NULL;
+}
+
 const sf_error *sf_build_create(sf_request *request)
 {
-    const char *values[CREATE_PARAMS];
+    apr_pool_t *pool = request->r->pool;
+    const char *values[CREATE_VALUES];
 
     SF_TRY(sf_params_read(request, create_params, values));
     SF_TRY(check_params(request, values));
-    SF_TRY(sf_verb_create_from(request, CREATE_PARAMS, values));
+    values[MAX_PUBLIC] = limit_text(pool, sf_config_max_public_assets());
+    values[MAX_PROTECTED] = limit_text(pool, sf_config_max_protected_assets());
+    values[MAX_PRIVATE] = limit_text(pool, sf_config_max_private_assets());
+    SF_TRY(sf_verb_create_repeatable(request, CREATE_VALUES, values, CREATE_PARAMS, values));
     sf_build_worker_wake();
     return NULL;
 }

@@ -243,6 +243,33 @@ subtest 'FunctionVersions and AssetVersions of a new Build' => sub {
     is rows(), $before, 'refused requests leave the number of rows unchanged';
 };
 
+subtest 'the most Assets of a new Build, by visibility' => sub {
+    my %limits = (public => 3, protected => 2, private => 1);
+    my $limited = Serverless::Server->start('limited_builds', Serverless::Server->database . Serverless::Server->api
+        . join '', map { "ServerlessMax\u$_" . "Assets $limits{$_}\n" } keys %limits);
+    my $there = $api->at($limited->address);
+    my %assets = map {
+        my $visibility = $_;
+        ($_ => [map { $project->new_version(kind => 'asset', visibility => $visibility) } 0 .. $limits{$_}])
+    } keys %limits;
+    my @allowed = map { @{ $assets{$_} }[1 .. $limits{$_}] } keys %limits;
+    is $there->post($builds, of(@allowed))->status, 201, 'as many as the limits allow';
+    is $there->post($builds, of(@allowed, map { $project->new_version } 1 .. 5))->status, 201, 'Functions do not count';
+    my $before = rows();
+    for my $visibility (sort keys %limits) {
+        is_error $there->post($builds, of(@{ $assets{$visibility} })), 400, 20001,
+            "AssetVersions has more $visibility Assets than a Build may have.", "one $visibility Asset more";
+        is_error $there->with('Idempotency-Key' => "$visibility-$$")->post($builds, of(@{ $assets{$visibility} })), 400, 20001,
+            "AssetVersions has more $visibility Assets than a Build may have.", "the same with an Idempotency-Key";
+    }
+    is_error $there->post($builds, of(@{ $assets{private} }, $project->new_version), FunctionVersions => 'ZN' . '0' x 32), 400, 20001,
+        'AssetVersions has more private Assets than a Build may have.', 'with an unknown Function, too';
+    is_error $there->post('/v1/Services/ZS' . '0' x 32 . '/Builds', of(@{ $assets{private} })), 404, 20404,
+        'The requested resource /Services/ZS' . '0' x 32 . '/Builds was not found', 'in a Service that is not there';
+    is rows(), $before, 'refused requests leave the number of rows unchanged';
+    is create(of(map { @$_ } values %assets))->status, 201, 'without the directives, a Build may have any number';
+};
+
 subtest 'Runtime of a new Build' => sub {
     my $version = $project->new_version;
     for my $runtime (qw(node8 node10 node12 node14 node16 node18 node20 node22)) {

@@ -181,6 +181,12 @@ for my $case (
             "Serverless$_->[0] 32 must be below 32, the number of workers (MaxRequestWorkers), or Off", '32'],
     ) } ['MaxRequests', 'how many requests all accounts have at a time, or Off'],
         ['MaxRequestsPerAccount', 'how many requests an account has at a time, or Off']),
+    (map { (
+        ['server', "ServerlessMax\u$_" . 'Assets', "ServerlessMax\u$_" . 'Assets takes a number from 1 to 100000, or Off',
+            '0', '-1', 'all', '4x', '2.5', '100001', '99999999999999999999', 'None'],
+        ['server', "ServerlessMax\u$_" . 'Assets',
+            "ServerlessMax\u$_" . "Assets takes one argument, how many $_ Assets a Build may have, or Off", '', '""', '1 2'],
+    ) } qw(public protected private)),
 
     ['server', 'ServerlessDBConnections', $count,
         '0', '-1', 'all', '4x', '2.5', '1001', '99999999999999999999'],
@@ -234,6 +240,8 @@ for my $case (
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
+    ['server', map { ("ServerlessMaxPublicAssets $_", "ServerlessMaxProtectedAssets $_", "ServerlessMaxPrivateAssets $_") }
+        qw(1 1000 100000 Off oFF)],
     ['server', map { "ServerlessStaleRoutes $_" } qw(1ms 5min 300 24h Off oFF)],
     ['server', 'ServerlessExecution Off', 'ServerlessExecution oFF'],
     ['server', map { "ServerlessSignatureScheme $_" } qw(https http HTTP)],
@@ -405,6 +413,9 @@ is_deeply \%directives, {
     ServerlessBuildTimeout  => $outside,
     ServerlessLogRetention  => $outside,
     ServerlessVariableKeys  => $outside,
+    ServerlessMaxPublicAssets    => $outside,
+    ServerlessMaxProtectedAssets => $outside,
+    ServerlessMaxPrivateAssets   => $outside,
     ServerlessMaxRequests        => $outside,
     ServerlessMaxRequestsPerAccount => $outside,
     ServerlessDBConnections => $outside,

@@ -208,8 +208,7 @@ sub make_request {
     }
     my $version = often(0.95) ? 'HTTP/1.1' : one_of('HTTP/1.0', 'HTTP/1.9', 'HTTP/2.0', 'HTTP/9.9', 'http/1.1', 'HTTP/1', 'HTTP/1.1 x', '');
     my @lines = ("$method $line_target" . ($version eq '' ? '' : " $version"));
-    push @lines, "Host: $host" if !often(0.01);
-    push @lines, "Host: $two->{label}.$TAIL" if often(0.01);
+    push @lines, map { "Host: $_" } often(0.98) ? $host : often(0.5) ? () : ($host, "$two->{label}.$TAIL");
     push @lines, $signature if defined $signature;
     push @lines, map { header_line() } 1 .. one_of(0, 0, 0, 1, 1, 2);
     push @lines, @$framing;

@@ -314,9 +314,10 @@ my %examples = (
     idempotency_key_record => [[$account, 1, $known_key, $service, $function]],
     idempotency_key_expire => [[1000]],
 
-    build_create  => [[@by_sid, $sixty, '{}', 'node22', '[]'], [@by_name, $sixty, undef, 'node22', '[]'],
-                      [@by_sid, "{$nobody}", undef, 'node22', '[]'], [@by_sid, undef, "{$version}", 'node22', '[]'],
-                      [@by_sid, "{$version,$deep_version}", undef, 'node22', '[]']],
+    build_create  => [[@by_sid, $sixty, '{}', 'node22', '[]', 5, undef, 1], [@by_name, $sixty, undef, 'node22', '[]', undef, undef, undef],
+                      [@by_sid, "{$nobody}", undef, 'node22', '[]', undef, undef, undef],
+                      [@by_sid, undef, "{$version}", 'node22', '[]', 1, 1, 1],
+                      [@by_sid, "{$version,$deep_version}", undef, 'node22', '[]', undef, undef, undef]],
     build_fetch   => [[@by_sid, $building], [@by_name, $building]],
     build_status  => [[@by_sid, $building], [@by_name, $building]],
     build_list    => [[@by_sid, $latest, undef, 50], [@by_sid, $latest, $deep_build, 50],

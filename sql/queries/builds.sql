@@ -9,17 +9,31 @@
 -- $6 asset_versions: their ids, or NULL
 -- $7 runtime
 -- $8 dependencies: JSON
+-- $9 max_public: how many public Assets the Build may have, NULL for any number
+-- $10 max_protected
+-- $11 max_private
 -- kind: write
-PREPARE build_create (text, int, uuid, text, uuid[], uuid[], text, text) AS
+PREPARE build_create (text, int, uuid, text, uuid[], uuid[], text, text, int, int, int) AS
 WITH scope AS (SELECT * FROM serverless.service_scope($1, $2, $3, $4)),
+     crowd AS (
+         SELECT CASE WHEN count(*) FILTER (WHERE v.visibility = 'public') > $9 THEN 'too_many_public'
+                     WHEN count(*) FILTER (WHERE v.visibility = 'protected') > $10 THEN 'too_many_protected'
+                     WHEN count(*) FILTER (WHERE v.visibility = 'private') > $11 THEN 'too_many_private'
+                END AS outcome
+           FROM scope
+           JOIN serverless.versions AS v ON v.service_id = scope.service_id AND v.id = ANY ($6)
+          WHERE num_nonnulls($9, $10, $11) > 0),
+     allowed AS MATERIALIZED ( -- before the function below, which inserts
+         SELECT scope.* FROM scope, crowd WHERE scope.service_id IS NOT NULL AND crowd.outcome IS NULL),
      created AS (
-         SELECT c.* FROM scope, serverless.create_build(scope.account_id, scope.service_id,
-                                                        $5, $6, $7, $8) AS c
-          WHERE scope.service_id IS NOT NULL)
+         SELECT c.* FROM allowed, serverless.create_build(allowed.account_id, allowed.service_id,
+                                                          $5, $6, $7, $8) AS c)
 SELECT CASE WHEN scope.service_id IS NULL
             THEN serverless.outcome(scope.account_id, scope.service_id)
+            WHEN crowd.outcome IS NOT NULL THEN crowd.outcome
             ELSE created.outcome END AS outcome, resource.*
   FROM scope
+  CROSS JOIN crowd
   LEFT JOIN created ON true
   LEFT JOIN LATERAL serverless.build_resource(scope.account_id, scope.service_id, created.build,
                                               created.asset_versions, created.function_versions)
