@@ -387,6 +387,11 @@ int sf_config_databases(server_rec *s)
     return last;
 }
 
+int sf_config_logs_request_id(const server_rec *s)
+{
+    return sf_config_server(s)->logs_request_id;
+}
+
 const char *sf_config_db_params(const server_rec *s)
 {
     return sf_config_server(s)->db_params;

@@ -103,6 +103,9 @@ server_rec *sf_config_next_database(server_rec *s);
 /* Returns the number of databases of the server and those after it. */
 int sf_config_databases(server_rec *s);
 
+/* Whether the error log has the request's id in each line of httpd (%L in ErrorLogFormat). */
+int sf_config_logs_request_id(const server_rec *s);
+
 /* The DBDParams of its database, or NULL where httpd's directives do not tell them. */
 const char *sf_config_db_params(const server_rec *s);
 

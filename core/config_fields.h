@@ -35,6 +35,7 @@ typedef struct {
     int executes;                          /* ServerlessExecution */
     const sf_environment_ids *environment; /* ServerlessEnvironment */
     int database;                          /* see sf_config_database() */
+    int logs_request_id;                   /* see sf_config_logs_request_id() */
     int owns_database;                     /* the first server with this database */
     const char *db_params;                 /* see sf_config_db_params() */
 } sf_server_config;

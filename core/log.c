@@ -1,5 +1,6 @@
 #include "core/log.h"
 
+#include "core/config.h"
 #include "core/request_id.h"
 
 #include <apr_strings.h>
@@ -52,7 +53,10 @@ static void write_line(const sf_caller *caller, int level, const char *number, c
     const char *more
         = left_out > 0 ? apr_psprintf(caller->pool, " (left out %u times)", left_out) : "";
 
-    if (caller->r) {
+    if (caller->r && sf_config_logs_request_id(caller->server)) {
+        ap_log_rerror(APLOG_MARK, level, 0, caller->r, "%s: %s%s", number, text, more);
+    }
+    else if (caller->r) {
         ap_log_rerror(APLOG_MARK, level, 0, caller->r, "%s: %s: %s%s", number,
                       sf_request_id(caller->r), text, more);
     }

@@ -233,6 +233,31 @@ static void warn_of_shared_origin(const server_rec *s)
     }
 }
 
+/* Returns the last ErrorLogFormat in the list that formats each line, and not a line for each request or
+ * connection; or NULL. */
+static const char *error_log_format(const ap_directive_t *list)
+{
+    const char *format = NULL;
+
+    for (; list; list = list->next) {
+        if (ap_cstr_casecmp(list->directive, "ErrorLogFormat") == 0
+            && ap_cstr_casecmpn(list->args, "request", 7) != 0
+            && ap_cstr_casecmpn(list->args, "connection", 10) != 0) {
+            format = list->args;
+        }
+    }
+    return format;
+}
+
+/* Whether httpd writes the request's id (%L) into each line of the server's error log. */
+static int logs_request_id(const server_rec *s)
+{
+    const char *format = error_log_format(sf_tree_of(s));
+
+    format = format ? format : error_log_format(ap_conftree);
+    return format && (strstr(format, "%L") || strstr(format, "%-L") || strstr(format, "%+L"));
+}
+
 /* Logs the message and the virtual host that it concerns. Returns the hook's result for an
  * error. */
 static int refuse_config(const server_rec *s, const char *message)
@@ -255,6 +280,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         sf_server_config *config = sf_config_own_server(pconf, s);
         dbd_settings dbd;
 
+        config->logs_request_id = logs_request_id(s);
         drop_inherited_execution(ptemp, main_server, s);
         if (!sf_config_has_database(s)) {
             continue;

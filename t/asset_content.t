@@ -178,9 +178,9 @@ sub is_broken_off {
 sub is_logged {
     my ($on, $id) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    my @lines = $on->error_log =~ /(SF0040: .*)/g;
+    my @lines = $on->error_log =~ /(\[RQ\w+\] SF0040: .*)/g;
     is_deeply [ map { s/chunk \d+/chunk N/r } @lines ],
-        ["SF0040: $id: content breaks off: its chunk N cannot be read"], '- the log has one line of it, with the id';
+        ["[$id] SF0040: content breaks off: its chunk N cannot be read"], '- the log has one line of it, with the id';
 }
 
 my @children = $server->children;

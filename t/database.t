@@ -334,7 +334,7 @@ my $secret = 'Personal-Data';
     my $log = $hasty->error_log;
     for my $statement (sort keys %replies) {
         my $state = $statement =~ /fetch|list/ ? '57014' : '55P03'; # writes give up the connection as they wait
-        like $log, qr/\] SF0003: $replies{$statement}: executing $statement failed: SQLSTATE $state: \S/,
+        like $log, qr/\[$replies{$statement}\] SF0003: executing $statement failed: SQLSTATE $state: \S/,
             "the log has the request's id, the statement $statement and the SQLSTATE";
     }
     unlike_any($log, 'a statement that took too long');
@@ -345,7 +345,7 @@ my $secret = 'Personal-Data';
         'An internal error occurred', 'a row that the database refuses';
     db()->do('ALTER TABLE serverless.artifacts DROP CONSTRAINT harmless');
     $log = $hasty->error_log;
-    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_artifact_create failed: SQLSTATE 23514: .*"harmless"/,
+    like $log, qr/\[RQ[0-9a-f]{32}\] SF0003: executing serverless_artifact_create failed: SQLSTATE 23514: .*"harmless"/,
         'the log names the constraint';
     unlike_any($log, 'a violated constraint');
 
@@ -354,7 +354,7 @@ my $secret = 'Personal-Data';
         'An internal error occurred', 'a value that the database cannot read';
     db()->do('ALTER TABLE serverless.artifacts DROP CONSTRAINT harmless');
     $log = $hasty->error_log;
-    like $log, qr/SF0003: RQ[0-9a-f]{32}: executing serverless_artifact_create failed: SQLSTATE 22P02: \(text withheld/,
+    like $log, qr/\[RQ[0-9a-f]{32}\] SF0003: executing serverless_artifact_create failed: SQLSTATE 22P02: \(text withheld/,
         'the log says so, but not which';
     unlike_any($log, 'an unreadable value');
 }
@@ -397,7 +397,7 @@ sub unlike_any {
     cmp_ok $seconds[@seconds / 2], '<', 1, 'half of the requests without a free connection wait less than a second';
     cmp_ok $seconds[-1], '<', 20, 'no request without a free connection waits until one is free';
     is scalar waiting(), 2, 'requests without a free connection open none';
-    like $small->error_log, qr/\] SF0005: RQ[0-9a-f]{32}: no database connection was free in time$/m,
+    like $small->error_log, qr/\[RQ[0-9a-f]{32}\] SF0005: no database connection was free in time$/m,
         'the log says that no connection was free';
 
     $lock->release;
@@ -516,7 +516,7 @@ sub kernel_keeps {
         local $Test::Builder::Level = $Test::Builder::Level + 1;
         is_unavailable $_, $name for map { $client->afresh->get('/v1/Services') } 1 .. 3;
         my $log = $server->error_log;
-        is_deeply [$log =~ /\] SF0004: (?:RQ[0-9a-f]{32}: )?(.*)/g],
+        is_deeply [$log =~ /\] SF0004: (.*)/g],
             ["$found, this module needs version $version: $todo"], "$name: one log line says what to do";
         cmp_ok scalar(() = $log =~ /\] SF\d+: /g), '<=', 2, "$name: at most one more log line has PostgreSQL's message";
     };

@@ -61,8 +61,8 @@ sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks id
             my ($what, $ask) = @$case;
             my $reply = $ask->();
             is_error $reply, 500, 20500, 'An internal error occurred', "$function fails: $what";
-            my @lines = $server->error_log =~ /(SF00.*)/g;
-            is_deeply \@lines, [ 'SF0020: ' . $reply->header('Twilio-Request-Id') . ': OpenSSL cannot hash what the request has' ],
+            my @lines = $server->error_log =~ /(\[RQ\w+\] SF00.*)/g;
+            is_deeply \@lines, [ '[' . $reply->header('Twilio-Request-Id') . '] SF0020: OpenSSL cannot hash what the request has' ],
                 "$function fails: the error log says that OpenSSL cannot hash, for $what";
         }
         is $there->post($functions, FriendlyName => 'f')->status, 201,
@@ -74,7 +74,7 @@ sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks id
     my $reply = Serverless::Client->account->at($server->address)->get($functions);
     is_error $reply, 500, 20500, 'An internal error occurred',
         'a client whose password must be hashed is 500 if OpenSSL cannot hash';
-    like $server->error_log, qr/SF0020: @{[ $reply->header('Twilio-Request-Id') ]}: OpenSSL cannot hash/,
+    like $server->error_log, qr/\[@{[ $reply->header('Twilio-Request-Id') ]}\] SF0020: OpenSSL cannot hash/,
         'a client whose password must be hashed: the error log says that OpenSSL cannot hash';
 
     $fail->('');
@@ -100,7 +100,7 @@ sub all_rows { join ' ', map { rows($_) } qw(versions contents content_chunks id
         'an upload for which the disk has no room is 503';
     ok $reply->header('Retry-After'), 'an upload for which the disk has no room has Retry-After';
     my $id = $reply->header('Twilio-Request-Id');
-    like $server->error_log, qr/SF0008: $id: a temporary file fails: /,
+    like $server->error_log, qr/\[$id\] SF0008: a temporary file fails: /,
         'an upload for which the disk has no room: the error log says that a temporary file fails';
     is all_rows(), $before, 'an upload for which the disk has no room stores nothing';
     is upload($there, 'small')->status, 201, 'an upload so small that it needs no file succeeds';

@@ -34,7 +34,7 @@ sub refused {
 # What the log tells of requests: how many lines stand in it, and how many were left out.
 sub told {
     my ($log) = @_;
-    my $lines = () = $log =~ /\] SF\d{4}: RQ[0-9a-f]{32}: /g;
+    my $lines = () = $log =~ /\[RQ[0-9a-f]{32}\] SF\d{4}: /g;
     my $left_out = 0;
     $left_out += $_ for $log =~ /\] SF\d{4}: [^\n]* \(left out (\d+) times\)$/mg;
     return ($lines, $left_out);

@@ -217,7 +217,7 @@ sub timed {
             "round $round: in a batch, only the reads whose statement fails are answered 500";
     }
     my $log = $server->error_log;
-    my @ids = $log =~ /SF0003: (RQ[0-9a-f]{32}): executing serverless_artifact_fetch(?:_owned)? failed: SQLSTATE P0001: /g;
+    my @ids = $log =~ /\[(RQ[0-9a-f]{32})\] SF0003: executing serverless_artifact_fetch(?:_owned)? failed: SQLSTATE P0001: /g;
     my %distinct = map { $_ => 1 } @ids;
     is_deeply [scalar @ids, scalar keys %distinct], [$failures, $failures],
         'each failed read of a batch has a log line with its request id';
@@ -322,7 +322,7 @@ sub timed {
         is_deeply [judge(\@paths, @got)], [should(200, \@paths)], 'every read of the batch has the right answer';
         is_deeply [map { $got[$_]{took} < 1.5 || $_ } 0 .. 9, 11 .. 20], [(1) x 20],
             'the other reads of the batch are answered before the lock is released';
-        last if $server->error_log =~ /SF0031: RQ[0-9a-f]{32}: no answer for 50 ms to \d+ statements sent together: /;
+        last if $server->error_log =~ /\[RQ[0-9a-f]{32}\] SF0031: no answer for 50 ms to \d+ statements sent together: /;
         fail 'in ten rounds the waiting read was never in a batch' if $round == 10;
     }
 
@@ -451,7 +451,7 @@ sub threads_of {
         ok wait_until { $client->get($ordinary[0])->status == 200 }, 'PostgreSQL answers again after the crash';
         is_deeply [judge(\@ordinary, in_a_batch($server, @ordinary))], [('right') x 60],
             'batches after the crash are answered';
-        last if $server->error_log =~ /SF0030: RQ[0-9a-f]{32}: the connection was lost on which \d+ statements were under way together/;
+        last if $server->error_log =~ /\[RQ[0-9a-f]{32}\] SF0030: the connection was lost on which \d+ statements were under way together/;
         fail 'in ten rounds the crashing read was never in a batch' if $round == 10;
     }
 }

@@ -212,7 +212,7 @@ END
 subtest 'the log' => sub {
     ok wait_until { status_of($greedy) == 200 }, 'no request is under way';
     my $log = $server->error_log;
-    like $log, qr/SF0060: RQ[0-9a-f]{32}: refused: $TOO_MANY_OF_ACCOUNT\n/, 'has a line for a refused request';
+    like $log, qr/\[RQ[0-9a-f]{32}\] SF0060: refused: $TOO_MANY_OF_ACCOUNT\n/, 'has a line for a refused request';
     $server->restart;
     like $server->error_log, qr/SF0050: .* requests_refused=[1-9]\d* /, 'has their number when a child stops';
 };

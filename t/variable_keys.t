@@ -173,7 +173,7 @@ END
     change($one, 'sealed_with = ?, sealed = decode(?, $$hex$$)', $old_id, unpack 'H*', $stolen->{$id}{sealed});
     is_error $api->get(path_of($one)), 500, 20500, 'An internal error occurred',
         'without the old key, a value encrypted with it is 500';
-    like $server->error_log, qr/SF0018: \S+ Variable $one->{sid}, key "$old_id": cannot be decrypted: the key is not known$/m,
+    like $server->error_log, qr/SF0018: Variable $one->{sid}, key "$old_id": cannot be decrypted: the key is not known$/m,
         'the error log says which key is missing';
     write_keys($new, $old);
     $server = server('key_found');

@@ -20,7 +20,7 @@ sub basic { return (Authorization => 'Basic ' . Serverless::Client::base64("$_[0
 # The lines ------------------------------------------------------------------------
 
 my $line = qr/^.*SF0021: .*$/m;
-my $said = qr/\] SF0021: RQ[0-9a-f]{32}: wrong credentials from 127\.0\.0\.1$/;
+my $said = qr/\[RQ[0-9a-f]{32}\] SF0021: wrong credentials from 127\.0\.0\.1: (unknown user|wrong secret|suspended account|revoked key)$/;
 
 my $guarded = Serverless::Server->start('guarded', Serverless::Server->database . Serverless::Server->api . <<"END");
 LogLevel warn
@@ -63,7 +63,7 @@ for my $case (
     wait_until { $guarded->{log} .= $guarded->error_log; $guarded->{log} =~ $line || !$lines };
     my @found = delete($guarded->{log}) =~ /$line/g;
     is scalar @found, $lines, "- $lines line" . ($lines == 1 ? '' : 's') . ' of it';
-    like $_, $said, '- with the address' for @found;
+    like $_, $said, '- with the address and the reason' for @found;
     is scalar(grep { /\Q$token\E|f{32}|\Q$sid\E|admin/ } @found), 0, '- and not with what was sent';
 }
 
@@ -74,7 +74,46 @@ db()->do('SELECT serverless.suspend_account(?)', undef, $fresh->user);
 $guarded->error_log;
 is $fresh->get($services)->status, 401, '- and is not any more';
 my $log = '';
-ok wait_until { ($log .= $guarded->error_log) =~ $line }, '- is one of them, too';
+ok wait_until { ($log .= $guarded->error_log) =~ /$line/m }, '- is one of them, too';
+
+# The log tells the reasons apart, the client cannot.
+{
+    my $suspended = Serverless::Client->account;
+    my $revoked = Serverless::Client->account;
+    my ($key, $secret) = db()->selectrow_array(q(SELECT * FROM serverless.create_api_key(?, 'a key')), undef, $revoked->user);
+    my $cached = $nobody->with(basic($key, $secret));
+    is $cached->get($services)->status, 200, 'an API key';
+    db()->do('SELECT serverless.suspend_account(?)', undef, $suspended->user);
+    db()->do('SELECT serverless.revoke_api_key(?)', undef, $key);
+    my %answers;
+    for my $case (
+        ['wrong secret',      $sid, 'f' x 32],
+        ['unknown user',      'AC' . '0' x 32, $token],
+        ['unknown user',      'admin', 'admin'],
+        ['suspended account', $suspended->user, $suspended->password],
+        ['suspended account', $suspended->user, 'f' x 32],
+        ['revoked key',       $key, $secret],
+    ) {
+        my ($reason, @credential) = @$case;
+        $guarded->error_log;
+        my $reply = $nobody->with(basic(@credential))->get($services);
+        $answers{ $reply->status . $reply->body } = 1;
+        my $log = '';
+        wait_until { ($log .= $guarded->error_log) =~ /SF0021/ };
+        is_deeply [$log =~ /$said/m], [$reason], "the log has the reason: $reason";
+        is scalar(() = $log =~ /^.*SF0021.*RQ.*$/mg), 0, '- and the id of the request once';
+    }
+    is scalar keys %answers, 1, 'the client gets the same answer each time';
+}
+
+# Without %L in ErrorLogFormat, the line itself has the id.
+{
+    my $plain = Serverless::Server->start('plain_log', "ErrorLogFormat \"[%t] %M\"\n" . Serverless::Server->database . Serverless::Server->api);
+    $nobody->at($plain->address)->with(basic($sid, 'f' x 32))->get($services);
+    my $log = '';
+    ok wait_until { ($log .= $plain->error_log) =~ /\] SF0021: RQ[0-9a-f]{32}: wrong credentials from 127\.0\.0\.1: wrong secret$/m },
+        'without %L in ErrorLogFormat, the line has the id' or diag $log;
+}
 
 # A NUL also where another of httpd's providers has let it in.
 {
@@ -107,7 +146,7 @@ for my $case (
     my $own = "ErrorLogFormat $format\n";
     my $server = Serverless::Server->start('banning', $own . Serverless::Server->database . Serverless::Server->api);
     my $client = Serverless::Client->client->at($server->address);
-    my $forged = 'SF0021: RQ' . '0' x 32 . ': wrong credentials from 192.0.2.66';
+    my $forged = 'SF0021: RQ' . '0' x 32 . ': wrong credentials from 192.0.2.66: unknown user';
     $client->with(basic($sid, 'f' x 32), Referer => "] $forged", 'User-Agent' => $forged)->get("$services?$forged" =~ tr/ /+/r);
     $client->with(basic("x] $forged", 'y'))->get($services);
     my $log = '';

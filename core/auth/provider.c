@@ -59,13 +59,36 @@ static void set_known(sf_request *request, const sf_known_credential *known)
     request->account = apr_pstrdup(request->r->pool, known->account);
 }
 
+/* The columns of credential_secret. */
+enum { SECRET_HASH, GENERATION, ACCOUNT, STATE };
+
+/* Reasons of refusals, for the log. */
+#define REFUSAL_UNKNOWN "unknown user"
+#define REFUSAL_SECRET "wrong secret"
+#define REFUSAL_SUSPENDED "suspended account"
+#define REFUSAL_REVOKED "revoked key"
+
+/* Returns why a credential with this row of credential_secret is refused whatever its secret is, or NULL. */
+static const char *refusal_of(sf_rows *rows)
+{
+    const char *state = sf_rows_count(rows) > 0 ? sf_rows_value(rows, 0, STATE) : NULL;
+
+    if (!state) {
+        return REFUSAL_UNKNOWN;
+    }
+    if (strcmp(state, "active") == 0) {
+        return NULL;
+    }
+    return strcmp(state, "suspended") == 0 ? REFUSAL_SUSPENDED : REFUSAL_REVOKED;
+}
+
 /* Reads a row of credential_secret. */
 static sf_known_credential known_of(sf_rows *rows)
 {
     sf_known_credential known;
 
-    apr_cpystrn(known.generation, sf_rows_value(rows, 0, 1), sizeof(known.generation));
-    sf_sid_write(known.account, "AC", sf_rows_value(rows, 0, 2));
+    apr_cpystrn(known.generation, sf_rows_value(rows, 0, GENERATION), sizeof(known.generation));
+    sf_sid_write(known.account, "AC", sf_rows_value(rows, 0, ACCOUNT));
     return known;
 }
 
@@ -87,10 +110,12 @@ static authn_status check_in_database(sf_request *request, const char *credentia
     if (request->error) {
         return AUTH_GENERAL_ERROR; /* mod_auth_basic makes it 500, our error filter 503 */
     }
-    if (sf_rows_count(rows) == 0) {
+    request->refusal = refusal_of(rows);
+    if (request->refusal) {
         return AUTH_USER_NOT_FOUND;
     }
-    if (!matches_hash(hex, sf_rows_value(rows, 0, 0))) {
+    if (!matches_hash(hex, sf_rows_value(rows, 0, SECRET_HASH))) {
+        request->refusal = REFUSAL_SECRET;
         return AUTH_DENIED;
     }
     known = known_of(rows);
@@ -142,28 +167,22 @@ static int has_nul(const request_rec *r)
     return memchr(decoded, '\0', length) != NULL;
 }
 
-static authn_status check_credential(request_rec *r, const char *user, const char *password)
+static authn_status check_password(request_rec *r, const char *user, const char *password)
 {
     sf_request *request = sf_request_of(r);
     const char *credential = credential_of(r->pool, user);
 
     if (!credential) {
+        request->refusal = REFUSAL_UNKNOWN;
         return AUTH_USER_NOT_FOUND;
     }
     if (has_nul(r)) {
+        request->refusal = REFUSAL_SECRET;
         return AUTH_DENIED;
     }
     return check_in_cache(request, credential, password)
                ? AUTH_GRANTED
                : check_in_database(request, credential, password);
-}
-
-static authn_status check_password(request_rec *r, const char *user, const char *password)
-{
-    const authn_status status = check_credential(r, user, password);
-
-    sf_request_of(r)->credential_refused = status == AUTH_DENIED || status == AUTH_USER_NOT_FOUND;
-    return status;
 }
 
 void sf_auth_register(apr_pool_t *pool)
@@ -203,7 +222,7 @@ const sf_error *sf_auth_take_user(sf_request *request)
     }
     inherit_generation(request);
     request->credential = credential_of(r->pool, r->user);
-    /* check_credential() has not looked where another provider has authenticated */
+    /* check_password() has not looked where another provider has authenticated */
     if (!request->generation && has_nul(r)) {
         request->credential = NULL;
     }
@@ -217,14 +236,35 @@ const sf_error *sf_auth_take_user(sf_request *request)
     return NULL;
 }
 
+/* Returns the reason of a 401 that the provider has not given: the secret was in the password cache, or another
+ * module of httpd has authenticated the client. */
+static const char *find_refusal(const sf_caller *caller)
+{
+    const char *credential
+        = caller->r->user ? credential_of(caller->pool, caller->r->user) : NULL;
+    const char *refusal;
+    sf_rows *rows;
+
+    if (!credential) {
+        return REFUSAL_UNKNOWN;
+    }
+    if (sf_db_run(caller, SF_STATEMENT_CREDENTIAL_SECRET, &credential, &rows)) {
+        return "reason not known";
+    }
+    refusal = refusal_of(rows);
+    return refusal ? refusal : REFUSAL_SECRET;
+}
+
 int sf_auth_log_refusal(request_rec *r)
 {
     for (; r; r = r->next) {
         const sf_caller caller = sf_caller_of(r);
+        const char *refusal = sf_request_of(r)->refusal;
 
         if (r->status == HTTP_UNAUTHORIZED && authorization_of(r)
-            && (sf_request_of(r)->claimed || sf_request_of(r)->credential_refused)) {
-            sf_log(&caller, APLOG_WARNING, "SF0021", "wrong credentials from %s", r->useragent_ip);
+            && (sf_request_of(r)->claimed || refusal)) {
+            sf_log(&caller, APLOG_WARNING, "SF0021", "wrong credentials from %s: %s",
+                   r->useragent_ip, refusal ? refusal : find_refusal(&caller));
             break;
         }
     }

@@ -18,8 +18,9 @@ void sf_auth_register(apr_pool_t *pool);
  * credential is active. */
 const sf_error *sf_auth_take_user(sf_request *request);
 
-/* Logs SF0021 with the client's address where the request had credentials and the response is 401: of
- * the API, or of another Location that uses the provider "serverless". A hook of log_transaction. */
+/* Logs SF0021 with the client's address and the reason where the request had credentials and the response
+ * is 401: of the API, or of another Location that uses the provider "serverless". The client does not learn
+ * the reason. A hook of log_transaction. */
 int sf_auth_log_refusal(request_rec *r);
 
 /* Adds the challenge of a 401: WWW-Authenticate of httpd's own authentication. */

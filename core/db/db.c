@@ -295,7 +295,7 @@ const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
 
 int sf_db_answers(server_rec *s)
 {
-    return sf_session_answers(s);
+    return !sf_session_failure(s);
 }
 
 

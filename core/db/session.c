@@ -121,21 +121,56 @@ void sf_session_close(server_rec *server, sf_session *session)
     sf_reachability_close(sf_config_database(server), server, session->dbd);
 }
 
+/* Returns the first line of libpq's message, which names host, role and database, and no password. */
+static const char *first_line(apr_pool_t *pool, const char *message)
+{
+    return apr_pstrmemdup(pool, message, strcspn(message, "\n"));
+}
+
+/* The parameters of libpq for DBDParams, where they do not say otherwise. */
+static const char *const connect_names[] = { "connect_timeout", "dbname", NULL };
+#define CONNECT_VALUES(params) { "2", params, NULL }
+
+/* Connects as mod_dbd has tried to, which keeps libpq's reason to itself. Returns the reason. `began` is
+ * when mod_dbd began: after a long wait in vain there is no second one. */
+static const char *connection_failure(const sf_caller *caller, server_rec *server, apr_time_t began)
+{
+    const char *params = sf_config_db_params(server);
+    const char *const values[] = CONNECT_VALUES(params);
+    const char *reason;
+    PGconn *connection;
+
+    if (!params) {
+        return "the line of mod_dbd before has the reason";
+    }
+    if (apr_time_now() - began >= apr_time_from_sec(1)) {
+        return "it did not answer within connect_timeout";
+    }
+    connection = PQconnectdbParams(connect_names, values, 1);
+    reason = PQstatus(connection) == CONNECTION_OK
+                 ? "mod_dbd had none, though it can be made"
+                 : first_line(caller->pool, PQerrorMessage(connection));
+    PQfinish(connection);
+    return reason;
+}
+
 /* Takes a connection of mod_dbd's pool and reconnects it where the server has closed it. Returns
  * NULL where that fails. */
 static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
 {
+    const apr_time_t began = apr_time_now();
     ap_dbd_t *dbd = dbd_open(caller->pool, server);
 
     if (!dbd) {
-        sf_log_limited(caller, APLOG_ERR, "SF0001", "no connection to the database");
+        sf_log_limited(caller, APLOG_ERR, "SF0001", "no connection to the database: %s",
+                       connection_failure(caller, server, began));
         return NULL;
     }
     read_pending(native_of(dbd));
     if (apr_dbd_check_conn(dbd->driver, caller->pool, dbd->handle) != APR_SUCCESS) {
         sf_log_limited(caller, APLOG_ERR, "SF0002",
-                       "the connection to the database was lost and cannot be "
-                       "made again");
+                       "the connection to the database was lost and cannot be made again: %s",
+                       first_line(caller->pool, PQerrorMessage(native_of(dbd))));
         dbd_close(server, dbd);
         return NULL;
     }
@@ -423,13 +458,18 @@ static sf_session *session_of(ap_dbd_t *dbd)
     return session;
 }
 
-int sf_session_answers(server_rec *server)
+const char *sf_session_failure(server_rec *server)
 {
+    static const char *const reasons[] = {
+        [PQPING_OK] = NULL,
+        [PQPING_REJECT] = "it starts, ends or recovers, and takes no connections",
+        [PQPING_NO_RESPONSE] = "it does not answer at the address in DBDParams",
+        [PQPING_NO_ATTEMPT] = "DBDParams cannot be used",
+    };
     const char *params = sf_config_db_params(server);
-    const char *const names[] = { "connect_timeout", "dbname", NULL };
-    const char *const values[] = { "2", params, NULL };
+    const char *const values[] = CONNECT_VALUES(params);
 
-    return !params || PQpingParams(names, values, 1) == PQPING_OK;
+    return params ? reasons[PQpingParams(connect_names, values, 1)] : NULL;
 }
 
 /* Takes a connection of mod_dbd's pool, one thread at a time. Returns NULL where the database
@@ -438,6 +478,7 @@ static ap_dbd_t *open_connection(const sf_caller *caller, server_rec *server)
 {
     const int database = sf_config_database(server);
     const apr_time_t began = apr_time_now();
+    const char *failure = NULL;
     ap_dbd_t *dbd = NULL;
     int doubted;
 
@@ -445,8 +486,11 @@ static ap_dbd_t *open_connection(const sf_caller *caller, server_rec *server)
         sf_log_limited(caller, APLOG_ERR, "SF0033", "the database does not answer");
         return NULL;
     }
-    if (doubted && !sf_session_answers(server)) {
-        sf_log_limited(caller, APLOG_ERR, "SF0001", "no connection to the database");
+    if (doubted) {
+        failure = sf_session_failure(server);
+    }
+    if (failure) {
+        sf_log_limited(caller, APLOG_ERR, "SF0001", "no connection to the database: %s", failure);
     }
     else {
         dbd = take_connection(caller, server);

@@ -71,8 +71,8 @@ sf_db_result sf_session_be_patient(const sf_caller *caller, sf_session *session,
  * SF_DB_OK or the failure, which has been logged. */
 sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *command);
 
-/* Returns whether PostgreSQL answers to the DBDParams. Takes as long as they allow (connect_timeout),
- * 2 seconds where they do not say. Returns 1 where they are not known. */
-int sf_session_answers(server_rec *server);
+/* Asks whether PostgreSQL answers to the DBDParams. Takes as long as they allow (connect_timeout), 2 seconds
+ * where they do not say. Returns NULL where it does, and where they are not known; else the reason, for the log. */
+const char *sf_session_failure(server_rec *server);
 
 #endif

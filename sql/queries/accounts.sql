@@ -16,13 +16,14 @@ SELECT (SELECT pg_catalog.max(version) FROM serverless.schema_migrations) AS ver
        pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', false)
   FROM serverless.settings;
 
--- Fetches the hash of a credential's secret, to check a password against, and its account. No row: no such
--- credential.
+-- Fetches the hash of a credential's secret, to check a password against, its account and its state: active,
+-- suspended or revoked. No row: no such credential.
 -- $1 credential
 -- kind: read
 PREPARE credential_secret (text) AS
-SELECT encode(secret_hash, 'hex') AS secret_hash, generation, account_id
-  FROM serverless.principals
+SELECT encode(secret_hash, 'hex') AS secret_hash, generation, account_id,
+       CASE WHEN date_revoked IS NOT NULL THEN 'revoked' WHEN is_suspended THEN 'suspended' ELSE 'active' END AS state
+  FROM serverless.credentials
  WHERE sid = $1;
 
 -- Reads the credentials epoch: a value that changes whenever a credential loses a right
