@@ -4,7 +4,7 @@
 const querystring = require('querystring');
 const {
   bytesOf, decodeURIComponent, defineProperty, endsWith, hasOwn, includes, indexOf, isArray, keysOf,
-  lowerCase, parse, push, replaceAll, slice, split, startsWith, trim,
+  lowerCase, parse, push, replaceAll, slice, split, startsWith, textOf, trim,
 } = require('./builtins');
 
 const { unescape } = querystring;
@@ -101,7 +101,7 @@ function mergeBody(event, type, body) {
       merge(event, jsonMembers(body));
       break;
     case 'application/x-www-form-urlencoded':
-      merge(event, parameters(`${body}`, decodeForm));
+      merge(event, parameters(textOf(body), decodeForm));
       break;
     default: // no parameters; the bytes are in event.request.rawBody
   }

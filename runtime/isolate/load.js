@@ -12,12 +12,13 @@ const { readFileSync } = fs;
 const ATTEMPTS = 3;
 const PAUSE = 1000;
 
-// A Function that cannot be loaded. `cause` is what loading it has thrown. The message has only the first line of
-// that of the cause: the other lines are paths.
+// A Function that cannot be loaded: `cause` is the exception. The message has only the first line of that of the
+// cause: the other lines are paths.
 class LoadError extends Error {
   constructor(cause) {
     super(`Could not load the Function: ${split(`${cause?.message ?? cause}`, '\n')[0]}`, { cause });
     this.name = cause?.name ?? 'Error';
+    this.stack = `Could not load the Function: ${cause?.stack ?? cause}`;
   }
 }
 

