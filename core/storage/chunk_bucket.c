@@ -7,25 +7,33 @@
 #include <http_log.h>
 #include <string.h>
 
-/* One chunk, shared by the buckets that stand for parts of it. */
+typedef struct chunk chunk;
+
+/* The content of one response. */
 typedef struct {
-    apr_bucket_refcount refcount;
     sf_caller caller;
-    const sf_stored_content *content;
+    sf_stored_content stored;
+    chunk *latest; /* the one that was fetched last, and may have bytes; or NULL */
+} content;
+
+/* One chunk, shared by the buckets that stand for parts of it. */
+struct chunk {
+    apr_bucket_refcount refcount;
+    content *of;
     int number;      /* from 0 */
     char *bytes;     /* allocated as a heap bucket's, or NULL: not fetched */
     apr_size_t size; /* of `bytes` */
-} chunk;
+};
 
 /* Reads the chunk's bytes from the database. Returns APR_SUCCESS; APR_ENOENT where the database does
  * not have the chunk; or APR_EGENERAL. */
 static apr_status_t fetch_chunk(chunk *part, apr_pool_t *pool, apr_bucket_alloc_t *alloc)
 {
-    const sf_caller caller = { pool, part->caller.server, part->caller.r };
+    const sf_caller caller = { pool, part->of->caller.server, part->of->caller.r };
     const sf_error *error;
     const char *hex;
 
-    error = sf_chunk_fetch(&caller, part->content, part->number, &hex);
+    error = sf_chunk_fetch(&caller, &part->of->stored, part->number, &hex);
     if (error) {
         return error->status == HTTP_NOT_FOUND ? APR_ENOENT : APR_EGENERAL;
     }
@@ -35,16 +43,30 @@ static apr_status_t fetch_chunk(chunk *part, apr_pool_t *pool, apr_bucket_alloc_
     return APR_SUCCESS;
 }
 
-/* Fetches the chunk, unless a bucket of another part of it has done so. Returns as fetch_chunk(). */
+/* Frees the bytes of the chunk that was fetched last. No bucket points to them. */
+static void free_latest(content *of)
+{
+    if (of->latest && of->latest->bytes) {
+        apr_bucket_free(of->latest->bytes);
+        of->latest->bytes = NULL;
+    }
+    of->latest = NULL;
+}
+
+/* Fetches the chunk, unless a bucket of another part of it has done so, and frees the chunk before.
+ * httpd keeps a brigade of all of the content until the last range is sent: without that, all chunks
+ * would be in memory. Returns as fetch_chunk(). */
 static apr_status_t need_chunk(chunk *part, apr_bucket_alloc_t *alloc)
 {
     apr_status_t rv = APR_SUCCESS;
     apr_pool_t *scratch;
 
     if (!part->bytes) {
-        apr_pool_create(&scratch, part->caller.pool);
+        free_latest(part->of);
+        apr_pool_create(&scratch, part->of->caller.pool);
         rv = fetch_chunk(part, scratch, alloc);
         apr_pool_destroy(scratch);
+        part->of->latest = part;
     }
     return rv;
 }
@@ -55,8 +77,7 @@ static void destroy_chunk(void *data)
     chunk *part = data;
 
     if (apr_bucket_shared_destroy(part) && part->bytes) {
-        apr_bucket_free(part->bytes);
-        part->bytes = NULL;
+        free_latest(part->of);
     }
 }
 
@@ -65,15 +86,16 @@ static void destroy_chunk(void *data)
  * has a log line for each response; a database that cannot be read, one for many. */
 static apr_status_t break_off(const chunk *part, apr_status_t rv)
 {
+    const sf_caller *caller = &part->of->caller;
     static const char text[] = "content breaks off: its chunk %d cannot be read";
 
     if (rv == APR_ENOENT) {
-        sf_log(&part->caller, APLOG_ERR, "SF0040", text, part->number);
+        sf_log(caller, APLOG_ERR, "SF0040", text, part->number);
     }
     else {
-        sf_log_limited(&part->caller, APLOG_ERR, "SF0040", text, part->number);
+        sf_log_limited(caller, APLOG_ERR, "SF0040", text, part->number);
     }
-    part->caller.r->connection->keepalive = AP_CONN_CLOSE;
+    caller->r->connection->keepalive = AP_CONN_CLOSE;
     return rv;
 }
 
@@ -112,32 +134,32 @@ static const apr_bucket_type_t chunk_type = { "SF_CHUNK",
                                               apr_bucket_shared_split,
                                               apr_bucket_shared_copy };
 
-static apr_bucket *make_bucket(const sf_caller *caller, const sf_stored_content *content,
-                               int number, apr_size_t length)
+static apr_bucket *make_bucket(content *of, int number)
 {
-    apr_bucket_alloc_t *alloc = caller->r->connection->bucket_alloc;
+    apr_bucket_alloc_t *alloc = of->caller.r->connection->bucket_alloc;
     apr_bucket *b = apr_bucket_alloc(sizeof(*b), alloc);
-    chunk *part = apr_pcalloc(caller->pool, sizeof(*part));
+    chunk *part = apr_pcalloc(of->caller.pool, sizeof(*part));
 
-    part->caller = *caller;
-    part->content = content;
+    part->of = of;
     part->number = number;
     APR_BUCKET_INIT(b);
     b->free = apr_bucket_free;
     b->list = alloc;
     b->type = &chunk_type;
-    return apr_bucket_shared_make(b, part, 0, length);
+    return apr_bucket_shared_make(b, part, 0, sf_chunk_length(&of->stored, number));
 }
 
 void sf_chunk_buckets_append(apr_bucket_brigade *brigade, const sf_caller *caller,
-                             const sf_stored_content *content)
+                             const sf_stored_content *stored)
 {
-    const sf_stored_content *kept = apr_pmemdup(caller->pool, content, sizeof(*content));
-    const int count = sf_chunk_count(content);
+    content *of = apr_pcalloc(caller->pool, sizeof(*of));
+    const int count = sf_chunk_count(stored);
     int number;
 
+    of->caller = *caller;
+    of->stored = *stored;
+
     for (number = 0; number < count; number++) {
-        APR_BRIGADE_INSERT_TAIL(
-            brigade, make_bucket(caller, kept, number, sf_chunk_length(content, number)));
+        APR_BRIGADE_INSERT_TAIL(brigade, make_bucket(of, number));
     }
 }

@@ -1,8 +1,8 @@
 /* Buckets for stored content: one for each chunk, which reads its bytes from the database when a
  * filter reads the bucket. A brigade of them holds no content and no database connection by
  * itself, and knows its length; its buckets can be split and copied unread, as httpd does for
- * ranges. The buckets that stand for parts of one chunk read it once: its bytes stay in memory from
- * the first of these reads to the last. */
+ * ranges. Buckets that stand for parts of one chunk read it once, if no bucket of another chunk of the
+ * content is read in between: the bytes of one chunk at a time stay in memory. */
 #ifndef SF_CHUNK_BUCKET_H
 #define SF_CHUNK_BUCKET_H
 
@@ -11,7 +11,7 @@
 
 #include <apr_buckets.h>
 
-/* Appends buckets for all of the content to `brigade`, for the caller's request; `content`'s
+/* Appends buckets for all of the content to `brigade`, for the caller's request; `stored`'s
  * texts live as long as that. Reads nothing.
  *
  * A chunk that cannot be read later (the database is down, the content was deleted) is logged as
@@ -20,6 +20,6 @@
  * be closed: fewer bytes than announced were sent, and only the connection's end tells the
  * client so. */
 void sf_chunk_buckets_append(apr_bucket_brigade *brigade, const sf_caller *caller,
-                             const sf_stored_content *content);
+                             const sf_stored_content *stored);
 
 #endif
