@@ -90,7 +90,7 @@ admin: ## run serverless-admin for that server: make admin CMD="account list"
 test: packages-test all $(UNIT) $(if $(NPM_SUITES),$(SDK)) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
 	@tools/run-tests $(MODULE) $(TESTS)
 
-test-all: packages-test packages-bench all $(UNIT) $(SDK) ## run the tests with their load cases in full, then the attacks: about 30 minutes
+test-all: packages-test packages-bench all $(UNIT) $(SDK) ## run the tests with their load cases in full, then the attacks: about 35 minutes
 	@FULL=1 tools/run-tests $(MODULE) $(TESTS)
 	@bench/attack $(MODULE)
 
@@ -100,8 +100,8 @@ unit: packages-test $(UNIT) ## run the unit tests in C alone
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure the module beside other servers, in about 10 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
-attack: packages-bench all ## measure how long an account waits while another one attacks, without the limits on requests and with them
-	@SECONDS="$(SECONDS)" bench/attack $(MODULE)
+attack: packages-bench all ## measure how long an account waits while another one attacks, in about 5 minutes; ONLY=lock,silence selects attacks
+	@SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/attack $(MODULE)
 
 lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
 	@tools/check-directions $(BUILD)
