@@ -74,14 +74,16 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
                      "ServerlessMaxRequests: cannot make the shared memory that it needs");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
-    rv = sf_build_worker_register(pconf, s);
-    if (rv == APR_SUCCESS) {
-        rv = sf_maintenance_register(pconf, s);
-    }
+    rv = sf_background_init(s, pconf);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessFunctions needs mod_watchdog");
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     rv == APR_ENOTIMPL ? "ServerlessFunctions needs mod_watchdog"
+                                        : "ServerlessFunctions cannot make the lock of its "
+                                          "background work, a temporary file");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    sf_build_worker_register(pconf, s);
+    sf_maintenance_register(pconf, s);
     rv = sf_domains_post_config(pconf, s);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
@@ -123,6 +125,9 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     }
     if (rv == APR_SUCCESS) {
         rv = sf_domains_child_init(pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = sf_background_child_init(pool);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_db_child_init(pool, s);

@@ -397,6 +397,11 @@ const char *sf_config_db_params(const server_rec *s)
     return sf_config_server(s)->db_params;
 }
 
+apr_interval_time_t sf_config_db_idle_time(const server_rec *s)
+{
+    return sf_config_server(s)->db_idle_time;
+}
+
 int sf_config_db_connections(void)
 {
     return resolved.db_connections;

@@ -109,6 +109,9 @@ int sf_config_logs_request_id(const server_rec *s);
 /* The DBDParams of its database, or NULL where httpd's directives do not tell them. */
 const char *sf_config_db_params(const server_rec *s);
 
+/* DBDExptime of its database: after so long without a statement, a connection is closed. 0: never. */
+apr_interval_time_t sf_config_db_idle_time(const server_rec *s);
+
 
 /* Of the whole process ------------------------------------------------------------------------ */
 

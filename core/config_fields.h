@@ -38,6 +38,7 @@ typedef struct {
     int logs_request_id;                   /* see sf_config_logs_request_id() */
     int owns_database;                     /* the first server with this database */
     const char *db_params;                 /* see sf_config_db_params() */
+    apr_interval_time_t db_idle_time;      /* see sf_config_db_idle_time() */
 } sf_server_config;
 
 /* Of the whole process, as the administrator wrote it. */

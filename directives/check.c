@@ -21,6 +21,7 @@ typedef struct {
     int keep;
     int max;
     int persist;
+    int expiry; /* seconds */
 } dbd_settings;
 
 /* Returns the argument of a directive of the virtual host, else of the main server, else
@@ -42,6 +43,7 @@ static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *d
     dbd->keep = atoi(dbd_argument(pool, s, "DBDKeep", "2"));
     dbd->max = atoi(dbd_argument(pool, s, "DBDMax", "10"));
     dbd->persist = ap_cstr_casecmp(dbd_argument(pool, s, "DBDPersist", "On"), "On") == 0;
+    dbd->expiry = atoi(dbd_argument(pool, s, "DBDExptime", "300"));
 }
 
 /* Returns an error message for settings of mod_dbd that the API cannot work with, or NULL. */
@@ -74,17 +76,19 @@ static const char *dbd_message(apr_pool_t *pool, const dbd_settings *dbd)
     return NULL;
 }
 
-/* Numbers the databases: virtual hosts with the same DBDParams have the same
- * database. */
+/* Sets the virtual host's database. Virtual hosts with the same DBDParams have the same one, with the
+ * same number. */
 static void number_database(sf_server_config *config, apr_array_header_t *databases,
-                            const char *params)
+                            const dbd_settings *dbd)
 {
     const char **known = (const char **)databases->elts;
+    const char *params = dbd->params;
     int i = 0;
 
     while (i < databases->nelts && strcmp(known[i], params) != 0) {
         i++;
     }
+    config->db_idle_time = apr_time_from_sec(dbd->expiry);
     config->database = i + 1;
     config->owns_database = i == databases->nelts;
     if (config->owns_database) {
@@ -294,7 +298,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
         if (message) {
             return refuse_config(s, message);
         }
-        number_database(config, databases, dbd.params);
+        number_database(config, databases, &dbd);
         config->db_params = sf_tree_is_ambiguous(s) ? NULL : apr_pstrdup(pconf, dbd.params);
         if (config->owns_database && !sf_tree_is_ambiguous(s)) {
             check_connect_timeout(s, &dbd);

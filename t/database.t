@@ -190,7 +190,7 @@ sub every_request_succeeds {
 {
     my $idle = Serverless::Server->start('idle', Serverless::Server->database . Serverless::Server->api);
     select undef, undef, undef, 1.5;
-    unlike $idle->error_log, qr/serverless_functions:/, 'a worker that finds nothing to do is quiet';
+    unlike $idle->error_log, qr/serverless_functions:(?!.* SF0096: )/, 'a worker that finds nothing to do is quiet';
     database('stop');
     my ($began, $log) = (time, '');
     my (@lines, @ours);
@@ -518,7 +518,7 @@ sub kernel_keeps {
         my $log = $server->error_log;
         is_deeply [$log =~ /\] SF0004: (.*)/g],
             ["$found, this module needs version $version: $todo"], "$name: one log line says what to do";
-        cmp_ok scalar(() = $log =~ /\] SF\d+: /g), '<=', 2, "$name: at most one more log line has PostgreSQL's message";
+        cmp_ok scalar(() = $log =~ /\] SF(?!0096)\d+: /g), '<=', 2, "$name: at most one more log line has PostgreSQL's message";
     };
     my $works = sub {
         my ($name) = @_;

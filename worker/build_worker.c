@@ -15,10 +15,14 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* How often a child looks for Builds that were created through another child. */
-#define POLL_INTERVAL apr_time_from_sec(1)
+/* How many Builds are worked on at the same time, so that one that takes all its time does not keep
+ * those of other accounts waiting. */
+#define THREADS 4
 
-/* How long a child leaves a database alone that did not answer. Each try may take
+/* How often the worker looks for Builds that were created on another node. */
+#define POLL_INTERVAL apr_time_from_sec(2)
+
+/* How long the worker leaves a database alone that did not answer. Each try may take
  * connect_timeout, and the Builds of other databases wait as long. */
 #define RETRY_INTERVAL apr_time_from_sec(5)
 
@@ -43,19 +47,17 @@ typedef struct {
     const char *failure; /* an error message for its owner, or NULL */
 } claimed_build;
 
-/* The worker of one database. */
+/* The worker of one database, which all threads share. */
 typedef struct {
     sf_background_task task;
-    int unavailable;         /* the database did not answer the last look */
-    apr_uint32_t seen_wakes; /* the value of `wake_count` at the last step */
+    volatile apr_uint64_t next_look;  /* a time; 0: at once */
+    volatile apr_uint32_t away;       /* the database did not answer the last look */
+    volatile apr_uint32_t seen_wakes; /* the value of sf_background_wakes() at the last look */
 } build_worker;
-
-/* The number of calls of sf_build_worker_wake(), for all databases. */
-static volatile apr_uint32_t wake_count;
 
 void sf_build_worker_wake(void)
 {
-    apr_atomic_inc32(&wake_count);
+    sf_background_wake();
 }
 
 
@@ -282,57 +284,62 @@ static void process_build(claimed_build *build)
     }
 }
 
-/* Claims the next Build, if one waits, and works on it. */
-static claim_result take_build(server_rec *s, apr_pool_t *parent)
+/* Claims the next Build, if one waits, and works on it. Meanwhile another thread may look for the one
+ * after it. */
+static claim_result take_build(build_worker *worker, apr_pool_t *pool)
 {
-    claimed_build build = { .caller = { NULL, s, NULL } };
-    claim_result result;
+    claimed_build build = { .caller = { pool, worker->task.server, NULL } };
+    const claim_result result = claim(&build);
 
-    apr_pool_create(&build.caller.pool, parent);
-    result = claim(&build);
     if (result == BUILD_FOUND) {
+        apr_atomic_set32(&worker->away, 0);
+        apr_atomic_set64(&worker->next_look, 0);
         process_build(&build);
     }
-    apr_pool_destroy(build.caller.pool);
     return result;
 }
 
-/* Returns whether to look for a Build now: the interval has passed, or a request of this child
- * has created one. A wake-up does not shorten the interval of a database that did not answer. */
-static int is_due(const build_worker *queue, apr_uint32_t now_wakes)
+/* Returns whether to look for a Build now: the interval has passed, or a request of any child has
+ * created one. Of several threads, one gets to look. A wake-up does not shorten the interval of a
+ * database that did not answer. */
+static int take_look(build_worker *worker)
 {
-    return apr_time_now() >= queue->task.next_step
-           || (!queue->unavailable && queue->seen_wakes != now_wakes);
+    const apr_uint64_t now = (apr_uint64_t)apr_time_now();
+    const apr_uint64_t due = apr_atomic_read64(&worker->next_look);
+    const apr_uint32_t wakes = sf_background_wakes();
+    const apr_uint32_t seen = apr_atomic_read32(&worker->seen_wakes);
+
+    if (!apr_atomic_read32(&worker->away) && wakes != seen
+        && apr_atomic_cas32(&worker->seen_wakes, wakes, seen) == seen) {
+        return 1;
+    }
+    return now >= due && apr_atomic_cas64(&worker->next_look, now + POLL_INTERVAL, due) == due;
 }
 
 /* Works on one Build of the database. After a Build, the next look follows at once. */
 static void build_step(sf_background_task *task, apr_pool_t *pool)
 {
-    build_worker *queue = (build_worker *)task;
-    const apr_uint32_t now_wakes = apr_atomic_read32(&wake_count);
-    const int due = is_due(queue, now_wakes);
+    build_worker *worker = (build_worker *)task;
 
-    queue->seen_wakes = now_wakes;
-    if (!due) {
+    if (!take_look(worker)) {
         return;
     }
-    task->next_step = apr_time_now() + POLL_INTERVAL;
-    switch (take_build(task->server, pool)) {
+    switch (take_build(worker, pool)) {
     case BUILD_FOUND:
-        task->next_step = 0;
-        queue->unavailable = 0;
         break;
     case NO_BUILD:
-        queue->unavailable = 0;
+        apr_atomic_set32(&worker->away, 0);
         break;
     case NO_ANSWER:
-        task->next_step = apr_time_now() + RETRY_INTERVAL;
-        queue->unavailable = 1;
+        apr_atomic_set64(&worker->next_look, (apr_uint64_t)(apr_time_now() + RETRY_INTERVAL));
+        apr_atomic_set32(&worker->away, 1);
         break;
     }
 }
 
-apr_status_t sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
+void sf_build_worker_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_background_add("serverless-builds", build_step, sizeof(build_worker), s, pconf);
+    static const sf_background_kind kind = { "Builds", build_step, sizeof(build_worker), THREADS };
+
+    sf_background_add(&kind, s, pconf);
 }

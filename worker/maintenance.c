@@ -15,10 +15,10 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* How often a child asks whether a task is due. */
+/* How often a node asks whether a task is due. */
 #define POLL_INTERVAL apr_time_from_sec(5)
 
-/* How long a child leaves a database alone that did not answer. */
+/* How long a node leaves a database alone that did not answer. */
 #define RETRY_INTERVAL apr_time_from_sec(60)
 
 /* The most rows that a batch removes. */
@@ -27,7 +27,7 @@ APLOG_USE_MODULE(serverless_functions);
 /* The number of tasks. */
 #define TASKS 4
 
-/* The maintenance of one database, as this child knows it. */
+/* The maintenance of one database, as this node knows it. */
 typedef struct {
     sf_background_task task;
     int failing[TASKS]; /* the task's last turn failed, and the log says so */
@@ -163,23 +163,23 @@ static int run_due_tasks(maintenance *database, const sf_caller *caller)
     return 1;
 }
 
-static void maintenance_step(sf_background_task *task, apr_pool_t *parent)
+static void maintenance_step(sf_background_task *task, apr_pool_t *pool)
 {
-    sf_caller caller = { NULL, task->server, NULL };
+    const sf_caller caller = { pool, task->server, NULL };
 
     if (apr_time_now() < task->next_step) {
         return;
     }
     task->next_step = apr_time_now() + POLL_INTERVAL;
-    apr_pool_create(&caller.pool, parent);
     if (!run_due_tasks((maintenance *)task, &caller)) {
         task->next_step = apr_time_now() + RETRY_INTERVAL;
     }
-    apr_pool_destroy(caller.pool);
 }
 
-apr_status_t sf_maintenance_register(apr_pool_t *pconf, server_rec *s)
+void sf_maintenance_register(apr_pool_t *pconf, server_rec *s)
 {
-    return sf_background_add("serverless-maintenance", maintenance_step, sizeof(maintenance), s,
-                             pconf);
+    static const sf_background_kind kind
+        = { "maintenance", maintenance_step, sizeof(maintenance), 1 };
+
+    sf_background_add(&kind, s, pconf);
 }

@@ -313,6 +313,31 @@ sf_db_result sf_batch_run(const sf_caller *caller, sf_statement_id id, const cha
 
 /* A child's life -------------------------------------------------------------------------------- */
 
+/* Closes the connection of a queue that is idle, as its leader: requests fall back or wait
+ * meanwhile. */
+static void close_idle(sf_batch_queue *q, apr_interval_time_t limit)
+{
+    apr_thread_mutex_lock(q->mutex);
+    if (!q->closed && !q->has_leader && q->waiters == 0 && q->batch_size == 0
+        && q->connection.session && apr_time_now() - q->last_activity >= limit) {
+        q->has_leader = 1;
+        apr_thread_mutex_unlock(q->mutex);
+        sf_pipeline_close(&q->connection);
+        apr_thread_mutex_lock(q->mutex);
+        q->has_leader = 0;
+        sf_batch_queue_wake_next(q);
+    }
+    apr_thread_mutex_unlock(q->mutex);
+}
+
+void sf_batch_close_idle(int database, apr_interval_time_t limit)
+{
+    if (read_queues && write_queues) {
+        close_idle(&read_queues[database], limit);
+        close_idle(&write_queues[database], limit);
+    }
+}
+
 /* Gives the connection back before mod_dbd destroys its pool, which asserts that it has all
  * connections. The threads that serve requests have ended by then; a leader that is left over is
  * waited for as long as a request may take. */

@@ -24,4 +24,8 @@ apr_status_t sf_batch_init(apr_pool_t *pool, server_rec *s);
 sf_db_result sf_batch_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
                           sf_rows **rows);
 
+/* Closes the connections for batches to the database where they have not been used for so many
+ * microseconds. */
+void sf_batch_close_idle(int database, apr_interval_time_t limit);
+
 #endif

@@ -298,6 +298,17 @@ int sf_db_answers(server_rec *s)
     return !sf_session_failure(s);
 }
 
+void sf_db_close_idle(server_rec *s)
+{
+    const apr_interval_time_t limit = sf_config_db_idle_time(s);
+    const int database = sf_config_database(s);
+
+    if (limit > 0) {
+        sf_batch_close_idle(database, limit);
+        sf_session_close_idle(database, limit);
+    }
+}
+
 
 /* Starting up ----------------------------------------------------------------------------------- */
 
@@ -316,6 +327,9 @@ apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
     apr_status_t rv = sf_lock_line_init(pool);
 
     sf_session_init(pool, sf_config_databases(s));
+    if (rv == APR_SUCCESS) {
+        rv = sf_session_init(s->process->pool);
+    }
     if (rv == APR_SUCCESS) {
         rv = sf_reachability_init(pool, sf_config_databases(s));
     }

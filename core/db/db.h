@@ -65,6 +65,11 @@ int sf_db_post_config(void);
  * Called from child_init. Returns APR_SUCCESS or the error of a mutex or pool. */
 apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s);
 
+/* Closes the connections of this child to the server's database that no statement has used for
+ * DBDExptime. The next statement connects again. Called about once a second; mod_dbd itself closes
+ * connections only when one is given back, and never the last DBDKeep. */
+void sf_db_close_idle(server_rec *s);
+
 /* Connects to each database and logs SF0004 where its schema has another version. Called from
  * child_init. */
 void sf_db_check_schemas(apr_pool_t *pool, server_rec *s);

@@ -125,15 +125,20 @@ PGresult *sf_protocol_receive(PGconn *native, apr_time_t deadline)
     return answer;
 }
 
+void sf_protocol_end_stream(const PGconn *native)
+{
+    if (PQstatus(native) == CONNECTION_OK) {
+        shutdown(PQsocket(native), SHUT_RDWR);
+    }
+}
+
 /* libpq has no function that closes a connection and keeps its handle. shutdown() ends the stream,
  * and reading up to that end has libpq close the socket by itself. */
 void sf_protocol_drop(PGconn *native)
 {
     int reads = 0;
 
-    if (PQstatus(native) == CONNECTION_OK) {
-        shutdown(PQsocket(native), SHUT_RDWR);
-    }
+    sf_protocol_end_stream(native);
     while (PQstatus(native) == CONNECTION_OK && PQconsumeInput(native) && reads++ < DROP_READS) {
     }
 }

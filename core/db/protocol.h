@@ -24,4 +24,8 @@ PGresult *sf_protocol_receive(PGconn *native, apr_time_t deadline);
  * PQstatus() is CONNECTION_BAD. */
 void sf_protocol_drop(PGconn *native);
 
+/* Ends the stream of a connection that no statement uses, without a change of libpq's handle: the next
+ * statement finds the connection closed. */
+void sf_protocol_end_stream(const PGconn *native);
+
 #endif

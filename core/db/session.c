@@ -10,6 +10,7 @@
 #include <apr_dbd.h>
 #include <apr_optional_hooks.h>
 #include <apr_strings.h>
+#include <apr_thread_mutex.h>
 #include <http_config.h>
 #include <http_log.h>
 #include <poll.h>
@@ -48,6 +49,80 @@ static volatile apr_uint32_t *statement_timeouts;
 
 /* 1 since SF0004 has been logged, until a schema fits: it is not logged with every request. */
 static volatile apr_uint32_t schema_mismatch_logged;
+
+/* The sessions of connections in mod_dbd's pool, under the mutex. A session on the list is used by no
+ * thread of this module. */
+static struct {
+    apr_thread_mutex_t *mutex;
+    sf_session *first;
+} idle;
+
+
+/* Idle sessions --------------------------------------------------------------------------------- */
+
+apr_status_t sf_session_init(apr_pool_t *pool)
+{
+    idle.first = NULL;
+    return apr_thread_mutex_create(&idle.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+}
+
+/* Lists a session whose connection is about to be given back, unless it is closed. */
+static void list_idle(sf_session *session, int database)
+{
+    if (PQstatus(session->native) != CONNECTION_OK) {
+        return;
+    }
+    session->database = database;
+    session->idle_since = apr_time_now();
+    apr_thread_mutex_lock(idle.mutex);
+    session->next_idle = idle.first;
+    idle.first = session;
+    apr_thread_mutex_unlock(idle.mutex);
+}
+
+/* Takes a session off the list, if it is there, because it is used or destroyed. A cleanup of its
+ * connection's pool. */
+static apr_status_t unlist(void *session)
+{
+    sf_session **at;
+
+    apr_thread_mutex_lock(idle.mutex);
+    for (at = &idle.first; *at; at = &(*at)->next_idle) {
+        if (*at == session) {
+            *at = (*at)->next_idle;
+            break;
+        }
+    }
+    apr_thread_mutex_unlock(idle.mutex);
+    return APR_SUCCESS;
+}
+
+/* libpq's handle stays as it is, because mod_dbd may look at it as another thread takes the
+ * connection. A connection that another module has taken from the same pool is left alone while it
+ * runs a statement. */
+void sf_session_close_idle(int database, apr_interval_time_t limit)
+{
+    const apr_time_t now = apr_time_now();
+    sf_session **at = &idle.first;
+
+    if (!idle.mutex) {
+        return; /* SF0006 is in the error log */
+    }
+    apr_thread_mutex_lock(idle.mutex);
+    while (*at) {
+        sf_session *session = *at;
+
+        if (session->database == database && now - session->idle_since >= limit
+            && PQtransactionStatus(session->native) == PQTRANS_IDLE) {
+            *at = session->next_idle;
+            sf_protocol_end_stream(session->native);
+        }
+        else {
+            at = &session->next_idle;
+        }
+    }
+    apr_thread_mutex_unlock(idle.mutex);
+}
 
 
 /* Connections ----------------------------------------------------------------------------------- */
@@ -118,7 +193,26 @@ void sf_session_drop(const sf_session *session)
 void sf_session_close(server_rec *server, sf_session *session)
 {
     PQsetnonblocking(session->native, 0); /* as mod_dbd gave it */
+    list_idle(session, sf_config_database(server));
     sf_reachability_close(sf_config_database(server), server, session->dbd);
+}
+
+/* Returns the session kept with a connection; makes it at the connection's first use. */
+static sf_session *session_of(ap_dbd_t *dbd)
+{
+    static const char key[] = "serverless_functions_session";
+    sf_session *session;
+    void *data = NULL;
+
+    apr_pool_userdata_get(&data, key, dbd->pool);
+    if (data) {
+        return data;
+    }
+    session = apr_pcalloc(dbd->pool, sizeof(*session));
+    session->dbd = dbd;
+    session->native = native_of(dbd);
+    apr_pool_userdata_setn(session, key, unlist, dbd->pool);
+    return session;
 }
 
 /* Returns the first line of libpq's message, which names host, role and database, and no password. */
@@ -166,6 +260,7 @@ static ap_dbd_t *take_connection(const sf_caller *caller, server_rec *server)
                        connection_failure(caller, server, began));
         return NULL;
     }
+    unlist(session_of(dbd));
     read_pending(native_of(dbd));
     if (apr_dbd_check_conn(dbd->driver, caller->pool, dbd->handle) != APR_SUCCESS) {
         sf_log_limited(caller, APLOG_ERR, "SF0002",
@@ -438,24 +533,6 @@ static sf_db_result begin_session(const sf_caller *caller, sf_session *session)
         result = start_session(caller, session, backend_pid);
     }
     return result == SF_DB_OK && !session->schema_fits ? check_schema(caller, session) : result;
-}
-
-/* Returns the session kept with a connection; makes it at the connection's first use. */
-static sf_session *session_of(ap_dbd_t *dbd)
-{
-    static const char key[] = "serverless_functions_session";
-    sf_session *session;
-    void *data = NULL;
-
-    apr_pool_userdata_get(&data, key, dbd->pool);
-    if (data) {
-        return data;
-    }
-    session = apr_pcalloc(dbd->pool, sizeof(*session));
-    session->dbd = dbd;
-    session->native = native_of(dbd);
-    apr_pool_userdata_setn(session, key, NULL, dbd->pool);
-    return session;
 }
 
 const char *sf_session_failure(server_rec *server)

@@ -17,7 +17,7 @@
 #include <mod_dbd.h>
 
 /* A connection with its session. It lasts as long as mod_dbd keeps the connection. */
-typedef struct {
+typedef struct sf_session {
     ap_dbd_t *dbd;
     PGconn *native; /* libpq's handle of the same connection */
     int backend_pid;
@@ -25,6 +25,11 @@ typedef struct {
     apr_interval_time_t time_limit; /* of a statement: statement_timeout and a second */
     sf_db_state state;
     char prepared[SF_STATEMENT_COUNT]; /* the session knows the statement, or is about to */
+
+    /* of the list of idle sessions */
+    struct sf_session *next_idle;
+    int database;
+    apr_time_t idle_since;
 } sf_session;
 
 /* Makes the record of each database's statement_timeout; their numbers are 1 to `databases`. Called from
@@ -34,6 +39,10 @@ void sf_session_init(apr_pool_t *pool, int databases);
 /* As sf_db_register_hooks() and sf_db_post_config(). */
 void sf_session_register_hooks(void);
 int sf_session_post_config(void);
+
+/* Makes the child's list of idle sessions. Called from child_init, with a pool that lasts longer than
+ * mod_dbd's. Returns APR_SUCCESS or the error of the mutex. */
+apr_status_t sf_session_init(apr_pool_t *pool);
 
 /* Takes a connection of mod_dbd's pool for this server, one thread of a child at a time. The caller holds a permit of
  * connection_limit.h, because mod_dbd would wait without a limit. Returns SF_DB_OK and a session
@@ -51,6 +60,10 @@ void sf_session_drop(const sf_session *session);
 
 /* Gives the connection back to the pool. */
 void sf_session_close(server_rec *server, sf_session *session);
+
+/* Closes the pool's connections to the database that were given back so many microseconds ago, or
+ * earlier, and have not been used since. */
+void sf_session_close_idle(int database, apr_interval_time_t limit);
 
 /* Runs a statement, after preparing it where the session does not know it; `values`
  * as for sf_db_run(). A statement of the kind "long write" runs under ServerlessDeleteTimeout.
