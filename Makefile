@@ -174,7 +174,7 @@ $(MODULE): $(OBJECTS)
 	@echo "  LINK $@"
 	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $(OBJECTS) $(LIBS)
 
-$(UNIT): $(OBJECTS) $(UNIT_OBJECTS)
+$(UNIT): $(OBJECTS) $(UNIT_OBJECTS) $(addprefix $(BUILD)/runtime/runner/,pool.o decisions.o)
 	@echo "  LINK $@"
 	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $^ $(LIBS) -lcmocka
 

@@ -85,8 +85,8 @@ static sf_isolate *find_oldest(const sf_pool *pool, const sf_group *group, sf_is
 }
 
 /* Ends the idle isolate that was used longest ago, within the group's limit. Returns whether there is one;
- * if not, asks the child that has leased one for longest to return it. */
-static int make_room(sf_pool *pool, const sf_group *group, apr_time_t now)
+ * if not, asks the child that has leased one for longest to return it, every RETRY. */
+static int make_room(sf_pool *pool, sf_group *group, apr_time_t now)
 {
     sf_isolate *isolate = find_oldest(pool, group, SF_ISOLATE_IDLE, now);
 
@@ -94,9 +94,13 @@ static int make_room(sf_pool *pool, const sf_group *group, apr_time_t now)
         sf_pool_end(pool, isolate, "room for another Environment", now);
         return 1;
     }
+    if (group->recalled + RETRY > now) {
+        return 0;
+    }
     isolate = find_oldest(pool, group, SF_ISOLATE_LEASED, now);
     if (isolate) {
         isolate->recalled = now;
+        group->recalled = now;
         pool->hooks.recall(pool->hooks.data, isolate->holder, isolate->group->environment->sid,
                            NULL, 1);
     }

@@ -351,6 +351,7 @@ void sf_pool_return(sf_pool *pool, sf_isolate *isolate, apr_int64_t calls, apr_i
                     apr_time_t now)
 {
     isolate->holder = NULL;
+    isolate->recalled = 0;
     isolate->calls = calls > isolate->calls ? calls : isolate->calls;
     isolate->rss = rss;
     set_state(pool, isolate, SF_ISOLATE_IDLE, now);

@@ -122,6 +122,7 @@ struct sf_group {
     int starting;
     int is_warm;    /* its first isolate is to be started without a lease */
     sf_limit limit; /* of the last decision */
+    apr_time_t recalled; /* when a child was last asked to make room for it, or 0 */
 };
 
 /* The actions of the pool. */

@@ -6,6 +6,7 @@
     SUBJECT(form)                                                                                  \
     SUBJECT(frame)                                                                                 \
     SUBJECT(host)                                                                                  \
+    SUBJECT(isolate_pool)                                                                          \
     SUBJECT(json_text)                                                                             \
     SUBJECT(json_writer)                                                                           \
     SUBJECT(keyring)                                                                               \
