@@ -121,18 +121,24 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 format: packages-lint ## format the C code
 	@clang-format -i $(FORMATTED)
 
-install: all ## install the module, serverless-admin with its program and manual, the schema and the sample configuration
+install: all ## install the module, serverless-admin with its program and manual, serverless-runner, the schema and the sample configuration
 	install -d "$(DESTDIR)$(LIBEXEC)" "$(DESTDIR)$(PREFIX)/bin" \
 		"$(DESTDIR)$(PROGDIR)" "$(DESTDIR)$(DATADIR)/conf" "$(DESTDIR)$(DATADIR)/sql/schema" "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 $(MODULE) "$(DESTDIR)$(LIBEXEC)"
 	install -m 755 bin/serverless-admin "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 $(CRYPT) "$(DESTDIR)$(PROGDIR)"
+	install -d "$(DESTDIR)$(PREFIX)/sbin" "$(DESTDIR)$(DATADIR)/isolate"
+	install -m 755 $(RUNNER) "$(DESTDIR)$(PREFIX)/sbin"
+	install -m 644 runtime/isolate/*.js "$(DESTDIR)$(DATADIR)/isolate"
 	install -m 644 docs/serverless-admin.8 "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
 	for file in $(SAMPLES); do \
 		sed -e 's|/usr/lib/apache2/modules/|$(LIBEXEC)/|' -e 's|/etc/apache2/|$(SYSCONF)/|' \
 			conf/$$file >"$(DESTDIR)$(DATADIR)/conf/$$file" || exit 1; \
+	done
+	for file in serverless-runner.conf serverless-runner.service; do \
+		sed 's|/usr/local/|$(PREFIX)/|' conf/$$file >"$(DESTDIR)$(DATADIR)/conf/$$file" || exit 1; \
 	done
 
 dist: ## make build/dist/mod_serverless_functions-VERSION.tar.gz of the last commit

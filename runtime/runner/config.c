@@ -9,7 +9,9 @@
 #include <unistd.h>
 
 #define LINE_SIZE 4096
-#define RUNTIME_NAME_MAX 31
+#define RUNTIME_NAME_MAX 64
+#define RUNTIME_NAME_CHARACTERS                                                                    \
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 #define CACHE_BYTES_MIN (1024 * 1024)
 
 static const char *const isolations[] = { "none", "bubblewrap", "unit", NULL };
@@ -125,7 +127,7 @@ static const char *add_runtime(apr_pool_t *pool, sf_runner_config *config, char 
     const sf_runtime runtime = { values[0], values[1] };
 
     if (strlen(values[0]) > RUNTIME_NAME_MAX
-        || strspn(values[0], "abcdefghijklmnopqrstuvwxyz0123456789") != strlen(values[0])) {
+        || strspn(values[0], RUNTIME_NAME_CHARACTERS) != strlen(values[0])) {
         return apr_psprintf(pool, "%s is not the name of a Runtime", values[0]);
     }
     if (sf_runner_config_runtime(config, values[0])) {

@@ -13,7 +13,7 @@
 #include <apr_ring.h>
 #include <apr_time.h>
 
-#define SF_RUNTIME_NAME_MAX 31
+#define SF_RUNTIME_NAME_MAX 64
 
 /* What a LEASE asks for, with the limits that httpd's directives set. */
 typedef struct {
