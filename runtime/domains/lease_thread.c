@@ -106,7 +106,8 @@ static void take_line(sf_runner_link *runner, const sf_control_message *message,
     }
     if (!waiter || waiter->state != SF_WAITER_WAITS) {
         close(message->descriptor);
-        sf_runner_link_say(runner, SF_CONTROL_RETURN, isolate, "{}");
+        sf_runner_link_say(runner, SF_CONTROL_RETURN, isolate,
+                           "{\"calls\":0,\"rss\":0}");
         return;
     }
     lease = sf_lease_enter(waiter->group, runner, isolate, message->descriptor);
