@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* While other children wait, a child uses a line for its own calls for this time, at least for one of them. */
+#define SHARE apr_time_from_msec(2)
+
 /* A line that was idle for longer is checked before it is used. */
 #define CHECKED_AFTER apr_time_from_msec(50)
 
@@ -12,6 +15,22 @@
 int sf_lease_is_given(const sf_lease_group *group)
 {
     return group->give_until && sf_clock_now() < group->give_until;
+}
+
+int sf_lease_is_expected(sf_lease_group *group)
+{
+    const sf_waiter *waiter;
+
+    if (group->busy > 0 || !APR_RING_EMPTY(&group->settling, sf_lease, entry)) {
+        return 1;
+    }
+    APR_RING_FOREACH(waiter, &group->waiters, sf_waiter, entry)
+    {
+        if (waiter->runner) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 int sf_lease_is_wanted(sf_lease_group *group)
@@ -129,17 +148,34 @@ static int is_worn_out(const sf_lease *lease)
            || (lease->limits.rss && lease->line.rss > lease->limits.rss);
 }
 
-void sf_lease_place(sf_lease *lease)
+/* Returns a lease, and has one of the calls that wait here ask for another one. */
+static void return_and_ask(sf_lease *lease)
 {
+    sf_lease_group *group = lease->group;
     sf_waiter *waiter;
 
-    lease->is_new = 0;
-    if (is_worn_out(lease) || sf_lease_is_given(lease->group)) {
-        sf_lease_return(lease);
-        return;
+    group->users++;
+    sf_lease_return(lease);
+    waiter = sf_waiter_first(group);
+    if (waiter && !sf_lease_is_expected(group)) {
+        waiter->ask_at = 0;
+        apr_thread_cond_signal(waiter->wake);
     }
-    waiter = sf_waiter_first(lease->group);
-    if (waiter) {
+    group->users--;
+    sf_lease_group_leave(group);
+}
+
+void sf_lease_place(sf_lease *lease)
+{
+    sf_waiter *waiter = sf_waiter_first(lease->group);
+
+    lease->is_new = 0;
+    if (is_worn_out(lease)
+        || (sf_lease_is_given(lease->group)
+            && (!waiter || sf_clock_now() >= lease->granted + SHARE))) {
+        return_and_ask(lease);
+    }
+    else if (waiter) {
         hand_over(lease, waiter);
     }
     else {

@@ -37,6 +37,10 @@ void sf_lease_destroy(sf_lease *lease, const char *cause);
 /* Whether another thread waits for a lease of the group, here or in another child. */
 int sf_lease_is_wanted(sf_lease_group *group);
 
+/* Whether a line may soon be free for a call of the group that begins to wait: another call uses one, or has asked
+ * the runner. */
+int sf_lease_is_expected(sf_lease_group *group);
+
 /* Whether leases of the group go back to the runner after each call. */
 int sf_lease_is_given(const sf_lease_group *group);
 

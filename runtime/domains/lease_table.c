@@ -146,6 +146,7 @@ sf_lease *sf_lease_enter(sf_lease_group *group, sf_runner_link *runner, uint32_t
     lease->isolate = isolate;
     lease->state = SF_LEASE_BUSY;
     lease->is_new = 1;
+    lease->granted = sf_clock_now();
     runner->lines++;
     group->busy++;
     APR_ARRAY_PUSH(table.leases, sf_lease *) = lease;

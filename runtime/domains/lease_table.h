@@ -40,9 +40,10 @@ typedef struct sf_lease {
     sf_runner_link *runner; /* NULL where that connection was lost */
     uint32_t isolate;
     sf_lease_state state;
-    apr_time_t since; /* when it was answered or became idle, by sf_clock_now() */
-    int is_new;       /* it has had no call in this child */
-    int is_cold;      /* its isolate was started for its first lease */
+    apr_time_t since;   /* when it was answered or became idle, by sf_clock_now() */
+    apr_time_t granted; /* when the runner granted it, by sf_clock_now() */
+    int is_new;         /* it has had no call in this child */
+    int is_cold;        /* its isolate was started for its first lease */
     sf_lease_limits limits;
     sf_call_output output;      /* of the last call, until the isolate says IDLE */
     char cause[SF_CAUSE_BYTES]; /* why the isolate has ended, or "" */

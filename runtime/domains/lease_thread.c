@@ -106,8 +106,7 @@ static void take_line(sf_runner_link *runner, const sf_control_message *message,
     }
     if (!waiter || waiter->state != SF_WAITER_WAITS) {
         close(message->descriptor);
-        sf_runner_link_say(runner, SF_CONTROL_RETURN, isolate,
-                           "{\"calls\":0,\"rss\":0}");
+        sf_runner_link_say(runner, SF_CONTROL_RETURN, isolate, "{\"calls\":0,\"rss\":0}");
         return;
     }
     lease = sf_lease_enter(waiter->group, runner, isolate, message->descriptor);
@@ -191,11 +190,10 @@ static void read_sid(char uuid[SF_UUID_LENGTH + 1], const char *sid, const char 
     }
 }
 
-/* Returns idle lines of a group, those first that were idle for longest, and has its calls ask the runner. */
+/* Returns idle lines of a group, those first that were idle for longest. */
 static void give(sf_lease_group *group, const void *data)
 {
     const demand *wanted = data;
-    sf_waiter *waiter;
 
     if (strcmp(group->key.environment, wanted->environment) != 0
         || (*wanted->build && strcmp(group->key.build, wanted->build) != 0)) {
@@ -208,11 +206,6 @@ static void give(sf_lease_group *group, const void *data)
         sf_lease_take_out(lease);
         sf_lease_return(lease);
         --*wanted->left;
-    }
-    APR_RING_FOREACH(waiter, &group->waiters, sf_waiter, entry)
-    {
-        waiter->ask_at = 0;
-        apr_thread_cond_signal(waiter->wake);
     }
 }
 

@@ -247,13 +247,12 @@ static int queue(taking *call)
 {
     sf_waiter *waiter = &call->waiter;
     sf_lease_group *group = call->group;
-    const int is_local = group->busy > 0 || !APR_RING_EMPTY(&group->settling, sf_lease, entry);
     int status;
 
     if (apr_thread_cond_create(&waiter->wake, call->request->r->pool) != APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    waiter->ask_at = is_local && !sf_lease_is_given(group) ? sf_clock_now() + LOCAL_WAIT : 0;
+    waiter->ask_at = sf_lease_is_expected(group) ? sf_clock_now() + LOCAL_WAIT : 0;
     sf_waiter_enter(waiter, group);
     if (!APR_RING_EMPTY(&group->settling, sf_lease, entry)) {
         sf_lease_thread_wake();
