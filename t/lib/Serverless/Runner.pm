@@ -1,0 +1,96 @@
+# A runner of a suite's own, which executes Functions for the httpds of the suite.
+#
+#   my $runner = Serverless::Runner->start('calls');
+#   my $server = Serverless::Server->start('calls', Serverless::Server->database . $runner->directive . ...);
+#
+# It ends with the object, and with the suite if that is killed.
+package Serverless::Runner;
+
+use strict;
+use warnings FATAL => 'all';
+
+use IO::Socket::UNIX ();
+use POSIX ();
+use Serverless::Server;
+use Serverless::Time;
+use Socket qw(SOCK_SEQPACKET);
+
+# Starts a runner with a cache of Builds of its own. `isolate` is the program that takes an isolate's place, and `under` a command that the runner runs under.
+sub start {
+    my ($class, $name, %option) = @_;
+    my $logs = Serverless::Server->logs;
+    my $self = bless { name => $name, parent => $$, folder => "$logs/$name-builds", socket => "$logs/$name.sock",
+        log => "$logs/${name}_runner_log", config => "$logs/$name-runner.conf", under => $option{under} || [] }, $class;
+    my $isolate = $option{isolate} || "$ENV{SOURCE}/runtime/isolate/main.js";
+    my $user = getpwuid $<;
+    mkdir $self->{folder};
+    open my $out, '>', $self->{config} or die "$self->{config}: $!\n";
+    print $out map { "$_\n" } "Control $self->{socket}", "Client $user", 'Isolation none', 'Egress host',
+        "Cache $self->{folder} 1G", "Isolate $isolate",
+        map { "Runtime $_ $ENV{NODE}" } qw(node18 node20 node22);
+    close $out or die "$self->{config}: $!\n";
+    $self->run;
+    return $self;
+}
+
+# Starts the program; returns when it accepts connections.
+sub run {
+    my ($self) = @_;
+    defined($self->{pid} = fork) or die "fork: $!\n";
+    if (!$self->{pid}) {
+        setpgrp;
+        open STDERR, '>>', $self->{log} or die "$self->{log}: $!\n";
+        exec 'setpriv', '--pdeathsig', 'TERM', @{ $self->{under} }, "$ENV{SOURCE}/build/serverless-runner", '-c',
+            $self->{config};
+        die "setpriv: $!\n";
+    }
+    wait_until { $self->accepts } or die "the runner '$self->{name}' did not start; it said:\n", $self->said;
+    return;
+}
+
+sub accepts {
+    my ($self) = @_;
+    socket my $socket, Socket::PF_UNIX(), SOCK_SEQPACKET, 0 or die "socket: $!\n";
+    return connect $socket, Socket::pack_sockaddr_un($self->{socket});
+}
+
+# Ends it at once, as a crash would.
+sub kill_now {
+    my ($self) = @_;
+    my $pid = delete $self->{pid} or return;
+    local $?;
+    kill KILL => $pid;
+    waitpid $pid, 0;
+    return;
+}
+
+sub stop {
+    my ($self) = @_;
+    return if $self->{parent} != $$;
+    $self->kill_now;
+    return;
+}
+
+sub DESTROY { $_[0]->stop }
+
+sub pid { $_[0]{pid} }
+
+# The directive of httpd that names it.
+sub directive { "ServerlessRunner $_[0]{socket}\n" }
+
+# Its messages.
+sub said {
+    my ($self) = @_;
+    open my $in, '<', $self->{log} or return '';
+    local $/;
+    return <$in> // '';
+}
+
+# The isolates, as process ids.
+sub isolates {
+    my ($self) = @_;
+    return grep { (Serverless::Server::status_of($_)->{PPid} // 0) == ($self->{pid} // -1) }
+        map { m{^/proc/(\d+)$} } glob '/proc/[0-9]*';
+}
+
+1;
