@@ -45,10 +45,10 @@ sub line_of {
 # The directory of its socket.
 sub host { $_[0]->line_of('socket') }
 
-# A new session of the owner of the schema.
+# A new session of the owner of the schema, or of another role.
 sub connect {
-    my ($self) = @_;
-    return DBI->connect("dbi:Pg:host=@{[ $self->host ]};dbname=serverless", 'serverless_owner', undef,
+    my ($self, $role) = @_;
+    return DBI->connect("dbi:Pg:host=@{[ $self->host ]};dbname=serverless", $role // 'serverless_owner', undef,
         { RaiseError => 1, PrintError => 0, AutoCommit => 1, AutoInactiveDestroy => 1, pg_server_prepare => 0 });
 }
 
