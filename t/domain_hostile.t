@@ -204,8 +204,8 @@ sub make_request {
     if (often(0.05)) { # the host of a whole URL counts, not that of the header
         my $other_host = host();
         $line_target = "http://$other_host$target";
+        $is_signed = 0 if ($tenant // 0) != (tenant_of($other_host) // 0);
         $tenant = tenant_of($other_host);
-        $is_signed = 0 if $other_host ne $host;
     }
     my $version = often(0.95) ? 'HTTP/1.1' : one_of('HTTP/1.0', 'HTTP/1.9', 'HTTP/2.0', 'HTTP/9.9', 'http/1.1', 'HTTP/1', 'HTTP/1.1 x', '');
     my @lines = ("$method $line_target" . ($version eq '' ? '' : " $version"));
