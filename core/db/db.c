@@ -326,9 +326,8 @@ apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
 {
     apr_status_t rv = sf_lock_line_init(pool);
 
-    sf_session_init(pool, sf_config_databases(s));
     if (rv == APR_SUCCESS) {
-        rv = sf_session_init(s->process->pool);
+        rv = sf_session_init(s->process->pool, sf_config_databases(s));
     }
     if (rv == APR_SUCCESS) {
         rv = sf_reachability_init(pool, sf_config_databases(s));

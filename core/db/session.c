@@ -60,8 +60,20 @@ static struct {
 
 /* Idle sessions --------------------------------------------------------------------------------- */
 
-apr_status_t sf_session_init(apr_pool_t *pool)
+static void make_timeouts(apr_pool_t *pool, int databases)
 {
+    apr_uint32_t *made = apr_palloc(pool, sizeof(*made) * (apr_size_t)(databases + 1));
+    int i;
+
+    for (i = 0; i <= databases; i++) {
+        made[i] = (apr_uint32_t)apr_time_as_msec(DEFAULT_STATEMENT_TIMEOUT);
+    }
+    statement_timeouts = made;
+}
+
+apr_status_t sf_session_init(apr_pool_t *pool, int databases)
+{
+    make_timeouts(pool, databases);
     idle.first = NULL;
     return apr_thread_mutex_create(&idle.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
 }
@@ -142,17 +154,6 @@ static apr_status_t post_connect(apr_pool_t *pool, dbd_cfg_t *cfg, ap_dbd_t *dbd
         PQsetErrorVerbosity(native_of(dbd), PQERRORS_VERBOSE);
     }
     return APR_SUCCESS;
-}
-
-void sf_session_init(apr_pool_t *pool, int databases)
-{
-    apr_uint32_t *made = apr_palloc(pool, sizeof(*made) * (apr_size_t)(databases + 1));
-    int i;
-
-    for (i = 0; i <= databases; i++) {
-        made[i] = (apr_uint32_t)apr_time_as_msec(DEFAULT_STATEMENT_TIMEOUT);
-    }
-    statement_timeouts = made;
 }
 
 void sf_session_register_hooks(void)

@@ -32,17 +32,14 @@ typedef struct sf_session {
     apr_time_t idle_since;
 } sf_session;
 
-/* Makes the record of each database's statement_timeout; their numbers are 1 to `databases`. Called from
- * child_init. */
-void sf_session_init(apr_pool_t *pool, int databases);
-
 /* As sf_db_register_hooks() and sf_db_post_config(). */
 void sf_session_register_hooks(void);
 int sf_session_post_config(void);
 
-/* Makes the child's list of idle sessions. Called from child_init, with a pool that lasts longer than
- * mod_dbd's. Returns APR_SUCCESS or the error of the mutex. */
-apr_status_t sf_session_init(apr_pool_t *pool);
+/* Makes the child's list of idle sessions, and the record of each database's statement_timeout; the databases'
+ * numbers are 1 to `databases`. Called from child_init, with a pool that lasts longer than mod_dbd's. Returns
+ * APR_SUCCESS or the error of the mutex. */
+apr_status_t sf_session_init(apr_pool_t *pool, int databases);
 
 /* Takes a connection of mod_dbd's pool for this server, one thread of a child at a time. The caller holds a permit of
  * connection_limit.h, because mod_dbd would wait without a limit. Returns SF_DB_OK and a session
