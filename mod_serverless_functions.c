@@ -249,7 +249,6 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_status(sf_request_limit_child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sf_background_stop, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_child_stopping(sf_domains_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(log_metrics, NULL, NULL, APR_HOOK_LAST);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
     ap_hook_post_read_request(post_read_request, NULL, NULL, APR_HOOK_FIRST);

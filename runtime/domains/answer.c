@@ -86,7 +86,7 @@ static sf_answer_result read_headers(sf_answer *answer, json_object *list, const
         result = add_header(answer, json_object_array_get_idx(list, i), reason);
     }
     if (result == SF_ANSWER_OK && is_too_large(answer->headers)) {
-        *reason = "Response headers or cookies too long";
+        *reason = "too many headers, or too long ones";
         return SF_ANSWER_TOO_MANY_HEADERS;
     }
     return result;
@@ -182,7 +182,8 @@ int sf_answer_send(request_rec *r, const sf_answer *answer)
     apr_bucket_brigade *brigade = apr_brigade_create(r->pool, alloc);
 
     r->status = answer->status;
-    r->status_line = NULL;
+    r->status_line = ap_get_status_line_ex(
+        r->pool, answer->status);            /* of statuses that httpd does not know, too */
     apr_table_unset(r->headers_in, "Range"); /* httpd would answer with a part */
     set_headers(r, answer);
     if (has_body(answer)) {

@@ -57,12 +57,6 @@ apr_status_t sf_domains_child_init(apr_pool_t *pool)
     return rv == APR_SUCCESS ? sf_leases_init(pool) : rv;
 }
 
-void sf_domains_child_stopping(apr_pool_t *pool, int graceful)
-{
-    (void)pool;
-    (void)graceful;
-    sf_leases_stop();
-}
 
 void sf_domains_register(void)
 {

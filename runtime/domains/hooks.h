@@ -9,9 +9,6 @@ apr_status_t sf_domains_pre_config(apr_pool_t *pconf);
 apr_status_t sf_domains_post_config(apr_pool_t *pconf, server_rec *s);
 apr_status_t sf_domains_child_init(apr_pool_t *pool);
 
-/* Hook child_stopping: gives back what the child has from the runner. */
-void sf_domains_child_stopping(apr_pool_t *pool, int graceful);
-
 /* Registers filters. Called when hooks are registered. */
 void sf_domains_register(void);
 

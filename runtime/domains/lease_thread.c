@@ -41,14 +41,6 @@ static struct {
     unsigned char packet[SF_CONTROL_PACKET + 1];
 } thread;
 
-apr_status_t sf_lease_thread_init(apr_pool_t *pool)
-{
-    memset(&thread, 0, sizeof(thread));
-    thread.pool = pool;
-    thread.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return thread.event < 0 ? errno : APR_SUCCESS;
-}
-
 void sf_lease_thread_wake(void)
 {
     const uint64_t one = 1;
@@ -60,6 +52,34 @@ void sf_lease_thread_wake(void)
 int sf_lease_thread_is_stopping(void)
 {
     return (int)apr_atomic_read32(&thread.stopping);
+}
+
+/* Ends the thread, and waits for that, but not for long: in a child of prefork, a signal may have interrupted a
+ * function that holds the mutex. */
+static apr_status_t stop(void *data)
+{
+    apr_interval_time_t waited = 0;
+
+    (void)data;
+    apr_atomic_set32(&thread.stopping, 1);
+    if (!thread.started) {
+        return APR_SUCCESS;
+    }
+    sf_lease_thread_wake();
+    while (!apr_atomic_read32(&thread.ended) && waited < STOP_LIMIT) {
+        apr_sleep(STOP_SLICE);
+        waited += STOP_SLICE;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t sf_lease_thread_init(apr_pool_t *pool)
+{
+    memset(&thread, 0, sizeof(thread));
+    thread.pool = pool;
+    thread.event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    apr_pool_pre_cleanup_register(pool, NULL, stop);
+    return thread.event < 0 ? errno : APR_SUCCESS;
 }
 
 
@@ -446,19 +466,4 @@ apr_status_t sf_lease_thread_start(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     thread.started = rv == APR_SUCCESS;
     return rv;
-}
-
-void sf_lease_thread_stop(void)
-{
-    apr_interval_time_t waited = 0;
-
-    apr_atomic_set32(&thread.stopping, 1);
-    if (!thread.started) {
-        return;
-    }
-    sf_lease_thread_wake();
-    while (!apr_atomic_read32(&thread.ended) && waited < STOP_LIMIT) {
-        apr_sleep(STOP_SLICE);
-        waited += STOP_SLICE;
-    }
 }

@@ -10,16 +10,13 @@
  * the error of the system. */
 apr_status_t sf_lease_thread_start(void);
 
-/* Makes what the thread needs. Called from child_init. */
+/* Makes what the thread needs. Called from child_init, with the child's pool: as that is destroyed, which is after
+ * the last call (child_stopping is before it in event), the thread returns all lines and ends. */
 apr_status_t sf_lease_thread_init(apr_pool_t *pool);
 
 /* Has the thread look at the table again. Called after a connection was opened, and where a call waits for an
  * isolate that has not said IDLE. */
 void sf_lease_thread_wake(void);
-
-/* Ends the thread, which returns all lines first, and waits for at most a second. Hook child_stopping. In a child of
- * prefork, it may interrupt any function of this folder. */
-void sf_lease_thread_stop(void);
 
 /* Whether the thread is to end. */
 int sf_lease_thread_is_stopping(void);

@@ -50,12 +50,6 @@ apr_status_t sf_leases_init(apr_pool_t *pool)
     return rv == APR_SUCCESS ? sf_lease_thread_init(pool) : rv;
 }
 
-void sf_leases_stop(void)
-{
-    sf_lease_thread_stop();
-}
-
-
 /* The runner ------------------------------------------------------------------------------------- */
 
 /* Returns a connection on which the runner grants leases, or NULL. */

@@ -6,11 +6,9 @@
 #include "runtime/domains/domain.h"
 #include "runtime/domains/lease_table.h"
 
-/* Makes what a child needs. Called from child_init. Returns APR_SUCCESS or the error of a pool or mutex. */
+/* Makes what a child needs. Called from child_init. Returns APR_SUCCESS or the error of a pool or mutex. All lines
+ * go back to the runner as the pool is destroyed. */
 apr_status_t sf_leases_init(apr_pool_t *pool);
-
-/* Returns all lines to the runner. Called as the child stops. */
-void sf_leases_stop(void);
 
 /* Takes a line for a call of the request's Function. Waits for at most ServerlessQueueTimeout, and then again for
  * as long where this call had to send the Build to the runner.
