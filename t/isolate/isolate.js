@@ -8,6 +8,7 @@ const path = require('path');
 
 const MAIN = path.join(__dirname, '../../runtime/isolate/main.js');
 const Type = { CALL: 1, READY: 2, LOG: 3, ANSWER: 4, BAD_REQUEST: 5, IDLE: 6 };
+const PATIENCE = 10000; // milliseconds
 const LEVELS = ['INFO', 'WARNING', 'ERROR'];
 
 const sid = (letters, number) => letters + String(number).padStart(32, '0');
@@ -92,10 +93,23 @@ class Isolate {
     this.waiting?.();
   }
 
+  // Resolves when there is a frame, or the isolate has ended. Rejects after PATIENCE milliseconds.
+  async arrival() {
+    while (this.frames.length === 0) {
+      await new Promise((resolve, reject) => {
+        const timer = setTimeout(reject, PATIENCE, new Error(`no frame in ${PATIENCE} ms`));
+        this.waiting = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    }
+  }
+
   // Resolves to the next frame, or to null where the isolate has ended.
   async next() {
-    while (this.frames.length === 0) {
-      await new Promise((resolve) => { this.waiting = resolve; });
+    if (this.frames.length === 0) {
+      await this.arrival();
     }
     return this.frames[0] === null ? null : this.frames.shift();
   }
