@@ -191,7 +191,8 @@ async function isolateFor(test, parts, options) {
   return isolate.ready();
 }
 
-// The folder of Twilio's own package, which the tests of clients install.
-const PACKAGES = path.join(__dirname, '../../build/sdk/node_modules');
+// The folder of Twilio's own package, which "make test" installs for the tests of clients and copies.
+const PACKAGES = ['../sdk/node_modules', '../../build/sdk/node_modules'].map((folder) => path.join(__dirname, folder))
+  .find((folder) => fs.existsSync(path.join(folder, 'twilio')));
 
 module.exports = { Isolate, PACKAGES, Type, callPayload, frame, isolateFor, removeBuild, sid, writeBuild };
