@@ -2,7 +2,7 @@
 //
 //   node bench/isolate.js [CALLS] [NODE]
 //
-// It prints a line for each kind of call. "node us" is the processor time of the isolate per call, from
+// "start" is the time until READY. "node us" is the processor time of the isolate per call, from
 // /proc/PID/stat; "round us" the time from CALL to ANSWER and from CALL to IDLE, seen from here.
 'use strict';
 
@@ -12,6 +12,8 @@ const { Isolate, removeBuild, writeBuild } = require('../t/isolate/isolate.js');
 const calls = Number(process.argv[2] ?? 20000);
 const node = process.argv[3] ?? process.execPath;
 const TICK = 10000; // microseconds of a clock tick in /proc
+const WARM_UP = 5000; // calls that are not measured
+const STARTS = 10;
 
 const functions = {
   hello: "exports.handler = (context, event, callback) => callback(null, 'Hello World');",
@@ -39,7 +41,7 @@ function processorTime(pid) {
 }
 
 async function measure(isolate, name) {
-  for (let i = 0; i < 500; i++) {
+  for (let i = 0; i < WARM_UP; i++) {
     await isolate.call(name, heads[name]);
   }
   const before = processorTime(isolate.child.pid);
@@ -51,8 +53,24 @@ async function measure(isolate, name) {
   return { call: name, 'node us': ((processorTime(isolate.child.pid) - before) / calls).toFixed(1), 'round us': (wall / calls).toFixed(1) };
 }
 
+// Returns the medians of starts: from the start of the process to READY.
+async function measureStart(build) {
+  const wall = [];
+  const processor = [];
+  for (let i = 0; i < STARTS; i++) {
+    const begin = performance.now();
+    const isolate = await new Isolate(build, { node }).ready();
+    wall.push(performance.now() - begin);
+    processor.push(processorTime(isolate.child.pid) / 1000);
+    await isolate.stop();
+  }
+  const median = (values) => values.sort((a, b) => a - b)[STARTS / 2].toFixed(0);
+  return `start: ${median(wall)} ms, ${median(processor)} ms of processor time`;
+}
+
 async function main() {
   const build = writeBuild({ functions });
+  console.log(await measureStart(build));
   const isolate = await new Isolate(build, { node }).ready();
   const rows = [];
   for (const name of Object.keys(functions)) {
