@@ -117,6 +117,8 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 		--suppress=missingIncludeSystem -I. -Ibuild $(CHECKED)
 	@echo "  PYFLAKES"
 	@pyflakes3 bench/run bench/attack bench/*.py t/python/*.py
+	@echo "  NODE"
+	@for file in runtime/isolate/*.js t/isolate/*.js bench/*.js worker/*.js; do node --check $$file || exit 1; done
 
 format: packages-lint ## format the C code
 	@clang-format -i $(FORMATTED)
