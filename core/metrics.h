@@ -19,6 +19,8 @@ typedef enum {
     SF_METRIC_MAINTENANCE_BATCHES, /* of all tasks */
     SF_METRIC_ROUTE_READS,         /* of routes, from the database */
     SF_METRIC_STALE_ROUTES,        /* requests answered by an old route, the database being away */
+    SF_METRIC_ASSETS_CACHED,       /* answers with the file of an Asset */
+    SF_METRIC_ASSETS_READ,         /* answers with the chunks of an Asset */
     SF_METRIC_CALLS,               /* of Functions */
     SF_METRIC_COLD_CALLS,          /* for which an isolate was started */
     SF_METRIC_CALLS_REFUSED,       /* with 429 */

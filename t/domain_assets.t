@@ -458,6 +458,12 @@ subtest 'the access log' => sub {
         @lines >= @expected;
     };
     is_deeply \@lines, \@expected, 'each line has the Environment, the Version, the source and the request id';
+    $logged->restart;
+    my %sum;
+    for (lines_with('SF0050', $logged->error_log)) {
+        $sum{$1} += $2 while /(assets_\w+)=(\d+)/g;
+    }
+    is_deeply \%sum, { assets_cached => 1, assets_read => 1 }, 'the counters of the metrics have the same sources';
     $logged->stop;
 };
 

@@ -1,6 +1,7 @@
 #include "runtime/domains/asset.h"
 
 #include "core/config.h"
+#include "core/metrics.h"
 #include "core/storage/chunk_bucket.h"
 #include "runtime/domains/asset_cache.h"
 
@@ -169,6 +170,13 @@ static int append_chunks(apr_bucket_brigade *brigade, request_rec *r,
     }
 }
 
+/* Counts where the content comes from, and notes it for the access log. */
+static void count_source(const request_rec *r, int is_cached)
+{
+    sf_metrics_add(is_cached ? SF_METRIC_ASSETS_CACHED : SF_METRIC_ASSETS_READ);
+    apr_table_setn(r->notes, SF_ASSET_SOURCE_NOTE, is_cached ? "cache" : "database");
+}
+
 /* Appends the content to the brigade. Returns OK or the status of an error. */
 static int append_content(apr_bucket_brigade *brigade, request_rec *r,
                           const sf_stored_content *content)
@@ -186,7 +194,7 @@ static int append_content(apr_bucket_brigade *brigade, request_rec *r,
     if (error) {
         return error->status == HTTP_NOT_FOUND ? SF_DOMAIN_GONE : error->status;
     }
-    apr_table_setn(r->notes, SF_ASSET_SOURCE_NOTE, file ? "cache" : "database");
+    count_source(r, file != NULL);
     if (!file) {
         return append_chunks(brigade, r, content);
     }
