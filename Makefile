@@ -100,7 +100,7 @@ unit: packages-test $(UNIT) ## run the unit tests in C alone
 bench: packages-bench all $(LIMIT) $(PEERS) ## measure the module beside other servers, in about 10 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
-attack: packages-bench all ## measure how long an account waits while another one attacks, in about 5 minutes; ONLY=lock,silence selects attacks
+attack: packages-bench all ## measure how long an account waits while another one attacks, in about 4 minutes; ONLY=lock,silence selects attacks
 	@SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/attack $(MODULE)
 
 lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
