@@ -495,6 +495,26 @@ sub kernel_keeps {
 
 # A schema that is not the one -----------------------------------------------------------
 
+# Two databases without a schema, and one that has it: its sessions do not make the others' lines repeat.
+{
+    my @names = map { "serverless_empty_${_}_$$" } 1, 2;
+    superuser()->do("CREATE DATABASE $_ OWNER serverless_owner") for @names;
+    my %host = map { ($_ => '127.0.0.1:' . Serverless::Server->free_port) } @names, 'serverless';
+    my $server = Serverless::Server->start('empty', join '', map {
+        "Listen $host{$_}\n<VirtualHost $host{$_}>\n" . Serverless::Server->database(database => $_)
+            . Serverless::Server->api . "</VirtualHost>\n"
+    } sort keys %host);
+    my $client = Serverless::Client->account;
+    for my $time ('first', 'second') {
+        is_unavailable $client->at($host{$_})->afresh->get('/v1/Services'), "a database without a schema, the $time time" for @names;
+        my @replies = at_once(sub { $client->at($host{serverless})->afresh->get('/v1/Services')->status }, 1 .. 8);
+        is_deeply [grep { $_ != 200 } @replies], [], '- the other database is used';
+    }
+    is scalar(() = $server->error_log =~ /\] SF0004: /g), 2, 'each database without a schema has one log line';
+    undef $server;
+    superuser()->do("DROP DATABASE $_ WITH (FORCE)") for @names;
+}
+
 {
     my $name = "serverless_other_$$";
     my @versions = sort { $a <=> $b } map { m{/0*(\d+)_[^/]*$} } glob "$ENV{SOURCE}/sql/schema/*.sql";

@@ -43,12 +43,22 @@ typedef struct {
 static APR_OPTIONAL_FN_TYPE(ap_dbd_open) *dbd_open;
 static APR_OPTIONAL_FN_TYPE(ap_dbd_close) *dbd_close;
 
-/* The milliseconds of statement_timeout in the newest session of each database, by its number. A
- * database that has had no session has the default. */
-static volatile apr_uint32_t *statement_timeouts;
+/* What this child knows of a database. */
+typedef struct {
+    /* The milliseconds of statement_timeout in its newest session; before the first, the default. */
+    volatile apr_uint32_t statement_timeout;
 
-/* 1 since SF0004 has been logged, until a schema fits: it is not logged with every request. */
-static volatile apr_uint32_t schema_mismatch_logged;
+    /* 1 since SF0004 has been logged, until a schema fits: it is not logged with every request. */
+    volatile apr_uint32_t mismatch_logged;
+} database_record;
+
+/* By the number of the database, which begins at 1. */
+static database_record *records;
+
+static database_record *record_of(const sf_caller *caller)
+{
+    return &records[sf_config_database(caller->server)];
+}
 
 /* The sessions of connections in mod_dbd's pool, under the mutex. A session on the list is used by no
  * thread of this module. */
@@ -60,20 +70,20 @@ static struct {
 
 /* Idle sessions --------------------------------------------------------------------------------- */
 
-static void make_timeouts(apr_pool_t *pool, int databases)
+static void make_records(apr_pool_t *pool, int databases)
 {
-    apr_uint32_t *made = apr_palloc(pool, sizeof(*made) * (apr_size_t)(databases + 1));
+    database_record *made = apr_pcalloc(pool, sizeof(*made) * (apr_size_t)(databases + 1));
     int i;
 
     for (i = 0; i <= databases; i++) {
-        made[i] = (apr_uint32_t)apr_time_as_msec(DEFAULT_STATEMENT_TIMEOUT);
+        made[i].statement_timeout = (apr_uint32_t)apr_time_as_msec(DEFAULT_STATEMENT_TIMEOUT);
     }
-    statement_timeouts = made;
+    records = made;
 }
 
 apr_status_t sf_session_init(apr_pool_t *pool, int databases)
 {
-    make_timeouts(pool, databases);
+    make_records(pool, databases);
     idle.first = NULL;
     return apr_thread_mutex_create(&idle.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
 }
@@ -300,7 +310,8 @@ static sf_db_result log_failure(const execution *e, const char *doing, const PGr
         return result; /* the caller tries again, and logs the end of that */
     }
     if (!(e->id == SF_STATEMENT_SESSION_BEGIN && result == SF_DB_NO_SCHEMA
-          && apr_atomic_read32(&schema_mismatch_logged))) { /* SF0004 is in the log */
+          && apr_atomic_read32(
+              &record_of(e->caller)->mismatch_logged))) { /* SF0004 is in the log */
         sf_db_log_failure(e->caller, doing, e->name, text);
     }
     return result;
@@ -410,11 +421,10 @@ apr_interval_time_t sf_session_lock_limit(const sf_caller *caller, sf_statement_
     if (kind == SF_LONG_WRITE) {
         return sf_config_delete_timeout(caller->r);
     }
-    if (!statement_timeouts) {
+    if (!records) {
         return 0; /* SF0006 is in the error log */
     }
-    return apr_time_from_msec(
-        apr_atomic_read32(&statement_timeouts[sf_config_database(caller->server)]));
+    return apr_time_from_msec(apr_atomic_read32(&record_of(caller)->statement_timeout));
 }
 
 sf_db_result sf_session_be_patient(const sf_caller *caller, sf_session *session, int patient)
@@ -446,7 +456,7 @@ sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, co
 
 static void log_schema_mismatch(const sf_caller *caller, const char *found, const char *remedy)
 {
-    if (apr_atomic_xchg32(&schema_mismatch_logged, 1) == 0) {
+    if (apr_atomic_xchg32(&record_of(caller)->mismatch_logged, 1) == 0) {
         sf_log(caller, APLOG_CRIT, "SF0004",
                "the database schema is %s, this module needs version %d: %s", found,
                SF_SCHEMA_VERSION, remedy);
@@ -485,9 +495,9 @@ static int read_session_begin(const sf_caller *caller, sf_session *session, sf_r
         session->state.page_token_key[i] = (unsigned char)strtol(digits, NULL, 16);
     }
     session->time_limit = time_limit_of(sf_rows_value(rows, 0, 2));
-    apr_atomic_set32(&statement_timeouts[sf_config_database(caller->server)],
+    apr_atomic_set32(&record_of(caller)->statement_timeout,
                      (apr_uint32_t)apr_time_as_msec(session->time_limit - GRACE));
-    apr_atomic_set32(&schema_mismatch_logged, 0);
+    apr_atomic_set32(&record_of(caller)->mismatch_logged, 0);
     return 1;
 }
 

@@ -36,7 +36,7 @@ typedef struct sf_session {
 void sf_session_register_hooks(void);
 int sf_session_post_config(void);
 
-/* Makes the child's list of idle sessions, and the record of each database's statement_timeout; the databases'
+/* Makes the child's list of idle sessions, and the record of each database; their
  * numbers are 1 to `databases`. Called from child_init, with a pool that lasts longer than mod_dbd's. Returns
  * APR_SUCCESS or the error of the mutex. */
 apr_status_t sf_session_init(apr_pool_t *pool, int databases);
