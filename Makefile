@@ -48,7 +48,7 @@ INCLUDES = $(call once,INCLUDES,echo "-I`$(APXS) -q INCLUDEDIR`" \
 CFLAGS   = $(call once,CFLAGS,echo `$(APXS) -q CFLAGS` `$(APXS) -q EXTRA_CPPFLAGS`)
 LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto)
 CRYPT_LIBS = $(call once,CRYPT_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs libcrypto`)
-RUNNER_LIBS = $(call once,RUNNER_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs json-c libcrypto`)
+RUNNER_LIBS = $(call once,RUNNER_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs json-c libcrypto libseccomp`)
 LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
 SYSCONF  = $(call once,SYSCONF,$(APXS) -q SYSCONFDIR)
 

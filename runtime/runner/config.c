@@ -1,4 +1,5 @@
 #include "runtime/runner/config.h"
+#include "runtime/runner/egress_rules.h"
 
 #include <apr_file_io.h>
 #include <apr_strings.h>
@@ -10,11 +11,10 @@
 
 #define LINE_SIZE 4096
 #define RUNTIME_NAME_MAX 64
-#define RUNTIME_NAME_CHARACTERS                                                                    \
-    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+#define RUNTIME_NAME_CHARACTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
 #define CACHE_BYTES_MIN (1024 * 1024)
 
-static const char *const isolations[] = { "none", "bubblewrap", "unit", NULL };
+static const char *const isolations[] = { "none", "bubblewrap", NULL };
 static const char *const egresses[] = { "none", "filtered", "host", NULL };
 
 const char *sf_isolation_name(sf_isolation isolation)
@@ -142,7 +142,7 @@ static const char *set_isolation(apr_pool_t *pool, sf_runner_config *config, cha
     const int found = find_word(isolations, values[0]);
 
     config->isolation = (sf_isolation)found;
-    return found >= 0 ? NULL : apr_psprintf(pool, "%s is not none, bubblewrap or unit", values[0]);
+    return found >= 0 ? NULL : apr_psprintf(pool, "%s is not none or bubblewrap", values[0]);
 }
 
 static const char *set_egress(apr_pool_t *pool, sf_runner_config *config, char **values)
@@ -151,6 +151,12 @@ static const char *set_egress(apr_pool_t *pool, sf_runner_config *config, char *
 
     config->egress = (sf_egress)found;
     return found >= 0 ? NULL : apr_psprintf(pool, "%s is not none, filtered or host", values[0]);
+}
+
+static const char *add_egress_allow(apr_pool_t *pool, sf_runner_config *config, char **values)
+{
+    APR_ARRAY_PUSH(config->egress_allow, const char *) = values[0];
+    return sf_egress_range_check(pool, values[0]);
 }
 
 static const char *set_cache(apr_pool_t *pool, sf_runner_config *config, char **values)
@@ -185,8 +191,9 @@ static const struct line {
 } lines[] = {
     { "Control", 1, 0, 1, set_control }, { "Client", 1, 1, 1, add_client },
     { "Runtime", 2, 1, 1, add_runtime }, { "Isolation", 1, 0, 1, set_isolation },
-    { "Egress", 1, 0, 1, set_egress },   { "Cache", 2, 0, 1, set_cache },
-    { "Isolate", 1, 0, 1, set_isolate }, { "Twilio", 1, 0, 0, set_twilio },
+    { "Egress", 1, 0, 1, set_egress },   { "EgressAllow", 1, 1, 0, add_egress_allow },
+    { "Cache", 2, 0, 1, set_cache },     { "Isolate", 1, 0, 1, set_isolate },
+    { "Twilio", 1, 0, 0, set_twilio },
 };
 
 #define LINES (sizeof(lines) / sizeof(*lines))
@@ -269,6 +276,7 @@ const char *sf_runner_config_read(apr_pool_t *pool, const char *path, sf_runner_
     (*config)->path = path;
     (*config)->clients = apr_array_make(pool, 2, sizeof(uid_t));
     (*config)->runtimes = apr_array_make(pool, 2, sizeof(sf_runtime));
+    (*config)->egress_allow = apr_array_make(pool, 4, sizeof(const char *));
     while (!message && apr_file_gets(text, sizeof(text), file) == APR_SUCCESS) {
         number++;
         message = read_line(pool, *config, text, seen);

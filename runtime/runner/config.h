@@ -6,7 +6,7 @@
 #include <apr_tables.h>
 #include <sys/types.h>
 
-typedef enum { SF_ISOLATION_NONE, SF_ISOLATION_BUBBLEWRAP, SF_ISOLATION_UNIT } sf_isolation;
+typedef enum { SF_ISOLATION_NONE, SF_ISOLATION_BUBBLEWRAP } sf_isolation;
 typedef enum { SF_EGRESS_NONE, SF_EGRESS_FILTERED, SF_EGRESS_HOST } sf_egress;
 
 /* A Runtime: its name in the API, and its program of Node.js. */
@@ -22,6 +22,8 @@ typedef struct {
     apr_array_header_t *runtimes; /* of sf_runtime */
     sf_isolation isolation;
     sf_egress egress;
+    apr_array_header_t
+        *egress_allow;     /* of const char *: ranges that `filtered` permits nevertheless */
     const char *cache;     /* folder of Builds */
     apr_off_t cache_bytes; /* of all Builds together */
     const char *isolate;   /* runtime/isolate/main.js */

@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -25,6 +26,9 @@
 #define READY_BYTES (SF_FRAME_LENGTH + SF_FRAME_HEADER)
 #define CLOSED (-1)
 
+/* Times the time limits of all calls of an isolate. */
+#define PROCESSOR_TIMES 2
+
 typedef struct {
     sf_isolate *isolate;
     const sf_isolate_parts *parts;
@@ -32,7 +36,10 @@ typedef struct {
     sf_watch line;
     sf_watch output;
     int is_line_watched;
+    sf_network *network; /* NULL unless egress is filtered */
     unsigned int processor_seconds;
+    int has_cgroup;
+    int is_out_of_memory;     /* a process was killed for its memory */
     char tail[TAIL_SIZE + 1]; /* the last output */
     size_t tail_length;
     size_t logged;
@@ -197,13 +204,65 @@ static const char *make_line(process *own, int *far)
     return NULL;
 }
 
-static const char *start_program(process *own, const sf_command_request *request)
+/* Removes the cgroup, if there is one, and notes whether the kernel has killed a process in it. */
+static void remove_cgroup(process *own)
+{
+    if (own->has_cgroup) {
+        own->is_out_of_memory = sf_cgroups_remove(own->parts->cgroups, own->isolate->number);
+        own->has_cgroup = 0;
+    }
+}
+
+static apr_status_t release_surroundings(void *data)
+{
+    process *own = data;
+
+    remove_cgroup(own);
+    if (own->network) {
+        sf_network_drop(own->network);
+    }
+    return APR_SUCCESS;
+}
+
+/* Makes the parts of the isolate that outlive its process: network and cgroup. */
+static const char *make_surroundings(process *own, sf_cage_isolate *isolate)
 {
     apr_pool_t *pool = own->isolate->pool;
+    const char *message = sf_networks_ready(sf_cage_networks(own->parts->cage),
+                                            own->isolate->group->environment->sid, &own->network);
+
+    apr_pool_cleanup_register(pool, own, release_surroundings, apr_pool_cleanup_null);
+    isolate->network = own->network;
+    if (message || !own->parts->cgroups) {
+        return message;
+    }
+    message = sf_cgroups_add(pool, own->parts->cgroups, own->isolate->number, isolate->memory,
+                             &isolate->group);
+    own->has_cgroup = message == NULL;
+    return message;
+}
+
+static unsigned int processor_seconds(const sf_demand *demand)
+{
+    const apr_int64_t seconds = (apr_int64_t)PROCESSOR_TIMES * demand->timeout * demand->calls;
+
+    return seconds < INT_MAX ? (unsigned int)seconds : INT_MAX;
+}
+
+/* Starts the program. The descriptors are those of the line and the filter. */
+static const char *start_program(process *own, const sf_cage_isolate *isolate,
+                                 const int *descriptors)
+{
+    apr_pool_t *pool = own->isolate->pool;
+    const sf_command_request request
+        = { .cage = own->parts->cage,
+            .isolate = isolate,
+            .descriptors = descriptors,
+            .processor_seconds = processor_seconds(&own->isolate->demand) };
     sf_sandbox_program program = { 0 };
     apr_status_t rv;
 
-    sf_command_make(pool, request, &program);
+    sf_command_make(pool, &request, &program);
     own->processor_seconds = program.processor_seconds;
     rv = sf_sandbox_start(pool, &program, &own->sandbox);
     if (rv != APR_SUCCESS) {
@@ -221,20 +280,25 @@ static const char *start_program(process *own, const sf_command_request *request
 const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate, const char *folder)
 {
     process *own = apr_pcalloc(isolate->pool, sizeof(*own));
-    sf_command_request request
-        = { .config = parts->config, .demand = &isolate->demand, .folder = folder };
+    sf_cage_isolate cage_isolate
+        = { .node = sf_runner_config_runtime(parts->config, isolate->demand.runtime)->node,
+            .build = folder,
+            .memory = (apr_size_t)isolate->demand.memory };
+    int descriptors[] = { CLOSED, CLOSED };
     const char *message;
 
     own->isolate = isolate;
     own->parts = parts;
     isolate->process = own;
-    request.runtime = sf_runner_config_runtime(parts->config, isolate->demand.runtime);
-    message = make_line(own, &request.line);
+    message = make_surroundings(own, &cage_isolate);
+    message = message ? message : make_line(own, &descriptors[0]);
     if (message) {
         return message;
     }
-    message = start_program(own, &request);
-    close(request.line);
+    descriptors[1] = sf_cage_filter(parts->cage);
+    message = start_program(own, &cage_isolate, descriptors);
+    close(descriptors[0]);
+    close(descriptors[1]);
     return message;
 }
 
@@ -264,24 +328,26 @@ static int has_no_memory(const process *own)
            || strstr(own->tail, "std::bad_alloc") != NULL;
 }
 
-static int used_its_processor_time(const process *own, int status, const struct rusage *usage)
+static int used_its_processor_time(const process *own, int signal, const struct rusage *usage)
 {
-    return WTERMSIG(status) == SIGXCPU
-           || (WTERMSIG(status) == SIGKILL
+    return signal == SIGXCPU
+           || (signal == SIGKILL
                && usage->ru_utime.tv_sec + usage->ru_stime.tv_sec >= own->processor_seconds);
 }
 
 static const char *cause_of(const process *own, int status, const struct rusage *usage)
 {
-    if (has_no_memory(own)) {
+    const int signal = sf_cage_signal(own->parts->cage, status);
+
+    if (own->is_out_of_memory || has_no_memory(own)) {
         return "memory";
     }
-    if (!WIFSIGNALED(status)) {
+    if (signal == 0) {
         return apr_psprintf(own->isolate->pool, "exit %d", WEXITSTATUS(status));
     }
-    return used_its_processor_time(own, status, usage)
+    return used_its_processor_time(own, signal, usage)
                ? "processor time"
-               : apr_psprintf(own->isolate->pool, "signal %d", WTERMSIG(status));
+               : apr_psprintf(own->isolate->pool, "signal %d", signal);
 }
 
 /* Returns the last line of the output that is not empty. */
@@ -315,6 +381,7 @@ int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end)
     }
     while (read_output(own)) {
     }
+    remove_cgroup(own);
     end->cause = isolate->cause ? isolate->cause : cause_of(own, status, &usage);
     end->detail = last_line(own);
     sf_loop_remove(own->parts->loop, &own->output);

@@ -2,12 +2,16 @@
 #ifndef SF_ISOLATE_H
 #define SF_ISOLATE_H
 
+#include "runtime/runner/cage.h"
+#include "runtime/runner/cgroup.h"
 #include "runtime/runner/config.h"
 #include "runtime/runner/loop.h"
 #include "runtime/runner/pool.h"
 
 typedef struct {
     const sf_runner_config *config;
+    const sf_cage *cage;
+    sf_cgroups *cgroups; /* NULL where there are none */
     sf_loop *loop;
     sf_pool *pool;
 } sf_isolate_parts;

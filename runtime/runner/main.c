@@ -1,7 +1,9 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE.
  *
  * serverless-runner: starts, limits and kills the processes that run Functions. README.md describes it. */
+#include "runtime/runner/cage.h"
 #include "runtime/runner/config.h"
+#include "runtime/runner/exec.h"
 #include "runtime/runner/log.h"
 #include "runtime/runner/runner.h"
 
@@ -14,17 +16,26 @@
 
 enum { DONE, FAILED, WRONG_USAGE };
 
-static const char usage[] = "Usage: serverless-runner [-t] -c FILE\n"
-                            "\n"
-                            "  -c FILE   the configuration file\n"
-                            "  -t        check the file, and do nothing else\n"
-                            "\n"
-                            "SIGTERM stops the runner, SIGHUP hands over to a new one with the\n"
-                            "configuration of now, SIGUSR1 logs its status.\n";
+static const char usage[]
+    = "Usage: serverless-runner [-t] -c FILE\n"
+      "       serverless-runner -c FILE --exec PROGRAM [ARGUMENT...]\n"
+      "\n"
+      "  -c FILE   the configuration file\n"
+      "  -t        check the file, try whether its levels of Isolation and Egress\n"
+      "            can be had, and do nothing else\n"
+      "  --exec    run a program as an isolate is run, and print its output\n"
+      "\n"
+      "SIGTERM stops the runner, SIGHUP hands over to a new one with the\n"
+      "configuration of now, SIGUSR1 logs its status.\n";
+
+static const apr_getopt_option_t option_table[] = {
+    { NULL, 'c', 1, NULL }, { NULL, 't', 0, NULL }, { "exec", 'e', 0, NULL }, { NULL, 0, 0, NULL }
+};
 
 typedef struct {
     const char *file;
     int is_check;
+    const char *const *program; /* of --exec, or NULL */
 } options;
 
 /* Reads the arguments. Returns whether they are right. */
@@ -32,33 +43,28 @@ static int read_arguments(apr_pool_t *pool, int count, const char *const *argume
                           options *options)
 {
     apr_getopt_t *state;
-    char option;
+    int option;
+    int is_exec = 0;
     const char *value;
     apr_status_t rv;
 
     apr_getopt_init(&state, pool, count, arguments);
     state->errfn = NULL;
-    while ((rv = apr_getopt(state, "c:t", &option, &value)) == APR_SUCCESS) {
-        if (option == 'c') {
+    while ((rv = apr_getopt_long(state, option_table, &option, &value)) == APR_SUCCESS) {
+        switch (option) {
+        case 'c':
             options->file = value;
-        }
-        else {
+            break;
+        case 't':
             options->is_check = 1;
+            break;
+        default:
+            is_exec = 1;
         }
     }
-    return rv == APR_EOF && state->ind == count && options->file;
-}
-
-/* Returns why the runner cannot run as configured, or NULL. */
-static const char *check_levels(const sf_runner_config *config)
-{
-    if (config->isolation != SF_ISOLATION_NONE) {
-        return "this runner has no other level of Isolation than none";
-    }
-    if (config->egress != SF_EGRESS_HOST) {
-        return "Isolation none goes with Egress host alone: it isolates nothing";
-    }
-    return geteuid() == 0 ? "the runner must not run as root: Functions would" : NULL;
+    options->program = is_exec ? arguments + state->ind : NULL;
+    return rv == APR_EOF && options->file && is_exec == (state->ind < count)
+           && !(is_exec && options->is_check);
 }
 
 /* Returns the path of this program: a new runner starts from it, whatever the directory is by then. */
@@ -72,10 +78,24 @@ static char *path_of_program(apr_pool_t *pool, const char *name)
     return path;
 }
 
+/* Reads the configuration, and makes and tries the cage. Returns NULL or a message. */
+static const char *prepare(apr_pool_t *pool, const options *options, sf_runner_config **config,
+                           sf_cage **cage)
+{
+    const char *message = sf_runner_config_read(pool, options->file, config);
+
+    if (!message && geteuid() == 0) {
+        message = "the runner must not run as root: Functions would";
+    }
+    message = message ? message : sf_cage_make(pool, *config, cage);
+    return message ? message : sf_cage_check(pool, *cage);
+}
+
 static int run(apr_pool_t *pool, int count, const char *const *arguments)
 {
     options options = { 0 };
     sf_runner_config *config;
+    sf_cage *cage;
     const char *message;
     char *again[] = { NULL, "-c", NULL, NULL };
 
@@ -83,12 +103,14 @@ static int run(apr_pool_t *pool, int count, const char *const *arguments)
         (void)fputs(usage, stderr);
         return WRONG_USAGE;
     }
-    message = sf_runner_config_read(pool, options.file, &config);
-    message = message ? message : check_levels(config);
+    message = prepare(pool, &options, &config, &cage);
+    if (!message && options.program) {
+        return sf_exec(pool, cage, config, options.program);
+    }
     if (!message && !options.is_check) {
         again[0] = path_of_program(pool, arguments[0]);
         again[2] = apr_pstrdup(pool, options.file);
-        message = sf_runner_run(pool, config, again);
+        message = sf_runner_run(pool, config, cage, again);
     }
     if (message) {
         sf_runner_log(SF_RUNNER_ERROR, "%s", message);

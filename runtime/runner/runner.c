@@ -32,6 +32,7 @@
 typedef struct {
     apr_pool_t *pool;
     const sf_runner_config *config;
+    const sf_cage *cage;
     char *const *arguments;
     sf_loop *loop;
     sf_store store;
@@ -39,6 +40,7 @@ typedef struct {
     sf_children children;
     sf_isolate_parts isolate_parts;
     sf_watch signals;
+    sf_watch addresses; /* changes of the machine's addresses */
     sf_handover handover;
     sf_watch other; /* the other runner of a handover */
     int has_handed_over;
@@ -406,8 +408,45 @@ static void make_pool(runner *runner)
     runner->children.config = runner->config;
     runner->children.loop = runner->loop;
     runner->isolate_parts.config = runner->config;
+    runner->isolate_parts.cage = runner->cage;
     runner->isolate_parts.loop = runner->loop;
     runner->isolate_parts.pool = runner->children.isolates;
+}
+
+/* The machine's addresses may have changed. */
+static void addresses_have_changed(void *data, unsigned int events)
+{
+    const runner *runner = data;
+    const char *message = sf_networks_refresh(sf_cage_networks(runner->cage));
+
+    (void)events;
+    if (message) {
+        sf_runner_log(SF_RUNNER_ERROR, "Egress filtered: %s", message);
+    }
+}
+
+/* Has the networks of Functions follow the machine's addresses. */
+static void watch_addresses(runner *runner)
+{
+    if (sf_cage_networks(runner->cage)) {
+        runner->addresses.fd = sf_networks_descriptor(sf_cage_networks(runner->cage));
+        runner->addresses.ready = addresses_have_changed;
+        runner->addresses.data = runner;
+        sf_loop_add(runner->loop, &runner->addresses, EPOLLIN);
+    }
+}
+
+/* Makes the cgroups of isolates, or says why memory and processes are limited for single processes only. */
+static void make_cgroups(runner *runner)
+{
+    const char *message = sf_cgroups_make(runner->pool, &runner->isolate_parts.cgroups);
+
+    if (message) {
+        runner->isolate_parts.cgroups = NULL;
+        sf_runner_log(SF_RUNNER_WARNING,
+                      "no cgroups, so that no limit holds for all processes of an isolate: %s",
+                      message);
+    }
 }
 
 static const char *prepare(runner *runner)
@@ -419,6 +458,8 @@ static const char *prepare(runner *runner)
         return "there is no event loop";
     }
     make_pool(runner);
+    make_cgroups(runner);
+    watch_addresses(runner);
     message = watch_signals(runner);
     message = message ? message : open_cache(runner);
     return message ? message : sf_children_listen(&runner->children);
@@ -445,9 +486,10 @@ static void announce(runner *runner)
     }
 }
 
-const char *sf_runner_run(apr_pool_t *pool, const sf_runner_config *config, char *const *arguments)
+const char *sf_runner_run(apr_pool_t *pool, const sf_runner_config *config, const sf_cage *cage,
+                          char *const *arguments)
 {
-    runner runner = { .pool = pool, .config = config, .arguments = arguments };
+    runner runner = { .pool = pool, .config = config, .cage = cage, .arguments = arguments };
     const char *message = prepare(&runner);
 
     if (message) {

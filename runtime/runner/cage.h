@@ -1,0 +1,79 @@
+/* The cage: the command line that runs a program with nothing of the machine but what a Function needs, at the levels of
+ * isolation and egress of the configuration. At the level `bubblewrap` that is a command line of bubblewrap's, with these
+ * files:
+ *
+ *     /usr, and links to it      of the machine, read-only
+ *     /etc                       generated, with the machine's certificates of authorities
+ *     /var/runtime               the folder of main.js, read-only
+ *     /var/task                  the Build, read-only, with its bundle as node_modules
+ *     /opt/bin/node              the Runtime's program, read-only
+ *     /opt/packages              the folder of the package twilio, read-only
+ *     /tmp                       empty, bounded; the only place to write to
+ *     /proc                      of the cage's processes
+ *     /dev                       null, zero, full, random, urandom
+ */
+#ifndef SF_CAGE_H
+#define SF_CAGE_H
+
+#include "runtime/runner/config.h"
+#include "runtime/runner/egress.h"
+
+#include <apr_pools.h>
+
+/* Bytes of /tmp, and of each file in it. */
+#define SF_CAGE_TEMPORARY 67108864
+
+/* Bytes above an isolate's memory that its data may take (RLIMIT_DATA): the parts of node that are not heap. */
+#define SF_CAGE_DATA_MARGIN (256 * 1024 * 1024)
+
+/* The descriptors that a program in the cage is started with: the line, then the one of sf_cage_filter(). */
+#define SF_CAGE_FILTER_DESCRIPTOR 4
+
+typedef struct sf_cage sf_cage;
+
+/* An isolate, or another program that is run as one. */
+typedef struct {
+    const char *node;          /* path of the program */
+    const char *build;         /* path of the Build's folder */
+    const char *bundle;        /* path of the folder of packages; NULL if there is none */
+    apr_size_t memory;         /* bytes */
+    const sf_network *network; /* of the Environment; NULL unless egress is filtered */
+    const char
+        *group; /* path of the cgroup's file of processes, see cgroup.h; NULL if there is none */
+} sf_cage_isolate;
+
+/* Makes the cage: finds the programs, writes the files of /etc into the folder of the configuration's cache, makes the filter
+ * of system calls. Returns NULL with `cage`, or a message. */
+const char *sf_cage_make(apr_pool_t *pool, const sf_runner_config *config, sf_cage **cage);
+
+/* Runs the program `true` in the cage, with a network if egress is filtered. Returns NULL, or why that is not possible and how
+ * to make it possible: the runner does not start then. */
+const char *sf_cage_check(apr_pool_t *pool, const sf_cage *cage);
+
+/* Returns a folder without files, in place of a Build's. */
+const char *sf_cage_empty_folder(const sf_cage *cage);
+
+/* Returns the networks, or NULL unless egress is filtered. */
+sf_networks *sf_cage_networks(const sf_cage *cage);
+
+/* Returns the arguments that run the isolate, which end with NULL. */
+const char *const *sf_cage_isolate_arguments(apr_pool_t *pool, const sf_cage *cage,
+                                             const sf_cage_isolate *isolate);
+
+/* Returns the arguments that run another program in the isolate's cage. */
+const char *const *sf_cage_program_arguments(apr_pool_t *pool, const sf_cage *cage,
+                                             const sf_cage_isolate *isolate,
+                                             const char *const *program);
+
+/* Returns the environment of an isolate, which ends with NULL: NODE_PATH, if the package twilio is installed. */
+const char *const *sf_cage_environment(apr_pool_t *pool, const sf_cage *cage);
+
+/* Returns the signal that has ended the program, or 0, from the status as waitpid() writes it. bubblewrap exits with 128 and the
+ * number of the signal. */
+int sf_cage_signal(const sf_cage *cage, int status);
+
+/* Opens the filter of system calls, for one start. Returns a descriptor that the caller closes, or -1: at the level `none`, and
+ * where it cannot be opened. */
+int sf_cage_filter(const sf_cage *cage);
+
+#endif

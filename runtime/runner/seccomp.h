@@ -1,0 +1,13 @@
+/* The filter of the system calls that an isolate may make, for bubblewrap's option --seccomp. */
+#ifndef SF_SECCOMP_H
+#define SF_SECCOMP_H
+
+/* Makes the filter and writes it, as BPF, to a file in memory. Returns NULL with the file's descriptor (close-on-exec) in
+ * `filter`; or a message of libseccomp's or the system's, with nothing left open. */
+const char *sf_seccomp_make(int *filter);
+
+/* Opens the filter once more: bubblewrap reads its descriptor from the position that it has to the end, so that each isolate
+ * needs one of its own. Returns the descriptor (close-on-exec), or -1 with errno set. */
+int sf_seccomp_open(int filter);
+
+#endif
