@@ -197,10 +197,10 @@ static void stop(void)
     const apr_time_t limit = apr_time_now() + STOP_LIMIT;
 
     apr_atomic_set32(&stopped, 1);
-    apr_thread_mutex_lock(child.mutex);
     while (apr_atomic_read32(&running) > 0 && apr_time_now() < limit) {
         apr_sleep(STOP_SLICE);
     }
+    apr_thread_mutex_lock(child.mutex);
     join_threads();
     release_lock();
     apr_thread_mutex_unlock(child.mutex);
@@ -246,7 +246,7 @@ int sf_background_stopping(void)
 
 /* Watching -------------------------------------------------------------------------------------- */
 
-/* Does what each child does once a second. */
+/* Does what each child does once a second. Counted as a step. */
 static void watch(server_rec *s, apr_pool_t *pool)
 {
     const sf_caller caller = { pool, s, NULL };
@@ -256,24 +256,25 @@ static void watch(server_rec *s, apr_pool_t *pool)
         sf_db_close_idle(s);
     }
     apr_thread_mutex_lock(child.mutex);
-    if (!apr_atomic_read32(&stopped) && take_lock(&caller)) {
+    if (take_lock(&caller)) {
         start_threads(&caller);
     }
     apr_thread_mutex_unlock(child.mutex);
 }
 
 /* mod_watchdog calls this. A child of prefork that is to stop may have a request that lasts: the hook
- * child_stopping comes after that. */
+ * child_stopping comes after that. Once the work is stopped, the pools of this child may be gone. */
 static apr_status_t on_watchdog(int state, void *data, apr_pool_t *pool)
 {
-    if (!child.mutex || state == AP_WATCHDOG_STATE_STARTING) {
+    if (state != AP_WATCHDOG_STATE_RUNNING || apr_atomic_read32(&stopped) || !child.mutex) {
         return APR_SUCCESS; /* without a mutex, SF0006 is in the error log */
     }
-    if (sf_background_stopping() || state == AP_WATCHDOG_STATE_STOPPING) {
+    if (sf_background_stopping()) {
         stop();
     }
-    else {
+    else if (begin_step()) {
         watch(data, pool);
+        end_step();
     }
     return APR_SUCCESS;
 }
