@@ -20,10 +20,13 @@
 #include "directives/directives.h"
 #include "handlers/openapi.h"
 #include "handlers/routes.h"
+#include "core/storage/log_spool.h"
+#include "runtime/domains/call_log.h"
 #include "runtime/domains/hooks.h"
 #include "version.h"
 #include "worker/background.h"
 #include "worker/build_worker.h"
+#include "worker/log_drain.h"
 #include "worker/maintenance.h"
 
 #include <apr_strings.h>
@@ -34,6 +37,7 @@
 #include <http_protocol.h>
 #include <http_request.h>
 #include <mpm_common.h>
+#include <unixd.h>
 
 /* The one symbol that is not hidden. */
 module AP_MODULE_DECLARE_DATA serverless_functions_module __attribute__((visibility("default")));
@@ -52,6 +56,29 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
         return HTTP_INTERNAL_SERVER_ERROR;
     }
     return OK;
+}
+
+/* Prepares the logs of calls, where a virtual host has any. Returns APR_SUCCESS or the error, which has been
+ * logged. */
+static apr_status_t prepare_logs(apr_pool_t *pconf, server_rec *s)
+{
+    const server_rec *each = s;
+    apr_status_t rv;
+
+    while (each && !sf_config_executes(each)) {
+        each = each->next;
+    }
+    if (!each) {
+        return APR_SUCCESS;
+    }
+    rv = sf_log_spools_make(pconf, s, ap_unixd_config.user_id);
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessLogSpool: cannot make the folder %s",
+                     sf_config_log_spool(pconf));
+        return rv;
+    }
+    sf_log_drain_register(pconf, s);
+    return sf_call_log_post_config(pconf, s);
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
@@ -84,6 +111,9 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     }
     sf_build_worker_register(pconf, s);
     sf_maintenance_register(pconf, s);
+    if (prepare_logs(pconf, s) != APR_SUCCESS) {
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     rv = sf_domains_post_config(pconf, s);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,

@@ -3,6 +3,7 @@
 #include <ap_mpm.h>
 #include <apr_strings.h>
 #include <http_config.h>
+#include <mpm_common.h>
 
 /* Names the module's slot in httpd's configuration vectors. */
 extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
@@ -21,6 +22,7 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_DOMAIN "twil.io"
 #define DEFAULT_STALE_ROUTES apr_time_from_sec(5 * 60)
 #define DEFAULT_SIGNATURE_SCHEME "https"
+#define DEFAULT_CALL_LOG 16384
 #define DEFAULT_EXECUTION_TIMEOUT apr_time_from_sec(10)
 #define DEFAULT_QUEUE_TIMEOUT apr_time_from_sec(2)
 #define DEFAULT_CONCURRENCY 30
@@ -156,6 +158,9 @@ void sf_config_reset(void)
     process.log_retention = SF_UNSET;
     process.variable_keys = NULL;
     process.stale_routes = SF_UNSET;
+    process.call_log = SF_UNSET;
+    process.log_target = NULL;
+    process.log_spool = NULL;
     process.runner = NULL;
     process.isolates = SF_UNSET;
     process.idle_timeout = SF_UNSET;
@@ -505,6 +510,24 @@ apr_interval_time_t sf_config_idle_timeout(void)
 int sf_config_isolate_calls(void)
 {
     return (int)value_or(process.isolate_calls, DEFAULT_ISOLATE_CALLS);
+}
+
+apr_off_t sf_config_call_log(void)
+{
+    return value_or(process.call_log, DEFAULT_CALL_LOG);
+}
+
+const char *sf_config_log_target(void)
+{
+    return process.log_target;
+}
+
+const char *sf_config_log_spool(apr_pool_t *pool)
+{
+    const char *pid_file = ap_runtime_dir_relative(pool, ap_pid_fname);
+
+    return process.log_spool ? ap_server_root_relative(pool, process.log_spool)
+                             : apr_pstrcat(pool, pid_file, ".serverless-logs", NULL);
 }
 
 const struct sf_keyring *sf_config_variable_keys(void)

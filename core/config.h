@@ -182,6 +182,16 @@ apr_interval_time_t sf_config_idle_timeout(void);
 /* ServerlessIsolateCalls: the most calls of an isolate. */
 int sf_config_isolate_calls(void);
 
+/* ServerlessCallLog: the most bytes of a call's log entries. */
+apr_off_t sf_config_call_log(void);
+
+/* ServerlessLogTo: a file, or "|" and a command, that gets each log entry of a call; or NULL. */
+const char *sf_config_log_target(void);
+
+/* ServerlessLogSpool: the folder of log entries that are not in the database yet. The default stands beside httpd's
+ * PidFile, which no two httpds share. */
+const char *sf_config_log_spool(apr_pool_t *pool);
+
 /* ServerlessVariableKeys: the keys that encrypt Variables, or NULL. */
 const struct sf_keyring *sf_config_variable_keys(void);
 

@@ -59,6 +59,9 @@ typedef struct {
     apr_interval_time_t log_retention;       /* ServerlessLogRetention, 0 for Off */
     const struct sf_keyring *variable_keys;  /* ServerlessVariableKeys */
     apr_interval_time_t stale_routes;        /* ServerlessStaleRoutes, 0 for Off */
+    apr_off_t call_log;                      /* ServerlessCallLog */
+    const char *log_target;                  /* ServerlessLogTo */
+    const char *log_spool;                   /* ServerlessLogSpool */
     const char *runner;                      /* ServerlessRunner */
     int isolates;                            /* ServerlessIsolates */
     apr_interval_time_t idle_timeout;        /* ServerlessIdleTimeout */

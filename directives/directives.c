@@ -64,7 +64,8 @@ static const char *set_enabled(cmd_parms *cmd, void *dir, int on)
         config->prefix = sf_parse_prefix(cmd->pool, cmd->path);
     }
     if (!config->prefix) {
-        return named(cmd, "belongs into <Location \"/v1/Services\">, a path without a slash at its end");
+        return named(cmd,
+                     "belongs into <Location \"/v1/Services\">, a path without a slash at its end");
     }
     sf_config_server(cmd->server)->enabled = 1;
     return NULL;
@@ -248,6 +249,12 @@ const command_rec sf_directives[] = {
              "the most bytes of the body of a Function's answer"),
     AP_INIT_FLAG("ServerlessErrorStack", set_error_stack, NULL, RSRC_CONF | ACCESS_CONF,
                  "On to have the stack in the answer of a Function that has failed"),
+    PROCESS("ServerlessCallLog", sf_parse_log_bytes, call_log,
+            "the most bytes of the log entries of a call"),
+    PROCESS("ServerlessLogSpool", sf_parse_path, log_spool,
+            "the folder of log entries that are not in the database yet"),
+    PROCESS("ServerlessLogTo", sf_parse_log_target, log_target,
+            "a file, or | and a command, that gets each log entry of a call as a line of JSON"),
     PROCESS("ServerlessStaleRoutes", sf_parse_time_or_off, stale_routes,
             "how long known domains are answered while the database is away, or Off"),
     VIRTUAL_HOST("ServerlessSignatureScheme", sf_parse_scheme, signature_scheme,

@@ -22,6 +22,9 @@
 
 #define MEMORY_BYTES_MAX (64 * 1024 * 1024)
 #define STORED_BYTES_MAX (1024 * 1024 * 1024)
+#define LOG_BYTES_MIN 1024
+#define LOG_BYTES_MAX (1024 * 1024)
+#define PATH_MAX_BYTES 1024
 #define DISK_BYTES_MIN ((apr_off_t)1024 * 1024)
 #define DISK_BYTES_MAX ((apr_off_t)1024 * 1024 * 1024 * 1024)
 #define CONNECTIONS_MAX 1000
@@ -263,8 +266,7 @@ const char *sf_parse_count(apr_pool_t *pool, const char *text, void *value)
         *limit = 0;
         return NULL;
     }
-    return read_number(text, COUNT_MAX, limit) ? NULL
-                                                  : "takes a number from 1 to 100000, or Off";
+    return read_number(text, COUNT_MAX, limit) ? NULL : "takes a number from 1 to 100000, or Off";
 }
 
 
@@ -366,6 +368,26 @@ const char *sf_parse_executable(apr_pool_t *pool, const char *text, void *value)
     }
     *path = text;
     return NULL;
+}
+
+const char *sf_parse_log_bytes(apr_pool_t *pool, const char *text, void *value)
+{
+    return parse_bytes(pool, text, (byte_limits){ LOG_BYTES_MIN, LOG_BYTES_MAX }, value);
+}
+
+const char *sf_parse_path(apr_pool_t *pool, const char *text, void *value)
+{
+    (void)pool;
+    *(const char **)value = text;
+    return *text && strlen(text) <= PATH_MAX_BYTES ? NULL : "takes a path";
+}
+
+const char *sf_parse_log_target(apr_pool_t *pool, const char *text, void *value)
+{
+    const char *command = text + (*text == '|');
+
+    return sf_parse_path(pool, command, value) ? "takes the path of a file, or \"|\" and a command"
+                                               : (*(const char **)value = text, NULL);
 }
 
 const char *sf_parse_socket(apr_pool_t *pool, const char *text, void *value)

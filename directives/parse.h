@@ -60,6 +60,15 @@ sf_parser sf_parse_isolate_memory;
 /* const char *: the path of a socket, which is at most as long as an address of a Unix socket. */
 sf_parser sf_parse_socket;
 
+/* apr_off_t: the bytes of log entries, from 1 KiB to 1 MiB. */
+sf_parser sf_parse_log_bytes;
+
+/* const char *: the path of a file or folder. */
+sf_parser sf_parse_path;
+
+/* const char *: the path of a file, or "|" and a command. */
+sf_parser sf_parse_log_target;
+
 /* const char *: an http or https URL without a trailing slash, query, fragment or user, of
  * characters that can stand in a header. */
 sf_parser sf_parse_base_url;

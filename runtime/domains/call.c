@@ -32,7 +32,7 @@ typedef struct {
 /* Adds an entry of level ERROR to the Function's log. */
 static void log_failure(const call_state *call, const char *text)
 {
-    sf_call_output_add(&call->lease->output, SF_OUTPUT_ERROR, text, strlen(text));
+    sf_call_output_add(&call->lease->output, SF_CALL_ERROR, text, strlen(text));
 }
 
 /* Ends a call whose isolate has to be killed. */

@@ -24,7 +24,8 @@ typedef enum { SF_PUBLIC, SF_PROTECTED, SF_PRIVATE } sf_visibility;
 /* A Version at a path of a Build. It never changes. */
 typedef struct {
     const char *path;
-    const char *version; /* a uuid */
+    const char *version;  /* a uuid */
+    const char *artifact; /* the uuid of its Function or Asset */
     int is_function;
     sf_visibility visibility;
     const char *sha256; /* of the content, in hex */

@@ -23,7 +23,8 @@ enum {
     FILE_SIZE,
     FILE_TYPE,
     FILE_DATE,
-    FILE_RUNTIME
+    FILE_RUNTIME,
+    FILE_ARTIFACT
 };
 
 /* A Build in the cache, with a pool of its own. */
@@ -78,6 +79,7 @@ static sf_build_file file_of_row(sf_rows *rows, int row)
     const sf_build_file file
         = { .path = sf_rows_value(rows, row, FILE_PATH),
             .version = sf_rows_value(rows, row, FILE_VERSION),
+            .artifact = sf_rows_value(rows, row, FILE_ARTIFACT),
             .is_function = strcmp(sf_rows_value(rows, row, FILE_KIND), "function") == 0,
             .visibility = visibility_of(sf_rows_value(rows, row, FILE_VISIBILITY)),
             .sha256 = sf_rows_value(rows, row, FILE_SHA256),
@@ -95,6 +97,7 @@ static sf_build_file *copy_file(apr_pool_t *pool, const sf_build_file *file)
 
     copy->path = apr_pstrdup(pool, file->path);
     copy->version = apr_pstrdup(pool, file->version);
+    copy->artifact = apr_pstrdup(pool, file->artifact);
     copy->sha256 = apr_pstrdup(pool, file->sha256);
     copy->content_type = apr_pstrdup(pool, file->content_type);
     copy->runtime = apr_pstrdup(pool, file->runtime);
@@ -104,8 +107,8 @@ static sf_build_file *copy_file(apr_pool_t *pool, const sf_build_file *file)
 /* The bytes that a file takes in the cache: its struct, its entry in the hash, its texts. */
 static apr_size_t size_of(const sf_build_file *file)
 {
-    return sizeof(*file) + 64 + strlen(file->path) + strlen(file->version) + strlen(file->sha256)
-           + strlen(file->content_type) + strlen(file->runtime);
+    return sizeof(*file) + 64 + strlen(file->path) + strlen(file->version) + strlen(file->artifact)
+           + strlen(file->sha256) + strlen(file->content_type) + strlen(file->runtime);
 }
 
 /* Chooses the file for a path. */

@@ -34,7 +34,8 @@ SELECT serverless.begin_route_lease() AS is_done;
 -- kind: large read
 PREPARE build_files (uuid, uuid) AS
 SELECT b.path, b.version_id, b.kind, b.visibility, encode(v.content_sha256, 'hex') AS sha256,
-       c.size, v.content_type, serverless.epoch(b.date_created) AS date_created, build.runtime
+       c.size, v.content_type, serverless.epoch(b.date_created) AS date_created, build.runtime,
+       v.artifact_id
   FROM serverless.builds AS build
   LEFT JOIN serverless.build_versions AS b
          ON b.service_id = build.service_id AND b.build_id = build.id

@@ -97,3 +97,9 @@ SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, re
                             page.deployment_id, page.function_id, page.request_id, page.level,
                             page.message, page.date_created)::serverless.logs)
          AS resource ON true;
+
+-- Adds the entries of calls, which have their SIDs already. A batch may be added again.
+-- $1 entries: a JSON array of Logs
+-- kind: write
+PREPARE log_add (jsonb) AS
+SELECT serverless.add_logs($1) AS added;
