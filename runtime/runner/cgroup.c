@@ -18,8 +18,9 @@
 #define VALUE_SIZE 4096
 
 struct sf_cgroups {
-    const char *root;         /* path of the runner's cgroup as systemd has made it */
-    apr_array_header_t *left; /* of unsigned int: isolates with a cgroup that could not be removed yet */
+    const char *root; /* path of the runner's cgroup as systemd has made it */
+    apr_array_header_t
+        *left; /* of unsigned int: isolates with a cgroup that could not be removed yet */
 };
 
 

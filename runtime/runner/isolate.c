@@ -128,32 +128,39 @@ static void ignore_line(process *own)
     }
 }
 
-/* Receives READY, and nothing else. Returns whether it came. */
-static int receive_ready(const process *own)
+/* Receives READY, and nothing else. Returns NULL if it came, or why the isolate is to end. */
+static const char *receive_ready(const process *own)
 {
     static const unsigned char ready[READY_BYTES]
         = { 0, 0, 0, SF_FRAME_HEADER, SF_FRAME_READY, 0, 0, 0, 0 };
     unsigned char bytes[READY_BYTES + 1];
     const ssize_t length = recv(own->line.fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 
-    return length == READY_BYTES && memcmp(bytes, ready, READY_BYTES) == 0;
+    if (length == 0) {
+        return "it has closed its line";
+    }
+    return length == READY_BYTES && memcmp(bytes, ready, READY_BYTES) == 0
+               ? NULL
+               : "other bytes than READY";
 }
 
-/* The line has bytes, or its end: READY of an isolate that starts. Nothing may come from an idle one; the
- * process that has closed the line is about to end, and is reaped. */
+/* The line has bytes, or its end: READY of an isolate that starts. Nothing may come from an idle one. */
 static void line_is_ready(void *data, unsigned int events)
 {
     process *own = data;
     sf_isolate *isolate = own->isolate;
     sf_pool *pool = own->parts->pool;
+    const char *message;
 
     (void)events;
-    if (isolate->state == SF_ISOLATE_STARTING && receive_ready(own)) {
+    message = isolate->state == SF_ISOLATE_STARTING ? receive_ready(own)
+                                                    : "bytes on an idle line, or its end";
+    if (!message) {
         sf_pool_ready(pool, isolate, sf_clock_now());
         return;
     }
     ignore_line(own);
-    sf_pool_end(pool, isolate, "bytes on an idle line", sf_clock_now());
+    sf_pool_end(pool, isolate, message, sf_clock_now());
 }
 
 int sf_isolate_lend(const sf_isolate *isolate)
@@ -335,11 +342,15 @@ static int used_its_processor_time(const process *own, int signal, const struct 
                && usage->ru_utime.tv_sec + usage->ru_stime.tv_sec >= own->processor_seconds);
 }
 
+/* Returns how the process ended. One that ended by itself may have been killed besides. */
 static const char *cause_of(const process *own, int status, const struct rusage *usage)
 {
     const int signal = sf_cage_signal(own->parts->cage, status);
 
-    if (own->is_out_of_memory || has_no_memory(own)) {
+    if (own->isolate->cause && signal == SIGKILL) {
+        return own->isolate->cause;
+    }
+    if (own->is_out_of_memory || (signal != 0 && has_no_memory(own))) {
         return "memory";
     }
     if (signal == 0) {
@@ -374,15 +385,14 @@ int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end)
     if (ended.si_pid != own->sandbox.pid) {
         return 0;
     }
-    sf_sandbox_kill(
-        &own->sandbox); /* the processes that it has started, while its number is its own */
+    sf_sandbox_kill(&own->sandbox); /* what it has started, while its number is its own */
     if (wait4(own->sandbox.pid, &status, 0, &usage) < 0) {
         return 0;
     }
     while (read_output(own)) {
     }
     remove_cgroup(own);
-    end->cause = isolate->cause ? isolate->cause : cause_of(own, status, &usage);
+    end->cause = cause_of(own, status, &usage);
     end->detail = last_line(own);
     sf_loop_remove(own->parts->loop, &own->output);
     sf_sandbox_release(&own->sandbox);

@@ -120,8 +120,8 @@ struct sf_group {
     int waiting_count;
     int live;
     int starting;
-    int is_warm;    /* its first isolate is to be started without a lease */
-    sf_limit limit; /* of the last decision */
+    int is_warm;         /* its first isolate is to be started without a lease */
+    sf_limit limit;      /* of the last decision */
     apr_time_t recalled; /* when a child was last asked to make room for it, or 0 */
 };
 

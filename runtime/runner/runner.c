@@ -294,6 +294,7 @@ static const char *watch_signals(runner *runner)
     sigaddset(&signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before there are threads */
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN); /* EFBIG instead, also for isolates, which inherit this */
     runner->signals.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     runner->signals.ready = signal_has_come;
     runner->signals.data = runner;

@@ -11,26 +11,43 @@ use warnings FATAL => 'all';
 
 use IO::Socket::UNIX ();
 use POSIX ();
+use Serverless::RunnerChild ();
 use Serverless::Server;
 use Serverless::Time;
 use Socket qw(SOCK_SEQPACKET);
 
-# Starts a runner with a cache of Builds of its own. `isolate` is the program that takes an isolate's place, and `under` a command that the runner runs under.
+# Starts a runner with a cache of Builds of its own. `isolate` is the program that takes an isolate's place, `under` a
+# command that the runner runs under, `cache` the size of the cache, and `folder` its folder.
 sub start {
     my ($class, $name, %option) = @_;
     my $logs = Serverless::Server->logs;
     my $self = bless { name => $name, parent => $$, folder => "$logs/$name-builds", socket => "$logs/$name.sock",
         log => "$logs/${name}_runner_log", config => "$logs/$name-runner.conf", under => $option{under} || [] }, $class;
+    $self->configure(%option);
+    $self->run;
+    return $self;
+}
+
+# Writes the configuration, with further lines.
+sub configure {
+    my ($self, %option) = @_;
     my $isolate = $option{isolate} || "$ENV{SOURCE}/runtime/isolate/main.js";
+    my $folder = $option{folder} || $self->{folder};
     my $user = getpwuid $<;
     mkdir $self->{folder};
     open my $out, '>', $self->{config} or die "$self->{config}: $!\n";
     print $out map { "$_\n" } "Control $self->{socket}", "Client $user", 'Isolation none', 'Egress host',
-        "Cache $self->{folder} 1G", "Isolate $isolate",
-        map { "Runtime $_ $ENV{NODE}" } qw(node18 node20 node22);
+        "Cache $folder @{[ $option{cache} || '1G' ]}", "Isolate $isolate",
+        (map { "Runtime $_ $ENV{NODE}" } qw(node18 node20 node22)), @{ $option{lines} || [] };
     close $out or die "$self->{config}: $!\n";
-    $self->run;
-    return $self;
+    return;
+}
+
+# The program's report of checking the configuration.
+sub check {
+    my ($self) = @_;
+    my $program = "$ENV{SOURCE}/build/serverless-runner";
+    return scalar `$program -t -c $self->{config} 2>&1`;
 }
 
 # Starts the program; returns when it accepts connections.
@@ -40,12 +57,23 @@ sub run {
     if (!$self->{pid}) {
         setpgrp;
         open STDERR, '>>', $self->{log} or die "$self->{log}: $!\n";
+        if ($ENV{SANITIZE}) {
+            $ENV{ASAN_OPTIONS} = "log_path=$ENV{HOME}/sanitizer";
+            $ENV{UBSAN_OPTIONS} = "print_stacktrace=1:log_path=$ENV{HOME}/sanitizer";
+        }
         exec 'setpriv', '--pdeathsig', 'TERM', @{ $self->{under} }, "$ENV{SOURCE}/build/serverless-runner", '-c',
             $self->{config};
         die "setpriv: $!\n";
     }
-    wait_until { $self->accepts } or die "the runner '$self->{name}' did not start; it said:\n", $self->said;
+    wait_until { $self->accepts || !$self->is_alive };
+    $self->accepts or die "the runner '$self->{name}' did not start; it said:\n", $self->said;
     return;
+}
+
+# Whether the program runs.
+sub is_alive {
+    my ($self) = @_;
+    return $self->{pid} && (waitpid($self->{pid}, POSIX::WNOHANG()) == 0 || kill 0, $self->{pid});
 }
 
 sub accepts {
@@ -61,6 +89,15 @@ sub kill_now {
     local $?;
     kill KILL => $pid;
     waitpid $pid, 0;
+    return;
+}
+
+# Ends it by SIGTERM, and waits for its end.
+sub terminate {
+    my ($self) = @_;
+    kill TERM => $self->{pid};
+    wait_until { !$self->is_alive } or return $self->kill_now;
+    delete $self->{pid};
     return;
 }
 
@@ -85,6 +122,21 @@ sub said {
     local $/;
     return <$in> // '';
 }
+
+# A child of httpd that is connected.
+sub connect_child { Serverless::RunnerChild->connect($_[0]{socket}) }
+
+sub status {
+    my ($self) = @_;
+    my $child = $self->connect_child;
+    $child->send(STATUS => 1);
+    my $status = $child->receive->{payload};
+    $child->close;
+    return $status;
+}
+
+# The folder of the Builds.
+sub builds { "$_[0]{folder}/builds" }
 
 # The isolates, as process ids.
 sub isolates {

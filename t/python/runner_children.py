@@ -1,0 +1,120 @@
+"""Children of httpd, as the runner sees them: control connections and lines. Perl's core cannot pass descriptors.
+
+Reads one command in JSON from each line of standard input, and writes one answer in JSON for each."""
+import json
+import select
+import socket
+import struct
+import sys
+import time
+
+HEADER = struct.Struct('>BI')
+FRAME = struct.Struct('>IBI')
+CALL, ANSWER, BAD_REQUEST, IDLE = 1, 4, 5, 6
+
+children = {}
+lines = {}
+
+
+def connect(child, path):
+    children[child] = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    children[child].connect(path)
+    return {}
+
+
+def send(child, type, number, payload=''):
+    """Sends a message."""
+    return raw(child, (HEADER.pack(type, number) + payload.encode('latin-1')).hex())
+
+
+def raw(child, hex, descriptors=0):
+    """Sends a packet of any bytes, with so many descriptors."""
+    packet = bytes.fromhex(hex)
+    try:
+        socket.send_fds(children[child], [packet], [0] * descriptors)
+    except OSError as error:
+        return {'failed': error.strerror}
+    return {}
+
+
+def receive(child, timeout):
+    """Returns the next message, {'closed': true}, or {} when the time is over."""
+    if not select.select([children[child]], [], [], timeout)[0]:
+        return {}
+    try:
+        packet, descriptors, _, _ = socket.recv_fds(children[child], 70000, 4)
+    except ConnectionResetError:
+        packet, descriptors = b'', []
+    if not packet:
+        return {'closed': True}
+    type, number = HEADER.unpack(packet[:HEADER.size])
+    message = {'type': type, 'number': number, 'payload': packet[HEADER.size:].decode('latin-1')}
+    for descriptor in descriptors:
+        lines[descriptor] = socket.socket(fileno=descriptor)
+        message['line'] = descriptor
+    return message
+
+
+def read_exactly(line, size, deadline):
+    data = b''
+    while len(data) < size:
+        if not select.select([line], [], [], max(0, deadline - time.monotonic()))[0]:
+            return None
+        piece = line.recv(size - len(data))
+        if not piece:
+            return None
+        data += piece
+    return data
+
+
+def begin(line, head):
+    """Sends a frame CALL."""
+    payload = struct.pack('>I', len(head)) + head.encode()
+    lines[line].sendall(FRAME.pack(5 + len(payload), CALL, 1) + payload)
+    return {}
+
+
+def finish(line, timeout):
+    """Reads frames until IDLE: returns the body of the answer, and that of IDLE; {} where the line ends before."""
+    deadline = time.monotonic() + timeout
+    answer = {}
+    while True:
+        header = read_exactly(lines[line], FRAME.size, deadline)
+        if not header:
+            return {}
+        length, type, _ = FRAME.unpack(header)
+        payload = read_exactly(lines[line], length - 5, deadline) if length > 5 else b''
+        if payload is None:
+            return {}
+        if type == ANSWER:
+            size, = struct.unpack('>I', payload[:4])
+            answer['body'] = payload[4 + size:].decode('latin-1')
+        elif type == IDLE:
+            return dict(answer, idle=json.loads(payload))
+
+
+def write(line, hex):
+    """Writes any bytes to a line."""
+    lines[line].sendall(bytes.fromhex(hex))
+    return {}
+
+
+def drop(line):
+    lines.pop(line).close()
+    return {}
+
+
+def close(child):
+    children.pop(child).close()
+    return {}
+
+
+COMMANDS = {f.__name__: f for f in (connect, send, raw, receive, begin, finish, write, drop, close)}
+
+for text in sys.stdin:
+    command = json.loads(text)
+    try:
+        result = COMMANDS[command.pop('do')](**command)
+    except OSError as problem:
+        result = {'failed': problem.strerror or str(problem)}
+    print(json.dumps(result), flush=True)
