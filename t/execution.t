@@ -19,15 +19,10 @@ use Time::HiRes qw(sleep time);
 my $TAIL = 'functions.example.com';
 my $account = Serverless::Client->account;
 my $runner = Serverless::Runner->start('execution');
-my $prefork = ($ENV{MPM} // 'event') eq 'prefork';
-
-# The workers of httpd: more than an Environment may have calls at a time.
-my $workers = $prefork ? "StartServers 48\nServerLimit 48\nMaxRequestWorkers 48\nMaxSpareServers 48\n"
-    : "StartServers 2\nServerLimit 2\nThreadsPerChild 24\nMaxRequestWorkers 48\nMinSpareThreads 48\nMaxSpareThreads 48\n";
 
 sub server {
     my ($name, $lines) = @_;
-    return Serverless::Server->start($name, $workers . Serverless::Server->database . $runner->directive
+    return Serverless::Server->start($name, Serverless::Server->database . $runner->directive
         . "ServerlessDomain $TAIL\nServerlessExecution On\n" . ($lines // '') . Serverless::Server->api);
 }
 

@@ -18,21 +18,22 @@ use Time::HiRes qw(sleep time);
 my $TAIL = 'functions.example.com';
 my $account = Serverless::Client->account;
 my $runner = Serverless::Runner->start('limits');
-my $prefork = ($ENV{MPM} // 'event') eq 'prefork';
 
 # Lines for 48 workers: more than an Environment may have calls at a time.
-my $workers = $prefork
-    ? "StartServers 48\nServerLimit 48\nMaxRequestWorkers 48\nMinSpareServers 48\nMaxSpareServers 48\n"
-    : "StartServers 2\nServerLimit 4\nThreadsPerChild 24\nMaxRequestWorkers 48\nMinSpareThreads 48\nMaxSpareThreads 48\n";
+my %workers = (
+    threads => "StartServers 2\nServerLimit 4\nThreadsPerChild 24\nMaxRequestWorkers 48\nMinSpareThreads 48\nMaxSpareThreads 48\n",
+    prefork => "StartServers 48\nServerLimit 48\nMaxRequestWorkers 48\nMinSpareServers 48\nMaxSpareServers 48\n",
+);
 
+# An httpd with the MPM of the run, or with prefork.
 sub server {
-    my ($name, $lines) = @_;
-    return Serverless::Server->start($name, $workers . Serverless::Server->database . $runner->directive
-        . "ServerlessDomain $TAIL\nServerlessExecution On\n" . ($lines // '') . Serverless::Server->api);
+    my ($name, $lines, $mpm) = @_;
+    return Serverless::Server->start($name, $workers{ $mpm // 'threads' } . Serverless::Server->database . $runner->directive
+        . "ServerlessDomain $TAIL\nServerlessExecution On\n$lines" . Serverless::Server->api, mpm => $mpm);
 }
 
-# Two httpds over one runner and one database.
-my @servers = map { server("limits$_", "ServerlessExecutionTimeout 4s\n") } 1, 2;
+# Two httpds over one runner and one database. The second one has a child for each call.
+my @servers = (server('limits1', "ServerlessExecutionTimeout 4s\n"), server('limits2', "ServerlessExecutionTimeout 4s\n", 'prefork'));
 
 # Functions --------------------------------------------------------------------------
 
@@ -125,7 +126,7 @@ sleep 1;
 my $before = () = $runner->isolates;
 kill KILL => $servers[1]->children;
 my $killed = time;
-wait_until { get($one, '/hello', $servers[1])->{status} == 200 };
+wait_until { get($one, '/hello', $servers[1])->{status} eq '200' };
 cmp_ok time - $killed, '<', 3, 'after a SIGKILL of all children in mid-call, new ones serve';
 is statuses(at_once(sub { get($one, "/sleep?ms=1500", $servers[0]) }, 1 .. 30)), '200 x 30',
     'and the leases of the killed children are free again';
@@ -140,7 +141,7 @@ is_deeply [ keys %restarted ], ['200'], 'httpd is restarted gracefully each seco
 cmp_ok $restarted{200}, '>', 100, 'of many';
 
 # Two httpds whose children share one isolate: a line that a child keeps idle is recalled for a call of another child.
-my @shared = map { server("shared$_", "ServerlessConcurrency 1\n") } 1, 2;
+my @shared = (server('shared1', "ServerlessConcurrency 1\n"), server('shared2', "ServerlessConcurrency 1\n", 'prefork'));
 my $three = deployed();
 is get($three, '/pid', $shared[0])->{status}, 200, 'the only isolate is started';
 my @recalled = map { get($three, '/pid', $shared[ $_ % 2 ]) } 1 .. 100;
@@ -171,13 +172,13 @@ my @refused = map { get($one, '/hello') } 1 .. 6;
 is statuses(@refused), '503 x 6', 'a runner that is away';
 is_deeply [ @{ $refused[-1] }{qw(body retry)} ], [ "The service is temporarily unavailable.\n", 1 ], 'with Retry-After';
 my ($shortest) = sort { $a <=> $b } map { $_->{seconds} } @refused;
-cmp_ok $shortest, '<', 1, 'at once, after a child has waited for the queue time' if !$prefork;
+cmp_ok $shortest, '<', 1, 'at once, after a child has waited for the queue time';
 my @lines = $servers[0]->error_log =~ /(SF0081: [^\n]*)/g;
 cmp_ok scalar @lines, '>=', 1, 'the log says so';
 cmp_ok scalar @lines, '<=', 3, 'once a minute in each child';
 like $lines[0], qr/^SF0081: Functions are answered with 503: cannot connect to the runner at \S+: Connection refused/, 'and why';
 $runner->run;
-ok wait_until { get($one, '/hello')->{status} == 200 }, 'it comes back';
+ok wait_until { get($one, '/hello')->{status} eq '200' }, 'it comes back';
 
 my $without = Serverless::Server->start('norunner', Serverless::Server->database
     . "ServerlessDomain $TAIL\nServerlessExecution On\n" . Serverless::Server->api);

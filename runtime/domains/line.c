@@ -281,5 +281,5 @@ sf_line_result sf_line_take_idle(sf_line *line, const sf_frame *frame)
                       && take_number(figures, "calls", &line->calls);
 
     json_object_put(figures);
-    return taken ? SF_LINE_OK : SF_LINE_WRONG;
+    return taken && line->begin == line->end ? SF_LINE_OK : SF_LINE_WRONG;
 }

@@ -64,7 +64,8 @@ sf_line_result sf_line_next(sf_line *line, apr_pool_t *pool, apr_time_t deadline
 /* Whether the payload of a frame is in the line's buffer, which the next frame takes over. */
 int sf_line_is_buffered(const sf_line *line, const sf_frame *frame);
 
-/* Takes the figures of an IDLE. Returns SF_LINE_WRONG where they are no JSON object with two numbers. */
+/* Takes the figures of an IDLE. Returns SF_LINE_WRONG where they are no JSON object with two numbers, or bytes
+ * have arrived behind it. */
 sf_line_result sf_line_take_idle(sf_line *line, const sf_frame *frame);
 
 #endif

@@ -131,24 +131,13 @@ static void take_signing_key(const secrets_reader *reader, int row)
 /* Takes the account's signing keys. */
 static void take_signing_keys(const secrets_reader *reader)
 {
-    char environment[SF_SID_LENGTH + 1];
-    char account[SF_SID_LENGTH + 1];
-    int found = 0;
     int row;
 
     for (row = 0; row < sf_rows_count(reader->rows); row++) {
         if (*sf_rows_value(reader->rows, row, VARIABLE) == '\0') {
             take_signing_key(reader, row);
-            found = 1;
+            reader->secrets->is_explained = 1; /* a key that cannot be decrypted was logged */
         }
-    }
-    if (!found) {
-        sf_sid_write(environment, "ZE", reader->route->environment);
-        sf_sid_write(account, "AC", reader->route->account);
-        sf_log(reader->caller, APLOG_WARNING, "SF0071",
-               "protected paths of %s are answered with 403: it has no Variables AUTH_TOKEN and "
-               "ACCOUNT_SID, and %s has no signing key (serverless-admin signing-key create)",
-               environment, account);
     }
 }
 
@@ -168,6 +157,7 @@ static int read_secrets(const sf_caller *caller, const sf_route *route, sf_signi
     auth_token = find_variable(&reader, "AUTH_TOKEN");
     if (auth_token >= 0 && find_variable(&reader, "ACCOUNT_SID") >= 0) {
         take_variable(&reader, auth_token);
+        secrets->is_explained = 1;
     }
     else {
         take_signing_keys(&reader);
@@ -195,7 +185,6 @@ int sf_signing_secrets_find(const sf_domain_request *request, sf_signing_secrets
 
     memset(secrets, 0, sizeof(*secrets));
     if (!sf_config_variable_keys()) {
-        log_missing_keys(&caller);
         return OK;
     }
     if (sf_cache_find(cache, &key, secrets)) {
@@ -206,4 +195,28 @@ int sf_signing_secrets_find(const sf_domain_request *request, sf_signing_secrets
         sf_cache_keep(cache, &key, secrets);
     }
     return status;
+}
+
+void sf_signing_secrets_explain(const sf_domain_request *request, sf_signing_secrets *secrets)
+{
+    const sf_caller caller = sf_caller_of(request->r);
+    const cache_key key = key_of(request);
+    char environment[SF_SID_LENGTH + 1];
+    char account[SF_SID_LENGTH + 1];
+
+    if (*secrets->token || *secrets->old_token || secrets->is_explained) {
+        return;
+    }
+    if (!sf_config_variable_keys()) {
+        log_missing_keys(&caller);
+        return;
+    }
+    sf_sid_write(environment, "ZE", request->route.environment);
+    sf_sid_write(account, "AC", request->route.account);
+    sf_log(&caller, APLOG_WARNING, "SF0071",
+           "protected paths of %s are answered with 403: it has no Variables AUTH_TOKEN and "
+           "ACCOUNT_SID, and %s has no signing key (serverless-admin signing-key create)",
+           environment, account);
+    secrets->is_explained = 1;
+    sf_cache_keep(cache, &key, secrets);
 }

@@ -14,6 +14,7 @@ typedef struct {
     char old_token[SF_SIGNING_TOKEN_DIGITS
                    + 1];    /* of the account's old key; "" where there is none */
     apr_time_t old_expires; /* when old_token ends */
+    int is_explained;       /* it was logged that there is none */
 } sf_signing_secrets;
 
 /* Makes this child's cache of secrets. Called from child_init. Returns APR_SUCCESS or the error of a pool or
@@ -21,7 +22,11 @@ typedef struct {
 apr_status_t sf_signing_secrets_init(apr_pool_t *pool);
 
 /* Finds the secrets of a request's Environment, which the caller wipes. Returns OK, also where there is no
- * secret, which has been logged with the remedy; or 503 where the database fails. */
+ * secret; or 503 where the database fails. */
 int sf_signing_secrets_find(const struct sf_domain_request *request, sf_signing_secrets *secrets);
+
+/* Logs why a protected path is answered with 403, with the remedy, where there is no secret: once for each
+ * Environment, until something changes. */
+void sf_signing_secrets_explain(const struct sf_domain_request *request, sf_signing_secrets *secrets);
 
 #endif

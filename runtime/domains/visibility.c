@@ -131,6 +131,7 @@ static int check_signature(sf_domain_request *request)
     }
     status = sf_signing_secrets_find(request, &secrets);
     if (status == OK) {
+        sf_signing_secrets_explain(request, &secrets);
         status = *secrets.token || *secrets.old_token ? check_request(request, &secrets, given)
                                                       : HTTP_FORBIDDEN;
     }
