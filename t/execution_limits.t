@@ -19,21 +19,23 @@ my $TAIL = 'functions.example.com';
 my $account = Serverless::Client->account;
 my $runner = Serverless::Runner->start('limits');
 
-# Lines for 48 workers: more than an Environment may have calls at a time.
+# Lines for the workers of httpd: with both MPMs, more than an Environment may have calls at a time.
 my %workers = (
     threads => "StartServers 2\nServerLimit 4\nThreadsPerChild 24\nMaxRequestWorkers 48\nMinSpareThreads 48\nMaxSpareThreads 48\n",
-    prefork => "StartServers 48\nServerLimit 48\nMaxRequestWorkers 48\nMinSpareServers 48\nMaxSpareServers 48\n",
+    prefork => "StartServers 24\nServerLimit 24\nMaxRequestWorkers 24\nMinSpareServers 24\nMaxSpareServers 24\n",
 );
 
 # An httpd with the MPM of the run, or with prefork.
 sub server {
     my ($name, $lines, $mpm) = @_;
-    return Serverless::Server->start($name, $workers{ $mpm // 'threads' } . Serverless::Server->database . $runner->directive
+    my $connections = $mpm ? "DBKeep 1\nDBMax 1\n" : ''; # of each child
+    return Serverless::Server->start($name, $workers{ $mpm // 'threads' } . Serverless::Server->database . $connections . $runner->directive
         . "ServerlessDomain $TAIL\nServerlessExecution On\n$lines" . Serverless::Server->api, mpm => $mpm);
 }
 
 # Two httpds over one runner and one database. The second one has a child for each call.
-my @servers = (server('limits1', "ServerlessExecutionTimeout 4s\n"), server('limits2', "ServerlessExecutionTimeout 4s\n", 'prefork'));
+my $limits = "ServerlessExecutionTimeout 4s\nServerlessQueueTimeout 5s\n<Location \"/brief\">\nServerlessQueueTimeout 500ms\n</Location>\n";
+my @servers = (server('limits1', $limits), server('limits2', $limits, 'prefork'));
 
 # Functions --------------------------------------------------------------------------
 
@@ -48,6 +50,7 @@ sub deployed {
         hello => handler(q(done(null, 'Hello'))),
         pid   => handler(q(done(null, String(process.pid)))),
         sleep => handler(q(setTimeout(() => done(null, 'slept'), Number(event.ms)))),
+        brief => handler(q(setTimeout(() => done(null, 'slept'), Number(event.ms)))),
         never => handler(q()),
         spin  => handler(q(for (;;);)),
     );
@@ -91,7 +94,8 @@ is get($one, '/hello', $_)->{body}, 'Hello', 'a call at either httpd' for @serve
 
 # Concurrency ------------------------------------------------------------------------
 
-my @answers = at_once(sub { get($one, "/sleep?ms=3500", $servers[ $_[0] % 2 ]) }, 1 .. 31);
+wait_until { statuses(at_once(sub { get($one, '/sleep?ms=1000', $servers[ $_[0] % 2 ]) }, 1 .. 30)) eq '200 x 30' }; # starts 30 isolates
+my @answers = at_once(sub { get($one, '/brief?ms=3000', $servers[ $_[0] % 2 ]) }, 1 .. 31);
 is statuses(@answers), '200 x 30, 429 x 1', '30 calls of an Environment at a time, at both httpds together';
 is_deeply [ map { $_->{retry} } grep { $_->{status} == 429 } @answers ], [1], '429 says when to try again';
 

@@ -10,7 +10,6 @@ use Serverless::Runner;
 use Serverless::Server;
 use Serverless::Test;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $source = $ENV{SOURCE};
 my $program = Serverless::Server->logs . '/frame_fuzz';
@@ -35,7 +34,7 @@ unlink $program;
 my $TAIL = 'functions.example.com';
 my $runner = Serverless::Runner->start('frames', isolate => "$source/t/wrong_isolate.js");
 my $server = Serverless::Server->start('frames', Serverless::Server->database . $runner->directive
-    . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessExecutionTimeout 1s\nServerlessResponseLimit 100000\n" . Serverless::Server->api);
+    . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessExecutionTimeout 1s\nServerlessQueueTimeout 20s\nServerlessResponseLimit 100000\n" . Serverless::Server->api);
 my $project = Serverless::Project->new(Serverless::Client->account);
 my $environment = $project->new_environment;
 $project->deploy($environment, $project->completed($project->new_deployable(function => 'f')));
@@ -62,11 +61,9 @@ my @cases = (
 for my $case (@cases) {
     my ($status, @kinds) = @$case;
     for my $kind (@kinds) {
-        my $begin = time;
         is call($kind)->status, $status, "$kind: $status";
         my $next = call('fine');
         is $next->status . ' ' . $next->body, '200 fine', "the call after $kind is answered";
-        cmp_ok time - $begin, '<', 2.5, "soon ($kind)";
     }
 }
 
