@@ -28,7 +28,7 @@ my %workers = (
 # An httpd with the MPM of the run, or with prefork.
 sub server {
     my ($name, $lines, $mpm) = @_;
-    my $connections = $mpm ? "DBKeep 1\nDBMax 1\n" : ''; # of each child
+    my $connections = $mpm ? "DBDKeep 1\nDBDMax 1\n" : ''; # of each child
     return Serverless::Server->start($name, $workers{ $mpm // 'threads' } . Serverless::Server->database . $connections . $runner->directive
         . "ServerlessDomain $TAIL\nServerlessExecution On\n$lines" . Serverless::Server->api, mpm => $mpm);
 }
