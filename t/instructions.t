@@ -12,6 +12,7 @@ use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
 use Serverless::Database;
+use Serverless::Instructions;
 use Serverless::Server;
 use Serverless::Test;
 use Test::More;
@@ -32,34 +33,13 @@ add_functions($service->{sid}, 1000, 'counted');
 db()->do('ANALYZE serverless.artifacts');
 my $function = $api->get($path, PageSize => 1)->json->{functions}[0];
 
-# Each request leaves a dump of its own.
-my $dumps = Serverless::Server::logs() . '/callgrind';
-my $server = Serverless::Server->start('instructions',
-    Serverless::Server->two_threads . Serverless::Server->database . Serverless::Server->api,
-    under => ['valgrind', '--quiet', '--vgdb=no', '--tool=callgrind', "--callgrind-out-file=$dumps.%p",
-        '--toggle-collect=ap_run_process_connection', '--dump-after=ap_process_async_request']);
+my $server = Serverless::Instructions->start('instructions', Serverless::Server->database . Serverless::Server->api);
 my $counted = $api->at($server->address);
 
-# Sends a GET and returns how many instructions it took; its dump becomes NAME's log.
-sub count {
-    my ($name, @request) = @_;
-    my $reply = $counted->get(@request);
-    die $reply->status, ': ', $reply->body, "\n" if $reply->status != 200;
-    my $count;
-    wait_until {
-        my ($dump) = glob "$dumps.*.*" or return 0;
-        open my $in, '<', $dump or die "$dump: $!\n";
-        ($count) = do { local $/; <$in> } =~ /^totals: (\d+)/m or return 0; # its last line
-        rename $dump, Serverless::Server::logs() . "/callgrind_${name}_log" or die "$dump: $!\n";
-    } or die "callgrind did not write down what it counted\n";
-    return $count;
-}
-
-# The middle one of several; caches are filled and statements planned before.
+# The instructions of a GET.
 sub usual {
     my ($name, $warm_up, $times, @request) = @_;
-    count($name, @request) for 1 .. $warm_up;
-    return (sort { $a <=> $b } map { count($name, @request) } 1 .. $times)[$times / 2];
+    return $server->usual($name, $warm_up, $times, sub { $counted->get(@request) });
 }
 
 my $short = usual('short_list', 8, 5, $path, PageSize => 50);
