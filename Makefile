@@ -16,7 +16,7 @@ DATADIR := $(PREFIX)/share/mod_serverless_functions
 PROGDIR := $(PREFIX)/libexec/mod_serverless_functions
 MANDIR  := $(PREFIX)/share/man
 
-FOLDERS := core $(patsubst %/,%,$(wildcard core/*/)) runtime/domains runtime/protocol directives handlers worker
+FOLDERS := core $(patsubst %/,%,$(wildcard core/*/)) runtime/domains runtime/protocol directives handlers worker status
 SOURCES := mod_serverless_functions.c $(sort $(wildcard $(FOLDERS:%=%/*.c)))
 HEADERS := $(sort $(wildcard $(FOLDERS:%=%/*.h) runtime/runner/*.h))
 QUERIES := $(wildcard sql/queries/*.sql)
@@ -125,7 +125,7 @@ format: packages-lint ## format the C code
 
 install: all ## install the module, serverless-admin with its program and manual, serverless-runner, the schema and the sample configuration
 	install -d "$(DESTDIR)$(LIBEXEC)" "$(DESTDIR)$(PREFIX)/bin" \
-		"$(DESTDIR)$(PROGDIR)" "$(DESTDIR)$(DATADIR)/conf" "$(DESTDIR)$(DATADIR)/sql/schema" "$(DESTDIR)$(MANDIR)/man8"
+		"$(DESTDIR)$(PROGDIR)" "$(DESTDIR)$(DATADIR)/conf/monitoring" "$(DESTDIR)$(DATADIR)/sql/schema" "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 $(MODULE) "$(DESTDIR)$(LIBEXEC)"
 	install -m 755 bin/serverless-admin "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 $(CRYPT) "$(DESTDIR)$(PROGDIR)"
@@ -135,6 +135,7 @@ install: all ## install the module, serverless-admin with its program and manual
 	install -m 644 docs/serverless-admin.8 "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
+	install -m 644 conf/monitoring/* "$(DESTDIR)$(DATADIR)/conf/monitoring"
 	for file in $(SAMPLES); do \
 		sed -e 's|/usr/lib/apache2/modules/|$(LIBEXEC)/|' -e 's|/etc/apache2/|$(SYSCONF)/|' \
 			conf/$$file >"$(DESTDIR)$(DATADIR)/conf/$$file" || exit 1; \

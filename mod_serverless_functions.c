@@ -23,6 +23,11 @@
 #include "core/storage/log_spool.h"
 #include "runtime/domains/call_log.h"
 #include "runtime/domains/hooks.h"
+#include "status/health.h"
+#include "status/metrics_text.h"
+#include "status/node.h"
+#include "status/request_log.h"
+#include "status/server_status.h"
 #include "version.h"
 #include "worker/background.h"
 #include "worker/build_worker.h"
@@ -101,6 +106,15 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
                      "ServerlessMaxRequests: cannot make the shared memory that it needs");
         return HTTP_INTERNAL_SERVER_ERROR;
     }
+    rv = sf_metrics_post_config();
+    if (rv == APR_SUCCESS) {
+        rv = sf_node_post_config(pconf, s);
+    }
+    if (rv != APR_SUCCESS) {
+        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
+                     "ServerlessFunctions cannot make the shared memory of its metrics");
+        return HTTP_INTERNAL_SERVER_ERROR;
+    }
     rv = sf_background_init(s, pconf);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
@@ -137,6 +151,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         return;
     }
     sf_request_limit_child_init();
+    sf_metrics_child_init();
     rv = sf_log_init(pool);
     if (rv == APR_SUCCESS) {
         rv = sf_request_id_init();
@@ -166,7 +181,7 @@ static void child_init(apr_pool_t *pool, server_rec *s)
         ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "SF0006: cannot make what a child needs");
         return;
     }
-    sf_db_check_schemas(pool, s);
+    sf_node_announce(pool, s);
 }
 
 /* Makes the request's id httpd's log id, which %L of ErrorLogFormat shows. */
@@ -246,14 +261,6 @@ static void insert_error_filter(request_rec *r)
     }
 }
 
-static int count_response(request_rec *r)
-{
-    if (sf_config_serves_api(r) || sf_domains_own(r)) {
-        sf_metrics_add_response(r->status);
-    }
-    return OK;
-}
-
 /* Runs after the background tasks have stopped. */
 static void log_metrics(apr_pool_t *pool, int graceful)
 {
@@ -270,6 +277,7 @@ static void register_hooks(apr_pool_t *pool)
 {
     static const char *const after_dbd[] = { "mod_dbd.c", NULL };
     static const char *const before_watchdog[] = { "mod_watchdog.c", NULL };
+    static const char *const before_log_config[] = { "mod_log_config.c", NULL };
     static const char *const after_authz[] = { "mod_authz_core.c", NULL };
 
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
@@ -278,6 +286,7 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_post_config(post_config, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_init(child_init, after_dbd, before_watchdog, APR_HOOK_MIDDLE);
     ap_hook_child_status(sf_request_limit_child_status, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_status(sf_metrics_child_status, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(sf_background_stop, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(log_metrics, NULL, NULL, APR_HOOK_LAST);
     ap_hook_generate_log_id(generate_log_id, NULL, NULL, APR_HOOK_FIRST);
@@ -291,11 +300,14 @@ static void register_hooks(apr_pool_t *pool)
     ap_hook_handler(handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sf_domains_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(sf_openapi_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_log_transaction(count_response, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sf_health_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(sf_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_log_transaction(sf_request_log, NULL, before_log_config, APR_HOOK_MIDDLE);
     ap_hook_log_transaction(sf_auth_log_refusal, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_insert_error_filter(insert_error_filter, NULL, NULL, APR_HOOK_LAST);
     sf_error_filter_register();
     sf_domains_register();
+    sf_server_status_register();
     sf_auth_register(pool);
     sf_db_register_hooks();
 }

@@ -27,7 +27,7 @@ KeepAlive              On
 MaxKeepAliveRequests   100
 KeepAliveTimeout       5
 """
-LOADED = ["authn_core", "authz_core", "authz_user", "auth_basic", "alias", "dbd", "reqtimeout", "ssl"]
+LOADED = ["authn_core", "authz_core", "authz_host", "authz_user", "auth_basic", "alias", "dbd", "reqtimeout", "ssl"]
 
 
 def run(*command, **kwargs):

@@ -46,6 +46,7 @@ static struct {
     int workers;
     int request_limit;
     int account_request_limit;
+    int has_notes;
 } resolved;
 
 
@@ -170,6 +171,12 @@ void sf_config_reset(void)
     resolved.workers = 0;
     resolved.request_limit = 0;
     resolved.account_request_limit = 0;
+    resolved.has_notes = 0;
+}
+
+void sf_config_want_notes(void)
+{
+    resolved.has_notes = 1;
 }
 
 /* Whether this MPM's children serve several requests at once. */
@@ -465,6 +472,11 @@ int sf_config_request_limit(void)
 int sf_config_account_request_limit(void)
 {
     return resolved.account_request_limit;
+}
+
+int sf_config_has_notes(void)
+{
+    return resolved.has_notes;
 }
 
 const struct sf_file_cache *sf_config_asset_cache(void)

@@ -115,6 +115,9 @@ apr_interval_time_t sf_config_db_idle_time(const server_rec *s);
 
 /* Of the whole process ------------------------------------------------------------------------ */
 
+/* Whether the configuration names a note of requests, such as serverless-operation. */
+int sf_config_has_notes(void);
+
 /* A child's pipelined connections: one for reads, one for writes. */
 #define SF_PIPELINES 2
 

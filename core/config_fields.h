@@ -84,6 +84,9 @@ sf_server_config *sf_config_own_server(apr_pool_t *pool, server_rec *s);
 /* The process's configuration, to be written. */
 sf_process_config *sf_config_process(void);
 
+/* Has requests get their notes: the configuration names one. Called by the check of the configuration. */
+void sf_config_want_notes(void);
+
 /* Unsets the process's configuration. Called in pre_config, before each reading of the files. */
 void sf_config_reset(void);
 

@@ -262,6 +262,20 @@ static int logs_request_id(const server_rec *s)
     return format && (strstr(format, "%L") || strstr(format, "%-L") || strstr(format, "%+L"));
 }
 
+/* Has requests get their notes where a format names one, because notes cost time. */
+static void find_notes(void)
+{
+    static const char *const notes[] = { "{serverless-operation}", "{serverless-statements}",
+                                         "{serverless-database-time}", "{serverless-queue-time}" };
+    size_t i;
+
+    for (i = 0; i < sizeof(notes) / sizeof(*notes); i++) {
+        if (sf_tree_mentions(ap_conftree, notes[i])) {
+            sf_config_want_notes();
+        }
+    }
+}
+
 /* Logs the message and the virtual host that it concerns. Returns the hook's result for an
  * error. */
 static int refuse_config(const server_rec *s, const char *message)
@@ -314,6 +328,7 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     }
     sf_warn_of_shared_databases(ptemp, main_server);
     sf_config_resolve(smallest_pool);
+    find_notes();
     message = pipelining_message(ptemp);
     if (!message) {
         message = request_limit_message(ptemp);

@@ -43,6 +43,17 @@ const ap_directive_t *sf_tree_find(const ap_directive_t *list, const char *name)
     return NULL;
 }
 
+int sf_tree_mentions(const ap_directive_t *list, const char *text)
+{
+    for (; list; list = list->next) {
+        if ((list->args && strstr(list->args, text))
+            || sf_tree_mentions(list->first_child, text)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Returns whether this node of the tree is the <VirtualHost> of the server. */
 static int is_definition(const ap_directive_t *node, const server_rec *s)
 {

@@ -17,6 +17,9 @@ const char *sf_tree_argument(apr_pool_t *pool, const ap_directive_t *list, const
  * not searched. */
 const ap_directive_t *sf_tree_find(const ap_directive_t *list, const char *name);
 
+/* Returns whether an argument of any directive in the list, in sections or not, has this text in it. */
+int sf_tree_mentions(const ap_directive_t *list, const char *text);
+
 /* Returns the directives of a server: those in its <VirtualHost>, or for the main server the whole tree. */
 const ap_directive_t *sf_tree_of(const server_rec *s);
 

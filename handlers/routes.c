@@ -62,3 +62,7 @@ const sf_api_route sf_routes[] = {
 
     { 0, NULL, NULL, NULL },
 };
+
+/* requests are counted by route: 0 is none of them, and the last number is of requests to domains */
+_Static_assert(sizeof(sf_routes) / sizeof(*sf_routes) <= SF_OPERATION_DOMAIN,
+               "SF_OPERATIONS is too small");

@@ -266,6 +266,7 @@ my $nobody = '00000000-0000-0000-0000-000000000000';
 my %examples = (
     session_begin     => [[]],
     credentials_epoch   => [[]],
+    node_state        => [['{}'], ['{old,new}']],
     credential_secret => [[$account]],
     credential_check  => [[$account, 1], [$account, undef]],
     service_create    => [[$account, 1, 'new', 'New', undef, 'f'], [$account, 1, 'service-1', 'Taken', undef, undef]],

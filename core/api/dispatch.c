@@ -105,8 +105,10 @@ static const sf_error *handle_other_method(sf_request *request, const char *allo
 
 /* Stages ----------------------------------------------------------------------------------------- */
 
-static const sf_error *run_route(sf_request *request, const sf_api_route *route)
+/* Runs the operation of a route, which has this number among them all. */
+static const sf_error *run_route(sf_request *request, const sf_api_route *route, int operation)
 {
+    request->parts.operation = operation;
     request->resource = route->resource;
     if (!route->resource->has_ranges) {
         sf_ranges_ignore(request->r);
@@ -117,6 +119,7 @@ static const sf_error *run_route(sf_request *request, const sf_api_route *route)
 /* Finds the route for the request's path and method and runs its operation. */
 static const sf_error *find_route(sf_request *request, const char *path, const sf_api_route *routes)
 {
+    const sf_api_route *first = routes;
     apr_pool_t *pool = request->r->pool;
     const char *allowed = NULL;
     path_parts parts;
@@ -127,7 +130,7 @@ static const sf_error *find_route(sf_request *request, const char *path, const s
         }
         if (routes->method == request->r->method_number) {
             return read_sids(request, routes->pattern, &parts)
-                       ? run_route(request, routes)
+                       ? run_route(request, routes, 1 + (int)(routes - first))
                        : sf_error_not_found(pool, sf_request_path(request));
         }
         allowed = append_method(pool, allowed, routes->method);

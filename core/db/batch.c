@@ -307,6 +307,9 @@ sf_db_result sf_batch_run(const sf_caller *caller, sf_statement_id id, const cha
     } while (self->state != SF_WAITER_COMPLETED && !sf_waiter_should_fall_back(q, self));
     left = sf_batch_queue_leave(q, self);
     apr_thread_mutex_unlock(q->mutex);
+    if (left.sent_at > 0) {
+        sf_metrics_observe(caller, SF_HISTOGRAM_QUEUE, left.sent_at - left.since);
+    }
     return conclude(caller, &left, rows);
 }
 

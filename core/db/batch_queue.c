@@ -69,6 +69,7 @@ sf_waiter *sf_batch_queue_enter(sf_batch_queue *q, sf_statement_id id, const cha
     }
     q->waiters++;
     w->since = apr_time_now();
+    w->sent_at = 0;
     w->id = id;
     w->values = values;
     enqueue(q, w);
@@ -187,6 +188,7 @@ void sf_batch_queue_mark_sent(sf_batch_queue *q)
 
     for (i = 0; i < q->batch_size; i++) {
         q->batch[i]->state = SF_WAITER_SENT;
+        q->batch[i]->sent_at = q->sent_at;
     }
 }
 

@@ -34,7 +34,8 @@ typedef struct sf_waiter {
     struct sf_waiter *next; /* in the queue, or in the list of free waiters */
     apr_thread_cond_t *wake;
     sf_waiter_state state;
-    apr_time_t since; /* when the request came */
+    apr_time_t since;   /* when the request came */
+    apr_time_t sent_at; /* when its batch was sent; 0 before that */
     sf_statement_id id;
     const char *const *values;
     sf_db_result outcome;

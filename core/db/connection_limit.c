@@ -1,5 +1,7 @@
 #include "core/db/connection_limit.h"
 
+#include "core/metrics.h"
+
 #include <apr_thread_cond.h>
 #include <apr_thread_mutex.h>
 
@@ -68,22 +70,35 @@ static apr_status_t wait_for_permit(apr_time_t deadline, int long_running)
     return is_available(long_running) ? APR_SUCCESS : rv;
 }
 
-apr_status_t sf_connection_limit_acquire(apr_interval_time_t timeout, int long_running)
+/* Tells the metrics how many permits are in use. Called with the mutex held. */
+static void show_in_use(void)
+{
+    sf_metrics_set(SF_GAUGE_CONNECTIONS_IN_USE, permits.total - permits.available);
+}
+
+apr_status_t sf_connection_limit_acquire(apr_interval_time_t timeout, int long_running,
+                                         apr_interval_time_t *waited)
 {
     apr_status_t rv = APR_SUCCESS;
+
+    *waited = 0;
 
     if (!permits.queues[1].wake) {
         return APR_EINIT; /* SF0006 is in the error log */
     }
     apr_thread_mutex_lock(permits.mutex);
     if (!is_available(long_running)) {
-        rv = wait_for_permit(apr_time_now() + timeout, long_running);
+        const apr_time_t began = apr_time_now();
+
+        rv = wait_for_permit(began + timeout, long_running);
+        *waited = apr_time_now() - began;
     }
     if (rv == APR_SUCCESS) {
         permits.available--;
         if (long_running) {
             permits.available_long_running--;
         }
+        show_in_use();
     }
     wake_one(); /* two permits may have been released before the first waiter that was woken ran */
     apr_thread_mutex_unlock(permits.mutex);
@@ -97,6 +112,7 @@ void sf_connection_limit_release(int long_running)
     if (long_running) {
         permits.available_long_running++;
     }
+    show_in_use();
     wake_one();
     apr_thread_mutex_unlock(permits.mutex);
 }

@@ -15,9 +15,10 @@ apr_status_t sf_connection_limit_init(apr_pool_t *pool, int permits);
 
 /* Takes a permit, and waits for it at most `timeout` microseconds. `long_running` is 1 for a
  * statement of the kind "long write": these get half of the permits at most, so that they cannot
- * stop all others. Returns APR_SUCCESS, APR_TIMEUP, or APR_EINIT where sf_connection_limit_init()
+ * stop all others. `waited` is how long the caller had to wait. Returns APR_SUCCESS, APR_TIMEUP, or APR_EINIT where sf_connection_limit_init()
  * has failed. */
-apr_status_t sf_connection_limit_acquire(apr_interval_time_t timeout, int long_running);
+apr_status_t sf_connection_limit_acquire(apr_interval_time_t timeout, int long_running,
+                                         apr_interval_time_t *waited);
 
 /* Gives back a permit. `long_running` is the value with which it was acquired. */
 void sf_connection_limit_release(int long_running);

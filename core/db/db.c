@@ -144,6 +144,16 @@ static int may_retry(sf_db_result result, sf_statement_kind kind, int attempts)
     }
 }
 
+/* Takes a permit within `timeout`. A request that has to wait for one was in the queue. */
+static apr_status_t acquire(const sf_caller *caller, apr_interval_time_t timeout, int long_running)
+{
+    apr_interval_time_t waited;
+    const apr_status_t rv = sf_connection_limit_acquire(timeout, long_running, &waited);
+
+    sf_metrics_observe(caller, SF_HISTOGRAM_QUEUE, waited);
+    return rv;
+}
+
 /* Takes a permit within `timeout`, then makes attempts until one is final. `attempts` is how many
  * count that were made before. */
 static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_interval_time_t timeout,
@@ -157,7 +167,7 @@ static sf_db_result run_with_retries(const sf_caller *caller, task *t, apr_inter
         sf_log_limited(caller, APLOG_ERR, "SF0033", "the database does not answer");
         return SF_DB_AWAY;
     }
-    if (sf_connection_limit_acquire(timeout, long_running) != APR_SUCCESS) {
+    if (acquire(caller, timeout, long_running) != APR_SUCCESS) {
         sf_log_limited(caller, APLOG_WARNING, "SF0005", "no database connection was free in time");
         return sf_reachability_is_responsive(database) ? SF_DB_BUSY : SF_DB_AWAY;
     }
@@ -251,10 +261,14 @@ sf_db_result sf_db_try(const sf_caller *caller, sf_statement_id id, const char *
                        sf_rows **rows)
 {
     task t = { .kind = sf_statements[id].kind, .id = id, .values = values, .rows = rows };
+    const apr_time_t began = apr_time_now();
+    sf_db_result result;
 
     sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
-    return is_read(t.kind) ? run_once(caller, &t) : run_locking(caller, &t);
+    result = is_read(t.kind) ? run_once(caller, &t) : run_locking(caller, &t);
+    sf_metrics_observe(caller, SF_HISTOGRAM_DATABASE, apr_time_now() - began);
+    return result;
 }
 
 const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const char *const *values,
@@ -266,11 +280,13 @@ const sf_error *sf_db_run(const sf_caller *caller, sf_statement_id id, const cha
 const sf_error *sf_db_run_batched(const sf_caller *caller, sf_statement_id id,
                                   const char *const *values, sf_rows **rows)
 {
+    const apr_time_t began = apr_time_now();
     sf_db_result result;
 
     sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
     result = sf_batch_run(caller, id, values, rows);
+    sf_metrics_observe(caller, SF_HISTOGRAM_DATABASE, apr_time_now() - began);
     return may_retry(result, SF_READ, 1) ? NULL : error_of(caller, result);
 }
 
@@ -285,10 +301,13 @@ const sf_error *sf_db_transaction(const sf_caller *caller, sf_steps *steps, void
 const sf_error *sf_db_step(sf_transaction *transaction, sf_statement_id id,
                            const char *const *values, sf_rows **rows)
 {
+    const apr_time_t began = apr_time_now();
+
     sf_metrics_add(SF_METRIC_STATEMENTS);
     *rows = NULL;
     transaction->result
         = sf_session_run(transaction->caller, transaction->session, id, values, rows);
+    sf_metrics_observe(transaction->caller, SF_HISTOGRAM_DATABASE, apr_time_now() - began);
     return error_of(transaction->caller, transaction->result);
 }
 
@@ -335,13 +354,15 @@ apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s)
     return rv == APR_SUCCESS && sf_config_pipelining() ? sf_batch_init(pool, s) : rv;
 }
 
-void sf_db_check_schemas(apr_pool_t *pool, server_rec *s)
+int sf_db_check_schema(const sf_caller *caller)
 {
-    for (s = sf_config_next_database(s); s; s = sf_config_next_database(s->next)) {
-        static const char *const none[] = { NULL };
-        const sf_caller caller = { pool, s, NULL };
-        sf_rows *rows;
+    static const char *const none[] = { NULL };
+    sf_rows *rows;
 
-        sf_db_run(&caller, SF_STATEMENT_SESSION_BEGIN, none, &rows);
-    }
+    return sf_db_run(caller, SF_STATEMENT_SESSION_BEGIN, none, &rows) == NULL;
+}
+
+const char *sf_db_label(apr_pool_t *pool, server_rec *s)
+{
+    return sf_session_label(pool, s);
 }

@@ -70,8 +70,12 @@ apr_status_t sf_db_child_init(apr_pool_t *pool, server_rec *s);
  * connections only when one is given back, and never the last DBDKeep. */
 void sf_db_close_idle(server_rec *s);
 
-/* Connects to each database and logs SF0004 where its schema has another version. Called from
- * child_init. */
-void sf_db_check_schemas(apr_pool_t *pool, server_rec *s);
+/* Connects to the caller's database and logs SF0004 where its schema has another version. Returns 1 where it
+ * has this module's. */
+int sf_db_check_schema(const sf_caller *caller);
+
+/* Returns the name of a server's database for people, such as "serverless@db.example.com", or
+ * "serverless@/var/run/postgresql". */
+const char *sf_db_label(apr_pool_t *pool, server_rec *s);
 
 #endif

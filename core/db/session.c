@@ -546,6 +546,29 @@ static sf_db_result begin_session(const sf_caller *caller, sf_session *session)
     return result == SF_DB_OK && !session->schema_fits ? check_schema(caller, session) : result;
 }
 
+/* Returns the value of a parameter of libpq, or NULL where DBDParams do not have it. */
+static const char *parameter(const PQconninfoOption *option, const char *name)
+{
+    for (; option && option->keyword; option++) {
+        if (option->val && strcmp(option->keyword, name) == 0) {
+            return option->val;
+        }
+    }
+    return NULL;
+}
+
+const char *sf_session_label(apr_pool_t *pool, const server_rec *server)
+{
+    const char *params = sf_config_db_params(server);
+    PQconninfoOption *options = params ? PQconninfoParse(params, NULL) : NULL;
+    const char *name = parameter(options, "dbname");
+    const char *host = parameter(options, "host");
+    const char *label = apr_pstrcat(pool, name ? name : "default", "@", host ? host : "default", NULL);
+
+    PQconninfoFree(options);
+    return label;
+}
+
 const char *sf_session_failure(server_rec *server)
 {
     static const char *const reasons[] = {

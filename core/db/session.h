@@ -81,6 +81,9 @@ sf_db_result sf_session_be_patient(const sf_caller *caller, sf_session *session,
  * SF_DB_OK or the failure, which has been logged. */
 sf_db_result sf_session_command(const sf_caller *caller, sf_session *session, const char *command);
 
+/* Returns database and host of DBDParams: see sf_db_label(). */
+const char *sf_session_label(apr_pool_t *pool, const server_rec *server);
+
 /* Asks whether PostgreSQL answers to the DBDParams. Takes as long as they allow (connect_timeout), 2 seconds
  * where they do not say. Returns NULL where it does, and where they are not known; else the reason, for the log. */
 const char *sf_session_failure(server_rec *server);

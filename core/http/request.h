@@ -3,6 +3,7 @@
 #define SF_REQUEST_H
 
 #include "core/error.h"
+#include "core/metrics.h"
 #include "core/sid.h"
 
 #include <httpd.h>
@@ -13,6 +14,7 @@
 struct sf_resource;
 
 typedef struct sf_request {
+    sf_request_parts parts; /* the first member: sf_metrics_parts() */
     request_rec *r;
     int claimed;        /* translate_name found no Alias, RewriteRule or ProxyPass for the path */
     const char *prefix; /* the part of the path before /Services, such as "/v1" */

@@ -177,6 +177,19 @@ static apr_off_t read_total(int fd)
     return total;
 }
 
+apr_off_t sf_file_collect_total(const sf_file_cache *cache, apr_pool_t *pool)
+{
+    const char *path = apr_pstrcat(pool, cache->folder, "/total", NULL);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    apr_off_t total = -1;
+
+    if (fd >= 0) {
+        total = read_total(fd);
+        close(fd);
+    }
+    return total > 0 ? total : 0;
+}
+
 /* Counts the file under the lock of FOLDER/total. */
 static apr_status_t reserve(const sf_file_cache *cache, apr_off_t size, apr_pool_t *pool, int fd)
 {

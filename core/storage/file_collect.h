@@ -18,4 +18,7 @@
  * FOLDER/total. */
 apr_status_t sf_file_collect_reserve(const sf_file_cache *cache, apr_off_t size, apr_pool_t *pool);
 
+/* Returns the bytes of all files, or 0 where they are not known. */
+apr_off_t sf_file_collect_total(const sf_file_cache *cache, apr_pool_t *pool);
+
 #endif

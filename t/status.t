@@ -1,0 +1,250 @@
+# The state of a node: readiness, metrics in the format of Prometheus, the section of mod_status, the parts of requests in
+# the access log and the error log, and the notice of a good start.
+use strict;
+use warnings FATAL => 'all';
+
+use Apache::Test qw(-withtestmore);
+use IPC::Open2 qw(open2);
+use JSON::PP ();
+use LWP::UserAgent ();
+use Serverless::Database;
+use Serverless::Parallel;
+use Serverless::Server;
+use Serverless::Test;
+use Test::More;
+use Time::HiRes qw(sleep time);
+
+my $class = 'Serverless::Server';
+my $agent = LWP::UserAgent->new(timeout => 10);
+my $database = own_database('status');
+my $owner = $database->connect('serverless_owner');
+my @account = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('status')));
+my $label = $database->name . "\@$ENV{DATABASE}";
+my ($modules) = do { local (@ARGV, $/) = "$ENV{SOURCE}/modules.conf"; <> =~ m{^LoadModule \S+ +(/\S+)/mod_alias\.so}m };
+
+my $locations = <<"END";
+LoadModule status_module $modules/mod_status.so
+<Location "/-/health">
+    SetHandler serverless-status
+</Location>
+<Location "/-/metrics">
+    SetHandler serverless-metrics
+</Location>
+<Location "/-/server-status">
+    SetHandler server-status
+</Location>
+END
+my $access_log = $class->logs . '/status_access_log';
+my $logs = <<"END";
+LoadModule log_config_module $modules/mod_log_config.so
+LogFormat "%>s %{serverless-operation}n|%{serverless-statements}n|%{serverless-database-time}n|%{serverless-queue-time}n|%D" parts
+CustomLog "$access_log" parts
+LogLevel serverless_functions:debug
+END
+$logs =~ s/^LoadModule.*\n// if !-e "$modules/mod_log_config.so"; # Debian's httpd has it built in
+
+sub start {
+    my ($name, $lines, %option) = @_;
+    return $class->start($name, $class->database(database => $option{database} || $database->name) . $class->api . $locations . $lines, %option);
+}
+
+my $server = start('status', $logs);
+my $client = Serverless::Client->client(@account)->at($server->address);
+
+sub ask {
+    my ($path, $of) = @_;
+    return $agent->get('http://' . ($of || $server)->address . $path);
+}
+
+# The metrics as "name{labels}" => value.
+sub metrics {
+    my ($of) = @_;
+    my $reply = ask('/-/metrics', $of);
+    is $reply->code . ' ' . $reply->header('Content-Type'), '200 text/plain; version=0.0.4; charset=utf-8', 'the metrics are there';
+    return { map { /^(\w+(?:\{.*\})?) (\S+)$/ ? ($1 => $2) : () } split /\n/, $reply->content };
+}
+
+
+# Readiness --------------------------------------------------------------------------------------
+
+sub is_state {
+    my ($of, $status, $word, $name) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    my $reply;
+    wait_until { $reply = ask('/-/health/ready', $of); $reply->code == $status && $reply->content eq "$word\n" };
+    is $reply->code . ' ' . $reply->content, "$status $word\n", $name;
+}
+
+subtest 'readiness' => sub {
+    my $reply = ask('/-/health/live');
+    is_deeply [$reply->code, $reply->content, $reply->header('Cache-Control'), $reply->header('Content-Type')],
+        [200, "live\n", 'no-store', 'text/plain; charset=utf-8'], '/live';
+    is_state $server, 200, 'ready', '/ready: the node can serve';
+    is ask("/-/health$_")->code, 404, "no other path: $_" for '', '/', '/x', '/ready/x';
+    is $agent->post('http://' . $server->address . '/-/health/ready')->code, 405, 'no POST';
+
+    my $before = ask('/-/metrics')->content =~ /^serverless_statements_total (\d+)$/m ? $1 : die;
+    my $began = time;
+    ask('/-/health/ready') for 1 .. 200;
+    my $after = ask('/-/metrics')->content =~ /^serverless_statements_total (\d+)$/m ? $1 : die;
+    my $seconds = int(time - $began) + 2;
+    cmp_ok $after - $before, '<=', 8 * $seconds, "200 requests of /ready cost the database a statement a second";
+};
+
+subtest 'not ready' => sub {
+    my $other = own_database('unready');
+    my $unready = start('unready', '', database => $other->name);
+    is_state $unready, 200, 'ready', 'ready at first';
+    my $superuser = $other->connect('postgres');
+    $superuser->do('REVOKE USAGE ON SCHEMA serverless FROM serverless_httpd');
+    is_state $unready, 503, 'schema', 'the schema is not open to the role: schema';
+    $superuser->do('GRANT USAGE ON SCHEMA serverless TO serverless_httpd');
+    is_state $unready, 200, 'ready', 'ready again';
+
+    my ($account) = $superuser->selectrow_array(q(SELECT * FROM serverless.create_account('keys')));
+    $superuser->do('SET session_replication_role = replica');
+    $superuser->do(q(INSERT INTO serverless.variables (service_id, environment_id, id, key, sealed_with, sealed, date_created, date_updated)
+        SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'K', 'unknown-key', decode(repeat('00', 40), 'hex'), now(), now()));
+    is_state $unready, 503, 'keys', 'a Variable has a key that the node does not know: keys';
+    $superuser->do('DELETE FROM serverless.variables');
+    is_state $unready, 200, 'ready', 'ready again';
+    is $other->name =~ /\w/ && superuser()->do('ALTER DATABASE ' . $other->name . ' ALLOW_CONNECTIONS false') ? 1 : 0, 1, 'the database is closed';
+    superuser()->do('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ? AND usename = ?', undef, $other->name, 'serverless_httpd');
+    is_state $unready, 503, 'database', 'the database takes no connections: database';
+    is ask('/-/health/live', $unready)->code, 200, '/live is 200 nevertheless';
+    superuser()->do('ALTER DATABASE ' . $other->name . ' ALLOW_CONNECTIONS true');
+    $superuser->disconnect;
+};
+
+
+# Metrics ----------------------------------------------------------------------------------------
+
+my $service = $client->post('/v1/Services', UniqueName => 'shop', FriendlyName => 'Shop')->json;
+my $at = "/v1/Services/$service->{sid}";
+
+subtest 'metrics count requests and statements' => sub {
+    my $before = metrics();
+    is $client->get($at)->status, 200, 'a GET' for 1 .. 5;
+    is $client->get('/v1/Services/ZS' . '0' x 32)->status, 404, 'a GET of a Service that is missing';
+    is $client->get('/v1/Services/ZS' . '0' x 32 . '/none')->status, 404, 'a path without a route';
+    my $after = metrics();
+    my $gained = sub { ($after->{ $_[0] } // 0) - ($before->{ $_[0] } // 0) };
+    is $gained->('serverless_requests_total{method="GET",route="/Services/{ZS}",status="200"}'), 5, 'five requests of the route';
+    is $gained->('serverless_requests_total{method="GET",route="/Services/{ZS}",status="404"}'), 1, 'one that is 404';
+    is $gained->('serverless_requests_total{method="",route="none",status="404"}'), 1, 'one without a route';
+    is $gained->('serverless_request_duration_seconds_count'), 7, 'seven durations of requests';
+    cmp_ok $gained->('serverless_statements_total'), '>=', 6, 'a statement for each request that has one';
+    is $after->{'serverless_request_duration_seconds_bucket{le="+Inf"}'}, $after->{serverless_request_duration_seconds_count},
+        'the last bucket has all of them';
+    cmp_ok $gained->('serverless_statement_duration_seconds_sum'), '>', 0, 'statements take time';
+    is $after->{"serverless_ready{database=\"$label\"}"}, 1, 'the node is ready';
+    like $after->{"serverless_maintenance_last_start_timestamp_seconds{database=\"$label\",task=\"expire_logs\"}"}, qr/^\d+$/,
+        'each task of maintenance has its last start';
+};
+
+subtest 'counters are those of all children, and outlive a graceful restart' => sub {
+    my $before = metrics()->{'serverless_requests_total{method="GET",route="/Services/{ZS}",status="200"}'};
+    $server->restart;
+    is $client->afresh->get($at)->status, 200, 'a GET of a new child';
+    is metrics()->{'serverless_requests_total{method="GET",route="/Services/{ZS}",status="200"}'}, $before + 1,
+        'is added to those of the children that have ended';
+};
+
+subtest 'a wait for a connection' => sub {
+    my $narrow = start('status_narrow', "ServerlessPipelining Off\nServerlessDBConnections 1\nServerlessDBTimeout 700ms\n$logs");
+    my $own = Serverless::Client->client(@account)->at($narrow->address);
+    is $own->get($at)->status, 200, 'a GET';
+    my $lock = $database->connect('postgres');
+    $lock->begin_work;
+    $lock->do('LOCK TABLE serverless.services');
+    my $replies = begin_at_once(sub { $own->afresh->get($at)->status }, 1 .. 2);
+    sleep 0.2;
+    my $text = ask('/-/server-status?auto', $narrow)->content;
+    is_deeply [$text =~ /^Serverless(ConnectionsInUse|State): (\w+)$/mg], ['State', 'connections', 'ConnectionsInUse', 1],
+        'the connection is in use, and the state says that none is free';
+    $lock->rollback;
+    $lock->disconnect;
+    is_deeply [sort $replies->()], [200, 503], 'of two requests, the one that waits too long for the connection is 503';
+    is_state $narrow, 200, 'ready', 'the node is ready again';
+    my $sum = 0;
+    $sum += $_ for ask('/-/metrics', $narrow)->content =~ /^serverless_queue_duration_seconds_sum (\S+)$/mg;
+    cmp_ok $sum, '>', 0.2, 'the one that waited was in the queue';
+};
+
+subtest 'the format' => sub {
+    my $text = ask('/-/metrics')->content;
+    my ($linter) = grep { -x } map { "$_/promtool" } split /:/, $ENV{PATH};
+    plan skip_all => 'promtool is not installed' if !$linter;
+    my $pid = open2(my $out, my $in, "$linter check metrics 2>&1");
+    print $in $text;
+    close $in;
+    my $said = do { local $/; <$out> } // '';
+    waitpid $pid, 0;
+    is_deeply [$? >> 8, $said], [0, ''], 'promtool has nothing to complain of';
+    is scalar `$linter check rules $ENV{SOURCE}/conf/monitoring/alerts.yml` =~ /SUCCESS: (\d+) rules/, 1, 'the alert rules are valid';
+};
+
+subtest 'dashboard and alert rules name metrics that exist' => sub {
+    my $text = ask('/-/metrics')->content;
+    my %type = $text =~ /^# TYPE (\w+) (\w+)$/mg;
+    my %there = map { my $name = $_; map { ("$name$_" => 1) } $type{$name} eq 'histogram' ? ('_bucket', '_sum', '_count') : ('') } keys %type;
+    my %shown;
+    for my $file ('grafana.json', 'alerts.yml') {
+        my $source = do { local (@ARGV, $/) = "$ENV{SOURCE}/conf/monitoring/$file"; <> };
+        JSON::PP::decode_json($source) if $file =~ /json/;
+        my @named = $source =~ /\b(serverless_\w+)/g;
+        cmp_ok scalar @named, '>', 8, "$file names metrics";
+        is_deeply [grep { !$there{$_} } @named], [], "$file: each of them exists";
+        $shown{$_} = 1 for map { s/_(?:bucket|sum|count)$//r } @named;
+    }
+    is_deeply [grep { !$shown{$_} } sort keys %type], [], 'each metric is shown by one of them';
+    my $manual = do { local (@ARGV, $/) = "$ENV{SOURCE}/docs/operations.md"; <> };
+    is_deeply [grep { $manual !~ /`$_`/ } sort keys %type], [], 'docs/operations.md has each metric';
+};
+
+
+# mod_status and logs ----------------------------------------------------------------------------
+
+subtest 'mod_status' => sub {
+    my $text = ask('/-/server-status?auto')->content;
+    like $text, qr/^ServerlessDatabase: \Q$label\E\nServerlessState: ready\nServerlessBuildsWaiting: 0\n/m, 'lines of ?auto';
+    like $text, qr/^ServerlessStatements: [1-9]\d*$/m, 'with the counters';
+    my $page = ask('/-/server-status')->content;
+    like $page, qr{<h1>mod_serverless_functions</h1>.*<td>state</td><td>ready</td>.*<td>statements</td><td>\d+</td>}s, 'a table of the page';
+};
+
+subtest 'parts of a request in the logs' => sub {
+    $server->error_log;
+    is $client->get($at)->status, 200, 'a GET';
+    my @lines;
+    wait_until { @lines = do { local @ARGV = $access_log; <> }; $lines[-1] =~ /GET/ };
+    my ($operation, $statements, $database_time, $queue_time, $duration) = $lines[-1] =~ /^200 (.*)\|(\d+)\|(\d+)\|(\d+)\|(\d+)$/;
+    is $operation, 'GET /Services/{ZS}', 'serverless-operation';
+    cmp_ok $statements, '>=', 1, 'serverless-statements';
+    cmp_ok $database_time, '>', 0, 'serverless-database-time';
+    cmp_ok $database_time, '<=', $duration, 'is a part of the whole';
+    cmp_ok $queue_time, '<=', $database_time, 'serverless-queue-time is a part of that';
+    my $log = '';
+    ok wait_until { ($log .= $server->error_log)
+        =~ m{\[RQ[0-9a-f]{32}\] SF0106: GET /Services/\{ZS\}: 200 in \d+ us, of which $statements statements $database_time us, of which waits $queue_time us$}m },
+        'at level debug, the error log has a line with the parts' or diag $log;
+};
+
+subtest 'the notice of a good start' => sub {
+    my $version = do { local (@ARGV, $/) = "$ENV{SOURCE}/VERSION"; <> =~ s/\n//r };
+    my $started = start('start_notice', "StartServers 2\nServerLimit 2\n");
+    my $log = '';
+    wait_until { ($log .= $started->error_log) =~ /SF0105/ };
+    sleep 0.5;
+    $log .= $started->error_log;
+    my @notices = $log =~ /SF0105: (.*)$/mg;
+    is scalar @notices, 1, 'one line';
+    my $pipelining = ($ENV{PIPELINING} // 'On') eq 'On' ? 'on' : 'off';
+    like $notices[0], qr/^mod_serverless_functions \Q$version\E serves: schema \d+, database \Q$label\E, 1 keys of Variables, node none, pipelining $pipelining, 4 connections in each child$/,
+        'with versions, database, keys, node and connections';
+};
+
+undef $server;
+$owner->disconnect;
+
+done_testing;
