@@ -63,9 +63,15 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-/* Prepares the logs of calls, where a virtual host has any. Returns APR_SUCCESS or the error, which has been
- * logged. */
-static apr_status_t prepare_logs(apr_pool_t *pconf, server_rec *s)
+/* Logs why httpd cannot start. Returns the hook's result for that. */
+static int refuse_start(const server_rec *s, apr_status_t rv, const char *reason)
+{
+    ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "%s", reason);
+    return HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* Prepares the logs of calls, where a virtual host has any. Returns OK or the hook's result for an error. */
+static int prepare_logs(apr_pool_t *pconf, server_rec *s)
 {
     const server_rec *each = s;
     apr_status_t rv;
@@ -74,21 +80,61 @@ static apr_status_t prepare_logs(apr_pool_t *pconf, server_rec *s)
         each = each->next;
     }
     if (!each) {
-        return APR_SUCCESS;
+        return OK;
     }
     rv = sf_log_spools_make(pconf, s, ap_unixd_config.user_id);
     if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s, "ServerlessLogSpool: cannot make the folder %s",
-                     sf_config_log_spool(pconf));
-        return rv;
+        return refuse_start(s, rv,
+                            apr_pstrcat(pconf, "ServerlessLogSpool: cannot make the folder ",
+                                        sf_config_log_spool(pconf), NULL));
     }
     sf_log_drain_register(pconf, s);
-    return sf_call_log_post_config(pconf, s);
+    return sf_call_log_post_config(pconf, s) == APR_SUCCESS ? OK : HTTP_INTERNAL_SERVER_ERROR;
+}
+
+/* Makes the memory that children share. Returns OK or the hook's result for an error. */
+static int make_shared_memory(apr_pool_t *pconf, server_rec *s)
+{
+    apr_status_t rv = sf_request_limit_init(pconf);
+
+    if (rv != APR_SUCCESS) {
+        return refuse_start(s, rv,
+                            "ServerlessMaxRequests: cannot make the shared memory that it needs");
+    }
+    rv = sf_metrics_post_config();
+    if (rv == APR_SUCCESS) {
+        rv = sf_node_post_config(pconf, s);
+    }
+    return rv == APR_SUCCESS
+               ? OK
+               : refuse_start(s, rv,
+                              "ServerlessFunctions cannot make the shared memory of its metrics");
+}
+
+/* Begins the parts that work beside requests. Returns OK or the hook's result for an error. */
+static int begin_parts(apr_pool_t *pconf, server_rec *s)
+{
+    apr_status_t rv = sf_background_init(s, pconf);
+
+    if (rv == APR_ENOTIMPL) {
+        return refuse_start(s, rv, "ServerlessFunctions needs mod_watchdog");
+    }
+    if (rv != APR_SUCCESS) {
+        return refuse_start(s, rv,
+                            "ServerlessFunctions cannot make the lock of its background work, a "
+                            "temporary file");
+    }
+    sf_build_worker_register(pconf, s);
+    sf_maintenance_register(pconf, s);
+    rv = sf_domains_post_config(pconf, s);
+    return rv == APR_SUCCESS
+               ? prepare_logs(pconf, s)
+               : refuse_start(s, rv, "ServerlessExecution cannot make the table of routes");
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
-    apr_status_t rv;
+    int result;
 
     (void)plog;
     (void)ptemp;
@@ -97,42 +143,14 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
         return OK;
     }
     if (!sf_db_post_config()) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, 0, s, "ServerlessFunctions needs mod_dbd");
-        return HTTP_INTERNAL_SERVER_ERROR;
+        return refuse_start(s, 0, "ServerlessFunctions needs mod_dbd");
     }
-    rv = sf_request_limit_init(pconf);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "ServerlessMaxRequests: cannot make the shared memory that it needs");
-        return HTTP_INTERNAL_SERVER_ERROR;
+    result = make_shared_memory(pconf, s);
+    if (result == OK) {
+        result = begin_parts(pconf, s);
     }
-    rv = sf_metrics_post_config();
-    if (rv == APR_SUCCESS) {
-        rv = sf_node_post_config(pconf, s);
-    }
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "ServerlessFunctions cannot make the shared memory of its metrics");
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    rv = sf_background_init(s, pconf);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     rv == APR_ENOTIMPL ? "ServerlessFunctions needs mod_watchdog"
-                                        : "ServerlessFunctions cannot make the lock of its "
-                                          "background work, a temporary file");
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    sf_build_worker_register(pconf, s);
-    sf_maintenance_register(pconf, s);
-    if (prepare_logs(pconf, s) != APR_SUCCESS) {
-        return HTTP_INTERNAL_SERVER_ERROR;
-    }
-    rv = sf_domains_post_config(pconf, s);
-    if (rv != APR_SUCCESS) {
-        ap_log_error(APLOG_MARK, APLOG_CRIT, rv, s,
-                     "ServerlessExecution cannot make the table of routes");
-        return HTTP_INTERNAL_SERVER_ERROR;
+    if (result != OK) {
+        return result;
     }
     ap_add_version_component(pconf, "mod_serverless_functions/" SF_VERSION);
     if (!sf_config_variable_keys()) {

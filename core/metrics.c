@@ -17,12 +17,13 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 /* Names the memory among the data that httpd keeps over restarts. */
 #define RETAINED "sf_metrics"
 
-#define MILLISECONDS(n) ((apr_interval_time_t)((n) * 1000))
+#define MILLISECONDS(n) ((apr_interval_time_t)((n)*1000))
 
 const apr_interval_time_t sf_bucket_bounds[SF_BUCKETS] = {
-    MILLISECONDS(0.25), MILLISECONDS(0.5), MILLISECONDS(1),    MILLISECONDS(2.5),  MILLISECONDS(5),
-    MILLISECONDS(10),   MILLISECONDS(25),  MILLISECONDS(50),   MILLISECONDS(100),  MILLISECONDS(250),
-    MILLISECONDS(500),  MILLISECONDS(1000), MILLISECONDS(2500), MILLISECONDS(10000),
+    MILLISECONDS(0.25), MILLISECONDS(0.5),   MILLISECONDS(1),   MILLISECONDS(2.5),
+    MILLISECONDS(5),    MILLISECONDS(10),    MILLISECONDS(25),  MILLISECONDS(50),
+    MILLISECONDS(100),  MILLISECONDS(250),   MILLISECONDS(500), MILLISECONDS(1000),
+    MILLISECONDS(2500), MILLISECONDS(10000),
 };
 
 const short sf_counted_statuses[SF_STATUSES] = {

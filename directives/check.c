@@ -38,7 +38,7 @@ static void read_settings(apr_pool_t *pool, const server_rec *s, dbd_settings *d
 {
     dbd->driver = dbd_argument(pool, s, "DBDriver", "");
     dbd->params = sf_tree_is_ambiguous(s) ? apr_psprintf(pool, "of %pp alone", (const void *)s)
-                                  : dbd_argument(pool, s, "DBDParams", "");
+                                          : dbd_argument(pool, s, "DBDParams", "");
     dbd->min = atoi(dbd_argument(pool, s, "DBDMin", "1"));
     dbd->keep = atoi(dbd_argument(pool, s, "DBDKeep", "2"));
     dbd->max = atoi(dbd_argument(pool, s, "DBDMax", "10"));
@@ -286,6 +286,45 @@ static int refuse_config(const server_rec *s, const char *message)
     return HTTP_INTERNAL_SERVER_ERROR;
 }
 
+/* Returns an error message for the settings of a server with the API or domains, or NULL. */
+static const char *server_message(apr_pool_t *pool, const server_rec *s, const dbd_settings *dbd)
+{
+    const char *message = dbd_message(pool, dbd);
+
+    if (!message && sf_config_executes(s)) {
+        message = domain_message(pool, s);
+        message = message ? message : standby_message(dbd->params);
+    }
+    return message;
+}
+
+/* Takes over the database of a server whose settings are right, and warns of those that are hardly meant. */
+static void accept_server(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s,
+                          apr_array_header_t *databases, const dbd_settings *dbd)
+{
+    sf_server_config *config = sf_config_server(s);
+
+    number_database(config, databases, dbd);
+    config->db_params = sf_tree_is_ambiguous(s) ? NULL : apr_pstrdup(pconf, dbd->params);
+    if (config->owns_database && !sf_tree_is_ambiguous(s)) {
+        check_connect_timeout(s, dbd);
+    }
+    warn_of_shared_origin(s);
+    sf_warn_of_api(ptemp, s);
+}
+
+/* Resolves and checks the values of the process. Returns an error message or NULL. */
+static const char *process_message(apr_pool_t *pool, server_rec *main_server, int smallest_pool)
+{
+    const char *message;
+
+    sf_warn_of_shared_databases(pool, main_server);
+    sf_config_resolve(smallest_pool);
+    find_notes();
+    message = pipelining_message(pool);
+    return message ? message : request_limit_message(pool);
+}
+
 int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     apr_array_header_t *databases = apr_array_make(ptemp, 2, sizeof(const char *));
@@ -295,30 +334,19 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
 
     (void)plog;
     for (; s; s = s->next) {
-        sf_server_config *config = sf_config_own_server(pconf, s);
         dbd_settings dbd;
 
-        config->logs_request_id = logs_request_id(s);
+        sf_config_own_server(pconf, s)->logs_request_id = logs_request_id(s);
         drop_inherited_execution(ptemp, main_server, s);
         if (!sf_config_has_database(s)) {
             continue;
         }
         read_settings(ptemp, s, &dbd);
-        message = dbd_message(ptemp, &dbd);
-        if (!message && sf_config_executes(s)) {
-            message = domain_message(ptemp, s);
-            message = message ? message : standby_message(dbd.params);
-        }
+        message = server_message(ptemp, s, &dbd);
         if (message) {
             return refuse_config(s, message);
         }
-        number_database(config, databases, &dbd);
-        config->db_params = sf_tree_is_ambiguous(s) ? NULL : apr_pstrdup(pconf, dbd.params);
-        if (config->owns_database && !sf_tree_is_ambiguous(s)) {
-            check_connect_timeout(s, &dbd);
-        }
-        warn_of_shared_origin(s);
-        sf_warn_of_api(ptemp, s);
+        accept_server(pconf, ptemp, s, databases, &dbd);
         if (smallest_pool == 0 || dbd.max < smallest_pool) {
             smallest_pool = dbd.max;
         }
@@ -326,12 +354,6 @@ int sf_check_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, serv
     if (smallest_pool == 0) { /* neither API nor domains */
         return OK;
     }
-    sf_warn_of_shared_databases(ptemp, main_server);
-    sf_config_resolve(smallest_pool);
-    find_notes();
-    message = pipelining_message(ptemp);
-    if (!message) {
-        message = request_limit_message(ptemp);
-    }
+    message = process_message(ptemp, main_server, smallest_pool);
     return message ? refuse_config(main_server, message) : OK;
 }

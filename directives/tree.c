@@ -46,8 +46,7 @@ const ap_directive_t *sf_tree_find(const ap_directive_t *list, const char *name)
 int sf_tree_mentions(const ap_directive_t *list, const char *text)
 {
     for (; list; list = list->next) {
-        if ((list->args && strstr(list->args, text))
-            || sf_tree_mentions(list->first_child, text)) {
+        if ((list->args && strstr(list->args, text)) || sf_tree_mentions(list->first_child, text)) {
             return 1;
         }
     }

@@ -46,7 +46,8 @@ static void warn_of_authentication(const server_rec *s)
 
     if (!type) {
         warn(s, "SF0102",
-             "the API has no authentication, and refuses every request: add AuthType Basic, AuthName, "
+             "the API has no authentication, and refuses every request: add AuthType Basic, "
+             "AuthName, "
              "AuthBasicProvider serverless and Require valid-user to its <Location>");
     }
     else if (ap_cstr_casecmpn(type->args, "Basic", 5) == 0
@@ -114,11 +115,12 @@ static void warn_of_plain_http(apr_pool_t *pool, const server_rec *s)
 
     if (listener && !is_proxied && !has_tls(pool, s)) {
         warn(s, "SF0103",
-             apr_psprintf(pool,
-                          "the API is served over plain http at port %d, and its credentials can be read on "
-                          "the way: add SSLEngine on or, behind a proxy that ends TLS, ServerName "
-                          "https://NAME",
-                          listener->bind_addr->port));
+             apr_psprintf(
+                 pool,
+                 "the API is served over plain http at port %d, and its credentials can be read on "
+                 "the way: add SSLEngine on or, behind a proxy that ends TLS, ServerName "
+                 "https://NAME",
+                 listener->bind_addr->port));
     }
 }
 
@@ -152,7 +154,8 @@ static void warn_of_base_url(apr_pool_t *pool, const server_rec *s)
         if (own && own->enabled == 1 && url && ends_with(url, own->prefix)) {
             warn(s, "SF0104",
                  apr_psprintf(pool,
-                              "ServerlessBaseURL %s ends with the path \"%s\", which URLs in answers have twice "
+                              "ServerlessBaseURL %s ends with the path \"%s\", which URLs in "
+                              "answers have twice "
                               "then: leave it out",
                               url, own->prefix));
         }
@@ -221,7 +224,8 @@ void sf_warn_of_shared_databases(apr_pool_t *pool, server_rec *main_server)
         if (other || is_of_other_site(last, main_server, s)) {
             warn(s, "SF0100",
                  apr_psprintf(pool,
-                              "the API has no DBDParams of its own and uses the database of %s%s%s: write DBDriver "
+                              "the API has no DBDParams of its own and uses the database of "
+                              "%s%s%s: write DBDriver "
                               "and DBDParams into the <VirtualHost>",
                               place_of(pool, last), other ? ", not that of " : "",
                               other ? place_of(pool, other) : ""));

@@ -59,12 +59,12 @@ static const struct {
     const char *name;
     const char *help;
 } histograms[SF_HISTOGRAMS] = {
-    [SF_HISTOGRAM_REQUEST] = { "serverless_request_duration_seconds",
-                               "Duration of requests to the API and to domains." },
+    [SF_HISTOGRAM_REQUEST]
+    = { "serverless_request_duration_seconds", "Duration of requests to the API and to domains." },
     [SF_HISTOGRAM_DATABASE] = { "serverless_statement_duration_seconds",
                                 "Duration of statements with all waits and attempts." },
-    [SF_HISTOGRAM_QUEUE] = { "serverless_queue_duration_seconds",
-                             "Wait of statements for a connection or a batch." },
+    [SF_HISTOGRAM_QUEUE]
+    = { "serverless_queue_duration_seconds", "Wait of statements for a connection or a batch." },
 };
 
 static void write_head(request_rec *r, const char *name, const char *type, const char *help)
@@ -108,8 +108,8 @@ static void write_histogram(request_rec *r, const char *name, const sf_durations
     }
     count += durations->buckets[SF_BUCKETS];
     ap_rprintf(r,
-               "%s_bucket{le=\"+Inf\"} %" APR_UINT64_T_FMT "\n%s_sum %f\n%s_count %" APR_UINT64_T_FMT
-               "\n",
+               "%s_bucket{le=\"+Inf\"} %" APR_UINT64_T_FMT
+               "\n%s_sum %f\n%s_count %" APR_UINT64_T_FMT "\n",
                name, count, name, SECONDS(durations->microseconds), name, count);
 }
 

@@ -16,11 +16,8 @@
 #include <string.h>
 
 static const char *const words[] = {
-    [SF_NODE_READY] = "ready",
-    [SF_NODE_DATABASE] = "database",
-    [SF_NODE_BUSY] = "connections",
-    [SF_NODE_SCHEMA] = "schema",
-    [SF_NODE_KEYS] = "keys",
+    [SF_NODE_READY] = "ready",   [SF_NODE_DATABASE] = "database", [SF_NODE_BUSY] = "connections",
+    [SF_NODE_SCHEMA] = "schema", [SF_NODE_KEYS] = "keys",
 };
 
 /* The columns of node_state. */
@@ -158,7 +155,8 @@ static void announce(const sf_caller *caller)
     const char *node = sf_config_node();
 
     sf_log(caller, APLOG_NOTICE, "SF0105",
-           "mod_serverless_functions %s serves: schema %d, database %s, %d keys of Variables, node %s, pipelining %s, %d "
+           "mod_serverless_functions %s serves: schema %d, database %s, %d keys of Variables, node "
+           "%s, pipelining %s, %d "
            "connections in each child",
            SF_VERSION, SF_SCHEMA_VERSION, sf_db_label(caller->pool, caller->server),
            keys ? keys->count : 0, node ? node : "none", sf_config_pipelining() ? "on" : "off",

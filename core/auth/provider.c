@@ -240,8 +240,7 @@ const sf_error *sf_auth_take_user(sf_request *request)
  * module of httpd has authenticated the client. */
 static const char *find_refusal(const sf_caller *caller)
 {
-    const char *credential
-        = caller->r->user ? credential_of(caller->pool, caller->r->user) : NULL;
+    const char *credential = caller->r->user ? credential_of(caller->pool, caller->r->user) : NULL;
     const char *refusal;
     sf_rows *rows;
 

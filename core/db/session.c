@@ -234,7 +234,10 @@ static const char *first_line(apr_pool_t *pool, const char *message)
 
 /* The parameters of libpq for DBDParams, where they do not say otherwise. */
 static const char *const connect_names[] = { "connect_timeout", "dbname", NULL };
-#define CONNECT_VALUES(params) { "2", params, NULL }
+#define CONNECT_VALUES(params)                                                                     \
+    {                                                                                              \
+        "2", params, NULL                                                                          \
+    }
 
 /* Connects as mod_dbd has tried to, which keeps libpq's reason to itself. Returns the reason. `began` is
  * when mod_dbd began: after a long wait in vain there is no second one. */
@@ -563,7 +566,8 @@ const char *sf_session_label(apr_pool_t *pool, const server_rec *server)
     PQconninfoOption *options = params ? PQconninfoParse(params, NULL) : NULL;
     const char *name = parameter(options, "dbname");
     const char *host = parameter(options, "host");
-    const char *label = apr_pstrcat(pool, name ? name : "default", "@", host ? host : "default", NULL);
+    const char *label
+        = apr_pstrcat(pool, name ? name : "default", "@", host ? host : "default", NULL);
 
     PQconninfoFree(options);
     return label;

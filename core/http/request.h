@@ -25,7 +25,8 @@ typedef struct sf_request {
     const char
         *generation; /* of the secret that this module checked, or NULL if httpd checked one */
     int credential_checked; /* a statement of this request found that the credential holds */
-    const char *refusal; /* why the provider "serverless" has refused the credential, for the log; or NULL */
+    const char *
+        refusal; /* why the provider "serverless" has refused the credential, for the log; or NULL */
 
     const char *unique_name;            /* of the Service, if the path has it in place of the SID */
     const struct sf_resource *resource; /* of the route */
