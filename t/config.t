@@ -158,6 +158,11 @@ for my $case (
         '1.5d', '30days', 'On', 'none', '9999999999999h'],
     ['server', 'ServerlessLogRetention',
         'ServerlessLogRetention takes one argument, how long entries of logs are kept, or Off', '', '""', '30 d'],
+    ['server', 'ServerlessCallLog', 'ServerlessCallLog takes a number of bytes from 1024 to 1048576',
+        '0', '1023', '2M', '-1', 'many', '1.5'],
+    ['server', 'ServerlessCallLog', 'ServerlessCallLog takes one argument, the most bytes of the log entries of a call', '', '1 2'],
+    ['server', 'ServerlessLogSpool', 'ServerlessLogSpool takes a path', 'a' x 1025],
+    ['server', 'ServerlessLogTo', 'ServerlessLogTo takes the path of a file, or "|" and a command', '"|"', 'a' x 1025],
     ['server', 'ServerlessStaleRoutes', 'ServerlessStaleRoutes takes a time from 1ms to 24h, such as 5min, or Off',
         '0', '0ms', '-1s', 'long', 'On', '2parsecs', '25h', '86401', '9999999999999h'],
     ['server', 'ServerlessStaleRoutes',
@@ -242,6 +247,8 @@ for my $case (
     ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
     ['server', map { ("ServerlessMaxPublicAssets $_", "ServerlessMaxProtectedAssets $_", "ServerlessMaxPrivateAssets $_") }
         qw(1 1000 100000 Off oFF)],
+    ['server', map { "ServerlessCallLog $_" } qw(1024 16K 1M)],
+    ['server', 'ServerlessLogSpool logs/spool', 'ServerlessLogTo logs/lines', 'ServerlessLogTo "|cat"'],
     ['server', map { "ServerlessStaleRoutes $_" } qw(1ms 5min 300 24h Off oFF)],
     ['server', 'ServerlessExecution Off', 'ServerlessExecution oFF'],
     ['server', map { "ServerlessSignatureScheme $_" } qw(https http HTTP)],
@@ -424,6 +431,9 @@ is_deeply \%directives, {
     ServerlessExecution     => $outside,
     ServerlessEnvironment   => $outside,
     ServerlessStaleRoutes   => $outside,
+    ServerlessCallLog       => $outside,
+    ServerlessLogSpool      => $outside,
+    ServerlessLogTo         => $outside,
     ServerlessSignatureScheme => $outside,
 }, 'the directives there are, and where httpd lets them stand: never in .htaccess';
 
