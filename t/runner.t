@@ -56,7 +56,12 @@ sub is_quiet {
     is_deeply $message, {}, $name;
 }
 
-sub is_running { kill(0, $_[0]) && -e "/proc/$_[0]" && `cat /proc/$_[0]/stat` !~ /\) Z / }
+# Whether a process is there, and no zombie.
+sub is_running {
+    my ($pid) = @_;
+    open my $file, '<', "/proc/$pid/stat" or return 0;
+    return (<$file> // ') Z ') !~ /\) [ZX] /;
+}
 
 
 sub write_file {
@@ -169,7 +174,7 @@ subtest 'KILL' => sub {
     $child->begin($line, 'spin');
     my $killed = Time::HiRes::time();
     $child->kill($line, 'timeout');
-    wait_until { !is_running($pid) };
+    wait_until { !is_running($pid) && !is_running($started) };
     cmp_ok Time::HiRes::time() - $killed, '<', 1, 'an endless loop is ended at once';
     ok !is_running($started), 'so is the process that the isolate has started';
     $child->send(RETURN => $line->{payload}{isolate}, { calls => 1, rss => 1 });
@@ -397,10 +402,11 @@ subtest 'the disk is full' => sub {
 subtest 'isolates that do not start' => sub {
     my %isolate = ('exits' => [ 'process.stderr.write("no such thing\n"); process.exit(4);', qr/^exit 4: no such thing$/ ],
         'says something else' => [ 'require("fs").writeSync(3, "hello"); setTimeout(() => {}, 1000);', qr/^other bytes than READY/ ]);
+    $isolate{'never is ready'} = [ 'setTimeout(() => {}, 60_000);', qr/^not ready in time$/ ] if $ENV{FULL}; # 15 s
     for my $name (sort keys %isolate) {
         write_file("$ENV{HOME}/isolate.js", $isolate{$name}[0]);
         my $broken = Serverless::Runner->start('broken', isolate => "$ENV{HOME}/isolate.js");
-        my $message = $broken->connect_child->obtain(1, $build);
+        my $message = $broken->connect_child->obtain(1, $build, wait => 60_000);
         is_message $message, 'REFUSED', $isolate{$name}[1], "an isolate that $name";
         is $message->{payload}{reason}, 'start', 'the reason';
     }
@@ -440,9 +446,96 @@ subtest 'SIGKILL of the runner' => sub {
     is $killed->connect_child->obtain(1, undef)->{type}, 'LINE', 'the Build is on disk';
 };
 
+subtest 'reload' => sub {
+    my $handing = Serverless::Runner->start('handing');
+    my ($busy, $idle, $waiting) = map { $handing->connect_child } 1 .. 3;
+    my $line = $busy->obtain(1, $build, concurrency => 1);
+    $waiting->lease(1, concurrency => 1);
+    my $old = $handing->reload;
+    like $handing->said, qr/notice: process $handing->{pid} takes over/, 'the old runner says so';
+    is $busy->receive->{type}, 'GIVE', 'the line was asked for';
+    is_message $waiting->receive, 'REFUSED', { reason => 'stopping', detail => 'this runner stops' }, 'a lease that waits';
+    is $_->receive->{type}, 'LEAVE', 'a child is told' for $busy, $idle, $waiting;
+    is_closed $_, 'without isolates' for $idle, $waiting;
+    is $handing->connect_child->obtain(1, undef)->{type}, 'LINE', 'the new runner leases, and has the Builds';
+    is $busy->call($line, 'hello')->{body}, 'hello', 'calls of the old one go on';
+    ok is_running($old), 'which waits for them';
+    $busy->give_back($line);
+    is_closed $busy, 'when all lines are back';
+    wait_until { !is_running($old) };
+    ok !is_running($old), 'the old runner ends';
+    is $handing->connect_child->obtain(1, undef, environment => 'b')->{type}, 'LINE', 'the new one goes on';
+
+    my $pid = $handing->{pid};
+    for my $case ([ 'line 10: there is no option Color', 'Color blue' ], [ 'the new runner has not started', undef ]) {
+        my ($message, $line) = @$case;
+        $handing->configure(lines => [ $line // () ]);
+        local $handing->{socket} = '/proc/control' if !$line;
+        $handing->configure if !$line;
+        kill HUP => $pid;
+        wait_until { $handing->said =~ /error: .*$message.*; this (?:runner|one) goes on/ };
+        like $handing->said, qr/$message/, "$message: the log";
+    }
+    is $handing->status->{pid}, $pid, 'the runner goes on where a new one does not start';
+};
+
+subtest 'reload under load' => sub {
+    my $loaded = Serverless::Runner->start('loaded');
+    my @children = map { $loaded->connect_child } 1 .. 4;
+    $children[0]->give_back($children[0]->obtain(1, $build));
+    my ($calls, $failed, $reconnected) = (0, 0, 0);
+    for my $round (1 .. 60) {
+        for my $child (@children) {
+            my $message;
+            while (1) {
+                $message = $child->obtain($round, undef, concurrency => 3);
+                $message = $child->receive while ($message->{type} // '') eq 'GIVE';
+                last if ($message->{type} // '') eq 'LINE';
+                $reconnected++;
+                $child = $loaded->connect_child;
+            }
+            $calls++;
+            my $answer = $child->call($message, 'hello');
+            $failed++ if ($answer->{body} // '') ne 'hello';
+            $child->give_back($message, calls => $answer->{idle}{calls});
+        }
+        $loaded->reload if $round % 12 == 0;
+    }
+    is "$failed of $calls", '0 of 240', 'no call fails';
+    cmp_ok $reconnected, '>=', 16, 'children have connected to new runners';
+};
+
+subtest 'messages at random' => sub {
+    my $fuzzed = Serverless::Runner->start('fuzzed');
+    my $child = $fuzzed->connect_child;
+    $child->kill($child->obtain(1, $build), 'busy');
+    my $seed = int rand 1_000_000;
+    for my $first (1, $seed) {
+        my $made = Serverless::RunnerChild->fuzz($fuzzed->{socket}, $first, 4_000,
+            (map { Serverless::RunnerChild::demand(build => $_, concurrency => 1, isolates => 2, wait => 10) } 0, 1),
+            { calls => 1, rss => 1 }, { cause => 'busy' }, { name => 'manifest.json', sha256 => 'a' x 64, size => 2 },
+            { name => 'handlers/ZN' . 'a' x 32 . '.js', sha256 => 'b' x 64, size => 1 }, '{}', '');
+        cmp_ok $made->{connections}, '>', 100, "seed $first: wrong messages end connections";
+        cmp_ok $made->{answers}, '>', 100, "seed $first: right ones are answered";
+        is $fuzzed->connect_child->obtain(1, undef, environment => 'c')->{type}, 'LINE', 'the runner goes on';
+    }
+    my $status = $fuzzed->status;
+    is $status->{leases}{waiting}, 0, 'no lease is left';
+    $fuzzed->terminate;
+    unlike $fuzzed->said, qr/Sanitizer|runtime error/, 'nothing is wrong in it';
+};
+
 subtest 'a second runner' => sub {
     my $other = eval { Serverless::Runner->start('other', folder => $runner->{folder}) };
     like $@, qr/another runner uses this folder/, 'two do not use one folder';
+};
+
+subtest 'another user' => sub {
+    my $strange = Serverless::Runner->start('strange', client => 'daemon');
+    my $child = Serverless::RunnerChild->open($strange->{socket});
+    $child->send(HELLO => 0, { version => 1 });
+    is_closed $child, 'a user that no Client line names';
+    like $strange->said, qr/warning: process \d+ of user $< may not connect: no Client line names it/, 'the log';
 };
 
 subtest 'configuration' => sub {

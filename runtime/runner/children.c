@@ -18,6 +18,12 @@
 #define BACKLOG 512
 #define CONNECTIONS_MAX 1024
 
+/* Leases that wait at a time. A child has at most one for each of its threads. */
+#define LEASES_MAX 65536
+
+/* Microseconds between two lines in the log about users that may not connect. */
+#define REFUSAL_PAUSE APR_USEC_PER_SEC
+
 /* Peer credentials, not the mode, decide about a connection. */
 #define SOCKET_MASK 0111
 
@@ -101,6 +107,9 @@ static void lease(const event *event)
     else if (sf_pool_find_lease(children->isolates, key_of(event))
              || sf_builds_is_sending(children->builds, event->child, number)) {
         fail(event, "a number of a lease in use");
+    }
+    else if (apr_hash_count(children->isolates->leases) >= LEASES_MAX) {
+        fail(event, "too many leases");
     }
     else if (children->is_leaving) {
         send_refused(event->child, number, "stopping", "this runner stops");
@@ -275,6 +284,20 @@ static void connection_is_ready(void *data, unsigned int events)
     }
 }
 
+/* Logs that a user may not connect, once a second: any user of the machine can try. */
+static void log_refusal(const struct ucred *credentials)
+{
+    static apr_time_t last;
+    const apr_time_t now = sf_clock_now();
+
+    if (now - last >= REFUSAL_PAUSE) {
+        last = now;
+        sf_runner_log(SF_RUNNER_WARNING,
+                      "process %d of user %d may not connect: no Client line names it",
+                      (int)credentials->pid, (int)credentials->uid);
+    }
+}
+
 /* Whether the configuration lets the user of the other end connect. */
 static int is_client(const sf_children *children, int fd)
 {
@@ -291,9 +314,7 @@ static int is_client(const sf_children *children, int fd)
             return 1;
         }
     }
-    sf_runner_log(SF_RUNNER_WARNING,
-                  "process %d of user %d may not connect: no Client line names it",
-                  (int)credentials.pid, (int)credentials.uid);
+    log_refusal(&credentials);
     return 0;
 }
 

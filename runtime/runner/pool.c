@@ -352,7 +352,10 @@ void sf_pool_return(sf_pool *pool, sf_isolate *isolate, apr_int64_t calls, apr_i
 {
     isolate->holder = NULL;
     isolate->recalled = 0;
-    isolate->calls = calls > isolate->calls ? calls : isolate->calls;
+    if (calls > isolate->calls) {
+        pool->counts.calls += calls - isolate->calls;
+        isolate->calls = calls;
+    }
     isolate->rss = rss;
     set_state(pool, isolate, SF_ISOLATE_IDLE, now);
     if (isolate->calls >= isolate->demand.calls) {

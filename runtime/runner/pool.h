@@ -142,6 +142,7 @@ typedef struct {
 
 typedef struct {
     apr_int64_t starts; /* isolates started */
+    apr_int64_t calls;  /* of isolates, as of their last return */
     apr_int64_t leases; /* answered by a line */
     apr_int64_t refused;
     apr_int64_t expired; /* not cancelled in time */

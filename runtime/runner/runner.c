@@ -44,6 +44,7 @@ typedef struct {
     sf_handover handover;
     sf_watch other; /* the other runner of a handover */
     int has_handed_over;
+    int is_stopping; /* by a signal */
     apr_time_t next_decision;
     apr_time_t next_tick;
     apr_time_t stop_at; /* while it leaves */
@@ -226,8 +227,9 @@ static void hand_over(runner *runner)
     apr_pool_t *pool;
     const char *message;
 
-    if (runner->handover.socket >= 0) {
-        sf_runner_log(SF_RUNNER_WARNING, "another handover has not ended yet");
+    if (runner->handover.socket >= 0 || runner->children.is_leaving) {
+        sf_runner_log(SF_RUNNER_WARNING,
+                      "SIGHUP is ignored: this runner stops or hands over already");
         return;
     }
     apr_pool_create(&pool, runner->pool);
@@ -278,7 +280,8 @@ static void signal_has_come(void *data, unsigned int events)
         break;
     default: /* SIGTERM, SIGINT; the second one does not wait */
         sf_notify("STOPPING=1");
-        leave(runner, runner->children.is_leaving ? 0 : STOP_LIMIT);
+        leave(runner, runner->is_stopping ? 0 : STOP_LIMIT);
+        runner->is_stopping = 1;
     }
 }
 
@@ -494,6 +497,9 @@ const char *sf_runner_run(apr_pool_t *pool, const sf_runner_config *config, cons
     const char *message = prepare(&runner);
 
     if (message) {
+        if (runner.work) {
+            sf_work_queue_end(runner.work); /* its thread uses the pool */
+        }
         return message;
     }
     announce(&runner);

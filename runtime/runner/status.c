@@ -57,6 +57,7 @@ json_object *sf_status_json(const sf_status_parts *parts)
     sf_json_add(status, "leases", leases_json(parts->isolates));
     add_number(status, "environments", apr_hash_count(parts->isolates->environments));
     add_number(status, "starts", parts->isolates->counts.starts);
+    add_number(status, "calls", parts->isolates->counts.calls);
     add_number(status, "killed", parts->isolates->counts.killed);
     add_number(status, "died", parts->isolates->counts.died);
     sf_json_add(status, "cache", cache_json(parts->builds));

@@ -112,7 +112,6 @@ apr_status_t sf_work_queue_make(apr_pool_t *pool, sf_loop *loop, sf_work_queue *
     sf_work_queue *made = apr_pcalloc(pool, sizeof(*made));
     apr_status_t rv;
 
-    *queue = made;
     APR_RING_INIT(&made->todo, sf_work, link);
     APR_RING_INIT(&made->finished, sf_work, link);
     made->watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -124,7 +123,9 @@ apr_status_t sf_work_queue_make(apr_pool_t *pool, sf_loop *loop, sf_work_queue *
     rv = apr_thread_mutex_create(&made->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
     rv = rv == APR_SUCCESS ? apr_thread_cond_create(&made->given, pool) : rv;
     rv = rv == APR_SUCCESS ? sf_loop_add(loop, &made->watch, EPOLLIN) : rv;
-    return rv == APR_SUCCESS ? apr_thread_create(&made->thread, NULL, run_thread, made, pool) : rv;
+    rv = rv == APR_SUCCESS ? apr_thread_create(&made->thread, NULL, run_thread, made, pool) : rv;
+    *queue = rv == APR_SUCCESS ? made : NULL;
+    return rv;
 }
 
 sf_work *sf_work_make(sf_work_queue *queue, void (*run)(sf_work *work))

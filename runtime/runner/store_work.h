@@ -23,7 +23,7 @@ struct sf_work {
     const char *message; /* NULL, or why the work has failed */
 };
 
-/* Makes a queue with its thread. Returns APR_SUCCESS or the error. */
+/* Makes a queue with its thread. Returns APR_SUCCESS, or the error with `queue` being NULL. */
 apr_status_t sf_work_queue_make(apr_pool_t *pool, sf_loop *loop, sf_work_queue **queue);
 
 /* Makes a piece of work, to be filled in. */

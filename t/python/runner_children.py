@@ -2,6 +2,8 @@
 
 Reads one command in JSON from each line of standard input, and writes one answer in JSON for each."""
 import json
+import os
+import random
 import select
 import socket
 import struct
@@ -109,7 +111,47 @@ def close(child):
     return {}
 
 
-COMMANDS = {f.__name__: f for f in (connect, send, raw, receive, begin, finish, write, drop, close)}
+def mutate(random, text):
+    """Changes, inserts or removes a few bytes."""
+    data = bytearray(text)
+    for _ in range(random.choice((0, 0, 1, 1, 2, 8))):
+        at = random.randrange(len(data) + 1)
+        data[at:at + random.choice((0, 1, 1, 5))] = random.choice(
+            (b'', b'\0', b'"', b'{', b'-1', b'9' * 30, b'ZB' + b'a' * 32, random.randbytes(3)))
+    return bytes(data)
+
+
+def fuzz(path, seed, count, texts):
+    """Sends `count` messages at random, made from the texts of payloads. Returns how many connections that took, and
+    how many messages came back."""
+    generator = random.Random(seed)
+    connections, answers, connection = 0, 0, None
+    for _ in range(count):
+        if not connection:
+            connections += 1
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            connection.settimeout(5)
+            connection.connect(path)
+            connection.send(HEADER.pack(1, 0) + b'{"version":1}')
+        type = generator.choice((2, 2, 2, 3, 7, 7, 8, 9, 10, 11, 12, 15, 16, generator.randrange(256)))
+        payload = mutate(generator, generator.choice(texts).encode())
+        packet = HEADER.pack(type, generator.randrange(4)) + payload
+        try:
+            connection.send(packet if generator.randrange(50) else packet[:generator.randrange(6)])
+            while select.select([connection], [], [], 0)[0]:
+                packet, descriptors, _, _ = socket.recv_fds(connection, 70000, 4)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                if not packet:
+                    raise ConnectionError
+                answers += 1
+        except OSError:
+            connection.close()
+            connection = None
+    return {'connections': connections, 'answers': answers}
+
+
+COMMANDS = {f.__name__: f for f in (connect, send, raw, receive, begin, finish, write, drop, close, fuzz)}
 
 for text in sys.stdin:
     command = json.loads(text)

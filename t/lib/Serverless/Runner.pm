@@ -17,7 +17,8 @@ use Serverless::Time;
 use Socket qw(SOCK_SEQPACKET);
 
 # Starts a runner with a cache of Builds of its own. `isolate` is the program that takes an isolate's place, `under` a
-# command that the runner runs under, `cache` the size of the cache, and `folder` its folder.
+# command that the runner runs under, `cache` the size of the cache, `folder` its folder, and
+# `client` the user that may connect.
 sub start {
     my ($class, $name, %option) = @_;
     my $logs = Serverless::Server->logs;
@@ -33,7 +34,7 @@ sub configure {
     my ($self, %option) = @_;
     my $isolate = $option{isolate} || "$ENV{SOURCE}/runtime/isolate/main.js";
     my $folder = $option{folder} || $self->{folder};
-    my $user = getpwuid $<;
+    my $user = $option{client} || getpwuid $<;
     mkdir $self->{folder};
     open my $out, '>', $self->{config} or die "$self->{config}: $!\n";
     print $out map { "$_\n" } "Control $self->{socket}", "Client $user", 'Isolation none', 'Egress host',
@@ -92,6 +93,15 @@ sub kill_now {
     return;
 }
 
+# Has it hand over to a new runner. Returns the process id of the old one.
+sub reload {
+    my ($self) = @_;
+    my $old = $self->{pid};
+    kill HUP => $old;
+    wait_until { $self->{pid} = $self->status->{pid}; $self->{pid} != $old } or die "no new runner: ", $self->said;
+    return $old;
+}
+
 # Ends it by SIGTERM, and waits for its end.
 sub terminate {
     my ($self) = @_;
@@ -126,13 +136,18 @@ sub said {
 # A child of httpd that is connected.
 sub connect_child { Serverless::RunnerChild->connect($_[0]{socket}) }
 
+# Its status. A runner that hands over may close the connection: the next one answers.
 sub status {
     my ($self) = @_;
-    my $child = $self->connect_child;
-    $child->send(STATUS => 1);
-    my $status = $child->receive->{payload};
-    $child->close;
-    return $status;
+    my $message;
+    wait_until {
+        my $child = $self->connect_child;
+        $child->send(STATUS => 1);
+        $message = $child->receive;
+        $child->close;
+        ($message->{type} // '') eq 'STATUS';
+    };
+    return $message->{payload};
 }
 
 # The folder of the Builds.

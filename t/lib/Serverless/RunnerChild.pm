@@ -13,7 +13,7 @@ my %type = (HELLO => 1, LEASE => 2, CANCEL => 3, LINE => 4, REFUSED => 5, MISSIN
     STORE => 9, ABANDON => 10, RETURN => 11, KILL => 12, GIVE => 13, GONE => 14, WARM => 15, STATUS => 16, LEAVE => 17);
 my %name = reverse %type;
 my $json = Cpanel::JSON::XS->new->canonical;
-my $patience = 10;
+my $patience = 30; # seconds; isolates start slowly where others use the machine
 my $count = 0;
 my ($from, $to, $pid);
 
@@ -178,6 +178,13 @@ sub kill {
     my ($self, $line, $cause) = @_;
     $self->drop($line);
     $self->send(KILL => $line->{payload}{isolate}, { cause => $cause });
+}
+
+# Sends messages at random, made from payloads. Returns how many connections and answers there were.
+sub fuzz {
+    my ($class, $path, $seed, $count, @payloads) = @_;
+    return command(do => 'fuzz', path => $path, seed => $seed, count => $count,
+        texts => [ map { ref $_ ? $json->encode($_) : $_ } @payloads ]);
 }
 
 sub close { command(do => 'close', child => $_[0]{name}) }
