@@ -79,6 +79,8 @@ FIGURES = (
     at_least("the same, both with the event MPM", "asset-600", MODULE + EVENT, FILE + EVENT, 0.7, 0.9),
     at_least("Asset of 1 MB, req/s, against httpd's own file", "asset-1mb", MODULE, FILE, 0.95, 1.0),
     at_least("the same, both with the event MPM", "asset-1mb", MODULE + EVENT, FILE + EVENT, 0.95, 1.0),
+    at_most("Asset of 600 B, CPU, against httpd's own file", "asset-600", MODULE, FILE, 1.4, 1.1),
+    at_most("Asset of 1 MB, CPU, against httpd's own file", "asset-1mb", MODULE, FILE, 1.05, 1.0),
     Figure("look-up of a request to a domain, us of httpd", "route-404", SERVER, MODULE, NO_DOMAIN, 5, 3,
            difference=True),
 )

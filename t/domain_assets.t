@@ -27,6 +27,8 @@ my ($sid, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_ac
 my $account = Serverless::Client->client($sid, $token);
 
 # An httpd whose domains have this cache, or none, and these further lines.
+# One child under prefork, too: a child knows the paths of the Builds that it has served, and writes one line about a
+# cache that does not work.
 sub server {
     my ($name, $cache, $lines, %option) = @_;
     my $directive = $cache ? "ServerlessAssetCache $cache" : '';
@@ -34,6 +36,7 @@ sub server {
         Serverless::Server->database(database => $database->name) . <<"END" . Serverless::Server->api, %option);
 ServerlessDomain    $TAIL
 ServerlessExecution On
+@{[ Serverless::Server->one_child ]}
 $directive
 AddType             text/css .css
 AddType             text/html .html
@@ -398,7 +401,7 @@ subtest 'files that are damaged' => sub {
     is_content ask($server, $host, 'GET /damaged.bin'), $content, 'a file that was not checked for a day, and is right';
     is chunk_reads(), 0, 'a file that is right is kept';
     cmp_ok time - (stat $file)[9], '<', 60, 'its check is recorded';
-    is_deeply [ lines_with('SF00', $server->error_log) ], [], 'the error log has no line about this';
+    is_deeply [ lines_with('SF00[0-8]', $server->error_log) ], [], 'the error log has no line about this';
 };
 
 subtest 'content that is damaged in the database' => sub {
@@ -490,7 +493,7 @@ subtest 'more files than the cache may have' => sub {
     utime time - 3600, time, file_of($folder, $content{'/1.bin'}) or die "utime: $!\n";
     ask($bounded, $host, "GET $_") for @paths[ 1 .. 3 ];
     is_deeply [ file_of($folder, $content{'/1.bin'}) ], [], 'the file that was not used for the longest time made room';
-    is_deeply [ lines_with('SF00', $bounded->error_log) ], [], 'the error log has no line about this';
+    is_deeply [ lines_with('SF00[0-8]', $bounded->error_log) ], [], 'the error log has no line about this';
     $bounded->stop;
 };
 
@@ -520,7 +523,7 @@ sub works_without {
     my $content = fresh_content(2 * $chunk + 1);
     my $host = site([ '/none.bin', $content ]);
     is_content ask($none, $host, 'GET /none.bin'), $content, 'without ServerlessAssetCache, GET' for 1, 2;
-    is_deeply [ lines_with('SF00', $none->error_log) ], [], 'without ServerlessAssetCache, the error log has no line';
+    is_deeply [ lines_with('SF00[0-8]', $none->error_log) ], [], 'without ServerlessAssetCache, the error log has no line';
     remove_chunks($host, '/none.bin');
     is ask($none, $host, 'GET /none.bin')->status, 503, 'without ServerlessAssetCache, an Asset without chunks: 503';
     $none->stop;

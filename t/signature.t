@@ -14,7 +14,7 @@ use Serverless::Test;
 use Test::More;
 
 my $TAIL = 'functions.example.com';
-my $NO_FUNCTION = 501; # the answer for a Function that the request may call
+my $NO_FUNCTION = 503; # the answer for a Function that the request may call
 
 my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api, "signature-$$");
@@ -36,7 +36,7 @@ my ($account, $service) = ($environment->{account_sid}, $environment->{service_s
 
 my $domain = "ServerlessDomain $TAIL\nServerlessExecution On\n";
 my $server = Serverless::Server->start('signature',
-    Serverless::Server->database(statement_timeout => 1000) . $domain . Serverless::Server->api);
+    Serverless::Server->one_child . Serverless::Server->database(statement_timeout => 1000) . $domain . Serverless::Server->api);
 
 sub admin {
     my (@arguments) = @_;
@@ -322,7 +322,7 @@ subtest 'the database does not answer' => sub {
 };
 
 subtest 'without ServerlessVariableKeys' => sub {
-    my $keyless = Serverless::Server->start('signature_keyless', Serverless::Server->database . $domain . Serverless::Server->api,
+    my $keyless = Serverless::Server->start('signature_keyless', Serverless::Server->one_child . Serverless::Server->database . $domain . Serverless::Server->api,
         keyless => 1);
     is_refused call('/hook', $signature_of_hook, server => $keyless), 'a protected path' for 1 .. 3;
     is call('/open', undef, server => $keyless)->status, 200, 'a public path';

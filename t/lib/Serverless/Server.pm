@@ -60,6 +60,19 @@ END
 # Lines for one child with two threads, so that requests differ as little as possible.
 sub two_threads { "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n" }
 
+# Lines for one child under prefork as under the other MPMs, where what a child knows or logs once is tested.
+sub one_child {
+    return <<'END';
+<IfModule mpm_prefork_module>
+    StartServers      1
+    ServerLimit       1
+    MaxRequestWorkers 1
+    MinSpareServers   1
+    MaxSpareServers   1
+</IfModule>
+END
+}
+
 # mod_dbd's directives.
 sub database {
     my ($class, %option) = @_;
