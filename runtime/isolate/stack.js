@@ -1,7 +1,7 @@
 // Texts of errors, without the paths of the server.
 'use strict';
 
-const { inspect, includes, join, push, replaceAll, split, startsWith, test } = require('./builtins');
+const { String, inspect, includes, join, push, replaceAll, split, startsWith, test } = require('./builtins');
 const { LoadError } = require('./load');
 
 const SHOWN_ROOT = '/var/task';
@@ -53,7 +53,10 @@ function describe(error) {
     if (error instanceof LoadError) {
       return `Could not load the Function: ${describe(error.cause)}`;
     }
-    return clean(typeof error === 'string' ? error : inspect(error));
+    if (typeof error === 'string' || error?.code === 'MODULE_NOT_FOUND') { // which lists paths once more
+      return clean(String(error.stack ?? error));
+    }
+    return clean(inspect(error));
   } catch {
     return 'an error that cannot be shown';
   }

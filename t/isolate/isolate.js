@@ -71,16 +71,25 @@ class Isolate {
     this.stderr = '';
     this.child.stderr.on('data', (bytes) => { this.stderr += bytes; });
     this.child.stdout.resume();
+    this.child.stdout.on('error', () => {}); // the isolate was killed
+    this.child.stderr.on('error', () => {});
     this.line = this.child.stdio[3];
     this.line.on('data', (bytes) => this.receive(bytes));
     this.line.on('error', () => {}); // the isolate has ended
-    this.exited = new Promise((resolve) => {
+    this.closed = new Promise((resolve) => {
       this.child.on('close', (code, signal) => {
         resolve(signal ?? code);
         this.frames.push(null);
         this.waiting?.();
       });
     });
+  }
+
+  // Resolves to the exit status or the signal when the isolate has ended, or to a text after PATIENCE milliseconds.
+  get exited() {
+    let timer;
+    const late = new Promise((resolve) => { timer = setTimeout(resolve, PATIENCE, `has not ended in ${PATIENCE} ms`); });
+    return Promise.race([this.closed, late]).finally(() => clearTimeout(timer));
   }
 
   receive(bytes) {

@@ -130,6 +130,7 @@ describe('the isolate ends with status 0 where the line is closed', () => {
   for (const [what, source] of [
     ['while a call waits', 'setInterval(() => {}, 1000)'],
     ['while a call prints', 'setInterval(() => console.log("x".repeat(1000)), 1)'],
+    ['while a call prints in a loop', 'for (;;) console.log("x".repeat(1000))'],
     ['while a call answers', 'setTimeout(done, 100, null, "x".repeat(5e6))'],
   ]) {
     test(what, async (t) => {

@@ -3,7 +3,7 @@
 
 const assert = require('node:assert');
 const { describe, test } = require('node:test');
-const { isolateFor } = require('./isolate.js');
+const { isolateFor, removeBuild, writeBuild } = require('./isolate.js');
 
 const functions = {
   run: 'exports.handler = (context, event, callback) => { eval(String(event.request.rawBody)); callback(null, "answer"); };',
@@ -148,6 +148,16 @@ exports.handler = (c, e, done) => {
     for (const shown of [text, String(body)]) {
       assert.ok(shown.includes(`/var/task/handlers/${isolate.build.sids.f}.js`), shown);
       assert.ok(!shown.includes(isolate.build.root) && !shown.includes('runtime/isolate'), shown);
+    }
+  });
+
+  test('of a module that is missing for a package of NODE_PATH show no path of the server', async (t) => {
+    const other = writeBuild({ packages: { 'broken/index.js': 'require("nope")' } });
+    t.after(() => removeBuild(other));
+    const isolate = await isolateFor(t, { functions: { f: 'require("broken")' } }, { env: { NODE_PATH: `${other.root}/node_modules` } });
+    const { logs: [[, text]], body } = await isolate.call('f', { stack: true });
+    for (const shown of [text, String(body)]) {
+      assert.ok(shown.includes("Cannot find module 'nope'") && !shown.includes(other.root), shown);
     }
   });
 });
