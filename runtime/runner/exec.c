@@ -20,25 +20,33 @@ static int fail(const char *message)
     return 1;
 }
 
-/* Copies the output until its end. */
-static void copy_output(int output)
+/* Copies some output. Returns whether there may be more. */
+static int copy_output(int output)
 {
-    struct pollfd ready = { output, POLLIN, 0 };
     char bytes[8192];
-    ssize_t got = 1;
+    const ssize_t got = read(output, bytes, sizeof(bytes));
 
-    while (got > 0) {
-        poll(&ready, 1, -1);
-        got = read(output, bytes, sizeof(bytes));
-        if (got > 0 && fwrite(bytes, 1, (size_t)got, stdout) != (size_t)got) {
-            return;
-        }
-        got = got < 0 && (errno == EAGAIN || errno == EINTR) ? 1 : got;
-        (void)fflush(stdout);
+    if (got <= 0) {
+        return got < 0 && (errno == EAGAIN || errno == EINTR);
     }
+    return fwrite(bytes, 1, (size_t)got, stdout) == (size_t)got && fflush(stdout) == 0;
 }
 
-static int run(apr_pool_t *pool, const sf_sandbox_program *program)
+/* Copies all output. Meanwhile, the network follows the machine's addresses. */
+static void watch(int output, sf_networks *networks)
+{
+    struct pollfd ready[]
+        = { { output, POLLIN, 0 }, { networks ? sf_networks_descriptor(networks) : -1, POLLIN, 0 } };
+
+    do {
+        poll(ready, 2, -1);
+        if (ready[1].revents) {
+            (void)sf_networks_refresh(networks);
+        }
+    } while (!ready[0].revents || copy_output(output));
+}
+
+static int run(apr_pool_t *pool, const sf_sandbox_program *program, sf_networks *networks)
 {
     sf_sandbox process;
     int status = 0;
@@ -48,7 +56,7 @@ static int run(apr_pool_t *pool, const sf_sandbox_program *program)
         return fail(strerror(rv));
     }
     sf_sandbox_close_input(&process);
-    copy_output(process.output);
+    watch(process.output, networks);
     while (waitpid(process.pid, &status, 0) < 0 && errno == EINTR) {
     }
     sf_sandbox_kill(&process);
@@ -77,5 +85,5 @@ int sf_exec(apr_pool_t *pool, const sf_cage *cage, const sf_runner_config *confi
         return fail(message);
     }
     sf_command_make(pool, &request, &start);
-    return run(pool, &start);
+    return run(pool, &start, sf_cage_networks(cage));
 }
