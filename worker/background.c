@@ -9,7 +9,6 @@
 #include <apr_portable.h>
 #include <apr_shm.h>
 #include <apr_strings.h>
-#include <apr_thread_mutex.h>
 #include <apr_thread_proc.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -50,20 +49,21 @@ typedef struct {
 static node_state *node;
 static apr_array_header_t *groups; /* group each */
 
-/* This child's, under the mutex. */
+/* This child's. Used by the steps of mod_watchdog's thread, and by the thread that stops the work when no step
+ * runs any more. */
 static struct {
-    apr_thread_mutex_t *mutex;
     apr_pool_t *pool;
     int has_lock;
     apr_thread_t *threads[THREADS_MAX];
     int started;
 } child;
 
-/* The number of running steps, and whether further steps are refused. begin_step() counts its step
- * before it reads `stopped`, and stop() sets `stopped` before it reads the count: no step is
- * missed. */
+/* The number of running steps; whether further steps are refused; whether all is done for that. begin_step()
+ * counts its step before it reads `stopped`, and stop() sets `stopped` before it reads the count: no step is
+ * missed. The calls of mod_watchdog count as steps. */
 static volatile apr_uint32_t running;
 static volatile apr_uint32_t stopped;
+static volatile apr_uint32_t finished;
 
 
 /* Threads --------------------------------------------------------------------------------------- */
@@ -113,8 +113,7 @@ static void *APR_THREAD_FUNC run_thread(apr_thread_t *thread, void *data)
     return NULL;
 }
 
-/* Starts the threads that do not run yet. Where that fails, mod_watchdog's next call tries again.
- * Called with the mutex held. */
+/* Starts the threads that do not run yet. Where that fails, mod_watchdog's next call tries again. */
 static void start_threads(const sf_caller *caller)
 {
     apr_status_t rv = APR_SUCCESS;
@@ -150,8 +149,7 @@ static int set_lock(short type)
     return fcntl(node->lock_file, F_SETLK, &lock) == 0;
 }
 
-/* Takes the lock unless another process has it. Returns whether this child has it. Called with the
- * mutex held. */
+/* Takes the lock unless another process has it. Returns whether this child has it. */
 static int take_lock(const sf_caller *caller)
 {
     if (child.has_lock) {
@@ -191,35 +189,47 @@ static void join_threads(void)
     }
 }
 
-/* Ends the background work of this child, once. */
-static void stop(void)
+/* Ends the background work of this child. Returns 0 where another thread does that, or has done it. */
+static int stop(void)
 {
     const apr_time_t limit = apr_time_now() + STOP_LIMIT;
 
-    apr_atomic_set32(&stopped, 1);
+    if (apr_atomic_cas32(&stopped, 1, 0) != 0) {
+        return 0;
+    }
     while (apr_atomic_read32(&running) > 0 && apr_time_now() < limit) {
         apr_sleep(STOP_SLICE);
     }
-    apr_thread_mutex_lock(child.mutex);
     join_threads();
     release_lock();
-    apr_thread_mutex_unlock(child.mutex);
+    apr_atomic_set32(&finished, 1);
+    return 1;
+}
+
+/* Ends the background work, or waits until mod_watchdog's thread has ended it. */
+static void stop_and_wait(void)
+{
+    const apr_time_t limit = apr_time_now() + STOP_LIMIT;
+
+    if (!stop()) {
+        while (!apr_atomic_read32(&finished) && apr_time_now() < limit) {
+            apr_sleep(STOP_SLICE);
+        }
+    }
 }
 
 void sf_background_stop(apr_pool_t *pool, int graceful)
 {
     (void)pool;
     (void)graceful;
-    if (child.mutex) {
-        stop();
-    }
+    stop_and_wait();
 }
 
 /* A child of prefork that gets SIGTERM runs no hook child_stopping. */
 static apr_status_t stop_before_cleanup(void *data)
 {
     (void)data;
-    stop();
+    stop_and_wait();
     return APR_SUCCESS;
 }
 
@@ -255,21 +265,19 @@ static void watch(server_rec *s, apr_pool_t *pool)
     for (s = sf_config_next_database(s); s; s = sf_config_next_database(s->next)) {
         sf_db_close_idle(s);
     }
-    apr_thread_mutex_lock(child.mutex);
     if (take_lock(&caller)) {
         start_threads(&caller);
     }
-    apr_thread_mutex_unlock(child.mutex);
 }
 
-/* mod_watchdog calls this. A child of prefork that is to stop may have a request that lasts: the hook
- * child_stopping comes after that. Once the work is stopped, the pools of this child may be gone. */
+/* mod_watchdog calls this. A child of prefork that is to stop may have a request that lasts, and runs the hook
+ * child_stopping after that. */
 static apr_status_t on_watchdog(int state, void *data, apr_pool_t *pool)
 {
-    if (state != AP_WATCHDOG_STATE_RUNNING || apr_atomic_read32(&stopped) || !child.mutex) {
-        return APR_SUCCESS; /* without a mutex, SF0006 is in the error log */
+    if (state == AP_WATCHDOG_STATE_STARTING || !child.pool) {
+        return APR_SUCCESS; /* without a pool, SF0006 is in the error log */
     }
-    if (sf_background_stopping()) {
+    if (state == AP_WATCHDOG_STATE_STOPPING || sf_background_stopping()) {
         stop();
     }
     else if (begin_step()) {
@@ -372,9 +380,6 @@ apr_status_t sf_background_child_init(apr_pool_t *pool)
     }
     if (rv == APR_SUCCESS) {
         apr_allocator_owner_set(allocator, child.pool);
-        rv = apr_thread_mutex_create(&child.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
-    }
-    if (rv == APR_SUCCESS) {
         apr_pool_pre_cleanup_register(pool, NULL, stop_before_cleanup);
     }
     return rv;
