@@ -372,7 +372,9 @@ const char *sf_parse_executable(apr_pool_t *pool, const char *text, void *value)
 
 const char *sf_parse_log_bytes(apr_pool_t *pool, const char *text, void *value)
 {
-    return parse_bytes(pool, text, (byte_limits){ LOG_BYTES_MIN, LOG_BYTES_MAX }, value);
+    return parse_bytes(pool, text, (byte_limits){ LOG_BYTES_MIN, LOG_BYTES_MAX }, value)
+               ? "takes a number of bytes from 1K to 1M, such as 16K"
+               : NULL;
 }
 
 const char *sf_parse_path(apr_pool_t *pool, const char *text, void *value)

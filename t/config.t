@@ -158,7 +158,7 @@ for my $case (
         '1.5d', '30days', 'On', 'none', '9999999999999h'],
     ['server', 'ServerlessLogRetention',
         'ServerlessLogRetention takes one argument, how long entries of logs are kept, or Off', '', '""', '30 d'],
-    ['server', 'ServerlessCallLog', 'ServerlessCallLog takes a number of bytes from 1024 to 1048576',
+    ['server', 'ServerlessCallLog', 'ServerlessCallLog takes a number of bytes from 1K to 1M, such as 16K',
         '0', '1023', '2M', '-1', 'many', '1.5'],
     ['server', 'ServerlessCallLog', 'ServerlessCallLog takes one argument, the most bytes of the log entries of a call', '', '1 2'],
     ['server', 'ServerlessLogSpool', 'ServerlessLogSpool takes a path', 'a' x 1025],

@@ -222,6 +222,13 @@ my %ACTIONS = (
               at => '2026-01-01 00:00:00Z'::pg_catalog.timestamptz)),
     ],
     httpd => [
+        q(SELECT serverless.add_logs(pg_catalog.jsonb_build_array(pg_catalog.jsonb_build_object(
+              'sid', pg_catalog.concat('NO', pg_catalog.repeat('0', 32)),
+              'service_sid', pg_catalog.concat('ZS', pg_catalog.replace(:service::pg_catalog.text, '-', '')),
+              'environment_sid', pg_catalog.concat('ZE', pg_catalog.replace(:environment::pg_catalog.text, '-', '')),
+              'build_sid', pg_catalog.concat('ZB', pg_catalog.replace(:build::pg_catalog.text, '-', '')),
+              'function_sid', pg_catalog.concat('ZH', pg_catalog.replace(:free_function::pg_catalog.text, '-', '')),
+              'request_sid', pg_catalog.concat('RQ', pg_catalog.repeat('0', 32)), 'level', 'INFO', 'message', 'm')))),
         'SELECT serverless.new_identity()',
         q(SELECT serverless.create_build(:account, :service, ARRAY[:deployed_version::pg_catalog.uuid], '{}', 'node22', '[]')),
         'SELECT serverless.claim_build(1, 3)',

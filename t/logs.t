@@ -4,6 +4,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use JSON::PP ();
 use POSIX qw(strftime);
 use Serverless::Database;
 use Serverless::Project;
@@ -566,6 +567,64 @@ subtest 'log entries are deleted with their Environment or Service' => sub {
     is $rows->(), 5, 'the entries of the deleted Environment are gone';
     is $api->delete($mine->path)->status, 204, 'the Service is';
     is $rows->(), 0, 'the entries of the deleted Service are gone';
+};
+
+
+# Entries of calls ---------------------------------------------------------------
+
+# httpd adds these in batches, with SIDs of its own.
+subtest 'add_logs' => sub {
+    my $mine = Serverless::Project->new($api);
+    my $other = Serverless::Project->new($api);
+    my ($function, $foreign) = ($mine->new_deployable(function => 'mine'), $other->new_deployable(function => 'other'));
+    my $build = $mine->completed($function);
+    my $of = $mine->new_environment;
+    my $deployment = $mine->deploy($of, $build);
+    my $httpd = connect_as('serverless_httpd');
+    my $number = 0;
+    my $new = sub {
+        my (%with) = @_;
+        return { sid => sprintf('NO%014x%018x', 1_700_000_000_000_000 + ++$number, $number), service_sid => $mine->sid,
+            environment_sid => $of->{sid}, build_sid => $build->{sid}, deployment_sid => $deployment->{sid},
+            function_sid => $function->{sid}, request_sid => 'RQ' . '1' x 32, level => 'INFO', message => "m$number", %with };
+    };
+    my $add = sub { $httpd->selectrow_array('SELECT serverless.add_logs(?)', undef, JSON::PP::encode_json([@_])) };
+    my $stored = sub {
+        my ($given) = @_;
+        return db()->selectrow_hashref(q(SELECT serverless.sid('ZB', build_id) AS build_sid, serverless.sid('ZD', deployment_id) AS deployment_sid,
+            serverless.sid('ZH', function_id) AS function_sid, serverless.sid('RQ', request_id) AS request_sid, level, message,
+            serverless.epoch(date_created) AS at FROM serverless.logs WHERE serverless.sid('NO', id) = ?), undef, $given->{sid});
+    };
+
+    my @two = ($new->(), $new->());
+    is $add->(@two), 2, 'two entries are added';
+    is_deeply $stored->($two[0]), { build_sid => $build->{sid}, deployment_sid => $deployment->{sid},
+        function_sid => $function->{sid}, request_sid => 'RQ' . '1' x 32, level => 'INFO', message => 'm1',
+        at => 1_700_000_000_000_001 }, 'an entry has what was given, and the time of its SID';
+    is $add->(@two, my $third = $new->()), 1, 'a batch that is repeated adds only what is new';
+    is $add->(), 0, 'an empty batch adds nothing';
+
+    is $add->($new->(environment_sid => 'ZE' . '0' x 32), my $good = $new->()), 1, 'an entry of an Environment that is not there is dropped';
+    ok $stored->($good), 'the entry beside it is added';
+    is $add->($new->(service_sid => $other->sid)), 0, 'an entry of another Service with this Environment is dropped';
+    is $add->($new->(function_sid => $foreign->{sid})), 0, 'an entry of a Function of another Service is dropped';
+    my $elsewhere = $new->(build_sid => $other->completed($foreign)->{sid}, deployment_sid => 'ZD' . '0' x 32);
+    is $add->($elsewhere), 1, 'an entry with a Build of another Service is added';
+    is_deeply [@{ $stored->($elsewhere) }{qw(build_sid deployment_sid)}], [undef, undef], 'without that Build and the unknown Deployment';
+    my $nothing = $new->(build_sid => undef, deployment_sid => undef);
+    is $add->($nothing), 1, 'an entry without Build and Deployment is added';
+    my $long = $new->(message => "\x{20ac}" x 10001);
+    is $add->($long), 1, 'an entry with a long message is added';
+    is $stored->($long)->{message}, "\x{20ac}" x 10000, 'its message is cut';
+
+    for my $wrong ({ sid => 'NO1' }, { request_sid => undef }, { level => '' }, { message => undef }, { build_sid => 'ZD' . '0' x 32 }) {
+        my ($name) = map { "$_ => " . ($wrong->{$_} // 'NULL') } keys %$wrong;
+        my $beside = $new->();
+        is eval { $add->($beside, $new->(%$wrong)) }, undef, "$name: an error";
+        is $stored->($beside), undef, "$name: nothing is added";
+    }
+    is eval { $httpd->do('INSERT INTO serverless.logs SELECT * FROM serverless.logs'); 1 }, undef, 'httpd adds entries in no other way';
+    $httpd->disconnect;
 };
 
 

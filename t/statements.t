@@ -210,6 +210,9 @@ my $incomplete = $build_of->($finish, $gone_version);
 $owner->do('DELETE FROM serverless.artifacts WHERE service_id = ? AND id = ?', undef, $service, $gone);
 $owner->do('VACUUM ANALYZE');
 
+# The digits of a uuid.
+sub hex_of { return $_[0] =~ tr/-//dr }
+
 sub newest {
     my ($table, $condition) = @_;
     return $owner->selectrow_array("SELECT id FROM serverless.$table WHERE $condition ORDER BY id DESC LIMIT 1");
@@ -349,6 +352,10 @@ my %examples = (
                           [@by_name, $environment, $latest, undef, 50]],
 
     log_fetch => [[@by_sid, $environment, $entry], [@by_name, $environment, $entry]],
+    log_add   => [[JSON::PP::encode_json([ map { {
+        sid => 'NO' . sprintf('%032x', $_), service_sid => 'ZS' . hex_of($service), environment_sid => 'ZE' . hex_of($environment),
+        build_sid => 'ZB' . hex_of($deployed), deployment_sid => 'ZD' . hex_of($deployment), function_sid => 'ZH' . hex_of($function),
+        request_sid => 'RQ' . '0' x 32, level => 'INFO', message => 'a message' } } 1 .. 10 ])]],
     log_list  => [
         [@by_sid, $environment, undef, undef, undef, $latest, undef, 50],
         [@by_sid, $environment, undef, undef, undef, $latest, $deep_entry, 50],
@@ -554,7 +561,7 @@ sub scans {
         q(SELECT relname, seq_scan FROM pg_stat_xact_user_tables WHERE schemaname = 'serverless')) };
 }
 
-# Adding an entry to a log is not a statement of httpd's.
+# Adding an entry to a log is no statement of httpd's where another program has executed the Function.
 {
     $owner->begin_work;
     my %before = scans($owner);
@@ -669,7 +676,7 @@ SELECT p.proname FROM pg_proc AS p
  WHERE p.pronamespace = 'serverless'::regnamespace
    AND has_function_privilege('serverless_httpd', p.oid, 'EXECUTE') ORDER BY p.proname COLLATE "C"
 SQL
-    [qw(account_scope artifact_resource artifact_scope begin_route_lease build_bytes build_contents build_resource claim_build
+    [qw(account_scope add_logs artifact_resource artifact_scope begin_route_lease build_bytes build_contents build_resource claim_build
         claim_idempotency_key content_of contents_bytes create_build create_environment create_service create_variable
         create_version delete_artifact delete_build deploy deployment_resource environment_resource
         environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_bytes log_resource
@@ -695,6 +702,7 @@ SELECT p.proname, p.prorettype::regtype::text, p.proconfig,
  ORDER BY p.proname COLLATE "C"
 SQL
     [['add_log', 'text', ['search_path=pg_catalog, pg_temp'], 0],
+        ['add_logs', 'integer', ['search_path=pg_catalog, pg_temp'], 1],
         ['advance_route_lease', 'boolean', ['search_path=pg_catalog, pg_temp'], 0],
         ['begin_route_lease', 'boolean', ['search_path=pg_catalog, pg_temp'], 1],
         map { [$_, 'trigger', ['search_path=pg_catalog, pg_temp'], 0] }
