@@ -40,7 +40,7 @@ typedef struct {
 } group;
 
 /* The parts that children of all generations share. The file has no name, and is open in the parent
- * and in each child: a child locks it by fcntl(), whose locks belong to the process alone. */
+ * and in each child: a child locks it by fcntl(): such a lock belongs to the process alone. */
 typedef struct {
     int lock_file;
     volatile apr_uint32_t *wakes; /* in shared memory */
@@ -179,7 +179,7 @@ static void release_lock(void)
 
 /* Stopping -------------------------------------------------------------------------------------- */
 
-/* Threads whose step has not ended in time stay behind. */
+/* Threads of which the step has not ended in time stay behind. */
 static void join_threads(void)
 {
     apr_status_t result;

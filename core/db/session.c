@@ -88,7 +88,7 @@ apr_status_t sf_session_init(apr_pool_t *pool, int databases)
     return apr_thread_mutex_create(&idle.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
 }
 
-/* Lists a session whose connection is about to be given back, unless it is closed. */
+/* Lists a session before its connection is given back, unless that is closed. */
 static void list_idle(sf_session *session, int database)
 {
     if (PQstatus(session->native) != CONNECTION_OK) {

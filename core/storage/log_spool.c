@@ -217,7 +217,7 @@ static apr_off_t current_size(const sf_log_spool *spool)
     return stat(path, &file) == 0 ? file.st_size : 0;
 }
 
-/* Makes a segment of the file that children append to. */
+/* Makes a segment of the file that children append to. Where that fails, the file is tried again at the next call. */
 static void rotate(const sf_log_spool *spool)
 {
     char path[PATH_BYTES];
@@ -227,7 +227,7 @@ static void rotate(const sf_log_spool *spool)
     apr_snprintf(time, sizeof(time), "%016" APR_UINT64_T_HEX_FMT, (apr_uint64_t)apr_time_now());
     write_path(path, spool, CURRENT);
     write_path(segment, spool, time);
-    rename(path, segment);
+    (void)rename(path, segment);
 }
 
 const char *sf_log_spool_oldest(const sf_log_spool *spool, apr_pool_t *pool)

@@ -5,7 +5,7 @@
  *   NAME.log      which children append to
  *   NAME.TIME     segments, which were NAME.log until TIME; the background child takes the oldest first
  *
- * A record is a line: a checksum and JSON. A line whose checksum does not fit was not written as a whole, and is
+ * A record is a line: a checksum and JSON. A line with another checksum was not written as a whole, and is
  * passed over. No lock is needed: a child that appends to a segment which was removed meanwhile appends again. */
 #ifndef SF_LOG_SPOOL_H
 #define SF_LOG_SPOOL_H

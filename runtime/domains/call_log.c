@@ -216,7 +216,7 @@ static char *text_of(apr_pool_t *pool, const char *bytes, apr_size_t length)
     apr_size_t i;
 
     for (i = 0; i < length; i++) {
-        text[i] = bytes[i] ? bytes[i] : '\xff';
+        text[i] = bytes[i] ? bytes[i] : (char)0xff;
     }
     text[length] = '\0';
     return text;
