@@ -36,7 +36,7 @@ static void become(char *const *arguments, char *variable, int end, int lock)
     sigset_t none;
     size_t count;
 
-    for (count = 0; environ[count] && count < sizeof(environment) / sizeof(*environment) - 2;
+    for (count = 0; count < sizeof(environment) / sizeof(*environment) - 2 && environ[count];
          count++) {
         environment[count] = environ[count];
     }

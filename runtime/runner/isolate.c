@@ -96,7 +96,9 @@ static int read_output(process *own)
         return 0;
     }
     for (i = 0; i < length; i++) {
-        bytes[i] = bytes[i] ? bytes[i] : '?';
+        if (bytes[i] == '\0') {
+            bytes[i] = '?';
+        }
     }
     bytes[length] = '\0';
     keep_tail(own, bytes, (size_t)length);

@@ -1,5 +1,6 @@
 #include "runtime/runner/log.h"
 
+#include <apr_strings.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ static size_t write_head(char *line, sf_runner_level level)
         return (size_t)snprintf(line, LINE_SIZE, "<%d>", level);
     }
     gmtime_r(&now, &parts);
-    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    (void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", &parts);
     return (size_t)snprintf(line, LINE_SIZE, "%s %s: ", date, names[level]);
 }
 
@@ -35,7 +36,7 @@ void sf_runner_log(sf_runner_level level, const char *format, ...)
     char *at;
 
     va_start(arguments, format);
-    (void)vsnprintf(line + length, sizeof(line) - length - 1, format, arguments);
+    (void)apr_vsnprintf(line + length, sizeof(line) - length - 1, format, arguments);
     va_end(arguments);
     for (at = line + length; *at; at++) {
         if ((unsigned char)*at < ' ' || *at == '\177') {

@@ -11,7 +11,9 @@
 #include <apr_general.h>
 #include <apr_getopt.h>
 #include <apr_strings.h>
+#include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { DONE, FAILED, WRONG_USAGE };
@@ -67,15 +69,20 @@ static int read_arguments(apr_pool_t *pool, int count, const char *const *argume
            && !(is_exec && options->is_check);
 }
 
-/* Returns the path of this program: a new runner starts from it, whatever the directory is by then. */
+/* Returns the path of this program, for a new runner that takes over from it. A name without a folder was found in
+ * PATH. */
 static char *path_of_program(apr_pool_t *pool, const char *name)
 {
-    char *path;
+    char found[PATH_MAX];
+    char *path = NULL;
+    const ssize_t length
+        = strchr(name, '/') ? -1 : readlink("/proc/self/exe", found, sizeof(found));
 
-    if (apr_filepath_merge(&path, NULL, name, APR_FILEPATH_NOTRELATIVE, pool) != APR_SUCCESS) {
-        return apr_pstrdup(pool, name);
+    if (length > 0) {
+        return apr_pstrmemdup(pool, found, (apr_size_t)length);
     }
-    return path;
+    apr_filepath_merge(&path, NULL, name, APR_FILEPATH_NOTRELATIVE, pool);
+    return path ? path : apr_pstrdup(pool, name);
 }
 
 /* Reads the configuration, and makes and tries the cage. Returns NULL or a message. */
@@ -97,7 +104,7 @@ static int run(apr_pool_t *pool, int count, const char *const *arguments)
     sf_runner_config *config;
     sf_cage *cage;
     const char *message;
-    char *again[] = { NULL, "-c", NULL, NULL };
+    char *again[] = { path_of_program(pool, arguments[0]), "-c", NULL, NULL };
 
     if (!read_arguments(pool, count, arguments, &options)) {
         (void)fputs(usage, stderr);
@@ -108,7 +115,6 @@ static int run(apr_pool_t *pool, int count, const char *const *arguments)
         return sf_exec(pool, cage, config, options.program);
     }
     if (!message && !options.is_check) {
-        again[0] = path_of_program(pool, arguments[0]);
         again[2] = apr_pstrdup(pool, options.file);
         message = sf_runner_run(pool, config, cage, again);
     }
