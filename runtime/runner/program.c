@@ -40,7 +40,7 @@ void sf_program_add(apr_array_header_t *arguments, const char *const *words)
 static void read_output(int output, char text[OUTPUT_SIZE], apr_time_t deadline)
 {
     struct pollfd ready = { output, POLLIN, 0 };
-    char rest[OUTPUT_SIZE];
+    char rest[OUTPUT_SIZE] = { 0 }; /* read and not kept */
     size_t length = 0;
     ssize_t got = -1;
     apr_time_t left;
