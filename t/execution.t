@@ -31,10 +31,11 @@ my $server = server('execution', "ServerlessExecutionTimeout 2s\nServerlessReque
 # Functions --------------------------------------------------------------------------
 
 # Deploys Functions, path => source, to a new Environment. Returns its host.
+my ($project, $environment);
 sub deployed {
     my (%sources) = @_;
-    my $project = Serverless::Project->new($account);
-    my $environment = $project->new_environment;
+    $project = Serverless::Project->new($account);
+    $environment = $project->new_environment;
     $project->deploy($environment, $project->completed(
         map { $project->new_deployable(function => $_, $sources{$_}) } sort keys %sources));
     return $environment->{domain_name} =~ s/twil\.io$/$TAIL/r;
@@ -149,8 +150,8 @@ for my $path (qw(/exit /crash)) {
 is length ask($host, 'GET /large?n=100000')->body, 100_000, 'an answer of ServerlessResponseLimit';
 is ask($host, "GET /large?n=$_")->status, 500, "one of $_ bytes" for 100_001, 300_000, 10_000_000;
 is ask($host, 'GET /logs?n=9000')->body, 'logged', 'an entry of the log that is larger than the buffer';
-my $log = $server->error_log;
-like $log, qr/Function .*: \Q$_\E/, "the log says: $_"
+sub logged { return map { "$_->{level} $_->{message}" } @{ $account->get($project->path_of($environment) . '/Logs', PageSize => 100)->json->{logs} } }
+ok wait_until { my $text = $_; grep { $_ eq "ERROR $text" } logged() }, "the Function's Logs say: $_"
     for 'runtime application timed out', 'The isolate has ended: exit 3', 'The isolate has ended: signal 9',
     'The answer has more than 100000 bytes';
 

@@ -9,6 +9,7 @@ use Serverless::Project;
 use Serverless::Runner;
 use Serverless::Server;
 use Serverless::Test;
+use Serverless::Time;
 use Test::More;
 
 my $source = $ENV{SOURCE};
@@ -35,7 +36,8 @@ my $TAIL = 'functions.example.com';
 my $runner = Serverless::Runner->start('frames', isolate => "$source/t/wrong_isolate.js");
 my $server = Serverless::Server->start('frames', Serverless::Server->database . $runner->directive
     . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessExecutionTimeout 1s\nServerlessQueueTimeout 20s\nServerlessResponseLimit 100000\n" . Serverless::Server->api);
-my $project = Serverless::Project->new(Serverless::Client->account);
+my $account = Serverless::Client->account;
+my $project = Serverless::Project->new($account);
 my $environment = $project->new_environment;
 $project->deploy($environment, $project->completed($project->new_deployable(function => 'f')));
 my $host = $environment->{domain_name} =~ s/twil\.io$/$TAIL/r;
@@ -73,8 +75,12 @@ is_deeply [ grep { !/^(?:200|400|431|500)$/ } keys %count ], [], '200 answers wi
 cmp_ok $count{200} // 0, '>', 10, 'some of them are answers';
 cmp_ok $count{500} // 0, '>', 10, 'some are not';
 is call('fine')->status, 200, 'a call after them';
-my $log = $server->error_log;
-like $log, qr/Function .*: \Q$_\E/, "the log says: $_" for 'The isolate has broken its protocol', 'The isolate has ended',
-    'The answer has a status that is not from 200 to 599', 'The answer has too many headers, or too long ones';
+my %logged;
+my $path = $project->path_of($environment) . '/Logs?PageSize=1000';
+wait_until { my @logs = @{ $account->get($path)->json->{logs} }; $logged{ $_->{message} } = 1 for @logs; @logs > 100 };
+for my $text ('The isolate has broken its protocol', 'The isolate has ended', 'The answer has a status that is not from 200 to 599',
+    'The answer has too many headers, or too long ones') {
+    ok scalar(grep { /^\Q$text\E/ } keys %logged), "the Function's Logs say: $text";
+}
 
 done_testing;

@@ -14,7 +14,7 @@ use Serverless::Test;
 use Test::More;
 
 my $TAIL = 'functions.example.com';
-my $NO_FUNCTION = 503; # the answer for a Function that the request may call
+my $NO_FUNCTION = 503; # the answer for a Function that the request may call, without a runner
 
 my $api = Serverless::Client->account;
 my $project = Serverless::Project->new($api, "signature-$$");
