@@ -35,8 +35,8 @@ static int copy_output(int output)
 /* Copies all output. Meanwhile, the network follows the machine's addresses. */
 static void watch(int output, sf_networks *networks)
 {
-    struct pollfd ready[]
-        = { { output, POLLIN, 0 }, { networks ? sf_networks_descriptor(networks) : -1, POLLIN, 0 } };
+    struct pollfd ready[] = { { output, POLLIN, 0 },
+                              { networks ? sf_networks_descriptor(networks) : -1, POLLIN, 0 } };
 
     do {
         poll(ready, 2, -1);

@@ -17,8 +17,8 @@ use Serverless::Time;
 use Socket qw(SOCK_SEQPACKET);
 
 # Starts a runner with a cache of Builds of its own. `isolate` is the program that takes an isolate's place, `under` a
-# command that the runner runs under, `cache` the size of the cache, `folder` its folder, and
-# `client` the user that may connect.
+# command that the runner runs under, `isolation` and `egress` its levels, `cache` the size of the cache, `folder` its
+# folder, and `client` the user that may connect.
 sub start {
     my ($class, $name, %option) = @_;
     my $logs = Serverless::Server->logs;
@@ -37,7 +37,8 @@ sub configure {
     my $user = $option{client} || getpwuid $<;
     mkdir $self->{folder};
     open my $out, '>', $self->{config} or die "$self->{config}: $!\n";
-    print $out map { "$_\n" } "Control $self->{socket}", "Client $user", 'Isolation none', 'Egress host',
+    print $out map { "$_\n" } "Control $self->{socket}", "Client $user",
+        "Isolation @{[ $option{isolation} || 'none' ]}", "Egress @{[ $option{egress} || 'host' ]}",
         "Cache $folder @{[ $option{cache} || '1G' ]}", "Isolate $isolate",
         (map { "Runtime $_ $ENV{NODE}" } qw(node18 node20 node22)), @{ $option{lines} || [] };
     close $out or die "$self->{config}: $!\n";
