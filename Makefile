@@ -15,6 +15,7 @@ LIMIT   := build/bench/mod_bench_limit.so
 DATADIR := $(PREFIX)/share/mod_serverless_functions
 PROGDIR := $(PREFIX)/libexec/mod_serverless_functions
 MANDIR  := $(PREFIX)/share/man
+COMPLETIONS := $(PREFIX)/share/bash-completion/completions
 
 FOLDERS := core $(patsubst %/,%,$(wildcard core/*/)) runtime/domains runtime/protocol directives handlers worker status
 SOURCES := mod_serverless_functions.c $(sort $(wildcard $(FOLDERS:%=%/*.c)))
@@ -69,7 +70,7 @@ endif
 
 export PORT RUN_DIR SANITIZE PIPELINING MPM
 
-.PHONY: all run start stop admin test test-all unit bench attack lint format install dist deb clean help \
+.PHONY: all run start stop admin test test-all unit bench attack lint format install uninstall dist deb clean help \
 	packages-build packages-run packages-test packages-npm packages-bench packages-lint
 .DELETE_ON_ERROR:
 
@@ -135,6 +136,7 @@ install: all ## install the module, serverless-admin with its program and manual
 	install -m 644 runtime/isolate/*.js "$(DESTDIR)$(DATADIR)/isolate"
 	install -m 644 docs/serverless-admin.8 "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
+	install -D -m 644 bin/serverless-admin.completion "$(DESTDIR)$(COMPLETIONS)/serverless-admin"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
 	install -m 644 conf/monitoring/* "$(DESTDIR)$(DATADIR)/conf/monitoring"
 	for file in $(SAMPLES); do \
@@ -144,6 +146,12 @@ install: all ## install the module, serverless-admin with its program and manual
 	for file in serverless-runner.conf serverless-runner.service; do \
 		sed 's|/usr/local/|$(PREFIX)/|' conf/$$file >"$(DESTDIR)$(DATADIR)/conf/$$file" || exit 1; \
 	done
+
+uninstall: ## remove what "make install" has installed; configuration and database stay
+	rm -f "$(DESTDIR)$(LIBEXEC)/$(notdir $(MODULE))" "$(DESTDIR)$(PREFIX)/bin/serverless-admin" \
+		"$(DESTDIR)$(PREFIX)/sbin/serverless-runner" "$(DESTDIR)$(MANDIR)/man8/serverless-admin.8" \
+		"$(DESTDIR)$(COMPLETIONS)/serverless-admin"
+	rm -rf "$(DESTDIR)$(PROGDIR)" "$(DESTDIR)$(DATADIR)"
 
 dist: ## make build/dist/mod_serverless_functions-VERSION.tar.gz of the last commit
 	@install -d build/dist

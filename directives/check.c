@@ -298,7 +298,7 @@ static const char *server_message(apr_pool_t *pool, const server_rec *s, const d
     return message;
 }
 
-/* Takes over the database of a server whose settings are right, and warns of those that are hardly meant. */
+/* Takes over the database of a server with the right settings, and warns of those that are hardly meant. */
 static void accept_server(apr_pool_t *pconf, apr_pool_t *ptemp, server_rec *s,
                           apr_array_header_t *databases, const dbd_settings *dbd)
 {

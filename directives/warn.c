@@ -83,7 +83,7 @@ static int takes(const server_rec *s, const ap_listen_rec *listener)
     return !s->is_virtual;
 }
 
-/* Returns a listener that is no loopback address and not TLS, and whose requests the server takes; or NULL. */
+/* Returns a listener that is no loopback address and not TLS, and that leads to the server; or NULL. */
 static const ap_listen_rec *plain_listener(const server_rec *s)
 {
     const ap_listen_rec *listener;

@@ -46,7 +46,7 @@ sf_node_state sf_node_check(const sf_caller *caller);
 /* Returns the word for a state, such as "ready" or "schema". */
 const char *sf_node_word(sf_node_state state);
 
-/* Logs SF0105, the notice of a good start, for each database whose schema fits: the first child of this httpd does, once
+/* Logs SF0105, the notice of a good start, for each database with the right schema: the first child of this httpd does, once
  * after each start and restart. Called from child_init. */
 void sf_node_announce(apr_pool_t *pool, server_rec *s);
 
