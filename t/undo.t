@@ -75,6 +75,7 @@ subtest 'account delete' => sub {
         return $client;
     };
     my $kept = $fill->(@keep);
+    wait_until { !$owner->selectrow_array(q(SELECT count(*) FROM serverless.builds WHERE status = 'building')) } or die "Builds wait\n";
     my $before = rows_of_all($owner);
     cmp_ok $before->{$_}, '>', 0, "the first account has $_" for grep { $_ ne 'signing_keys' && $_ ne 'pins' } sort keys %$before;
     my $gone = $fill->(@go);
@@ -91,6 +92,34 @@ subtest 'account delete' => sub {
     eval { $owner->do('SELECT serverless.delete_account_step(?)', undef, $keep[0]) };
     like $@, qr/is active: suspend it first/, 'a step refuses an active account';
     $owner->disconnect;
+};
+
+subtest 'restoring, as docs/operations.md says' => sub {
+    my $database = own_database('dumped');
+    my $owner = $database->connect('serverless_owner');
+    my @account = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('dumped')));
+    $owner->disconnect;
+    my $manual = do { local (@ARGV, $/) = "$ENV{SOURCE}/docs/operations.md"; <> };
+    my ($commands) = $manual =~ /^### Restore\n.*?\n\n((?:    [^\n]+\n)+)/ms;
+    my $dump = Serverless::Server->logs . '/dump';
+    my $name = $database->name . '_restored';
+    local $ENV{PGHOST} = $ENV{DATABASE};
+    is system("pg_dump -U postgres -Fc -d @{[ $database->name ]} -f $dump"), 0, 'a dump';
+    local $ENV{PATH} = "$ENV{SOURCE}/bin:$ENV{PATH}";
+    for my $command (split /\n/, $commands) {
+        $command =~ s/^ +(?:runuser -u postgres -- )?//;
+        local $ENV{PGUSER} = $command =~ /^serverless-admin/ ? 'serverless_owner' : 'postgres';
+        local $ENV{PGDATABASE} = $command =~ /^createdb/ ? 'postgres' : $name;
+        next if $command =~ / check$/; # it looks for the key file of the machine
+        my $run = $command =~ s/\bserverless(?=\s|\z)/$name/gr =~ s/serverless\.dump/$dump/r;
+        my $printed = `$run 2>&1`;
+        is $?, 0, $command or diag $printed;
+    }
+    my $restored = Serverless::Server->start('restored', Serverless::Server->database(database => $name) . Serverless::Server->api);
+    my $client = Serverless::Client->client(@account)->at($restored->address);
+    is $client->get('/v1/Services')->status, 200, 'the account is there, and httpd can use it';
+    undef $restored;
+    superuser()->do("DROP DATABASE $name WITH (FORCE)");
 };
 
 subtest 'grant revoke' => sub {
