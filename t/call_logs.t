@@ -120,6 +120,11 @@ sub entries_of {
         date_created    => date,
         url             => $entries[0]{url},
     }, 'the entry has the ids of the call';
+    my $age = $database->connect('postgres')->selectrow_array(
+        q(SELECT extract(epoch FROM clock_timestamp() - date_created) FROM serverless.logs WHERE serverless.sid('NO', id) = ?),
+        undef, $entries[0]{sid});
+    cmp_ok $age, '>', 0, 'the entry has the time of the call';
+    cmp_ok $age, '<', 60, 'the entry has the time of the call, not an older one';
 }
 
 is((call('quiet'))[0], 200, 'a Function that prints nothing');

@@ -588,7 +588,7 @@ subtest 'add_logs' => sub {
             environment_sid => $of->{sid}, build_sid => $build->{sid}, deployment_sid => $deployment->{sid},
             function_sid => $function->{sid}, request_sid => 'RQ' . '1' x 32, level => 'INFO', message => "m$number", %with };
     };
-    my $add = sub { $httpd->selectrow_array('SELECT serverless.add_logs(?)', undef, JSON::PP::encode_json([@_])) };
+    my $add = sub { $httpd->selectrow_array('SELECT serverless.add_logs(?)', undef, JSON::PP->new->encode([@_])) };
     my $stored = sub {
         my ($given) = @_;
         return db()->selectrow_hashref(q(SELECT serverless.sid('ZB', build_id) AS build_sid, serverless.sid('ZD', deployment_id) AS deployment_sid,
@@ -615,7 +615,7 @@ subtest 'add_logs' => sub {
     is $add->($nothing), 1, 'an entry without Build and Deployment is added';
     my $long = $new->(message => "\x{20ac}" x 10001);
     is $add->($long), 1, 'an entry with a long message is added';
-    is $stored->($long)->{message}, "\x{20ac}" x 10000, 'its message is cut';
+    ok $stored->($long)->{message} eq "\x{20ac}" x 10000, 'its message is cut';
 
     for my $wrong ({ sid => 'NO1' }, { request_sid => undef }, { level => '' }, { message => undef }, { build_sid => 'ZD' . '0' x 32 }) {
         my ($name) = map { "$_ => " . ($wrong->{$_} // 'NULL') } keys %$wrong;

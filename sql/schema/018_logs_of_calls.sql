@@ -17,8 +17,8 @@ DECLARE
 BEGIN
     -- the Environments are there until this transaction ends; in one order, so that batches do not wait in a circle
     PERFORM 1 FROM serverless.environments AS e
-      WHERE e.id IN (SELECT serverless.id_in(entry ->> 'environment_sid', 'ZE', 'environment_sid')
-                       FROM jsonb_array_elements(entries) AS entry)
+      WHERE e.id = ANY (ARRAY(SELECT serverless.id_in(entry ->> 'environment_sid', 'ZE', 'environment_sid')
+                                FROM jsonb_array_elements(entries) AS entry))
       ORDER BY e.id
         FOR KEY SHARE OF e;
     INSERT INTO serverless.logs AS l
@@ -27,7 +27,7 @@ BEGIN
     SELECT e.service_id, e.id, given.id, b.id, d.id, f.id, given.request, given.level,
            left(given.message, 10000),
            '1970-01-01Z'::timestamptz
-           + ('x0' || left(replace(given.id::text, '-', ''), 14))::bit(64)::bigint
+           + ('x00' || left(replace(given.id::text, '-', ''), 14))::bit(64)::bigint
              * interval '1 microsecond'
       FROM (SELECT serverless.id_in(entry ->> 'sid', 'NO', 'sid') AS id,
                    serverless.id_in(entry ->> 'service_sid', 'ZS', 'service_sid') AS service,
