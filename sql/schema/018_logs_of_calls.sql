@@ -15,11 +15,10 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 DECLARE
     added int;
 BEGIN
-    -- the Environments are there until this transaction ends; in one order, so that batches do not wait in a circle
+    -- the Environments are there until this transaction ends
     PERFORM 1 FROM serverless.environments AS e
       WHERE e.id = ANY (ARRAY(SELECT serverless.id_in(entry ->> 'environment_sid', 'ZE', 'environment_sid')
                                 FROM jsonb_array_elements(entries) AS entry))
-      ORDER BY e.id
         FOR KEY SHARE OF e;
     INSERT INTO serverless.logs AS l
            (service_id, environment_id, id, build_id, deployment_id, function_id, request_id, level,
