@@ -97,8 +97,8 @@ sub entries_of {
 # What is found ----------------------------------------------------------------------------------
 
 {
-    my $begin = time;
     my ($status, $request) = call('levels');
+    my $begin = time;
     is $status, 200, 'a Function that prints';
     wait_until { entries($request) >= 6 };
     cmp_ok time - $begin, '<', $SOON, 'its entries are found soon';
