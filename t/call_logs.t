@@ -187,6 +187,9 @@ is((call('quiet'))[0], 200, 'a Function that prints nothing');
         [ sort map { $_->{sid} } grep { $_->{message} =~ /^client/ } entries() ], 'ServerlessLogTo: the SIDs are those of the Logs';
 }
 
+# The records in the spool.
+sub spooled { return scalar grep { /\{/ } map { open my $in, '<', $_ or die "$_: $!\n"; <$in> } spool_files() }
+
 sub spool_files { return grep { -s } glob "$spool/*" }
 
 ok wait_until { !spool_files() }, 'nothing stays in the spool';
@@ -211,7 +214,7 @@ sub numbers { my ($name) = @_; return [ map { $_->{message} =~ /^\Q$name\E(\d+)$
     # a child that does not know the Build answers 503, and has called no Function
     my @calls = grep { my $number = $_; wait_until { (call('count', "n=10&name=away-$number-"))[0] == 200 } } 1 .. 20;
     is_deeply \@calls, [1 .. 20], 'PostgreSQL is stopped: Functions run on';
-    ok scalar(spool_files()), 'PostgreSQL is stopped: the entries are in the spool';
+    ok wait_until { spooled() >= 200 }, 'PostgreSQL is stopped: the entries are in the spool';
     is sprintf('%o', (stat +(spool_files())[0])[2] & 07777), '600', 'PostgreSQL is stopped: the spool is not readable for others';
 
     my $child = background_child();
