@@ -4,6 +4,7 @@ use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
 use IO::Socket::INET ();
+use JSON::PP ();
 use POSIX ();
 use Serverless::Client;
 use Serverless::Parallel;
@@ -73,7 +74,7 @@ my $host = deployed(
     headers  => handler(q(const r = new Twilio.Response(); for (let i = 0; i < event.n; i++) r.appendHeader('X-' + i, 'v'.repeat(event.size)); done(null, r);)),
     echo     => handler(q(const { request, ...rest } = event; done(null, rest))),
     shown    => handler(q(done(null, event.request.headers))),
-    context  => handler(q(done(null, [context.PATH, context.DOMAIN_NAME, context.V ?? null]))),
+    context  => handler(q(done(null, [context.PATH, context.DOMAIN_NAME, context.V ?? null, context.ACCOUNT_SID === null, context.AUTH_TOKEN]))),
     fails    => handler(q(throw new TypeError('bad'))),
     large    => handler(q(done(null, 'x'.repeat(event.n)))),
     never    => handler(q()),
@@ -138,6 +139,17 @@ is ask($host, 'GET /hello', headers => [ map { "X-$_: v" } 1 .. 88 ])->status, 2
 is ask($host, 'GET /hello', headers => [ map { "X-$_: v" } 1 .. 89 ])->status, 431, '91 headers';
 is ask($host, 'GET /hello', headers => [ map { "X-$_: " . 'v' x 7500 } 1 .. 2 ])->status, 200, 'headers of 15,000 bytes';
 is ask($host, 'GET /hello', headers => [ map { "X-$_: " . 'v' x 7700 } 1 .. 2 ])->status, 431, 'of 15,400 bytes';
+
+# The context ------------------------------------------------------------------------
+
+sub context { return ask($host, 'GET /context')->json }
+is_deeply context(), ['/context', $host, undef, JSON::PP::true, undef], 'the context, with the credentials of an account without signing key';
+my $variable = $project->create($project->path_of($environment) . '/Variables', Key => 'V', Value => "one \"two\"\n");
+is context()->[2], "one \"two\"\n", 'a Variable, from the next call on';
+$account->post($project->path_of($variable), Value => 'two');
+is context()->[2], 'two', 'a changed one, too';
+$project->create($project->path_of($environment) . '/Variables', Key => $_->[0], Value => $_->[1]) for ['AUTH_TOKEN', 'secret'], ['ACCOUNT_SID', 'AC1'];
+is_deeply [ @{ context() }[3, 4] ], [JSON::PP::false, 'secret'], 'the Variables AUTH_TOKEN and ACCOUNT_SID are the credentials';
 
 # Calls that end otherwise --------------------------------------------------------------
 

@@ -171,6 +171,12 @@ is_deeply [ grep { !/^(?:200|500)$/ } keys %crash ], [], 'a runner that is kille
 cmp_ok $crash{500} // 0, '<=', 4, 'only calls that ran fail';
 cmp_ok $crash{200}, '>', 100, 'calls go on';
 
+$load = begin_at_once(sub { stream_of($one, '/hello', 5, $servers[ $_[0] % 2 ]) }, 1 .. 4);
+for (1 .. 3) { sleep 1; $runner->reload }
+my %reloaded;
+for my $stream ($load->()) { $reloaded{$_} += $stream->{$_} for grep { /^\d/ } keys %$stream }
+is_deeply [ keys %reloaded ], ['200'], 'a new runner takes over each second: no call fails';
+
 $runner->kill_now;
 my @refused = map { get($one, '/hello') } 1 .. 6;
 is statuses(@refused), '503 x 6', 'a runner that is away';
