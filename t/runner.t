@@ -219,7 +219,7 @@ subtest 'bytes on a line that is returned' => sub {
     my $child = $runner->connect_child;
     my $line = $child->obtain(1, $build, environment => 'f', account => '5');
     $child->begin($line, 'hello');
-    Time::HiRes::sleep(0.3);
+    Time::HiRes::sleep(1);
     $child->give_back($line);
     my $next = $child->obtain(2, $build, environment => 'f', account => '5');
     isnt $next->{payload}{isolate}, $line->{payload}{isolate}, 'its isolate is not leased again';
@@ -252,6 +252,19 @@ subtest 'first come, first served' => sub {
     is_quiet $two, 'a lease that was cancelled gets nothing';
     $one->close;
     $two->close;
+};
+
+subtest 'more Environments than isolates' => sub {
+    my $child = $runner->connect_child;
+    my $number = 0;
+    for my $environment (('A' .. 'H') x 2) {
+        my $line = $child->obtain(++$number, $build, environment => $environment, account => $environment, isolates => 4);
+        is $line->{type}, 'LINE', "Environment $environment" or next;
+        $child->give_back($line);
+    }
+    $child->send(STATUS => 1);
+    cmp_ok $child->receive->{payload}{isolates}{idle}, '<=', 4, 'the one that was used longest ago makes room';
+    $child->close;
 };
 
 subtest 'a number in use' => sub {
@@ -457,13 +470,24 @@ subtest 'reload' => sub {
     is_message $waiting->receive, 'REFUSED', { reason => 'stopping', detail => 'this runner stops' }, 'a lease that waits';
     is $_->receive->{type}, 'LEAVE', 'a child is told' for $busy, $idle, $waiting;
     is_closed $_, 'without isolates' for $idle, $waiting;
-    is $handing->connect_child->obtain(1, undef)->{type}, 'LINE', 'the new runner leases, and has the Builds';
+    my $next = $handing->connect_child;
+    my $warm = $next->obtain(1, undef);
+    is $warm->{type}, 'LINE', 'the new runner leases, and has the Builds';
     is $busy->call($line, 'hello')->{body}, 'hello', 'calls of the old one go on';
     ok is_running($old), 'which waits for them';
+    my $second = $handing->{pid};
+    kill HUP => $second;
+    wait_until { $handing->said =~ /SIGHUP waits/ };
+    is $handing->status->{pid}, $second, 'a further reload waits for its end';
     $busy->give_back($line);
     is_closed $busy, 'when all lines are back';
     wait_until { !is_running($old) };
     ok !is_running($old), 'the old runner ends';
+    $next->kill($warm, 'busy');
+    wait_until { $handing->status->{pid} != $second };
+    $handing->{pid} = $handing->status->{pid};
+    isnt $handing->{pid}, $second, 'then the further reload is done';
+    wait_until { !is_running($second) };
     is $handing->connect_child->obtain(1, undef, environment => 'b')->{type}, 'LINE', 'the new one goes on';
 
     my $pid = $handing->{pid};

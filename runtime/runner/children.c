@@ -170,8 +170,10 @@ static void give_back(const event *event)
         fail(event, "a RETURN that cannot be read");
     }
     else if (isolate) {
-        sf_isolate_take_back(isolate);
         sf_pool_return(event->children->isolates, isolate, calls, rss, event->now);
+        if (isolate->state == SF_ISOLATE_IDLE && !sf_isolate_take_back(isolate)) {
+            sf_pool_end(event->children->isolates, isolate, "bytes on its line", event->now);
+        }
     }
     json_object_put(usage);
 }

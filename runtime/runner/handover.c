@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define VARIABLE "SERVERLESS_RUNNER_HANDOVER"
@@ -71,6 +72,18 @@ const char *sf_handover_start(sf_handover *handover, char *const *arguments, int
         return strerror(errno);
     }
     return NULL;
+}
+
+void sf_handover_abort(sf_handover *handover)
+{
+    if (handover->socket != CLOSED) {
+        close(handover->socket);
+        handover->socket = CLOSED;
+    }
+    kill(handover->pid, SIGKILL);
+    while (waitpid(handover->pid, NULL, 0) < 0 && errno == EINTR) {
+    }
+    handover->pid = 0;
 }
 
 void sf_handover_ready(const sf_handover *handover)

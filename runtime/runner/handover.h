@@ -20,6 +20,9 @@ void sf_handover_inherit(sf_handover *handover);
  * message. */
 const char *sf_handover_start(sf_handover *handover, char *const *arguments, int lock);
 
+/* Kills the new runner, which has not started, and reaps it. */
+void sf_handover_abort(sf_handover *handover);
+
 /* Tells the old runner that this one has the control socket. */
 void sf_handover_ready(const sf_handover *handover);
 

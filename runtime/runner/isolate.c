@@ -9,6 +9,7 @@
 #include <apr_strings.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -173,9 +174,13 @@ int sf_isolate_lend(const sf_isolate *isolate)
     return own->line.fd;
 }
 
-void sf_isolate_take_back(const sf_isolate *isolate)
+int sf_isolate_take_back(const sf_isolate *isolate)
 {
-    watch_line(isolate->process);
+    process *own = isolate->process;
+    struct pollfd line = { own->line.fd, POLLIN, 0 };
+
+    watch_line(own);
+    return poll(&line, 1, 0) == 0;
 }
 
 

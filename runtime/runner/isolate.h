@@ -24,8 +24,8 @@ const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate,
 /* Returns the runner's end of the line, to be passed to a child. Bytes on it no longer end the isolate. */
 int sf_isolate_lend(const sf_isolate *isolate);
 
-/* The line was returned: bytes on it end the isolate from now on. */
-void sf_isolate_take_back(const sf_isolate *isolate);
+/* The line was returned: bytes on it end the isolate from now on. Returns whether there are none yet. */
+int sf_isolate_take_back(const sf_isolate *isolate);
 
 /* Kills the process and all others of its group. */
 void sf_isolate_kill(const sf_isolate *isolate);

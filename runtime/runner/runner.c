@@ -26,6 +26,9 @@
 #define STOP_LIMIT (10 * APR_USEC_PER_SEC)
 #define HANDOVER_LIMIT (900 * APR_USEC_PER_SEC)
 
+/* Microseconds in which a new runner starts. */
+#define START_LIMIT (60 * APR_USEC_PER_SEC)
+
 /* Microseconds in which killed isolates are reaped at the end. */
 #define REAP_LIMIT (2 * APR_USEC_PER_SEC)
 
@@ -44,7 +47,9 @@ typedef struct {
     sf_handover handover;
     sf_watch other; /* the other runner of a handover */
     int has_handed_over;
-    int is_stopping; /* by a signal */
+    apr_time_t abort_at; /* when a new runner has not started */
+    int is_reload_due;   /* when the runner before this one has ended */
+    int is_stopping;     /* by a signal */
     apr_time_t next_decision;
     apr_time_t next_tick;
     apr_time_t stop_at; /* while it leaves */
@@ -188,6 +193,15 @@ static int has_left(const runner *runner, apr_time_t now)
 
 /* Handing over -------------------------------------------------------------------------------- */
 
+static void hand_over(runner *runner);
+
+/* The new runner has ended, or takes too long: goes on without it. */
+static void abort_handover(runner *runner)
+{
+    sf_handover_abort(&runner->handover);
+    sf_runner_log(SF_RUNNER_ERROR, "the new runner has not started; this one goes on");
+}
+
 /* The new runner is ready, or has ended before; or the old one has ended. */
 static void other_is_ready(void *data, unsigned int events)
 {
@@ -204,11 +218,12 @@ static void other_is_ready(void *data, unsigned int events)
     }
     else if (runner->handover.pid == 0) {
         sf_builds_allow_removal(runner->children.builds); /* the old runner has ended */
+        if (runner->is_reload_due) {
+            hand_over(runner);
+        }
     }
     else if (!runner->has_handed_over) {
-        sf_runner_log(SF_RUNNER_ERROR, "the new runner has not started; this one goes on");
-        sf_notify("READY=1");
-        runner->handover.pid = 0;
+        abort_handover(runner);
     }
 }
 
@@ -227,9 +242,14 @@ static void hand_over(runner *runner)
     apr_pool_t *pool;
     const char *message;
 
-    if (runner->handover.socket >= 0 || runner->children.is_leaving) {
+    if (runner->handover.pid > 0 || runner->children.is_leaving) {
         sf_runner_log(SF_RUNNER_WARNING,
                       "SIGHUP is ignored: this runner stops or hands over already");
+        return;
+    }
+    runner->is_reload_due = runner->handover.socket >= 0;
+    if (runner->is_reload_due) {
+        sf_runner_log(SF_RUNNER_NOTICE, "SIGHUP waits until the runner before this one has ended");
         return;
     }
     apr_pool_create(&pool, runner->pool);
@@ -241,6 +261,7 @@ static void hand_over(runner *runner)
         sf_runner_log(SF_RUNNER_ERROR, "%s; this runner goes on", message);
     }
     else {
+        runner->abort_at = sf_clock_now() + START_LIMIT;
         watch_other(runner);
     }
     apr_pool_destroy(pool);
@@ -320,6 +341,9 @@ static void tick(runner *runner, apr_time_t now)
         sf_isolate_check_start(pool, apr_hash_this_val(i), now);
     }
     sf_builds_tick(runner->children.builds, now);
+    if (runner->handover.pid > 0 && !runner->has_handed_over && now >= runner->abort_at) {
+        abort_handover(runner);
+    }
 }
 
 static void step(runner *runner)
