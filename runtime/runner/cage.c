@@ -3,6 +3,7 @@
 #include "runtime/runner/seccomp.h"
 #include "runtime/runner/text_file.h"
 
+#include <apr_hash.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <stdio.h>
@@ -16,7 +17,6 @@
 #define BUNDLE "/var/task/node_modules"
 #define PACKAGES "/opt/packages"
 #define NODE "/opt/bin/node"
-#define TUN "/dev/net/tun"
 #define SIGNALED 128
 #define MEGABYTE (1024 * 1024)
 
@@ -36,6 +36,7 @@ struct sf_cage {
     const char *etc;       /* folder of the generated files */
     const char *empty;     /* a folder without files */
     int filter;            /* of system calls; -1 at the level none */
+    apr_hash_t *margins;   /* of apr_size_t, by the path of node */
     sf_networks *networks; /* NULL unless egress is filtered */
 };
 
@@ -301,7 +302,7 @@ const char *const *sf_cage_isolate_arguments(apr_pool_t *pool, const sf_cage *ca
     const int caged = cage->config->isolation != SF_ISOLATION_NONE;
     const sf_runner_config *config = cage->config;
     const char *const program[]
-        = { caged ? NODE : isolate->node,
+        = { sf_cage_node(cage, isolate),
             apr_psprintf(pool, "--max-old-space-size=%" APR_SIZE_T_FMT,
                          isolate->memory / 4 * 3 / MEGABYTE),
             caged ? apr_pstrcat(pool, RUNTIME "/", apr_filepath_name_get(config->isolate), NULL)
@@ -323,6 +324,18 @@ const char *const *sf_cage_environment(apr_pool_t *pool, const sf_cage *cage)
     return environment;
 }
 
+apr_size_t sf_cage_data(const sf_cage *cage, const sf_cage_isolate *isolate)
+{
+    const apr_size_t *margin = apr_hash_get(cage->margins, isolate->node, APR_HASH_KEY_STRING);
+
+    return isolate->memory + (margin ? *margin : SF_CAGE_DATA_MARGIN);
+}
+
+void sf_cage_set_margin(const sf_cage *cage, const char *node, const apr_size_t *margin)
+{
+    apr_hash_set(cage->margins, node, APR_HASH_KEY_STRING, margin);
+}
+
 int sf_cage_signal(const sf_cage *cage, int status)
 {
     if (WIFSIGNALED(status)) {
@@ -336,6 +349,16 @@ int sf_cage_signal(const sf_cage *cage, int status)
 int sf_cage_filter(const sf_cage *cage)
 {
     return cage->filter < 0 ? -1 : sf_seccomp_open(cage->filter);
+}
+
+const char *sf_cage_limiter(const sf_cage *cage)
+{
+    return cage->prlimit;
+}
+
+const char *sf_cage_node(const sf_cage *cage, const sf_cage_isolate *isolate)
+{
+    return cage->config->isolation == SF_ISOLATION_NONE ? isolate->node : NODE;
 }
 
 const char *sf_cage_empty_folder(const sf_cage *cage)
@@ -395,6 +418,7 @@ const char *sf_cage_make(apr_pool_t *pool, const sf_runner_config *config, sf_ca
     made->config = config;
     made->etc = apr_pstrcat(pool, folder, "/etc", NULL);
     made->empty = apr_pstrcat(pool, folder, "/empty", NULL);
+    made->margins = apr_hash_make(pool);
     made->filter = -1;
     if (!message) {
         message = sf_program_find(pool, &prlimit, &made->prlimit);
@@ -403,81 +427,5 @@ const char *sf_cage_make(apr_pool_t *pool, const sf_runner_config *config, sf_ca
         message = make_parts(pool, made, folder);
     }
     *cage = made;
-    return message;
-}
-
-
-/* The check ----------------------------------------------------------------------------------- */
-
-/* Settings of the kernel that keep a user from making namespaces. */
-static const struct {
-    const char *path;
-    char value;
-    const char *advice;
-} settings[] = {
-    { "/proc/sys/kernel/unprivileged_userns_clone", '0',
-      "; set kernel.unprivileged_userns_clone=1 with sysctl" },
-    { "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", '1',
-      "; AppArmor restricts user namespaces: see docs/execution.md for a profile" },
-};
-
-/* Returns what an administrator may have to change, or "". */
-static const char *advise(void)
-{
-    size_t i;
-
-    for (i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
-        char value[2] = "";
-        FILE *file = fopen(settings[i].path, "r");
-
-        if (file) {
-            const int read = fread(value, 1, 1, file) == 1 && getc(file) == '\n';
-
-            (void)fclose(file);
-            if (read && value[0] == settings[i].value) {
-                return settings[i].advice;
-            }
-        }
-    }
-    return "";
-}
-
-static const char *check_bubblewrap(apr_pool_t *pool, const sf_cage *cage,
-                                    const sf_network *network)
-{
-    static const char *const program[] = { "/bin/true", NULL };
-    const sf_cage_isolate isolate
-        = { .node = "/bin/true", .build = cage->empty, .network = network };
-    const int filter = sf_cage_filter(cage);
-    const int descriptors[] = { filter, filter }; /* the first one stands for the line */
-    const char *message = sf_program_run(
-        pool, sf_cage_program_arguments(pool, cage, &isolate, program), descriptors, 2);
-
-    close(filter);
-    return message ? apr_pstrcat(pool, "Isolation bubblewrap: ", message, advise(), NULL) : NULL;
-}
-
-const char *sf_cage_check(apr_pool_t *pool, const sf_cage *cage)
-{
-    sf_network *network = NULL;
-    const char *message = NULL;
-
-    if (cage->config->isolation == SF_ISOLATION_NONE) {
-        return NULL;
-    }
-    if (cage->networks) {
-        if (access(TUN, R_OK | W_OK) != 0) {
-            return "Egress filtered: this user may not open " TUN
-                   "; give it the mode 0666, or set Egress to none or host";
-        }
-        message = sf_networks_ready(cage->networks, "check", &network);
-        message = message ? apr_pstrcat(pool, "Egress filtered: ", message, NULL) : NULL;
-    }
-    if (!message) {
-        message = check_bubblewrap(pool, cage, network);
-    }
-    if (network) {
-        sf_network_drop(network);
-    }
     return message;
 }

@@ -23,8 +23,11 @@
 /* Bytes of /tmp, and of each file in it. */
 #define SF_CAGE_TEMPORARY 67108864
 
-/* Bytes above an isolate's memory that its data may take (RLIMIT_DATA): the parts of node that are not heap. */
-#define SF_CAGE_DATA_MARGIN (256 * 1024 * 1024)
+/* Bytes above an isolate's memory that its data may take (RLIMIT_DATA): the parts of node that are not heap. The second number is
+ * for a node that reserves half a gigabyte for code, as node 24 does, for its main thread and for a worker: the kernel counts that
+ * as data. */
+#define SF_CAGE_DATA_MARGIN ((apr_size_t)256 * 1024 * 1024)
+#define SF_CAGE_DATA_MARGIN_MAX ((apr_size_t)1280 * 1024 * 1024)
 
 /* The descriptors that a program in the cage is started with: the line, then the one of sf_cage_filter(). */
 #define SF_CAGE_FILTER_DESCRIPTOR 4
@@ -46,9 +49,15 @@ typedef struct {
  * of system calls. Returns NULL with `cage`, or a message. */
 const char *sf_cage_make(apr_pool_t *pool, const sf_runner_config *config, sf_cage **cage);
 
-/* Runs the program `true` in the cage, with a network if egress is filtered. Returns NULL, or why that is not possible and how
- * to make it possible: the runner does not start then. */
-const char *sf_cage_check(apr_pool_t *pool, const sf_cage *cage);
+/* Returns the bytes of data that each process of the isolate may have. */
+apr_size_t sf_cage_data(const sf_cage *cage, const sf_cage_isolate *isolate);
+
+/* Sets the bytes above an isolate's memory that a node needs, which live as long as the cage. */
+void sf_cage_set_margin(const sf_cage *cage, const char *node, const apr_size_t *margin);
+
+/* Returns the path, in the cage, of the program that sets limits, and of the isolate's node. */
+const char *sf_cage_limiter(const sf_cage *cage);
+const char *sf_cage_node(const sf_cage *cage, const sf_cage_isolate *isolate);
 
 /* Returns a folder without files, in place of a Build's. */
 const char *sf_cage_empty_folder(const sf_cage *cage);

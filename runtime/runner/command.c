@@ -14,6 +14,6 @@ void sf_command_make(apr_pool_t *pool, const sf_command_request *request,
     program->descriptor_count = request->descriptors[1] < 0 ? 1 : 2;
     program->errors_to_output = 1;
     program->processor_seconds = request->processor_seconds;
-    program->data_bytes = isolate->memory + SF_CAGE_DATA_MARGIN;
+    program->data_bytes = sf_cage_data(request->cage, isolate);
     program->file_bytes = SF_CAGE_TEMPORARY;
 }

@@ -1,7 +1,7 @@
 /* Licensed under the Apache License, Version 2.0; see LICENSE.
  *
  * serverless-runner: starts, limits and kills the processes that run Functions. README.md describes it. */
-#include "runtime/runner/cage.h"
+#include "runtime/runner/cage_check.h"
 #include "runtime/runner/config.h"
 #include "runtime/runner/exec.h"
 #include "runtime/runner/log.h"
@@ -95,7 +95,7 @@ static const char *prepare(apr_pool_t *pool, const options *options, sf_runner_c
         message = "the runner must not run as root: Functions would";
     }
     message = message ? message : sf_cage_make(pool, *config, cage);
-    return message ? message : sf_cage_check(pool, *cage);
+    return message ? message : sf_cage_check(pool, *cage, *config);
 }
 
 static int run(apr_pool_t *pool, int count, const char *const *arguments)
