@@ -78,7 +78,7 @@ is get('/hello')->body, 'Hello', 'a Function in a cage';
 subtest 'what a Function sees' => sub {
     my $around = look('/around');
     is_deeply [ grep { !/^(?:bin|dev|etc|lib\w*|opt|proc|sbin|tmp|usr|var)$/ } @{ $around->{root} } ], [], 'no other folders than those of the cage';
-    is_deeply $around->{task}, [qw(files handlers manifest.json)], 'its Build';
+    is_deeply $around->{task}, [qw(files handlers manifest.json sha256sums)], 'its Build';
     is $around->{processes}, 2, 'its own process, and the first one of the cage';
     is_deeply [ grep { !/^PWD$/ } keys %{ $around->{environment} } ], [], 'an empty environment';
     my ($folder) = glob "$runner->{folder}/*/manifest.json";
