@@ -312,9 +312,7 @@ static sf_db_result log_failure(const execution *e, const char *doing, const PGr
     if (result == SF_DB_LOCKED) {
         return result; /* the caller tries again, and logs the end of that */
     }
-    if (!(e->id == SF_STATEMENT_SESSION_BEGIN && result == SF_DB_NO_SCHEMA
-          && apr_atomic_read32(
-              &record_of(e->caller)->mismatch_logged))) { /* SF0004 is in the log */
+    if (e->id != SF_STATEMENT_SESSION_BEGIN || result != SF_DB_NO_SCHEMA) { /* SF0004 says that */
         sf_db_log_failure(e->caller, doing, e->name, text);
     }
     return result;
