@@ -501,7 +501,7 @@ subtest 'a Value that was changed in the database is not shown' => sub {
             is scalar @lines, 1, 'the error log has one line about the Variable';
             my $id_of = $id // $key;
             my $reason = $why // $changed;
-            like $lines[0], qr/SF0018: @{[ $reply->header('Twilio-Request-Id') ]}: Variable $mine->{sid}, key "$id_of": cannot be decrypted: $reason$/,
+            like $lines[0], qr/\[@{[ $reply->header('Twilio-Request-Id') ]}\] SF0018: Variable $mine->{sid}, key "$id_of": cannot be decrypted: $reason$/,
                 'by SID and key id, under the request\'s id';
         }
         is_reply $api->get($victim->{url}), 200, $victim, 'another Variable is still answered';
