@@ -107,7 +107,7 @@ attack: packages-bench all ## measure how long an account waits while another on
 lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
 	@tools/check-directions $(BUILD)
 	@tools/check-directives
-	@tools/check-style $(SOURCES) $(HEADERS)
+	@tools/check-style $(SOURCES) $(RUNNER_SOURCES) $(HEADERS)
 	@echo "  FORMAT"
 	@clang-format --dry-run -Werror $(FORMATTED)
 	@echo "  TIDY"
