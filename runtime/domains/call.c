@@ -164,7 +164,7 @@ static int take_line(call_state *call)
     const apr_time_t begun = sf_clock_now();
     const int status = sf_leases_take(call->request, &call->lease);
 
-    note_time(r, "serverless-queue-time", sf_clock_now() - begun);
+    note_time(r, "serverless-isolate-wait", sf_clock_now() - begun);
     if (status == HTTP_TOO_MANY_REQUESTS) {
         sf_metrics_add(SF_METRIC_CALLS_REFUSED);
     }
