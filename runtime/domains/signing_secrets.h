@@ -27,6 +27,7 @@ int sf_signing_secrets_find(const struct sf_domain_request *request, sf_signing_
 
 /* Logs why a protected path is answered with 403, with the remedy, where there is no secret: once for each
  * Environment, until something changes. */
-void sf_signing_secrets_explain(const struct sf_domain_request *request, sf_signing_secrets *secrets);
+void sf_signing_secrets_explain(const struct sf_domain_request *request,
+                                sf_signing_secrets *secrets);
 
 #endif
