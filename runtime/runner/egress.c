@@ -275,7 +275,7 @@ static const char *make(sf_networks *networks, const char *environment, sf_netwo
     rv = start(made);
     if (rv != APR_SUCCESS) {
         apr_pool_destroy(pool);
-        return strerror(rv);
+        return "pasta cannot be started";
     }
     apr_pool_cleanup_register(pool, made, end, apr_pool_cleanup_null);
     apr_hash_set(networks->active, made->environment, APR_HASH_KEY_STRING, made);

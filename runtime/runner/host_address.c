@@ -5,7 +5,6 @@
 #include <ifaddrs.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
-#include <stdint.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -62,7 +61,9 @@ int sf_host_has_route(int family)
 
 static apr_status_t close_watch(void *data)
 {
-    close((int)(intptr_t)data);
+    const int *watch = data;
+
+    close(*watch);
     return APR_SUCCESS;
 }
 
@@ -77,7 +78,7 @@ int sf_host_watch(apr_pool_t *pool)
         return -1;
     }
     if (watch >= 0) {
-        apr_pool_cleanup_register(pool, (void *)(intptr_t)watch, close_watch,
+        apr_pool_cleanup_register(pool, apr_pmemdup(pool, &watch, sizeof(watch)), close_watch,
                                   apr_pool_cleanup_null);
     }
     return watch;
