@@ -9,7 +9,8 @@
 /* The most bytes that one byte of a string becomes: "\u001f". */
 #define ESCAPED_MAX 6
 
-#define REPLACEMENT "\xEF\xBF\xBD"
+/* U+FFFD */
+static const char replacement[] = { '\xEF', '\xBF', '\xBD' };
 
 void sf_json_writer_begin(sf_json_writer *writer, apr_pool_t *pool)
 {
@@ -70,7 +71,9 @@ static apr_size_t escape(char *to, char byte)
         to[1] = byte;
         return 2;
     }
-    memcpy(to, "\\u00", 4);
+    to[0] = '\\';
+    to[1] = 'u';
+    to[2] = to[3] = '0';
     to[4] = hex[(unsigned char)byte >> 4];
     to[5] = hex[byte & 15];
     return ESCAPED_MAX;
@@ -92,9 +95,14 @@ static apr_size_t write_character(sf_json_writer *writer, const char *text)
         return 1;
     }
     length = character_length(text);
-    memcpy(to, length ? text : REPLACEMENT, length ? length : strlen(REPLACEMENT));
-    writer->length += length ? length : strlen(REPLACEMENT);
-    return length ? length : 1;
+    if (length == 0) {
+        memcpy(to, replacement, sizeof(replacement));
+        writer->length += sizeof(replacement);
+        return 1;
+    }
+    memcpy(to, text, length);
+    writer->length += length;
+    return length;
 }
 
 void sf_json_write_string(sf_json_writer *writer, const char *string)

@@ -35,7 +35,7 @@ static void log_failure(const call_state *call, const char *text)
     sf_call_output_add(&call->lease->output, SF_CALL_ERROR, text, strlen(text));
 }
 
-/* Ends a call whose isolate has to be killed. */
+/* Ends a call, and has its isolate killed. */
 static int fail(call_state *call, const char *cause, const char *text, int status)
 {
     log_failure(call, text);
@@ -43,7 +43,7 @@ static int fail(call_state *call, const char *cause, const char *text, int statu
     return status;
 }
 
-/* Ends a call whose isolate has ended. */
+/* Ends a call after the end of its isolate. */
 static int fail_with_isolate(call_state *call)
 {
     char cause[SF_CAUSE_BYTES];

@@ -1,7 +1,6 @@
 #include "runtime/domains/lease_rules.h"
 
 #include <apr_strings.h>
-#include <stdio.h>
 #include <string.h>
 
 /* While other children wait, a child uses a line for its own calls for this time, at least for one of them. */
@@ -47,9 +46,9 @@ void sf_lease_return(sf_lease *lease)
     const uint32_t isolate = lease->isolate;
     char figures[FIGURES_BYTES];
 
-    snprintf(figures, sizeof(figures),
-             "{\"calls\":%" APR_UINT64_T_FMT ",\"rss\":%" APR_UINT64_T_FMT "}", lease->line.calls,
-             lease->line.rss);
+    apr_snprintf(figures, sizeof(figures),
+                 "{\"calls\":%" APR_UINT64_T_FMT ",\"rss\":%" APR_UINT64_T_FMT "}",
+                 lease->line.calls, lease->line.rss);
     sf_lease_leave(lease);
     if (runner) {
         sf_runner_link_say(runner, SF_CONTROL_RETURN, isolate, figures);
@@ -63,7 +62,7 @@ void sf_lease_destroy(sf_lease *lease, const char *cause)
     const int is_gone = *lease->cause != '\0';
     char reason[FIGURES_BYTES];
 
-    snprintf(reason, sizeof(reason), "{\"cause\":\"%s\"}", cause);
+    apr_snprintf(reason, sizeof(reason), "{\"cause\":\"%s\"}", cause);
     sf_call_output_end(&lease->output);
     sf_lease_leave(lease);
     if (runner && !is_gone) {
@@ -121,7 +120,7 @@ void sf_lease_settle_group(sf_lease_group *group)
 }
 
 
-/* Who gets a lease ------------------------------------------------------------------------------- */
+/* Leases for calls ------------------------------------------------------------------------------- */
 
 void sf_lease_hand(sf_lease *lease, sf_waiter *waiter)
 {
@@ -204,7 +203,7 @@ static sf_lease *pick_idle(sf_lease_group *group)
     return NULL;
 }
 
-/* Returns a lease whose isolate has just said IDLE, or NULL. */
+/* Returns a lease with an isolate that has just said IDLE, or NULL. */
 static sf_lease *pick_settled(sf_lease_group *group)
 {
     sf_lease *lease;

@@ -8,11 +8,11 @@
 /* How long an isolate has after its answer until it says IDLE. */
 #define SF_SETTLE_TIME apr_time_from_sec(1)
 
-/* Takes an idle lease of the group for a call, the line used last first; or one whose isolate has said IDLE
+/* Takes an idle lease of the group for a call, the line used last first; or one that its isolate has freed
  * meanwhile. Returns NULL where there is none. The caller is one of the group's users. */
 sf_lease *sf_lease_pick(sf_lease_group *group);
 
-/* Finds out what to do with a busy lease whose line has no call: it goes back to the runner where the isolate has
+/* Finds out what to do with a busy lease without a call: it goes back to the runner where the isolate has
  * reached its limits, or other children wait; else to the call of its group that has waited for longest; else it
  * stays here, idle. */
 void sf_lease_place(sf_lease *lease);

@@ -1,5 +1,5 @@
 /* The leases of this child, and the calls that wait for one: the data. lease_rules.h has the rules. One mutex
- * guards everything here. A lease whose state is SF_LEASE_BUSY belongs to the thread of its call, which may use
+ * guards everything here. A lease in the state SF_LEASE_BUSY belongs to the thread of its call, which may use
  * `line` and `output` without the mutex. */
 #ifndef SF_LEASE_TABLE_H
 #define SF_LEASE_TABLE_H

@@ -102,8 +102,8 @@ sf_line_result sf_line_call(sf_line *line, const sf_line_call_parts *parts, apr_
 {
     unsigned char prefix[SF_FRAME_PREFIX + SF_FRAME_LENGTH];
     struct iovec pieces[] = { { prefix, sizeof(prefix) },
-                              { (void *)(uintptr_t)parts->head, parts->head_length },
-                              { (void *)(uintptr_t)parts->body, parts->body_length } };
+                              { (void *)parts->head, parts->head_length },
+                              { (void *)parts->body, parts->body_length } };
     struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 3 };
 
     line->call = line->call == UINT32_MAX ? 1 : line->call + 1;

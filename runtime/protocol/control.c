@@ -47,7 +47,7 @@ int sf_control_send(int socket, const sf_control_message *message)
 {
     unsigned char header[SF_CONTROL_HEADER];
     struct iovec pieces[]
-        = { { header, sizeof(header) }, { (void *)(uintptr_t)message->payload, message->length } };
+        = { { header, sizeof(header) }, { (void *)message->payload, message->length } };
     struct msghdr sent = { .msg_iov = pieces, .msg_iovlen = 2 };
     ancillary control;
     ssize_t size;

@@ -40,7 +40,7 @@ static int is_length(unsigned char type, int64_t length, size_t body_max)
     return length >= least && length <= payload_max(type, body_max);
 }
 
-/* Whether a frame whose length is wrong is an ANSWER that is too long. */
+/* Whether a frame of a wrong length is an ANSWER that is too long. */
 static int is_long_answer(unsigned char type, uint32_t counted)
 {
     return type == SF_FRAME_ANSWER && counted > SF_FRAME_HEAD_MAX;

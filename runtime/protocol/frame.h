@@ -29,7 +29,7 @@ typedef struct {
 typedef enum {
     SF_FRAME_WHOLE,
     SF_FRAME_PART, /* further bytes are to come */
-    SF_FRAME_LONG, /* an ANSWER whose body is too long */
+    SF_FRAME_LONG, /* an ANSWER with a body that is too long */
     SF_FRAME_WRONG /* no frame that an isolate may send begins like this */
 } sf_frame_result;
 
