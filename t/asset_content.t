@@ -96,7 +96,7 @@ note sprintf 'it took %.1f MiB', $needed;
     cmp_ok $seconds, '<', 1, 'requests beside slow clients are answered within a second';
     cmp_ok $needed, '<', 2 * $slow, 'each slow client needs the memory of a few chunks';
     note sprintf 'they took %.1f MiB', $needed;
-    is $server->error_log =~ /SF00/, '', 'the error log has no line about slow clients';
+    is $server->error_log =~ /SF00(?!96)/, '', 'the error log has no line about slow clients';
 }
 
 
