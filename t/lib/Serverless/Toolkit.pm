@@ -61,19 +61,19 @@ my @alike = map { ['functions', "numbered/$_.js", "/numbered/$_", 'public'] } ma
 sub handler { "exports.handler = (context, event, callback) => callback(null, $_[0]);\n" }
 
 # A new directory with all of that, or with these Functions only:
-# functions => { name => source, ... }.
+# functions => { name => source, ... }; or with these `files` only, as above, and `dependencies`.
 sub new {
     my ($class, $api, $name, %option) = @_;
     my $self = bless {
         api => $api, files => {},
         map { $_ => File::Temp->newdir(DIR => $ENV{HOME}) } qw(directory home),
     }, $class;
-    my @files = $option{functions}
+    my @files = $option{files} ? @{ $option{files} } : $option{functions}
         ? map { ['functions', "$_.js", "/$_", 'public', $option{functions}{$_}] } sort keys %{ $option{functions} }
         : (@unlike, @alike);
     $self->put(@$_) for @files;
     $self->write('package.json',
-        $json->encode({ name => $name, version => '1.0.0', dependencies => dependencies() }));
+        $json->encode({ name => $name, version => '1.0.0', dependencies => $option{dependencies} || dependencies() }));
     $self->write('.env', dotenv(
         ACCOUNT_SID => $api->user, AUTH_TOKEN => $api->password, NOT_SET => '', %{ variables() }));
     return $self;
@@ -199,6 +199,7 @@ sub exports {
         PATH => '/usr/bin:/bin', LC_ALL => 'C.UTF-8', HOME => "$self->{home}",
         HTTP_PROXY => 'http://' . Serverless::SharedServer::address('tunnel'),
         NODE_EXTRA_CA_CERTS => "$ENV{TLS}/authority.pem",
+        %{ $self->{environment} || {} },
     );
 }
 
@@ -230,6 +231,14 @@ sub begin {
         exec @command or POSIX::_exit(127);
     }
     return bless { pid => $pid, parent => $$, %file }, 'Serverless::Toolkit::Program';
+}
+
+# The local development server for the project, which listens on a port of 127.0.0.1. It ends with the object.
+sub start_locally {
+    my ($self, $port) = @_;
+    symlink "$ENV{SOURCE}/t/sdk/node_modules", "$self->{directory}/node_modules";
+    local $self->{environment} = { NODE_OPTIONS => "--require=$ENV{SOURCE}/t/sdk/loopback.js" };
+    return $self->begin('start', '--port', $port, '--no-fork-process', '--no-logs');
 }
 
 # Within a minute, or the process is killed.
