@@ -136,6 +136,8 @@ END
     files    => handler(q(const fs = require('fs'); const os = require('os'); const file = os.tmpdir() + '/contract-' + process.pid; fs.writeFileSync(file, 'x'); fs.unlinkSync(file);
         const shape = (p) => p.slice(process.cwd().length).replace(/ZN[0-9a-f]{32}/, 'ZN');
         done(null, [shape(Runtime.getFunctions()['lib/sum'].path), shape(Runtime.getAssets()['/d.json'].path), shape(__dirname), shape(__filename)]))),
+    node     => handler(q(done(null, [process.version, process.execArgv, process.env.NODE_OPTIONS ?? null, context.NODE_OPTIONS]))),
+    size     => handler(q(done(null, JSON.stringify(context).length))),
     large    => handler(q(done(null, 'x'.repeat(event.n)))),
     slow     => handler(q(setTimeout(() => done(null, 'slow'), 2500))),
     page     => handler(q(done(null, event.request.user))),
@@ -551,6 +553,7 @@ subtest 'Variables at the next call' => sub {
     is_deeply [ grep { /HTTP|APACHE|DATABASE|NOTIFY|INVOCATION/i } @$names ], [], 'nothing of the servers is in process.env';
     my $v = $project->create($variables, Key => 'V', Value => 'new');
     is ask('GET /env', %at)->json->[1], 'new', 'a new one';
+    is_deeply [ @{ ask('GET /env')->json }[0, 1] ], ['two', 'two'], 'in the other Environment, it is there while the module is loaded';
     is $api->delete("$variables/$v->{sid}")->status, 204, 'it is deleted';
     is ask('GET /env', %at)->json->[1], undef, 'and gone';
 };
@@ -584,6 +587,23 @@ subtest 'credentials' => sub {
 
 subtest 'files' => sub {
     is_json ask('GET /files'), 200, ['/handlers/ZN.js', '/files/ZN', '/handlers', '/handlers/ZN.js'], 'below the working directory, and a temporary file';
+};
+
+subtest 'the node' => sub {
+    my $version = `$ENV{NODE} --version`;
+    chomp $version;
+    is_json ask('GET /node'), 200, [$version, ['--max-old-space-size=192'], undef, '--bad'], 'version and options: a Variable sets none';
+
+    my $other = $project->new_environment;
+    my $old = $project->finished(Serverless::Project::created($api->post($project->path('/Builds'), Serverless::Project::parameters($parts[0]), Runtime => 'node16')));
+    $project->deploy($other, $old);
+    is_refused ask("GET $parts[0]{path}", host => $other->{domain_name} =~ s/twil\.io$/$TAIL/r), 503, 'The service is temporarily unavailable.',
+        'a Runtime that the runner does not have';
+};
+
+subtest 'a large context' => sub {
+    my $large = deployed(map { ("LARGE_$_" => 'x' x 450) } 1 .. 40);
+    cmp_ok ask('GET /size', host => $large->{host})->body, '>', 18_000, '40 Variables of 450 bytes';
 };
 
 # Answers -------------------------------------------------------------------------------------------
