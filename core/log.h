@@ -11,7 +11,7 @@ apr_status_t sf_log_init(apr_pool_t *pool);
 
 /* A line has the request's id once: of httpd, where ErrorLogFormat has %L, else of this module. */
 
-/* Logs a line at `level` (APLOG_ERR, ...) under `number` ("SF0001"); docs/operations.md lists
+/* Logs a line at `level` (APLOG_ERR, ...) under `number` ("SF0001"); docs/operations/messages.md lists
  * the numbers. */
 void sf_log(const sf_caller *caller, int level, const char *number, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

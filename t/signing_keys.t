@@ -241,7 +241,7 @@ subtest 'the role of httpd' => sub {
     $httpd->disconnect;
 };
 
-# As docs/operations.md has it for the values of Variables.
+# As docs/operations/variables.md has it for the values of Variables.
 subtest 'another key of encryption' => sub {
     my @tokens = map { (admin('signing-key', 'show', @$_))[1] } [ $account, $shop ], [ $other_account, $other ];
     my $tag = tag_of($shop);

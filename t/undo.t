@@ -94,13 +94,13 @@ subtest 'account delete' => sub {
     $owner->disconnect;
 };
 
-subtest 'restoring, as docs/operations.md says' => sub {
+subtest 'restoring, as docs/operations/restore.md says' => sub {
     my $database = own_database('dumped');
     my $owner = $database->connect('serverless_owner');
     my @account = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('dumped')));
     $owner->disconnect;
-    my $manual = do { local (@ARGV, $/) = "$ENV{SOURCE}/docs/operations.md"; <> };
-    my ($commands) = $manual =~ /^### Restore\n.*?\n\n((?:    [^\n]+\n)+)/ms;
+    my $manual = do { local (@ARGV, $/) = "$ENV{SOURCE}/docs/operations/restore.md"; <> };
+    my ($commands) = $manual =~ /^((?:    [^\n]+\n)+)/m;
     my $dump = Serverless::Server->logs . '/dump';
     my $name = $database->name . '_restored';
     local $ENV{PGHOST} = $ENV{DATABASE};

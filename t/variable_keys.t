@@ -102,7 +102,7 @@ my $variables;
 
 # A new key -----------------------------------------------------------------------------------
 
-# As docs/operations.md has it.
+# As docs/operations/variables.md has it.
 {
     write_keys($old);
     my $server = server('rotation');

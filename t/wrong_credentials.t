@@ -1,5 +1,5 @@
 # What becomes of wrong credentials: a line in the log for each request, by which the client can be kept
-# out as docs/operations.md says.
+# out as docs/operations/credentials.md says.
 use strict;
 use warnings FATAL => 'all';
 
@@ -12,7 +12,7 @@ use Test::More;
 my $services = '/v1/Services';
 my $account = Serverless::Client->account;
 my ($sid, $token) = ($account->user, $account->password);
-my $operations = do { local (@ARGV, $/) = "$ENV{SOURCE}/docs/operations.md"; <> };
+my ($manual, $messages) = map { local (@ARGV, $/) = "$ENV{SOURCE}/docs/operations/$_"; scalar <> } qw(credentials.md messages.md);
 
 sub basic { return (Authorization => 'Basic ' . Serverless::Client::base64("$_[0]:$_[1]")) }
 
@@ -132,12 +132,12 @@ ok wait_until { ($log .= $guarded->error_log) =~ /$line/m }, '- is one of them, 
 # fail2ban's filter ------------------------------------------------------------------------
 
 # Its expression as fail2ban makes it, after it has taken the time out of the line's brackets.
-my ($failregex) = $operations =~ /^failregex = (.*)$/m;
-ok $failregex, 'docs/operations.md has a filter';
+my ($failregex) = $manual =~ /^failregex = (.*)$/m;
+ok $failregex, 'docs/operations/credentials.md has a filter';
 my $pattern = do { (my $text = $failregex) =~ s/<ADDR>/(?<address>[0-9a-f.:]+)/; qr/$text/ };
 sub banned { my ($line) = @_; $line =~ s/^\[[^\]]*\]/[]/; return $line =~ $pattern ? $+{address} : undef }
 
-my ($documented) = $operations =~ /^ErrorLogFormat (.*)$/m;
+my ($documented) = $messages =~ /^ErrorLogFormat (.*)$/m;
 for my $case (
     ['the documented ErrorLogFormat', $documented],
     ['httpd\'s own', '"[%{u}t] [%-m:%l] [pid %P:tid %T] %7F: %E: [client\\ %a] %M% ,\\ referer\\ %{Referer}i"'],
@@ -159,11 +159,11 @@ for my $case (
 # httpd's own means --------------------------------------------------------------------------
 
 {
-    my ($rules) = $operations =~ /^(RewriteEngine On\nRewriteMap .*?)^```/ms;
+    my ($rules) = $manual =~ /^(RewriteEngine On\nRewriteMap .*?)^```/ms;
     my $list = Serverless::Server::logs() . '/blocked';
     my $write = sub { open my $out, '>', $list or die "$list: $!\n"; print $out @_; close $out or die "$list: $!\n" };
     $write->("192.0.2.66 yes\n");
-    $rules =~ s{/etc/apache2/serverless_blocked}{$list} or die "docs/operations.md has no list\n";
+    $rules =~ s{/etc/apache2/serverless_blocked}{$list} or die "docs/operations/credentials.md has no list\n";
     my $server = Serverless::Server->start('blocking', $rules . Serverless::Server->database . Serverless::Server->api);
     my $client = $account->at($server->address);
     is $client->get($services)->status, 200, 'who is not on the list is let in';
@@ -174,7 +174,7 @@ for my $case (
 }
 
 {
-    my ($require) = $operations =~ m{^(<RequireAll>.*?</RequireAll>)}ms;
+    my ($require) = $manual =~ m{^(<RequireAll>.*?</RequireAll>)}ms;
     my $api = sub { Serverless::Server->database . Serverless::Server->api =~ s{Require +valid-user}{$_[0]}r };
     my $server = Serverless::Server->start('known_networks', $api->($require));
     is $account->at($server->address)->get($services)->status, 403, 'who is from another network is kept out';
