@@ -134,7 +134,7 @@ install: all ## install the module, serverless-admin with its program and manual
 	install -d "$(DESTDIR)$(PREFIX)/sbin" "$(DESTDIR)$(DATADIR)/isolate"
 	install -m 755 $(RUNNER) "$(DESTDIR)$(PREFIX)/sbin"
 	install -m 644 runtime/isolate/*.js "$(DESTDIR)$(DATADIR)/isolate"
-	install -m 644 docs/serverless-admin.8 "$(DESTDIR)$(MANDIR)/man8"
+	install -m 644 docs/serverless-admin.8 docs/serverless-runner.8 "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -D -m 644 bin/serverless-admin.completion "$(DESTDIR)$(COMPLETIONS)/serverless-admin"
 	install -m 644 sql/schema/*.sql "$(DESTDIR)$(DATADIR)/sql/schema"
@@ -149,7 +149,8 @@ install: all ## install the module, serverless-admin with its program and manual
 
 uninstall: ## remove what "make install" has installed; configuration and database stay
 	rm -f "$(DESTDIR)$(LIBEXEC)/$(notdir $(MODULE))" "$(DESTDIR)$(PREFIX)/bin/serverless-admin" \
-		"$(DESTDIR)$(PREFIX)/sbin/serverless-runner" "$(DESTDIR)$(MANDIR)/man8/serverless-admin.8" \
+		"$(DESTDIR)$(PREFIX)/sbin/serverless-runner" \
+		"$(DESTDIR)$(MANDIR)/man8/serverless-admin.8" "$(DESTDIR)$(MANDIR)/man8/serverless-runner.8" \
 		"$(DESTDIR)$(COMPLETIONS)/serverless-admin"
 	rm -rf "$(DESTDIR)$(PROGDIR)" "$(DESTDIR)$(DATADIR)"
 
