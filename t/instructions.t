@@ -61,31 +61,16 @@ for my $case (['get', 'a GET of a Function'], ['row', 'a row of a list']) {
         or diag "$said; t/instructions.t is to have the new figure";
 }
 
-# The instructions of functions in a dump, with all that they call.
-sub instructions_of {
-    my ($name, @functions) = @_;
-    my $dump = Serverless::Server::logs() . "/callgrind_${name}_log";
-    my $annotated = `callgrind_annotate --inclusive=yes --threshold=100 '$dump' 2>&1`;
-    my $sum = 0;
-    for my $function (@functions) {
-        my ($count) = $annotated =~ /^ *([\d,]+) \([^)]*\)  \S*:\Q$function\E /m or die "callgrind has no $function\n";
-        $sum += $count =~ tr/,//dr;
-    }
-    return $sum;
-}
-
 # What is done as the request is logged is not in the dump: it is counted by a server of its own.
+my $metrics = $server->of_functions('get', qw(sf_metrics_observe sf_metrics_add));
 undef $server;
-unlink glob "$dumps.*";
-$server = Serverless::Server->start('instructions_log',
-    Serverless::Server->two_threads . Serverless::Server->database . Serverless::Server->api,
-    under => ['valgrind', '--quiet', '--vgdb=no', '--tool=callgrind', "--callgrind-out-file=$dumps.%p",
-        '--toggle-collect=sf_request_log', '--dump-after=sf_request_log']);
+$server = Serverless::Instructions->start('instructions_log', Serverless::Server->database . Serverless::Server->api,
+    function => 'sf_request_log');
 $counted = $api->at($server->address);
 my $logging = usual('log', 3, 5, "$path/$function->{sid}");
 cmp_ok $logging, '>', 50, 'logging a request was counted';
 
-my $metrics = $logging + instructions_of('get', qw(sf_metrics_observe sf_metrics_add));
+$metrics += $logging;
 cmp_ok $metrics, '<=', $now{get} / 100, 'counting takes 1 % of a GET at most'
     or diag "it takes $metrics instructions";
 diag sprintf 'counting takes %d instructions of a GET, %.2f %%', $metrics, 100 * $metrics / $now{get};

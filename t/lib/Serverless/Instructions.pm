@@ -11,13 +11,15 @@ use warnings FATAL => 'all';
 use Serverless::Server ();
 use Serverless::Time;
 
-# Options are those of Serverless::Server->start.
+# Options are those of Serverless::Server->start, and `function`: one that is counted in place of the request.
 sub start {
     my ($class, $name, $lines, %option) = @_;
+    my $function = delete $option{function};
     my $dumps = Serverless::Server::logs() . "/callgrind_$name";
+    my @counted = ($function || 'ap_run_process_connection', $function || 'ap_process_async_request');
     my $server = Serverless::Server->start($name, Serverless::Server->two_threads . $lines, %option,
         under => ['valgrind', '--quiet', '--vgdb=no', '--tool=callgrind', "--callgrind-out-file=$dumps.%p",
-            '--toggle-collect=ap_run_process_connection', '--dump-after=ap_process_async_request']);
+            "--toggle-collect=$counted[0]", "--dump-after=$counted[1]"]);
     return bless { server => $server, dumps => $dumps }, $class;
 }
 
@@ -37,6 +39,19 @@ sub count {
         rename $dump, Serverless::Server::logs() . "/callgrind_${name}_log" or die "$dump: $!\n";
     } or die "callgrind did not write down what it counted\n";
     return $count;
+}
+
+# The instructions of functions in a dump, with all that they call.
+sub of_functions {
+    my ($self, $name, @functions) = @_;
+    my $dump = Serverless::Server::logs() . "/callgrind_${name}_log";
+    my $annotated = `callgrind_annotate --inclusive=yes --threshold=100 '$dump' 2>&1`;
+    my $sum = 0;
+    for my $function (@functions) {
+        my ($count) = $annotated =~ /^ *([\d,]+) \([^)]*\)  \S*:\Q$function\E /m or die "callgrind has no $function\n";
+        $sum += $count =~ tr/,//dr;
+    }
+    return $sum;
 }
 
 # The middle one of several; caches are filled and statements planned before.
