@@ -446,17 +446,17 @@ apr_off_t sf_config_asset_limit(void)
 
 int sf_config_max_public_assets(void)
 {
-    return value_or(process.public_assets, 0);
+    return (int)value_or(process.public_assets, 0);
 }
 
 int sf_config_max_protected_assets(void)
 {
-    return value_or(process.protected_assets, 0);
+    return (int)value_or(process.protected_assets, 0);
 }
 
 int sf_config_max_private_assets(void)
 {
-    return value_or(process.private_assets, 0);
+    return (int)value_or(process.private_assets, 0);
 }
 
 int sf_config_workers(void)

@@ -215,8 +215,11 @@ static char *text_of(apr_pool_t *pool, const char *bytes, apr_size_t length)
     char *text = apr_palloc(pool, length + 1);
     apr_size_t i;
 
+    memcpy(text, bytes, length);
     for (i = 0; i < length; i++) {
-        text[i] = bytes[i] ? bytes[i] : (char)0xff;
+        if (!text[i]) {
+            text[i] = '\xff';
+        }
     }
     text[length] = '\0';
     return text;
