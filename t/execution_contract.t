@@ -448,8 +448,13 @@ subtest '31 calls at a time' => sub {
     my $statuses = sub { join ' ', sort map { $_->[0] } @_ };
     my $call = sub { my $reply = ask('GET /slow'); [$reply->status, $reply->header('Retry-After')] };
     ok wait_until { $statuses->(at_once($call, 1 .. 30)) eq join ' ', (200) x 30 }, '30 calls';
-    my @answers = at_once($call, 1 .. 31);
-    is $statuses->(@answers), join(' ', (200) x 30, 429), 'the 31st is refused';
+    my $refused = join ' ', (200) x 30, 429;
+    my @answers;
+    for (1 .. 4) { # on a busy machine, the last call may begin as the first one has ended
+        @answers = at_once($call, 1 .. 31);
+        last if $statuses->(@answers) eq $refused;
+    }
+    is $statuses->(@answers), $refused, 'the 31st is refused';
     is_deeply [ map { $_->[1] } grep { $_->[0] == 429 } @answers ], [1], 'with Retry-After';
 };
 
