@@ -404,7 +404,7 @@ sub threads_of {
     my ($server) = @_;
     my ($child) = split ' ', `pgrep -P $server->{pid}`;
     my ($threads, $before) = (0, -1);
-    wait_until { $server->error_log =~ /SF0096: / } or die "no child does the background work\n";
+    wait_until { system('grep', '-q', 'SF0096: ', $server->error_log_file) == 0 } or die "no child does the background work\n";
     wait_until { # its threads have begun
         $before = $threads;
         open my $in, '<', "/proc/$child/status" or die "child $child: $!\n";
