@@ -5,6 +5,7 @@ use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
 use Serverless::Database;
+use Serverless::Runner;
 use Serverless::Server;
 use Serverless::Test;
 use Test::More;
@@ -100,6 +101,33 @@ subtest 'status' => sub {
     is $figures{$_->[0]}, $_->[1], $_->[0] for ['schema', $newest], ['roles', 'serverless_httpd (httpd)'], ['accounts', '1, suspended 0'],
         ['services', 0], ['environments', '0, with a Build 0'], ['builds waiting', 0], ['maintenance expire_logs', 'never'];
     like $figures{'size of the schema'}, qr/^\d+ kB$/, 'size of the schema';
+};
+
+subtest 'status where Functions are executed' => sub {
+    my $runner = Serverless::Runner->start('admin');
+    my $spool = "$ENV{HOME}/status-spool";
+    mkdir $spool or die "$spool: $!\n";
+    open my $out, '>', "$spool/a.log" or die "$spool: $!\n";
+    print $out 'x' x 2048;
+    close $out;
+    my $child = $runner->connect_child;
+    my $line = $child->obtain(1, [ Serverless::RunnerChild::build(hello => 'exports.handler = (c, e, done) => done(null, 1);') ]);
+    $child->lease(2, concurrency => 1);
+    my $status = sub { `'$admin' -d 'host=$ENV{DATABASE} dbname=$name user=serverless_owner' -r '$runner->{config}' -s '$spool' status 2>&1` };
+    my $printed = $status->();
+    is $?, 0, 'status';
+    my %figures = map { /^(\S.*?)  +(\S.*)$/ ? ($1 => $2) : () } split /\n/, $printed;
+    is $figures{$_->[0]}, $_->[1], $_->[0] for ['isolates', '1 leased, 0 idle, 0 starting, 0 ending'], ['leases waiting', 1],
+        ['calls', '0, isolates killed 0, died 0'], ['isolates started', '1, of these for a call that waited 1'], ['spool of logs', '2048 bytes'];
+    like $figures{'cache of Builds'}, qr/^1, \d+ bytes$/, 'cache of Builds';
+    $runner->terminate;
+    $printed = $status->();
+    is $?, 0, 'the runner is away: status';
+    like $printed, qr/^serverless-admin: the runner at \S+: (?:Connection refused|No such file or directory)$/m, 'the reason';
+    like $printed, qr/^size of the schema/m, 'the figures of the database';
+    my $strange = Serverless::Runner->start('admin', client => 'daemon');
+    like $status->(), qr/^serverless-admin: the runner at \S+ has refused this user: it needs a Client line$/m, 'a user that may not connect';
+    $strange->terminate;
 };
 
 subtest 'completion' => sub {

@@ -342,6 +342,7 @@ void sf_pool_grant(sf_pool *pool, sf_isolate *isolate, sf_lease *lease, apr_time
     isolate->recalled = 0;
     set_state(pool, isolate, SF_ISOLATE_LEASED, now);
     pool->hooks.grant(pool->hooks.data, lease, isolate);
+    pool->counts.cold += isolate->is_cold;
     isolate->is_cold = 0;
     pool->counts.leases++;
     unlink_lease(pool, lease);

@@ -144,6 +144,7 @@ typedef struct {
     apr_int64_t starts; /* isolates started */
     apr_int64_t calls;  /* of isolates, as of their last return */
     apr_int64_t leases; /* answered by a line */
+    apr_int64_t cold;   /* of those, by an isolate that was started for its first lease */
     apr_int64_t refused;
     apr_int64_t expired; /* not cancelled in time */
     apr_int64_t killed;  /* by KILL, or as their child's connection ended */

@@ -32,6 +32,7 @@ static json_object *leases_json(const sf_pool *pool)
 
     add_number(leases, "waiting", apr_hash_count(pool->leases));
     add_number(leases, "answered", pool->counts.leases);
+    add_number(leases, "cold", pool->counts.cold);
     add_number(leases, "refused", pool->counts.refused);
     add_number(leases, "expired", pool->counts.expired);
     return leases;
