@@ -7,6 +7,9 @@ use utf8;
 
 use Apache::Test qw(-withtestmore);
 use JSON::PP ();
+use Serverless::Client;
+use Serverless::Runner;
+use Serverless::Server;
 use Serverless::Test;
 use Serverless::Toolkit;
 use Test::More;
@@ -238,6 +241,32 @@ subtest 'twilio-run logs' => sub {
     ok wait_until { $tail->output =~ /: later$/m }, 'twilio-run logs --tail prints entries that are added later';
     my @lines = $tail->output =~ /\]: (.*)$/mg;
     is_deeply \@lines, ['Grüße 🚀', 'two', 'later'], 'twilio-run logs --tail prints each entry once, the last one last';
+};
+
+subtest 'twilio-run logs, of calls' => sub {
+    my $tail = 'functions.example.com';
+    my $runner = Serverless::Runner->start('toolkit');
+    my $server = Serverless::Server->start('toolkit', Serverless::Server->database . $runner->directive
+        . "ServerlessDomain $tail\nServerlessExecution On\n");
+    my $printing = Serverless::Toolkit->new($api, 'printing', functions => { prints =>
+        "exports.handler = (context, event, callback) => { console.log('hello', event.name); console.warn('careful'); callback(null, 'x'); };\n" });
+    succeeded $printing->run('deploy'), 'twilio-run deploy';
+    my ($environment) = $printing->listed('/v1/Services/printing/Environments');
+    my $host = $environment->{domain_name} =~ s/twil\.io$/$tail/r;
+    my $call = sub {
+        my ($name) = @_;
+        is(Serverless::Client->client->at($server->address)->undescribed
+            ->raw_request("GET /prints?name=$name HTTP/1.1", host => $host)->status, 200, "a call for $name");
+    };
+    $call->('you');
+    wait_until { $printing->listed("/v1/Services/printing/Environments/$environment->{sid}/Logs") == 2 };
+    my $run = $printing->run('logs');
+    succeeded $run, 'twilio-run logs';
+    is_deeply [ $run->{output} =~ /^\[(\w+)\]\[[^]]+\]: (.*)$/mg ], [ WARNING => 'careful', INFO => 'hello you' ], 'has what the Function has printed';
+    my $following = $printing->begin('logs', '--tail');
+    ok wait_until { $following->output =~ /careful/ }, 'twilio-run logs --tail has it, too';
+    $call->('others');
+    ok wait_until { $following->output =~ /hello others/ }, 'twilio-run logs --tail prints what a Function prints meanwhile';
 };
 
 subtest "twilio-run reports the server's errors" => sub {
