@@ -278,14 +278,21 @@ subtest 'a number in use' => sub {
 
 subtest 'WARM' => sub {
     my $child = $runner->connect_child;
-    $child->send(WARM => 0, Serverless::RunnerChild::demand(environment => 'b', build => '9', account => '8'));
-    is_quiet $child, 'a Build that the runner does not have is not asked for';
-    $child->send(WARM => 0, Serverless::RunnerChild::demand(environment => 'b', account => '8'));
+    my $demand = sub { Serverless::RunnerChild::demand(environment => 'b', account => '8', build => $_[0]) };
     my $starts = $runner->status->{starts};
-    wait_until { $runner->status->{isolates}{starting} == 0 };
-    my $line = $child->obtain(1, $build, environment => 'b', account => '8');
-    is $line->{type}, 'LINE', 'the isolate is there';
-    is $runner->status->{starts}, $starts, 'no other one was started';
+    $child->send(WARM => 1, $demand->('1'));
+    is_message $child->receive, 'REFUSED', { reason => 'unused', detail => 'the Environment has no isolates' }, 'an Environment without isolates';
+    is $runner->status->{starts}, $starts, 'nothing is started';
+    $child->give_back($child->obtain(2, $build, environment => 'b', account => '8'));
+    $child->send(WARM => 3, $demand->('9'));
+    is $child->receive->{type}, 'MISSING', 'an Environment in use: the Build is asked for';
+    $child->send_build(3, @$build);
+    my $line = $child->receive;
+    is $line->{type}, 'LINE', 'and its isolate is started';
+    $child->give_back($line);
+    my $cold = $runner->status->{leases}{cold};
+    is $child->obtain(4, undef, environment => 'b', account => '8', build => '9')->{payload}{cold}, Cpanel::JSON::XS::false, 'a call does not wait for it';
+    is $runner->status->{leases}{cold}, $cold, 'and is not counted as cold';
     $child->close;
 };
 

@@ -26,8 +26,8 @@ sf_builds *sf_builds_make(apr_pool_t *pool, const sf_builds_parts *parts);
 /* Returns the Build of a SID. */
 sf_build *sf_builds_find(sf_builds *builds, const char *sid);
 
-/* Has a Build checked, or asks the child of a lease to send it, where it is not there. Called after a lease or a
- * warm group of it was added. */
+/* Has a Build checked, or asks the child of a lease to send it, where it is not there. Called after a lease
+ * of it was added. */
 void sf_builds_want(sf_builds *builds, sf_build *build, apr_time_t now);
 
 /* Whether the child sends a Build under this number. */

@@ -124,6 +124,21 @@ static void lease(const event *event)
     }
 }
 
+/* A lease of a Build that is about to be deployed. An Environment that is not in use gets no isolate for that. */
+static void warm(const event *event)
+{
+    sf_demand demand;
+
+    if (sf_demand_read(event->message->payload, event->message->length, &demand)
+        && !sf_pool_is_used(event->children->isolates, demand.environment)) {
+        send_refused(event->child, event->message->number, "unused",
+                     "the Environment has no isolates");
+    }
+    else {
+        lease(event);
+    }
+}
+
 static void cancel(const event *event)
 {
     sf_lease *waiting = sf_pool_find_lease(event->children->isolates, key_of(event));
@@ -209,22 +224,6 @@ static void kill_isolate(const event *event)
         sf_pool_end(event->children->isolates, isolate, text, event->now);
     }
     json_object_put(order);
-}
-
-static void warm(const event *event)
-{
-    sf_children *children = event->children;
-    sf_demand demand;
-    sf_build *build;
-
-    if (!sf_demand_read(event->message->payload, event->message->length, &demand)) {
-        fail(event, "a WARM that cannot be read");
-    }
-    else if (!children->is_leaving && sf_runner_config_runtime(children->config, demand.runtime)) {
-        build = sf_builds_find(children->builds, demand.build);
-        sf_pool_warm(children->isolates, &demand, build);
-        sf_builds_want(children->builds, build, event->now);
-    }
 }
 
 static void status(const event *event)

@@ -187,7 +187,7 @@ static apr_time_t time_of_start(const sf_group *group)
     if (!group->build->is_stored) {
         return -1;
     }
-    if (group->live == 0 && (group->is_warm || group->waiting_count > 0)) {
+    if (group->live == 0 && group->waiting_count > 0) {
         return 0;
     }
     if (group->waiting_count <= group->starting) {

@@ -106,12 +106,12 @@ static void release_environment(sf_pool *pool, sf_environment *environment)
     }
 }
 
-/* Removes a group that has no isolate, no lease, and is not to be warm. */
+/* Removes a group that has no isolate and no lease. */
 static void release_group(sf_pool *pool, sf_group *group)
 {
     sf_environment *environment = group->environment;
 
-    if (group->is_warm || !APR_RING_EMPTY(&group->isolates, sf_isolate, link)
+    if (!APR_RING_EMPTY(&group->isolates, sf_isolate, link)
         || !APR_RING_EMPTY(&group->waiting, sf_lease, link)) {
         return;
     }
@@ -156,14 +156,11 @@ void sf_pool_add_lease(sf_pool *pool, sf_lease_key key, const sf_demand *demand,
     apr_hash_set(pool->leases, &lease->key, sizeof(lease->key), lease);
 }
 
-void sf_pool_warm(sf_pool *pool, const sf_demand *demand, sf_build *build)
+int sf_pool_is_used(const sf_pool *pool, const char *environment)
 {
-    sf_group *group = find_group(pool, demand, build);
+    const sf_environment *found = apr_hash_get(pool->environments, environment, SF_SID_LENGTH);
 
-    if (group->live == 0) {
-        group->is_warm = 1;
-    }
-    release_group(pool, group);
+    return found && found->live > 0;
 }
 
 sf_lease *sf_pool_find_lease(const sf_pool *pool, sf_lease_key key)
@@ -222,7 +219,6 @@ void sf_pool_refuse_all(sf_pool *pool, const sf_build *build, const char *reason
         if (build && group->build != build) {
             continue;
         }
-        group->is_warm = 0;
         while (!APR_RING_EMPTY(&group->waiting, sf_lease, link)) {
             sf_lease *lease = APR_RING_FIRST(&group->waiting);
 
@@ -304,10 +300,9 @@ static void unlink_isolate(sf_pool *pool, sf_isolate *isolate, apr_time_t now)
     apr_pool_destroy(isolate->pool);
 }
 
-/* Refuses the lease that the isolate was started for, and does not try again for a warm group. */
-static void refuse_first(sf_pool *pool, sf_group *group, const char *detail)
+/* Refuses the lease that the isolate was started for. */
+static void refuse_first(sf_pool *pool, const sf_group *group, const char *detail)
 {
-    group->is_warm = 0;
     if (!APR_RING_EMPTY(&group->waiting, sf_lease, link)) {
         sf_lease *lease = APR_RING_FIRST(&group->waiting);
 
@@ -322,7 +317,6 @@ void sf_pool_start(sf_pool *pool, sf_group *group, apr_time_t now)
     sf_isolate *isolate = make_isolate(pool, group, now);
     const char *message = pool->hooks.start(pool->hooks.data, isolate);
 
-    group->is_warm = 0;
     pool->counts.starts++;
     if (message) {
         refuse_first(pool, group, message);

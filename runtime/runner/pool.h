@@ -120,7 +120,6 @@ struct sf_group {
     int waiting_count;
     int live;
     int starting;
-    int is_warm;         /* its first isolate is to be started without a lease */
     sf_limit limit;      /* of the last decision */
     apr_time_t recalled; /* when a child was last asked to make room for it, or 0 */
 };
@@ -177,8 +176,8 @@ sf_pool *sf_pool_make(apr_pool_t *pool, int cores, const sf_pool_hooks *hooks);
 void sf_pool_add_lease(sf_pool *pool, sf_lease_key key, const sf_demand *demand, sf_build *build,
                        apr_time_t now);
 
-/* Asks for a first isolate of the Build, without a lease. */
-void sf_pool_warm(sf_pool *pool, const sf_demand *demand, sf_build *build);
+/* Whether an Environment has isolates that are not ending. */
+int sf_pool_is_used(const sf_pool *pool, const char *environment);
 
 /* Returns a lease that waits, or NULL. */
 sf_lease *sf_pool_find_lease(const sf_pool *pool, sf_lease_key key);
@@ -192,8 +191,7 @@ void sf_pool_remove_lease(sf_pool *pool, sf_lease *lease);
 /* Answers a lease by a reason, and removes it. */
 void sf_pool_refuse(sf_pool *pool, sf_lease *lease, const char *reason, const char *detail);
 
-/* Refuses all leases that wait for the Build, or for any Build where it is NULL, and forgets that it is
- * to be warm. */
+/* Refuses all leases that wait for the Build, or for any Build where it is NULL. */
 void sf_pool_refuse_all(sf_pool *pool, const sf_build *build, const char *reason,
                         const char *detail);
 

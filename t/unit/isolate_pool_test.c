@@ -253,19 +253,6 @@ static void refuses_the_first_lease_where_an_isolate_does_not_start(void **state
     assert_null(isolate(3));
 }
 
-static void warms_a_build_once(void **state)
-{
-    (void)state;
-    write_sid(world.demand.environment, "ZE", 'a');
-    sf_pool_warm(world.pool, &world.demand, &world.builds[0]);
-    IS(due(), "start 1 for a");
-    ready(1);
-    sf_pool_warm(world.pool, &world.demand, &world.builds[0]);
-    IS(due(), "");
-    ask('A', 1, 'a', 0);
-    IS(due(), "A1 gets 1");
-}
-
 
 /* Leases -------------------------------------------------------------------------------------- */
 
@@ -639,7 +626,6 @@ int unit_isolate_pool(void)
         TEST(starts_as_many_at_a_time_as_there_are_cores),
         TEST(waits_for_the_build),
         TEST(refuses_the_first_lease_where_an_isolate_does_not_start),
-        TEST(warms_a_build_once),
         TEST(serves_leases_in_the_order_in_which_they_came),
         TEST(gives_the_isolate_that_was_used_last),
         TEST(drops_leases_that_were_not_cancelled),
