@@ -47,7 +47,8 @@ const sf_api_route sf_routes[] = {
     { M_DELETE, "/Services/{ZS}/Environments/{ZE}", sf_verb_delete, &sf_environments },
 
     { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments", sf_verb_list, &sf_deployments },
-    { M_POST, "/Services/{ZS}/Environments/{ZE}/Deployments", sf_verb_create, &sf_deployments },
+    { M_POST, "/Services/{ZS}/Environments/{ZE}/Deployments", sf_deployment_create,
+      &sf_deployments },
     { M_GET, "/Services/{ZS}/Environments/{ZE}/Deployments/{ZD}", sf_verb_fetch, &sf_deployments },
 
     { M_GET, "/Services/{ZS}/Environments/{ZE}/Logs", sf_verb_list, &sf_logs },

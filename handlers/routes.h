@@ -26,6 +26,9 @@ extern const sf_resource sf_variables;
 /* builds.c */
 sf_answer sf_build_create;
 
+/* deployments.c */
+sf_answer sf_deployment_create;
+
 /* variables.c */
 sf_answer sf_variable_create;
 sf_answer sf_variable_update;

@@ -213,6 +213,46 @@ is_consistent 'Deployments while httpd is restarted gracefully each second', num
     };
 }
 
+# A Deployment under load ---------------------------------------------------------------------------------
+
+# A percentile of the seconds that answers took.
+sub percentile {
+    my ($part, @answers) = @_;
+    my @seconds = sort { $a <=> $b } map { $_->{answered} - $_->{sent} } @answers;
+    return $seconds[ $part * $#seconds ];
+}
+
+{
+    my @builds = map { built(number => "done(null, '$_')") } 0 .. 3;
+    my $environment = deployed($builds[0]);
+    my $host = host_of($environment);
+    my $log = Serverless::Server->logs . '/load_cold';
+    my $one = server('load_deployments', qq(${one_child}CustomLog "$log" "%{serverless-cold}n"\n));
+    # one client: further ones may need further isolates, which a Deployment does not start
+    my $seconds = 4;
+    my $finish = begin_at_once(sub { call_until(0, time + $seconds, $host, '/number', $one) }, 1);
+    sleep 0.7;
+    my @deployed;
+    for my $build (@builds[1 .. 3]) {
+        my $begin = time;
+        $project->deploy($environment, $build);
+        push @deployed, [$begin, time];
+        sleep 0.6;
+    }
+    my @answers = map { @$_ } $finish->();
+    is_deeply [ failed(@answers) ], [], 'Deployments under load: no call fails';
+    my @numbers;
+    for my $number (map { $_->{body} } @answers) { push @numbers, $number if !@numbers || $numbers[-1] != $number }
+    is_deeply \@numbers, [0 .. 3], 'Deployments under load: calls switch to each Build, once';
+    undef $one;
+    open my $in, '<', $log or die "$log: $!\n";
+    my @cold = grep { /^1/ } <$in>;
+    is scalar @cold, 1, 'Deployments under load: the first call has waited for an isolate, and none since';
+    my @near = grep { my $sent = $_->{sent}; grep { $sent >= $_->[0] - 0.1 && $sent < $_->[1] + 0.1 } @deployed } @answers;
+    note sprintf 'p50 %.1f ms, p99 %.1f ms; at Deployments p50 %.1f ms, p99 %.1f ms, longest %.1f ms',
+        map { 1000 * $_ } percentile(0.5, @answers), percentile(0.99, @answers), percentile(0.5, @near), percentile(0.99, @near), percentile(1, @near);
+}
+
 # What is killed ------------------------------------------------------------------------------------------
 
 # Kills by `kill` once a second under load, which returns how many calls may have run there. Only those fail, and none

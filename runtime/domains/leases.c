@@ -34,9 +34,10 @@ APLOG_USE_MODULE(serverless_functions);
 static apr_time_t away_since;
 static apr_time_t away_logged;
 
-/* A call that takes a line. */
+/* A call that takes a line, or a Deployment that has one started. */
 typedef struct {
     sf_domain_request *request;
+    sf_control_type message; /* LEASE or WARM */
     sf_lease_group *group;
     sf_waiter waiter;
     apr_time_t deadline;
@@ -104,7 +105,7 @@ static sf_runner_link *connect_runner(const taking *call)
     return runner;
 }
 
-/* Returns the message LEASE. */
+/* Returns the payload of LEASE and WARM. */
 static const char *lease_text(const taking *call)
 {
     const request_rec *r = call->request->r;
@@ -141,7 +142,7 @@ static int ask(taking *call)
         return 0;
     }
     waiter->number = ++runner->last_lease;
-    if (sf_runner_link_say(runner, SF_CONTROL_LEASE, waiter->number, lease_text(call))) {
+    if (sf_runner_link_say(runner, call->message, waiter->number, lease_text(call))) {
         waiter->runner = runner;
     }
     return waiter->runner != NULL;
@@ -174,9 +175,12 @@ static int send_build(taking *call)
     return status;
 }
 
-/* Whether a runner that is away may come back in time: it is being restarted. */
+/* Whether a runner that is away may come back in time: it is being restarted. A Deployment does not wait for that. */
 static int may_come_back(const taking *call)
 {
+    if (call->message == SF_CONTROL_WARM) {
+        return 0;
+    }
     return !away_since || sf_clock_now() < away_since + sf_config_queue_timeout(call->request->r);
 }
 
@@ -207,8 +211,10 @@ static int log_refusal(const taking *call)
 {
     const sf_caller caller = sf_caller_of(call->request->r);
 
-    sf_log_limited(&caller, APLOG_ERR, "SF0082", "the runner refuses an isolate: %s",
-                   call->waiter.reason);
+    if (call->message == SF_CONTROL_LEASE) {
+        sf_log_limited(&caller, APLOG_ERR, "SF0082", "the runner refuses an isolate: %s",
+                       call->waiter.reason);
+    }
     return HTTP_SERVICE_UNAVAILABLE;
 }
 
@@ -287,35 +293,58 @@ static void set_limits(sf_lease *lease, const request_rec *r)
     lease->limits.rss = (apr_uint64_t)sf_config_memory(r) / MEMORY_PARTS * MEMORY_PARTS_USED;
 }
 
-int sf_leases_take(sf_domain_request *request, sf_lease **lease)
+/* Takes a line that is here, or asks the runner for one. Called with the mutex held. */
+static int take(taking *call, sf_lease **lease)
 {
-    request_rec *r = request->r;
-    const sf_lease_key key = key_of(&request->route);
-    taking call = { .request = request, .deadline = sf_clock_now() + sf_config_queue_timeout(r) };
+    const sf_lease_key key = key_of(&call->request->route);
     int status = OK;
 
-    if (!sf_config_runner()) {
-        return refuse_without_runner(r);
-    }
-    sf_lease_table_lock();
     if (sf_lease_thread_start() != APR_SUCCESS) {
-        sf_lease_table_unlock();
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    call.group = sf_lease_group_enter(&key);
-    call.group->users++;
-    *lease = sf_lease_pick(call.group);
+    call->deadline = sf_clock_now() + sf_config_queue_timeout(call->request->r);
+    call->group = sf_lease_group_enter(&key);
+    call->group->users++;
+    *lease = sf_lease_pick(call->group);
     if (!*lease) {
-        status = queue(&call);
-        *lease = call.waiter.lease;
+        status = queue(call);
+        *lease = call->waiter.lease;
     }
-    call.group->users--;
-    sf_lease_group_leave(call.group);
+    call->group->users--;
+    sf_lease_group_leave(call->group);
+    return status;
+}
+
+int sf_leases_take(sf_domain_request *request, sf_lease **lease)
+{
+    taking call = { .request = request, .message = SF_CONTROL_LEASE };
+    int status;
+
+    if (!sf_config_runner()) {
+        return refuse_without_runner(request->r);
+    }
+    sf_lease_table_lock();
+    status = take(&call, lease);
     sf_lease_table_unlock();
     if (status == OK) {
-        set_limits(*lease, r);
+        set_limits(*lease, request->r);
     }
     return status;
+}
+
+void sf_leases_warm(sf_domain_request *request)
+{
+    taking call = { .request = request, .message = SF_CONTROL_WARM };
+    sf_lease *lease;
+
+    if (!sf_config_runner()) {
+        return;
+    }
+    sf_lease_table_lock();
+    if (take(&call, &lease) == OK) {
+        sf_lease_return(lease); /* children that serve domains need it */
+    }
+    sf_lease_table_unlock();
 }
 
 

@@ -18,6 +18,11 @@ apr_status_t sf_leases_init(apr_pool_t *pool);
  * the Build was deleted. */
 int sf_leases_take(sf_domain_request *request, sf_lease **lease);
 
+/* Has the runner start the first isolate of the request's Build, where the Environment has isolates of another one,
+ * and waits for it as sf_leases_take() would. It is no failure where that does not succeed: a call will start the
+ * isolate then. */
+void sf_leases_warm(sf_domain_request *request);
+
 /* Gives a line back after the answer of its call: to the next call once its isolate says IDLE. Where it does not
  * within a second, it is killed. */
 void sf_leases_give_back(sf_lease *lease);

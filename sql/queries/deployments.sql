@@ -24,6 +24,25 @@ SELECT CASE WHEN scope.environment_id IS NULL
                                                    scope.environment_id, deployed.deployment)
          AS resource ON true;
 
+-- Finds what a Deployment would put where: the Build if it is completed, and the Environment has another one. Else
+-- the Build is NULL.
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 environment_id
+-- $6 build_id
+-- kind: read
+PREPARE deployment_target (text, int, uuid, text, uuid, uuid) AS
+SELECT serverless.outcome(scope.account_id, scope.environment_id) AS outcome, scope.account_id,
+       scope.service_id, scope.environment_id, b.id AS build_id, b.runtime
+  FROM serverless.environment_scope($1, $2, $3, $4, $5) AS scope
+  LEFT JOIN serverless.environments AS e
+         ON e.service_id = scope.service_id AND e.id = scope.environment_id
+  LEFT JOIN serverless.builds AS b
+         ON b.service_id = scope.service_id AND b.id = $6 AND b.status = 'completed'
+        AND b.id <> e.build_id;
+
 -- Fetches a Deployment.
 -- $1 credential
 -- $2 generation
