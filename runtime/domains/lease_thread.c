@@ -317,6 +317,9 @@ static int act(sf_runner_link *runner, const sf_control_message *message, json_o
     case SF_CONTROL_LEAVE:
         runner->leaving = 1;
         return 1;
+    case SF_CONTROL_PING:
+        sf_runner_link_say(runner, SF_CONTROL_PING, 0, "");
+        return 1;
     default:
         return 0;
     }

@@ -38,7 +38,8 @@ typedef enum {
     SF_CONTROL_GONE,
     SF_CONTROL_WARM,
     SF_CONTROL_STATUS,
-    SF_CONTROL_LEAVE
+    SF_CONTROL_LEAVE,
+    SF_CONTROL_PING
 } sf_control_type;
 
 #define SF_CONTROL_HEADER 5     /* bytes of type and number */

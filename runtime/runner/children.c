@@ -24,6 +24,11 @@
 /* Microseconds between two lines in the log about users that may not connect. */
 #define REFUSAL_PAUSE APR_USEC_PER_SEC
 
+/* Microseconds between two PINGs, and how many a child may leave without an answer. They are counted because time
+ * also passes while the machine is suspended. */
+#define PING_INTERVAL (5 * APR_USEC_PER_SEC)
+#define PINGS_MAX 6
+
 /* Peer credentials, not the mode, decide about a connection. */
 #define SOCKET_MASK 0111
 
@@ -234,13 +239,19 @@ static void status(const event *event)
     send_json(event->child, SF_CONTROL_STATUS, event->message->number, sf_status_json(&parts));
 }
 
+/* The answer to PING: every message of a child tells that it does not hang. */
+static void ping(const event *event)
+{
+    (void)event;
+}
+
 static void (*const handlers[])(const event *event) = {
     [SF_CONTROL_HELLO] = hello,        [SF_CONTROL_LEASE] = lease,
     [SF_CONTROL_CANCEL] = cancel,      [SF_CONTROL_FILE] = build_part,
     [SF_CONTROL_DATA] = build_part,    [SF_CONTROL_STORE] = build_part,
     [SF_CONTROL_ABANDON] = build_part, [SF_CONTROL_RETURN] = give_back,
     [SF_CONTROL_KILL] = kill_isolate,  [SF_CONTROL_WARM] = warm,
-    [SF_CONTROL_STATUS] = status,
+    [SF_CONTROL_STATUS] = status,      [SF_CONTROL_PING] = ping,
 };
 
 #define HANDLERS (sizeof(handlers) / sizeof(*handlers))
@@ -281,6 +292,7 @@ static void connection_is_ready(void *data, unsigned int events)
     }
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR))
         && sf_connection_receive(peer->connection, packet, &message) == APR_SUCCESS) {
+        peer->connection->pings = 0;
         handle(&event);
     }
 }
@@ -380,6 +392,34 @@ void sf_children_sweep(sf_children *children, apr_time_t now)
                 && sf_pool_held(children->isolates, child) == 0)) {
             close_connection(children, child, now);
         }
+    }
+}
+
+static void ping_child(const sf_children *children, sf_connection *child)
+{
+    if (sf_pool_held(children->isolates, child) == 0) {
+        child->pings = 0;
+    }
+    else if (child->pings == PINGS_MAX) {
+        child->failure = "it has isolates, and does not answer";
+    }
+    else {
+        child->pings++;
+        sf_connection_send_text(child, SF_CONTROL_PING, 0, "");
+    }
+}
+
+void sf_children_ping(sf_children *children, apr_time_t now)
+{
+    sf_connection *child;
+
+    if (now < children->next_ping) {
+        return;
+    }
+    children->next_ping = now + PING_INTERVAL;
+    APR_RING_FOREACH(child, &children->connections, sf_connection, link)
+    {
+        ping_child(children, child);
     }
 }
 

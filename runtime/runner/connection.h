@@ -17,6 +17,7 @@ typedef struct sf_connection {
     sf_watch watch;
     pid_t pid;                        /* of the child, for the log */
     int is_greeted;                   /* HELLO was received */
+    int pings;                        /* sent since the child's last message */
     const char *failure;              /* why the connection is to be closed, or NULL */
     APR_RING_HEAD(, sf_packet) queue; /* packets that the socket does not take yet */
     apr_pool_t *queue_pool;

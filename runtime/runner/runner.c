@@ -341,6 +341,7 @@ static void tick(runner *runner, apr_time_t now)
         sf_isolate_check_start(pool, apr_hash_this_val(i), now);
     }
     sf_builds_tick(runner->children.builds, now);
+    sf_children_ping(&runner->children, now);
     if (runner->handover.pid > 0 && !runner->has_handed_over && now >= runner->abort_at) {
         abort_handover(runner);
     }

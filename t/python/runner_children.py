@@ -13,6 +13,7 @@ import time
 HEADER = struct.Struct('>BI')
 FRAME = struct.Struct('>IBI')
 CALL, ANSWER, BAD_REQUEST, IDLE = 1, 4, 5, 6
+PING = 18
 
 children = {}
 lines = {}
@@ -40,7 +41,7 @@ def raw(child, hex, descriptors=0):
 
 
 def receive(child, timeout):
-    """Returns the next message, {'closed': true}, or {} when the time is over."""
+    """Returns the next message, {'closed': true}, or {} when the time is over. Answers PING meanwhile."""
     if not select.select([children[child]], [], [], timeout)[0]:
         return {}
     try:
@@ -50,6 +51,9 @@ def receive(child, timeout):
     if not packet:
         return {'closed': True}
     type, number = HEADER.unpack(packet[:HEADER.size])
+    if type == PING:
+        send(child, PING, 0)
+        return receive(child, timeout)
     message = {'type': type, 'number': number, 'payload': packet[HEADER.size:].decode('latin-1')}
     for descriptor in descriptors:
         lines[descriptor] = socket.socket(fileno=descriptor)
