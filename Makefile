@@ -98,7 +98,7 @@ test-all: packages-test packages-bench all $(UNIT) $(SDK) ## run the tests with 
 unit: packages-test $(UNIT) ## run the unit tests in C alone
 	@UNIT_TESTS=$(abspath $(UNIT)) prove $(if $(VERBOSE),-v) t/unit.t
 
-bench: packages-bench all $(LIMIT) $(PEERS) ## measure the module beside other servers, in about 10 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
+bench: packages-bench all $(LIMIT) $(PEERS) $(SDK) ## measure the module beside other servers, in about 20 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
 attack: packages-bench all ## measure how long an account waits while another one attacks, in about 4 minutes; ONLY=lock,silence selects attacks

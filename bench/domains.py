@@ -41,13 +41,14 @@ def part(name, value, attributes=""):
     return head.encode() + value + b"\r\n"
 
 
-def upload(port, service, path, size):
-    """An Asset with one Version; returns the Version's SID."""
-    asset = created(port, f"/v1/Services/{service}/Assets", "FriendlyName=bench")["sid"]
-    body = part("Path", path.encode()) + part("Visibility", b"public")
-    body += part("Content", content(size), '; filename="a"\r\nContent-Type: application/octet-stream')
+def upload(port, service, kind, path, body):
+    """An Asset or a Function with one Version; kind: Assets or Functions. Returns the Version's SID."""
+    artifact = created(port, f"/v1/Services/{service}/{kind}", "FriendlyName=bench")["sid"]
+    media_type = "application/javascript" if kind == "Functions" else "application/octet-stream"
+    body = part("Path", path.encode()) + part("Visibility", b"public") + part(
+        "Content", body, f'; filename="a"\r\nContent-Type: {media_type}')
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("POST", f"/v1/Services/{service}/Assets/{asset}/Versions",
+    connection.request("POST", f"/v1/Services/{service}/{kind}/{artifact}/Versions",
                        body=body + f"--{BOUNDARY}--\r\n".encode(),
                        headers={**workload.headers(),
                                 "Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
@@ -58,9 +59,9 @@ def upload(port, service, path, size):
     return json.loads(text)["sid"]
 
 
-def completed(port, service, versions):
+def completed(port, service, kind, versions):
     """A Build of the Versions, once it is completed; returns its SID."""
-    form = "&".join(f"AssetVersions={version}" for version in versions)
+    form = "&".join(f"{kind[:-1]}Versions={version}" for version in versions)
     build = created(port, f"/v1/Services/{service}/Builds", form)["sid"]
     for _ in range(100):
         _, body = workload.ask(port, "GET", f"/v1/Services/{service}/Builds/{build}")
@@ -73,7 +74,8 @@ def completed(port, service, versions):
 def deploy(port):
     """Deploys the Assets; returns the domain."""
     service = created(port, "/v1/Services", "UniqueName=bench-domain&FriendlyName=bench")["sid"]
-    build = completed(port, service, [upload(port, service, *asset) for asset in ASSETS.items()])
+    build = completed(port, service, "Assets",
+                      [upload(port, service, "Assets", path, content(size)) for path, size in ASSETS.items()])
     path = f"/v1/Services/{service}/Environments"
     environment = created(port, path, "UniqueName=bench&DomainSuffix=bench")
     created(port, f"{path}/{environment['sid']}/Deployments", f"BuildSid={build}")

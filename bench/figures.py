@@ -4,7 +4,8 @@ import dataclasses
 import statistics
 
 import data
-from plan import DEEP, EVENT, FILE, LIMIT, MODULE, NO_DOMAIN, OPEN, PG, POSTGRES, size_label
+from plan import (BARE, CAGED, DEEP, EVENT, EXPRESS, FILE, LIMIT, MODULE, NO_DOMAIN, OPEN, PG, POSTGRES, PROXY,
+                  TWILIO_RUN, size_label)
 
 RATE = "req/s"
 CPU = "CPU"
@@ -29,6 +30,8 @@ class Figure:
         """From one round of the row and of what it is compared with."""
         if self.measure == TAIL:
             return measured["p99"] / measured["p50"]
+        if not self.against:
+            return measured[self.measure]
         if self.difference:
             return measured[self.measure] - other[self.measure]
         ratio = measured[self.measure] / other[self.measure]
@@ -83,6 +86,15 @@ FIGURES = (
     at_most("Asset of 1 MB, CPU, against httpd's own file", "asset-1mb", MODULE, FILE, 1.05, 1.0),
     Figure("look-up of a request to a domain, us of httpd", "route-404", SERVER, MODULE, NO_DOMAIN, 5, 3,
            difference=True),
+    at_least("call, req/s, against Node.js without httpd", "call", MODULE, BARE, 0.55, 0.70),
+    at_least("the same with the event MPM", "call", MODULE + EVENT, BARE, 0.40, 0.50),
+    at_most("call, CPU of all processes, us", "call", MODULE, "", 190, 150),
+    at_most("the same with the event MPM", "call", MODULE + EVENT, "", 240, 200),
+    at_least("call, req/s, against mod_proxy", "call", MODULE, PROXY, 0.90, 1.20),
+    at_least("the same, both with the event MPM", "call", MODULE + EVENT, PROXY + EVENT, 0.90, 1.20),
+    at_least("call, req/s, against Express without httpd", "call", MODULE, EXPRESS, 1.5, 2.5),
+    at_least("call, req/s, against twilio-run in its own process", "call", MODULE, TWILIO_RUN, 10, 20),
+    at_most("call, CPU with bubblewrap against without", "call", CAGED, MODULE, 1.10, 1.02),
 )
 
 

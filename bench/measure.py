@@ -1,8 +1,11 @@
 """What a load costs: processor time and memory of a server and of PostgreSQL, and whether anything
 else was running meanwhile."""
 
+import contextlib
 import os
 import pathlib
+import signal
+import subprocess
 import time
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
@@ -66,12 +69,23 @@ def status_kib(pid, field):
 
 def memory_kib(root, field="VmHWM"):
     """Resident memory of the tree, at its peak or (VmRSS) now; what is shared counts for each."""
-    return sum(status_kib(pid, field) for pid in tree(root))
+    total = 0
+    for pid in tree(root):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            total += status_kib(pid, field)
+    return total
+
+
+def private_kib(pid):
+    """Memory that no other process shares."""
+    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
 def forget_peak(root):
     for pid in tree(root):
-        pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            pathlib.Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 # The machine -------------------------------------------------------------------------------------
@@ -84,12 +98,45 @@ def machine():
     return (user + nice + system + irq + softirq) * TICK, steal * TICK
 
 
-class Round:
-    """From its making to stop(): what the server, PostgreSQL and the rest of the machine did."""
+class Counter:
+    """Processor time, by perf, of processes and of those that they start, however these end: bubblewrap's children may
+    be reaped by nobody who keeps their time. root: the process id of the first."""
 
-    def __init__(self, server, postmaster):
+    def __init__(self, root):
+        control, self.control = os.pipe()
+        self.acknowledged, acknowledged = os.pipe()
+        self.process = subprocess.Popen(
+            ["perf", "stat", "-x", ",", "-e", "task-clock", "-D", "-1", f"--control=fd:{control},{acknowledged}",
+             "-p", ",".join(map(str, tree(root)))], text=True, pass_fds=(control, acknowledged),
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        os.close(control)
+        os.close(acknowledged)
+        os.write(self.control, b"enable\n")
+        os.read(self.acknowledged, 16)
+
+    def stop(self):
+        """Returns seconds."""
+        self.process.send_signal(signal.SIGINT)
+        _, text = self.process.communicate()
+        os.close(self.control)
+        os.close(self.acknowledged)
+        found = [line.split(",")[0] for line in text.splitlines() if ",task-clock" in line]
+        if not found:
+            raise SystemExit(f"perf stat: {text}")
+        return float(found[0]) / 1e3
+
+
+class Round:
+    """From its making to stop(): what the server, the processes behind it, PostgreSQL and the rest of the machine
+    did. server, postmaster: their process ids; behind: the process id of the runner, or of the server behind a proxy."""
+
+    def __init__(self, server, postmaster, behind=None):
         self.roots = (server, postmaster)
-        forget_peak(server)
+        self.behind = behind
+        for root in (server, behind):
+            if root:
+                forget_peak(root)
+        self.counter = Counter(behind) if behind else None
         self.begin = self.read()
 
     def read(self):
@@ -100,12 +147,14 @@ class Round:
         """load_seconds: processor time of the load generator, which is not foreign either."""
         elapsed, own, busy, steal, server, postgres = (
             after - before for before, after in zip(self.begin, self.read()))
+        behind = self.counter.stop() if self.counter else 0.0
         capacity = elapsed * PROCESSORS
-        ours = own + server + postgres + load_seconds
+        ours = own + server + postgres + behind + load_seconds
         return {
             "server": server,
             "postgres": postgres,
-            "memory": memory_kib(self.roots[0]),
+            "behind": behind,
+            "memory": memory_kib(self.roots[0]) + (memory_kib(self.behind) if self.behind else 0),
             "foreign": max(0.0, busy - ours) / capacity,
             "steal": steal / capacity,
         }

@@ -16,6 +16,12 @@ FILE = "httpd's own file"
 NGINX = "nginx, the same file"
 NO_DOMAIN = "a host that cannot be a domain"
 UNLEASED = "module, a read for each request"
+CAGED = "module, isolated by bubblewrap"
+BARE = "Node.js, no httpd"
+EXPRESS = "Express, no httpd"
+PROXY = "mod_proxy to the same function"
+TWILIO_RUN = "twilio-run, in its own process"
+LOGGED = "module, two entries in the log"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,4 +119,18 @@ DOMAIN_CELLS = (
           Target(UNLEASED, "unleased", "unknown_path")), refused=True),
 )
 
-CELLS = API_CELLS + DOMAIN_CELLS
+# The isolation level "none" where a row names no other one.
+CALL_CELLS = (
+    Cell("call", "call of a Function, hello world, 16 connections", 16,
+         (Target(MODULE, "call", "hello"), Target(CAGED, "caged", "hello"), Target(BARE, "bare", "hello"),
+          Target(EXPRESS, "express", "hello"), Target(PROXY, "proxy", "hello"),
+          Target(TWILIO_RUN, "twilio_run", "hello"), Target(MODULE + EVENT, "call_event", "hello"),
+          Target(CAGED + EVENT, "caged_event", "hello"), Target(PROXY + EVENT, "proxy_event", "hello"))),
+    Cell("call-1", "call of a Function, hello world, 1 connection", 1,
+         (Target(MODULE, "call", "hello"), Target(CAGED, "caged", "hello"), Target(BARE, "bare", "hello"),
+          Target(PROXY, "proxy", "hello"))),
+    Cell("call-log", "call of a Function that prints, 16 connections", 16,
+         (Target(MODULE, "call", "hello"), Target(LOGGED, "call", "logs"))),
+)
+
+CELLS = API_CELLS + DOMAIN_CELLS + CALL_CELLS

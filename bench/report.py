@@ -20,8 +20,9 @@ MEASURES = {
     "req/s": "req/s",
     "p50": "p50 (us)",
     "p99": "p99 (us)",
-    "CPU": "CPU of server and PostgreSQL (us/request)",
+    "CPU": "CPU of all processes (us/request)",
     "server us": "CPU of server (us/request)",
+    "behind us": "CPU of processes behind the server (us/request)",
     "postgres us": "CPU of PostgreSQL (us/request)",
     "memory": "peak resident memory of server (KiB)",
 }
@@ -56,9 +57,9 @@ def spaced(number):
 
 # The table ---------------------------------------------------------------------------------------
 
-HEAD = (f"{'':{LABEL_WIDTH}} {'req/s':>9} {'[min-max]':>15} {'p50':>8} {'p99':>8} {'CPU us/request':>24}"
+HEAD = (f"{'':{LABEL_WIDTH}} {'req/s':>9} {'[min-max]':>15} {'p50':>8} {'p99':>8} {'CPU us/request':>27}"
         f" {'memory':>7}  {'first row / this row':>41} {'rounds':>9}\n"
-        f"{'':{LABEL_WIDTH}} {'':>9} {'':>15} {'us':>8} {'us':>8} {'server+pg':>11} {'server':>6} {'pg':>5}"
+        f"{'':{LABEL_WIDTH}} {'':>9} {'':>15} {'us':>8} {'us':>8} {'all':>7} {'server':>6} {'behind':>6} {'pg':>5}"
         f" {'MiB':>7}  {'req/s':>20} {'CPU':>20} {'disturbed':>9}")
 
 
@@ -69,8 +70,8 @@ def ratio_text(values):
 def row(label, rounds, first):
     least, most = spread(rounds, "req/s")
     text = (f"{label:{LABEL_WIDTH}} {median(rounds, 'req/s'):9.0f} {f'[{least:.0f}-{most:.0f}]':>15}"
-            f" {median(rounds, 'p50'):8.0f} {median(rounds, 'p99'):8.0f} {median(rounds, 'CPU'):11.1f}"
-            f" {median(rounds, 'server us'):6.0f} {median(rounds, 'postgres us'):5.0f}"
+            f" {median(rounds, 'p50'):8.0f} {median(rounds, 'p99'):8.0f} {median(rounds, 'CPU'):7.1f}"
+            f" {median(rounds, 'server us'):6.0f} {median(rounds, 'behind us'):6.0f} {median(rounds, 'postgres us'):5.0f}"
             f" {median(rounds, 'memory') / 1024:7.0f}")
     compared = [ratio_text(ratios(rounds, first, key)) if first is not rounds else "" for key in COMPARED]
     return f"{text}  {compared[0]:>20} {compared[1]:>20} {f'{disturbed(rounds)} of {len(rounds)}':>9}"

@@ -11,6 +11,7 @@ import data
 
 MPM = "worker"  # unless a row says another one
 THREADS = 72  # of the httpd child: more than the connections of any load
+SDK = data.SOURCE / "build" / "sdk" / "node_modules"
 WORKERS = 2  # of each peer, as many as this is meant to have processors
 
 
@@ -20,6 +21,7 @@ class Server:
     def __init__(self, process, log):
         self.process = process
         self.log = log
+        self.behind = None  # the process id of the runner, or of the server behind a proxy
 
     @property
     def pid(self):
@@ -127,6 +129,16 @@ def node():
     """The one that the peers bring along, or the machine's own."""
     found = list((data.HOME / "peers" / "node_modules").glob("node-linux-*/bin/node"))
     return str(found[0]) if found else "node"
+
+
+def start_script(name, *command, folder=None):
+    """A program for node, with the packages of the tests."""
+    log = data.HOME / f"{name}.log"
+    environment = dict(os.environ, NODE_ENV="production", NODE_PATH=str(SDK))
+    with open(log, "w", encoding="utf-8") as out:
+        process = subprocess.Popen([node(), *map(str, command)], cwd=folder, env=environment, stdout=out, stderr=out,
+                                   stdin=subprocess.DEVNULL)
+    return Server(process, log)
 
 
 def start_peer(kind, port, pool):
