@@ -54,10 +54,10 @@ LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
 SYSCONF  = $(call once,SYSCONF,$(APXS) -q SYSCONFDIR)
 
 # Targets that may install packages. "make" and "make install" never do.
-INSTALLING := $(filter run start test test-all unit bench attack lint format,$(MAKECMDGOALS))
+INSTALLING := $(filter run start test test-all unit bench attack soak lint format,$(MAKECMDGOALS))
 
 # A warning is an error for developers of the module, not for a user's compiler.
-WERROR   ?= $(if $(filter test test-all unit bench attack lint,$(MAKECMDGOALS)),1)
+WERROR   ?= $(if $(filter test test-all unit bench attack soak lint,$(MAKECMDGOALS)),1)
 
 # Suites that need the npm packages of t/sdk. The others need none.
 NPM_USES   := t/sdk|Serverless::Toolkit|ENV\{NODE\}
@@ -70,7 +70,7 @@ endif
 
 export PORT RUN_DIR SANITIZE PIPELINING MPM
 
-.PHONY: all run start stop admin test test-all unit bench attack lint format install uninstall dist deb clean help \
+.PHONY: all run start stop admin test test-all unit bench attack soak lint format install uninstall dist deb clean help \
 	packages-build packages-run packages-test packages-npm packages-bench packages-lint
 .DELETE_ON_ERROR:
 
@@ -91,9 +91,10 @@ admin: ## run serverless-admin for that server: make admin CMD="account list"
 test: packages-test all $(UNIT) $(if $(NPM_SUITES),$(SDK)) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server
 	@tools/run-tests $(MODULE) $(TESTS)
 
-test-all: packages-test packages-bench all $(UNIT) $(SDK) ## run the tests with their load cases in full, then the attacks: about 35 minutes
+test-all: packages-test packages-bench all $(UNIT) $(LIMIT) $(PEERS) $(SDK) ## run the tests with their load cases in full, then the attacks and a minute's soak: about 35 minutes
 	@FULL=1 tools/run-tests $(MODULE) $(TESTS)
 	@bench/attack $(MODULE)
+	@MINUTES=1 bench/soak $(MODULE)
 
 unit: packages-test $(UNIT) ## run the unit tests in C alone
 	@UNIT_TESTS=$(abspath $(UNIT)) prove $(if $(VERBOSE),-v) t/unit.t
@@ -103,6 +104,9 @@ bench: packages-bench all $(LIMIT) $(PEERS) $(SDK) ## measure the module beside 
 
 attack: packages-bench all ## measure how long an account waits while another one attacks, in about 4 minutes; ONLY=lock,silence selects attacks
 	@SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/attack $(MODULE)
+
+soak: packages-bench all $(LIMIT) $(PEERS) ## call Functions for MINUTES=10, and fail where httpd's or the runner's memory, descriptors or processes grow
+	@MINUTES="$(MINUTES)" bench/soak $(MODULE)
 
 lint: packages-lint all ## check the code's directions, sizes, comments and format, and look for likely mistakes in it
 	@tools/check-directions $(BUILD)
@@ -118,7 +122,7 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 		--suppress=missingIncludeSystem --suppress=toomanyconfigs \
 		--include="`apr-1-config --includedir`/apr_ring.h" -I. -Ibuild $(CHECKED)
 	@echo "  PYFLAKES"
-	@pyflakes3 bench/run bench/attack bench/*.py t/python/*.py
+	@pyflakes3 bench/run bench/attack bench/soak bench/*.py t/python/*.py
 	@echo "  NODE"
 	@for file in runtime/isolate/*.js t/isolate/*.js bench/*.js worker/*.js; do node --check $$file || exit 1; done
 
