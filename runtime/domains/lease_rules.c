@@ -126,7 +126,7 @@ void sf_lease_hand(sf_lease *lease, sf_waiter *waiter)
 {
     waiter->lease = lease;
     waiter->state = SF_WAITER_HAS_LEASE;
-    apr_thread_cond_signal(waiter->wake);
+    sf_waiter_wake(waiter);
 }
 
 /* Gives a lease that was in use here to a waiter, which may have asked the runner for another one. */
@@ -158,7 +158,7 @@ static void return_and_ask(sf_lease *lease)
     waiter = sf_waiter_first(group);
     if (waiter && !sf_lease_is_expected(group)) {
         waiter->ask_at = 0;
-        apr_thread_cond_signal(waiter->wake);
+        sf_waiter_wake(waiter);
     }
     group->users--;
     sf_lease_group_leave(group);

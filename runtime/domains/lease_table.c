@@ -14,6 +14,9 @@ typedef struct free_block {
 static struct {
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *end; /* signalled where the end of an isolate with a call was recorded */
+    apr_thread_cond_t *woken; /* to signal once the mutex is free, or NULL */
+    apr_pool_t *wakes_pool;   /* is never destroyed: threads may still wait as the child ends */
+    apr_array_header_t *wakes; /* apr_thread_cond_t *, those that no waiter has */
     apr_pool_t *pool;
     apr_hash_t *groups;         /* by key */
     apr_array_header_t *leases; /* sf_lease *, all of them */
@@ -44,6 +47,10 @@ apr_status_t sf_lease_table_init(apr_pool_t *pool)
         table.groups = apr_hash_make(table.pool);
         table.leases = apr_array_make(table.pool, 64, sizeof(sf_lease *));
         APR_RING_INIT(&table.links, sf_runner_link, entry);
+        rv = apr_pool_create_unmanaged_ex(&table.wakes_pool, NULL, NULL);
+    }
+    if (rv == APR_SUCCESS) {
+        table.wakes = apr_array_make(table.wakes_pool, 64, sizeof(apr_thread_cond_t *));
     }
     return rv;
 }
@@ -53,18 +60,53 @@ void sf_lease_table_lock(void)
     apr_thread_mutex_lock(table.mutex);
 }
 
+/* Signals the condition that is to be signalled. Called with the mutex held. */
+static void signal_woken(void)
+{
+    if (table.woken) {
+        apr_thread_cond_signal(table.woken);
+        table.woken = NULL;
+    }
+}
+
+/* A thread that is signalled while the mutex is held would wake only to wait for the mutex. Conditions stay as
+ * long as the child, so that the waiter may have left meanwhile. */
 void sf_lease_table_unlock(void)
 {
+    apr_thread_cond_t *woken = table.woken;
+
+    table.woken = NULL;
     apr_thread_mutex_unlock(table.mutex);
+    if (woken) {
+        apr_thread_cond_signal(woken);
+    }
 }
 
 void sf_lease_table_wait(apr_thread_cond_t *wake, apr_interval_time_t timeout)
 {
+    signal_woken();
     apr_thread_cond_timedwait(wake, table.mutex, timeout);
+}
+
+apr_thread_cond_t *sf_lease_table_take_wake(void)
+{
+    apr_thread_cond_t **last = apr_array_pop(table.wakes);
+    apr_thread_cond_t *made = NULL;
+
+    if (last) {
+        return *last;
+    }
+    return apr_thread_cond_create(&made, table.wakes_pool) == APR_SUCCESS ? made : NULL;
+}
+
+void sf_lease_table_free_wake(apr_thread_cond_t *wake)
+{
+    APR_ARRAY_PUSH(table.wakes, apr_thread_cond_t *) = wake;
 }
 
 void sf_lease_table_wait_for_end(apr_interval_time_t timeout)
 {
+    signal_woken();
     apr_thread_cond_timedwait(table.end, table.mutex, timeout);
 }
 
@@ -239,6 +281,14 @@ void sf_waiter_leave(sf_waiter *waiter)
 {
     APR_RING_REMOVE(waiter, entry);
     sf_lease_group_leave(waiter->group);
+}
+
+void sf_waiter_wake(const sf_waiter *waiter)
+{
+    if (table.woken != waiter->wake) {
+        signal_woken();
+        table.woken = waiter->wake;
+    }
 }
 
 /* A search for a waiter, and its result. */

@@ -92,12 +92,18 @@ APR_RING_HEAD(sf_link_ring, sf_runner_link);
 apr_status_t sf_lease_table_init(apr_pool_t *pool);
 
 void sf_lease_table_lock(void);
+
+/* Unlocks the mutex, and then signals the condition of the last sf_waiter_wake(). */
 void sf_lease_table_unlock(void);
 
 /* All functions below are called with the mutex held. */
 
 /* Waits for a condition, for at most `timeout`, without the mutex meanwhile. */
 void sf_lease_table_wait(apr_thread_cond_t *wake, apr_interval_time_t timeout);
+
+/* Returns a condition for a waiter, or NULL; and takes it back. It may be signalled once more later. */
+apr_thread_cond_t *sf_lease_table_take_wake(void);
+void sf_lease_table_free_wake(apr_thread_cond_t *wake);
 
 /* Waits until an isolate's end was recorded (sf_lease_table_broadcast()), for at most `timeout`. */
 void sf_lease_table_wait_for_end(apr_interval_time_t timeout);
@@ -136,6 +142,9 @@ sf_lease *sf_lease_at(int index);
 /* Adds a waiter to a group, behind all others, or takes it out. */
 void sf_waiter_enter(sf_waiter *waiter, sf_lease_group *group);
 void sf_waiter_leave(sf_waiter *waiter);
+
+/* Has the waiter's thread look at it again, once the mutex is free. */
+void sf_waiter_wake(const sf_waiter *waiter);
 
 /* Finds the waiter with a lease, or returns NULL. */
 sf_waiter *sf_waiter_find(const sf_runner_link *runner, uint32_t lease);

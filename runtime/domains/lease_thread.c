@@ -151,7 +151,7 @@ static void take_refusal(sf_runner_link *runner, const sf_control_message *messa
                          text_of(object, "detail"));
             waiter->state = SF_WAITER_REFUSED;
         }
-        apr_thread_cond_signal(waiter->wake);
+        sf_waiter_wake(waiter);
     }
 }
 
@@ -161,7 +161,7 @@ static void take_missing(sf_runner_link *runner, const sf_control_message *messa
 
     if (waiter && waiter->state == SF_WAITER_WAITS) {
         waiter->state = SF_WAITER_SENDS_BUILD;
-        apr_thread_cond_signal(waiter->wake);
+        sf_waiter_wake(waiter);
     }
     else {
         sf_runner_link_say(runner, SF_CONTROL_ABANDON, message->number, "nothing waits for it");
@@ -251,7 +251,7 @@ static void forget_runner(sf_lease_group *group, const void *data)
     {
         if (waiter->runner == data) {
             waiter->runner = NULL;
-            apr_thread_cond_signal(waiter->wake);
+            sf_waiter_wake(waiter);
         }
     }
 }

@@ -249,7 +249,8 @@ static int queue(taking *call)
     sf_lease_group *group = call->group;
     int status;
 
-    if (apr_thread_cond_create(&waiter->wake, call->request->r->pool) != APR_SUCCESS) {
+    waiter->wake = sf_lease_table_take_wake();
+    if (!waiter->wake) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
     waiter->ask_at = sf_lease_is_expected(group) ? sf_clock_now() + LOCAL_WAIT : 0;
@@ -259,6 +260,7 @@ static int queue(taking *call)
     }
     status = wait_for_lease(call);
     sf_waiter_leave(waiter);
+    sf_lease_table_free_wake(waiter->wake);
     if (status != OK && waiter->lease) { /* a line that came while the Build was sent */
         sf_lease_place(waiter->lease);
         waiter->lease = NULL;
