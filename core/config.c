@@ -31,7 +31,7 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_ANSWER_LIMIT (4 * 1024 * 1024)
 #define DEFAULT_ISOLATES 64
 #define DEFAULT_IDLE_TIMEOUT apr_time_from_sec(60)
-#define DEFAULT_ISOLATE_CALLS 5000
+#define DEFAULT_ISOLATE_CALLS 100000
 
 /* The Runtimes of the published description; the last is the default. */
 static const char *const default_runtimes[]
