@@ -13,9 +13,9 @@ typedef struct free_block {
 
 static struct {
     apr_thread_mutex_t *mutex;
-    apr_thread_cond_t *end; /* signalled where the end of an isolate with a call was recorded */
-    apr_thread_cond_t *woken; /* to signal once the mutex is free, or NULL */
-    apr_pool_t *wakes_pool;   /* is never destroyed: threads may still wait as the child ends */
+    apr_thread_cond_t *end;    /* signalled where the end of an isolate with a call was recorded */
+    apr_thread_cond_t *woken;  /* to signal once the mutex is free, or NULL */
+    apr_pool_t *wakes_pool;    /* is never destroyed: threads may still wait as the child ends */
     apr_array_header_t *wakes; /* apr_thread_cond_t *, those that no waiter has */
     apr_pool_t *pool;
     apr_hash_t *groups;         /* by key */
