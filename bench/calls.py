@@ -97,7 +97,8 @@ class Calls:
     def start(self):
         for name in ("hello", "logs"):
             workload.write(name, [f"GET /{name}"])
-        self.start_modules((name + suffix, isolation, mpm) for name, isolation in (("call", "none"), ("caged", "bubblewrap"))
+        self.start_modules((name + suffix, isolation, mpm)
+                           for name, isolation in (("call", "none"), ("caged", "bubblewrap"))
                            for suffix, mpm in (("", servers.MPM), ("_event", "event")))
         self.start_beside()
         for name, (server, port) in self.hosts.items():
@@ -254,7 +255,8 @@ class Calls:
         wrong = []
         for path in ("/never", "/spin"):
             ratios = [each / alone for each, alone in zip(p99[path], p99[""])]
-            shown(f"p99 beside {path} / alone ({statistics.median(p99['']):.0f} us)", statistics.median(ratios), P99_MAX, "")
+            shown(f"p99 beside {path} / alone ({statistics.median(p99['']):.0f} us)", statistics.median(ratios),
+                  P99_MAX, "times")
             late = [seconds - TIMEOUT for _, seconds in answers[path]]
             shown(f"{path}: from the limit to the 504, median of {len(late)}", statistics.median(late) * 1000,
                   LATE_MAX * 1000, "ms")

@@ -128,7 +128,7 @@ class Counter:
 
 class Round:
     """From its making to stop(): what the server, the processes behind it, PostgreSQL and the rest of the machine
-    did. server, postmaster: their process ids; behind: the process id of the runner, or of the server behind a proxy."""
+    did. server, postmaster: their process ids; behind: that of the runner, or of the server behind a proxy."""
 
     def __init__(self, server, postmaster, behind=None):
         self.roots = (server, postmaster)

@@ -71,7 +71,8 @@ def row(label, rounds, first):
     least, most = spread(rounds, "req/s")
     text = (f"{label:{LABEL_WIDTH}} {median(rounds, 'req/s'):9.0f} {f'[{least:.0f}-{most:.0f}]':>15}"
             f" {median(rounds, 'p50'):8.0f} {median(rounds, 'p99'):8.0f} {median(rounds, 'CPU'):7.1f}"
-            f" {median(rounds, 'server us'):6.0f} {median(rounds, 'behind us'):6.0f} {median(rounds, 'postgres us'):5.0f}"
+            f" {median(rounds, 'server us'):6.0f} {median(rounds, 'behind us'):6.0f}"
+            f" {median(rounds, 'postgres us'):5.0f}"
             f" {median(rounds, 'memory') / 1024:7.0f}")
     compared = [ratio_text(ratios(rounds, first, key)) if first is not rounds else "" for key in COMPARED]
     return f"{text}  {compared[0]:>20} {compared[1]:>20} {f'{disturbed(rounds)} of {len(rounds)}':>9}"
