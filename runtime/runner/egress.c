@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,8 +51,8 @@ struct sf_network {
 
 /* The start ----------------------------------------------------------------------------------- */
 
-/* The first process in the namespaces. /proc is that of the machine, so that the number that it prints is valid there. It
- * ends when the runner closes its input, or is gone; pasta ends with it. */
+/* The first process in the namespaces. It prints its number as /proc has it. It ends when the runner closes its input, or is
+ * gone; pasta ends with it. */
 static const char script[]
     = "echo \"$2\" | \"$1\" -f - && echo \"$4\" | \"$3\" -batch -"
       " && read process rest </proc/self/stat && echo \"$process\" && read end";
@@ -169,10 +170,32 @@ static const char *find_process(const sf_network *network)
     return NULL;
 }
 
-static int open_namespace(apr_pool_t *pool, const char *process, const char *name)
+/* Returns the number that the machine knows a process by, which has printed its number as it sees it. A newer pasta gives its
+ * command a /proc of a namespace of processes, where the command is 1; on the machine it is the child of pasta. Returns 0 where
+ * that cannot be read. */
+static long number_on_machine(const sf_network *network, const char *printed)
 {
-    const char *path
-        = apr_psprintf(pool, "/proc/%.*s/ns/%s", (int)strcspn(process, "\n"), process, name);
+    const int pasta = network->process.pid;
+    const char *path = apr_psprintf(network->pool, "/proc/%d/task/%d/children", pasta, pasta);
+    long number = strtol(printed, NULL, 10);
+    FILE *children;
+
+    if (number != 1) {
+        return number;
+    }
+    children = fopen(path, "re");
+    if (!children || fscanf(children, "%ld", &number) != 1) {
+        number = 0;
+    }
+    if (children) {
+        fclose(children);
+    }
+    return number;
+}
+
+static int open_namespace(apr_pool_t *pool, long process, const char *name)
+{
+    const char *path = apr_psprintf(pool, "/proc/%ld/ns/%s", process, name);
 
     return open(path, O_RDONLY | O_CLOEXEC);
 }
@@ -181,9 +204,10 @@ static int open_namespace(apr_pool_t *pool, const char *process, const char *nam
 static sf_network_state open_namespaces(sf_network *network, const char *process)
 {
     struct pollfd output = { network->process.output, POLLIN, 0 };
+    const long number = number_on_machine(network, process);
 
-    network->user_namespace = open_namespace(network->pool, process, "user");
-    network->network_namespace = open_namespace(network->pool, process, "net");
+    network->user_namespace = open_namespace(network->pool, number, "user");
+    network->network_namespace = open_namespace(network->pool, number, "net");
     return network->user_namespace != CLOSED && network->network_namespace != CLOSED
                    && poll(&output, 1, 0) == 0
                ? SF_NETWORK_READY
