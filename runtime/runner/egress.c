@@ -39,6 +39,8 @@ struct sf_network {
     const char *environment;
     int users;
     sf_network_state state;
+    apr_time_t deadline; /* of its start */
+    int is_late;         /* was not ready at the deadline */
     sf_sandbox process;
     char output
         [OUTPUT_SIZE]; /* of the programs: messages, or at last the number of the shell's process */
@@ -120,6 +122,7 @@ static apr_status_t start(sf_network *network)
             .data_bytes = (apr_size_t)-1 };
 
     network->rules_version = network->networks->rules->version;
+    network->deadline = sf_clock_now() + PATIENCE;
     return sf_sandbox_start(network->pool, &program, &network->process);
 }
 
@@ -246,7 +249,16 @@ sf_network_state sf_network_read(sf_network *network)
         network->state = open_namespaces(network, process);
         (void)update(network);
     }
+    else if (network->state == SF_NETWORK_STARTING && sf_clock_now() >= network->deadline) {
+        network->state = SF_NETWORK_FAILED;
+        network->is_late = 1;
+    }
     return network->state;
+}
+
+int sf_network_is_starting(const sf_network *network)
+{
+    return network->state == SF_NETWORK_STARTING;
 }
 
 const char *sf_network_failure(const sf_network *network)
@@ -260,21 +272,16 @@ const char *sf_network_failure(const sf_network *network)
             return line;
         }
     }
-    return network->networks->path[PASTA];
+    return apr_pstrcat(network->pool, network->networks->path[PASTA],
+                       network->is_late ? " was not ready in time" : " has ended", NULL);
 }
 
 const char *sf_network_wait(sf_network *network)
 {
-    const apr_time_t deadline = sf_clock_now() + PATIENCE;
     struct pollfd output = { network->process.output, POLLIN, 0 };
 
-    while (network->state == SF_NETWORK_STARTING && sf_clock_now() < deadline) {
-        if (poll(&output, 1, 100) == 1) {
-            sf_network_read(network);
-        }
-    }
-    if (network->state == SF_NETWORK_STARTING) {
-        network->state = SF_NETWORK_FAILED;
+    while (sf_network_read(network) == SF_NETWORK_STARTING) {
+        poll(&output, 1, 100);
     }
     return network->state == SF_NETWORK_READY ? NULL : sf_network_failure(network);
 }
@@ -311,7 +318,9 @@ const char *sf_network_hold(sf_networks *networks, const char *environment, sf_n
 {
     sf_network *found = apr_hash_get(networks->active, environment, APR_HASH_KEY_STRING);
 
-    if (found && sf_network_read(found) != SF_NETWORK_FAILED) {
+    /* the end of a start is read for the users that wait for it, who are told by the descriptor */
+    if (found
+        && (found->state == SF_NETWORK_STARTING || sf_network_read(found) == SF_NETWORK_READY)) {
         found->users++;
         *network = found;
         return NULL;

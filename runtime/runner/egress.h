@@ -27,7 +27,7 @@ const char *sf_networks_make(apr_pool_t *pool, const apr_array_header_t *allowed
                              sf_networks **networks);
 
 /* Starts a network for the Environment, or counts one more user of its network. A network that has failed is replaced.
- * Returns NULL with `network`, or a message. */
+ * Does not wait. Returns NULL with `network`, or a message. */
 const char *sf_network_hold(sf_networks *networks, const char *environment, sf_network **network);
 
 /* Holds the Environment's network and waits until it is ready. `networks` may be NULL: there is no network then. Returns NULL with
@@ -40,8 +40,12 @@ void sf_network_drop(sf_network *network);
 /* Returns the descriptor on which a network has something to read: the end of its start, or its death. */
 int sf_network_descriptor(const sf_network *network);
 
-/* Reads from that descriptor, without waiting, and returns the state. */
+/* Reads from that descriptor, without waiting, and returns the state. A network that is not ready after five seconds has
+ * failed. */
 sf_network_state sf_network_read(sf_network *network);
+
+/* Whether the network was neither ready nor failed when it was last read. */
+int sf_network_is_starting(const sf_network *network);
 
 /* Waits until the network is ready. Returns NULL, or why it has failed. */
 const char *sf_network_wait(sf_network *network);

@@ -20,6 +20,9 @@
 /* Microseconds in which an isolate says READY. */
 #define START_LIMIT 15000000
 
+/* Microseconds after which a start that waits for its network is stalled. A network takes a tenth of a second. */
+#define STALL_LIMIT 500000
+
 /* Of the isolate's output: bytes that are kept for the cause of its death, and that are logged. */
 #define TAIL_SIZE 2048
 #define LOGGED_MAX 8192
@@ -32,12 +35,17 @@
 
 typedef struct {
     sf_isolate *isolate;
-    const sf_isolate_parts *parts;
+    sf_isolate_parts *parts;
+    sf_cage_isolate surroundings;
     sf_sandbox sandbox;
+    int has_process;
+    const char *failure; /* why there is no process; or NULL */
     sf_watch line;
     sf_watch output;
     int is_line_watched;
-    sf_network *network; /* NULL unless egress is filtered */
+    sf_network *network;    /* NULL unless egress is filtered */
+    sf_watch network_watch; /* while the isolate waits for it */
+    int is_network_watched;
     unsigned int processor_seconds;
     int has_cgroup;
     int is_out_of_memory;     /* a process was killed for its memory */
@@ -227,32 +235,37 @@ static void remove_cgroup(process *own)
     }
 }
 
+static void ignore_network(process *own)
+{
+    if (own->is_network_watched) {
+        sf_loop_remove(own->parts->loop, &own->network_watch);
+        close(own->network_watch.fd);
+        own->is_network_watched = 0;
+    }
+}
+
 static apr_status_t release_surroundings(void *data)
 {
     process *own = data;
 
     remove_cgroup(own);
+    ignore_network(own);
     if (own->network) {
         sf_network_drop(own->network);
     }
     return APR_SUCCESS;
 }
 
-/* Makes the parts of the isolate that outlive its process: network and cgroup. */
-static const char *make_surroundings(process *own, sf_cage_isolate *isolate)
+static const char *make_cgroup(process *own)
 {
-    apr_pool_t *pool = own->isolate->pool;
-    const char *message = sf_networks_ready(sf_cage_networks(own->parts->cage),
-                                            own->isolate->group->environment->sid, &own->network);
+    sf_cage_isolate *isolate = &own->surroundings;
+    const char *message = NULL;
 
-    apr_pool_cleanup_register(pool, own, release_surroundings, apr_pool_cleanup_null);
-    isolate->network = own->network;
-    if (message || !own->parts->cgroups) {
-        return message;
+    if (own->parts->cgroups) {
+        message = sf_cgroups_add(own->isolate->pool, own->parts->cgroups, own->isolate->number,
+                                 isolate->memory, &isolate->group);
+        own->has_cgroup = message == NULL;
     }
-    message = sf_cgroups_add(pool, own->parts->cgroups, own->isolate->number, isolate->memory,
-                             &isolate->group);
-    own->has_cgroup = message == NULL;
     return message;
 }
 
@@ -264,13 +277,12 @@ static unsigned int processor_seconds(const sf_demand *demand)
 }
 
 /* Starts the program. The descriptors are those of the line and the filter. */
-static const char *start_program(process *own, const sf_cage_isolate *isolate,
-                                 const int *descriptors)
+static const char *start_program(process *own, const int *descriptors)
 {
     apr_pool_t *pool = own->isolate->pool;
     const sf_command_request request
         = { .cage = own->parts->cage,
-            .isolate = isolate,
+            .isolate = &own->surroundings,
             .descriptors = descriptors,
             .processor_seconds = processor_seconds(&own->isolate->demand) };
     sf_sandbox_program program = { 0 };
@@ -282,6 +294,7 @@ static const char *start_program(process *own, const sf_cage_isolate *isolate,
     if (rv != APR_SUCCESS) {
         return system_message(pool, "the process cannot be started", rv);
     }
+    own->has_process = 1;
     sf_sandbox_close_input(&own->sandbox);
     own->output.fd = own->sandbox.output;
     own->output.ready = output_is_ready;
@@ -291,29 +304,118 @@ static const char *start_program(process *own, const sf_cage_isolate *isolate,
     return NULL;
 }
 
-const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate, const char *folder)
+/* Starts the process, whose network is ready. Returns NULL, or why it could not be started. */
+static const char *start_process(process *own)
 {
-    process *own = apr_pcalloc(isolate->pool, sizeof(*own));
-    sf_cage_isolate cage_isolate
-        = { .node = sf_runner_config_runtime(parts->config, isolate->demand.runtime)->node,
-            .build = folder,
-            .memory = (apr_size_t)isolate->demand.memory };
     int descriptors[] = { CLOSED, CLOSED };
-    const char *message;
+    const char *message = make_cgroup(own);
 
-    own->isolate = isolate;
-    own->parts = parts;
-    isolate->process = own;
-    message = make_surroundings(own, &cage_isolate);
     message = message ? message : make_line(own, &descriptors[0]);
     if (message) {
         return message;
     }
-    descriptors[1] = sf_cage_filter(parts->cage);
-    message = start_program(own, &cage_isolate, descriptors);
+    descriptors[1] = sf_cage_filter(own->parts->cage);
+    message = start_program(own, descriptors);
     close(descriptors[0]);
     close(descriptors[1]);
     return message;
+}
+
+
+/* The start ----------------------------------------------------------------------------------- */
+
+/* Ends an isolate that has no process. `cause` is a constant. */
+static void fail(process *own, const char *cause, const char *message)
+{
+    own->failure = apr_pstrdup(own->isolate->pool, message);
+    sf_pool_end(own->parts->pool, own->isolate, cause, sf_clock_now());
+}
+
+/* Starts the process of an isolate that waits for its network, or ends the isolate, if the start of the network has ended. */
+static void go_on(process *own)
+{
+    const sf_network_state state = sf_network_read(own->network);
+    const char *message;
+
+    if (state == SF_NETWORK_STARTING) {
+        return;
+    }
+    ignore_network(own);
+    sf_pool_resume(own->parts->pool, own->isolate);
+    if (state == SF_NETWORK_FAILED) {
+        fail(own, "no network", sf_network_failure(own->network));
+        return;
+    }
+    message = start_process(own);
+    if (message) {
+        fail(own, "no process", message);
+    }
+}
+
+/* The network of an isolate that waits has something to read, which only one of them can read: all isolates that wait for
+ * this network go on. */
+static void network_is_ready(void *data, unsigned int events)
+{
+    const process *own = data;
+    const sf_network *network = own->network;
+    apr_hash_index_t *i;
+
+    (void)events;
+    for (i = apr_hash_first(NULL, own->parts->pool->isolates); i; i = apr_hash_next(i)) {
+        process *other = ((const sf_isolate *)apr_hash_this_val(i))->process;
+
+        if (other->is_network_watched && other->network == network) {
+            go_on(other);
+        }
+    }
+}
+
+/* Watches the network, which others may watch too: the loop takes a descriptor once. */
+static const char *watch_network(process *own)
+{
+    own->network_watch.fd = fcntl(sf_network_descriptor(own->network), F_DUPFD_CLOEXEC, 0);
+    own->network_watch.ready = network_is_ready;
+    own->network_watch.data = own;
+    if (own->network_watch.fd < 0) {
+        return system_message(own->isolate->pool, "the network cannot be watched", errno);
+    }
+    own->is_network_watched = 1;
+    sf_loop_add(own->parts->loop, &own->network_watch, EPOLLIN);
+    return NULL;
+}
+
+/* Makes the network of the Environment, or joins it. Returns NULL, or a message. */
+static const char *hold_network(process *own)
+{
+    sf_networks *networks = sf_cage_networks(own->parts->cage);
+    const char *message;
+
+    if (!networks) {
+        return NULL;
+    }
+    message = sf_network_hold(networks, own->isolate->group->environment->sid, &own->network);
+    own->surroundings.network = own->network;
+    return message;
+}
+
+const char *sf_isolate_start(sf_isolate_parts *parts, sf_isolate *isolate, const char *folder)
+{
+    process *own = apr_pcalloc(isolate->pool, sizeof(*own));
+    const char *message;
+
+    own->isolate = isolate;
+    own->parts = parts;
+    own->surroundings.node = sf_runner_config_runtime(parts->config, isolate->demand.runtime)->node;
+    own->surroundings.build = folder;
+    own->surroundings.memory = (apr_size_t)isolate->demand.memory;
+    isolate->process = own;
+    message = hold_network(own);
+    apr_pool_cleanup_register(isolate->pool, own, release_surroundings, apr_pool_cleanup_null);
+    if (message) {
+        return message;
+    }
+    return own->network && sf_network_is_starting(own->network) ? watch_network(own)
+                                                                : start_process(own);
 }
 
 void sf_isolate_kill(const sf_isolate *isolate)
@@ -321,13 +423,27 @@ void sf_isolate_kill(const sf_isolate *isolate)
     process *own = isolate->process;
 
     ignore_line(own);
-    sf_sandbox_kill(&own->sandbox);
+    ignore_network(own);
+    if (own->has_process) {
+        sf_sandbox_kill(&own->sandbox);
+    }
+    else {
+        own->parts->is_reap_due = 1;
+    }
 }
 
 void sf_isolate_check_start(sf_pool *pool, sf_isolate *isolate, apr_time_t now)
 {
+    process *own = isolate->process;
+
     if (isolate->state == SF_ISOLATE_STARTING && isolate->since + START_LIMIT <= now) {
         sf_pool_end(pool, isolate, "not ready in time", now);
+    }
+    if (own->is_network_watched) {
+        go_on(own);
+    }
+    if (own->is_network_watched && isolate->since + STALL_LIMIT <= now) {
+        sf_pool_stall(pool, isolate);
     }
 }
 
@@ -381,6 +497,14 @@ static const char *last_line(process *own)
     return last;
 }
 
+/* Describes the end of an isolate that has no process. Returns whether it has ended. */
+static int reap_nothing(const process *own, sf_isolate_end *end)
+{
+    end->cause = own->isolate->cause;
+    end->detail = own->failure ? own->failure : "";
+    return own->isolate->state == SF_ISOLATE_ENDING;
+}
+
 int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end)
 {
     process *own = isolate->process;
@@ -388,6 +512,9 @@ int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end)
     struct rusage usage;
     int status;
 
+    if (!own->has_process) {
+        return reap_nothing(own, end);
+    }
     waitid(P_PID, (id_t)own->sandbox.pid, &ended, WEXITED | WNOHANG | WNOWAIT);
     if (ended.si_pid != own->sandbox.pid) {
         return 0;

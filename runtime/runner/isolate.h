@@ -14,12 +14,12 @@ typedef struct {
     sf_cgroups *cgroups; /* NULL where there are none */
     sf_loop *loop;
     sf_pool *pool;
+    int is_reap_due; /* an isolate has ended before it had a process, so that no SIGCHLD will come */
 } sf_isolate_parts;
 
-/* Starts the process of an isolate of the Build in `folder`. Returns NULL, or why it could not be
- * started. */
-const char *sf_isolate_start(const sf_isolate_parts *parts, sf_isolate *isolate,
-                             const char *folder);
+/* Starts an isolate of the Build in `folder`, which outlives the isolate: its network, if egress is filtered, and its process
+ * as soon as the network is ready. Does not wait for the network. Returns NULL, or why it could not be started. */
+const char *sf_isolate_start(sf_isolate_parts *parts, sf_isolate *isolate, const char *folder);
 
 /* Returns the runner's end of the line, to be passed to a child. Bytes on it no longer end the isolate. */
 int sf_isolate_lend(const sf_isolate *isolate);
@@ -27,10 +27,10 @@ int sf_isolate_lend(const sf_isolate *isolate);
 /* The line was returned: bytes on it end the isolate from now on. Returns whether there are none yet. */
 int sf_isolate_take_back(const sf_isolate *isolate);
 
-/* Kills the process and all others of its group. */
+/* Kills the process and all others of its group. An isolate that waits for its network has none: sets is_reap_due. */
 void sf_isolate_kill(const sf_isolate *isolate);
 
-/* How a process ended: "exit 1", "signal 9", "memory", "processor time"; and its last words. */
+/* How a process ended: "exit 1", "signal 9", "memory", "processor time"; and its last words. Or why there was none. */
 typedef struct {
     const char *cause;
     const char *detail;
@@ -40,7 +40,7 @@ typedef struct {
  * pool then, and the process is gone. */
 int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end);
 
-/* Ends the isolate if it was not ready in time. */
+/* Ends the isolate if it, or its network, was not ready in time. Called every second. */
 void sf_isolate_check_start(sf_pool *pool, sf_isolate *isolate, apr_time_t now);
 
 #endif

@@ -252,6 +252,7 @@ static void count_starting(sf_pool *pool, sf_group *group, int difference)
 static void set_state(sf_pool *pool, sf_isolate *isolate, sf_isolate_state state, apr_time_t now)
 {
     if (isolate->state == SF_ISOLATE_STARTING) {
+        sf_pool_resume(pool, isolate);
         count_starting(pool, isolate->group, -1);
     }
     isolate->state = state;
@@ -322,6 +323,23 @@ void sf_pool_start(sf_pool *pool, sf_group *group, apr_time_t now)
         refuse_first(pool, group, message);
         unlink_isolate(pool, isolate, now);
         release_group(pool, group);
+    }
+}
+
+void sf_pool_stall(sf_pool *pool, sf_isolate *isolate)
+{
+    if (isolate->state == SF_ISOLATE_STARTING && !isolate->is_stalled) {
+        isolate->is_stalled = 1;
+        pool->starting--;
+        pool->is_changed = 1;
+    }
+}
+
+void sf_pool_resume(sf_pool *pool, sf_isolate *isolate)
+{
+    if (isolate->is_stalled) {
+        isolate->is_stalled = 0;
+        pool->starting++;
     }
 }
 

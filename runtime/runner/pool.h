@@ -62,6 +62,7 @@ typedef struct sf_isolate {
     apr_int64_t rss;
     int is_cold;       /* never leased */
     int is_failed;     /* killed before it was ready */
+    int is_stalled;    /* starting, and not counted by the limit of the cores */
     const char *cause; /* for which the runner ends it, or NULL */
     void *process;     /* isolate.c */
 } sf_isolate;
@@ -162,7 +163,7 @@ typedef struct {
     struct sf_lease_ring unused; /* leases to be used again */
     apr_uint32_t last_number;
     int live;
-    int starting;
+    int starting;   /* without the stalled ones */
     int is_changed; /* since the last decisions */
     int is_leaving; /* nothing is leased or started any more */
     sf_pool_counts counts;
@@ -201,6 +202,14 @@ sf_isolate *sf_pool_find_isolate(const sf_pool *pool, apr_uint32_t number);
 /* Adds an isolate in the state STARTING, and starts its process. Where that fails, the first lease of the
  * group is refused. */
 void sf_pool_start(sf_pool *pool, sf_group *group, apr_time_t now);
+
+/* The start of the isolate waits for something that is not the processor: isolates of others may start meanwhile. Does nothing
+ * where the isolate is stalled already. */
+void sf_pool_stall(sf_pool *pool, sf_isolate *isolate);
+
+/* The start of a stalled isolate goes on, also where that makes more starts than there are cores. Does nothing for another
+ * isolate. */
+void sf_pool_resume(sf_pool *pool, sf_isolate *isolate);
 
 /* The isolate is ready for its first lease. */
 void sf_pool_ready(sf_pool *pool, sf_isolate *isolate, apr_time_t now);

@@ -138,12 +138,13 @@ static void finish_isolate(const runner *runner, sf_isolate *isolate, const sf_i
 }
 
 /* Reaps all processes that have ended. */
-static void reap(const runner *runner)
+static void reap(runner *runner)
 {
     sf_pool *pool = runner->children.isolates;
     apr_hash_index_t *i;
     sf_isolate_end end;
 
+    runner->isolate_parts.is_reap_due = 0;
     for (i = apr_hash_first(NULL, pool->isolates); i; i = apr_hash_next(i)) {
         sf_isolate *isolate = apr_hash_this_val(i);
 
@@ -347,6 +348,15 @@ static void tick(runner *runner, apr_time_t now)
     }
 }
 
+/* Waits for one event, and reaps isolates that have ended without a signal. */
+static void run_once(runner *runner, int milliseconds)
+{
+    sf_loop_run_once(runner->loop, milliseconds);
+    if (runner->isolate_parts.is_reap_due) {
+        reap(runner);
+    }
+}
+
 static void step(runner *runner)
 {
     sf_pool *pool = runner->children.isolates;
@@ -361,7 +371,7 @@ static void step(runner *runner)
     }
     next = runner->next_decision < runner->next_tick ? runner->next_decision : runner->next_tick;
     next = pool->is_changed ? now : next;
-    sf_loop_run_once(runner->loop, next > now ? (int)((next - now + 999) / 1000) : 0);
+    run_once(runner, next > now ? (int)((next - now + 999) / 1000) : 0);
     now = sf_clock_now();
     sf_children_sweep(&runner->children, now);
     if (runner->children.is_leaving) {
@@ -377,7 +387,7 @@ static void finish(runner *runner)
 
     end_isolates(runner, 1, sf_clock_now());
     while (apr_hash_count(pool->isolates) > 0 && sf_clock_now() < until) {
-        sf_loop_run_once(runner->loop, 100);
+        run_once(runner, 100);
     }
     sf_work_queue_end(runner->work);
     if (!runner->has_handed_over) {

@@ -215,6 +215,32 @@ static void starts_no_second_isolate_for_a_lease_that_the_first_one_serves(void 
     IS(after(SECOND), "");
 }
 
+static void does_not_count_a_stalled_start_among_the_cores(void **state)
+{
+    (void)state;
+    ask('A', 1, 'a', 0);
+    ask('A', 2, 'b', 0);
+    ask('A', 3, 'c', 0);
+    IS(due(), "start 1 for a, start 2 for b");
+    sf_pool_stall(world.pool, isolate(1));
+    sf_pool_stall(world.pool, isolate(1));
+    IS(due(), "start 3 for c");
+    sf_pool_resume(world.pool, isolate(1));
+    sf_pool_resume(world.pool, isolate(1));
+    ask('A', 4, 'd', 0);
+    ready(2);
+    IS(due(), "A2 gets 2");
+    ready(1);
+    IS(due(), "A1 gets 1, start 4 for d");
+    sf_pool_stall(world.pool, isolate(4));
+    gone(4);
+    IS(due(), "A4 is refused: start, exit 1");
+    ready(3);
+    sf_pool_stall(world.pool, isolate(3));
+    IS(due(), "A3 gets 3");
+    assert_int_equal(world.pool->starting, 0);
+}
+
 static void starts_as_many_at_a_time_as_there_are_cores(void **state)
 {
     (void)state;
@@ -535,7 +561,12 @@ static void random_event(unsigned int *seed)
         break;
     default:
         if (any && any->state == SF_ISOLATE_STARTING) {
-            rand_r(seed) % 10 ? ready(number) : gone(number);
+            if (rand_r(seed) % 10 == 0) {
+                sf_pool_stall(world.pool, any);
+            }
+            else {
+                rand_r(seed) % 10 ? ready(number) : gone(number);
+            }
         }
         else if (any && any->state == SF_ISOLATE_LEASED) {
             rand_r(seed) % 10 ? give_back(number) : gone(number);
@@ -557,7 +588,7 @@ static void check_counts(void)
         const sf_isolate *any = apr_hash_this_val(i);
 
         live += any->state != SF_ISOLATE_ENDING;
-        starting += any->state == SF_ISOLATE_STARTING;
+        starting += any->state == SF_ISOLATE_STARTING && !any->is_stalled;
         assert_true((any->holder != NULL) == (any->state == SF_ISOLATE_LEASED));
     }
     assert_int_equal(live, world.pool->live);
@@ -623,6 +654,7 @@ int unit_isolate_pool(void)
         TEST(starts_the_first_isolate_at_once),
         TEST(starts_another_one_for_a_lease_that_has_waited),
         TEST(starts_no_second_isolate_for_a_lease_that_the_first_one_serves),
+        TEST(does_not_count_a_stalled_start_among_the_cores),
         TEST(starts_as_many_at_a_time_as_there_are_cores),
         TEST(waits_for_the_build),
         TEST(refuses_the_first_lease_where_an_isolate_does_not_start),
