@@ -16,21 +16,24 @@ use Serverless::Server;
 use Serverless::Test ();
 use Test::More;
 
-my $THREADS = 25;
-my $CLIENTS = 8;
+# Under prefork, the child has one request at a time, and no batches of several.
+my $prefork = ($ENV{MPM} // 'event') eq 'prefork';
+my $CLIENTS = $prefork ? 1 : 8;
+my $workers = $prefork ? Serverless::Server->one_child : <<'END';
+StartServers 1
+ServerLimit 1
+MinSpareThreads 25
+MaxSpareThreads 25
+ThreadsPerChild 25
+MaxRequestWorkers 25
+END
 
 my $database = own_database('metrics');
 my $owner = $database->connect('postgres');
 my ($account, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('metrics')));
 
-my $server = Serverless::Server->start('metrics', <<"END" . Serverless::Server->database(database => $database->name, statement_timeout => 1000) . Serverless::Server->api);
-StartServers 1
-ServerLimit 1
-MinSpareThreads $THREADS
-MaxSpareThreads $THREADS
-ThreadsPerChild $THREADS
-MaxRequestWorkers $THREADS
-END
+my $server = Serverless::Server->start('metrics',
+    $workers . Serverless::Server->database(database => $database->name, statement_timeout => 1000) . Serverless::Server->api);
 
 # The responses by the class of their status, as this suite has seen them.
 my %seen = map { $_ => 0 } 2 .. 5;
@@ -137,8 +140,8 @@ subtest 'the log line of the child' => sub {
     is $counted{builds_completed}, 1, 'builds_completed counts the Build';
     is $counted{builds_failed}, 0, 'builds_failed counts none';
     cmp_ok $counted{maintenance_batches}, '>=', 3, 'maintenance_batches counts one for each task at least';
-    if (($ENV{PIPELINING} // 'On') eq 'Off') {
-        is $counted{batches}, 0, 'batches counts none without pipelining';
+    if ($prefork || ($ENV{PIPELINING} // 'On') eq 'Off') {
+        is $counted{batches}, 0, 'batches counts none without pipelining or threads';
     }
     else {
         cmp_ok $counted{batches}, '>=', 1, 'batches counts those of the reads at the same time';
