@@ -129,7 +129,8 @@ static int begin_parts(apr_pool_t *pconf, server_rec *s)
     rv = sf_domains_post_config(pconf, s);
     return rv == APR_SUCCESS
                ? prepare_logs(pconf, s)
-               : refuse_start(s, rv, "ServerlessExecution cannot make the table of routes");
+               : refuse_start(s, rv,
+                              "ServerlessExecution cannot make the memory that children share");
 }
 
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)

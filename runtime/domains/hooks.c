@@ -14,6 +14,7 @@
 #include "runtime/domains/paths.h"
 #include "runtime/domains/route.h"
 #include "runtime/domains/route_table.h"
+#include "runtime/domains/runner_away.h"
 #include "runtime/domains/signing_secrets.h"
 #include "runtime/domains/variables.h"
 #include "runtime/domains/visibility.h"
@@ -37,8 +38,11 @@ apr_status_t sf_domains_pre_config(apr_pool_t *pconf)
 
 apr_status_t sf_domains_post_config(apr_pool_t *pconf, server_rec *s)
 {
+    apr_status_t rv;
+
     sf_asset_cache_make(s);
-    return sf_route_table_post_config(pconf, s);
+    rv = sf_route_table_post_config(pconf, s);
+    return rv == APR_SUCCESS ? sf_runner_away_post_config(pconf) : rv;
 }
 
 apr_status_t sf_domains_child_init(apr_pool_t *pool)

@@ -1,23 +1,18 @@
 #include "runtime/domains/lease_thread.h"
 
-#include "core/caller.h"
-#include "core/log.h"
 #include "runtime/domains/lease_rules.h"
+#include "runtime/domains/runner_away.h"
 
 #include <apr_atomic.h>
 #include <apr_strings.h>
 #include <apr_thread_proc.h>
 #include <errno.h>
-#include <http_log.h>
-#include <http_main.h>
 #include <json-c/json.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-APLOG_USE_MODULE(serverless_functions);
 
 /* An idle line goes back to the runner after this time. */
 #define IDLE_TIME apr_time_from_sec(2)
@@ -276,21 +271,24 @@ static void drop(sf_runner_link *runner)
         }
     }
     runner->is_lost = 1;
+    if (!runner->is_greeted) {
+        sf_runner_away_begin(ECONNRESET);
+    }
     sf_lease_link_leave(runner);
 }
 
-/* Whether the runner speaks this version of the protocol. */
-static int is_known_version(json_object *object)
+/* Takes HELLO. Returns 0 where the runner has another version of the protocol. */
+static int take_hello(sf_runner_link *runner, json_object *object)
 {
-    const int known = number_of(object, "version") == SF_PROTOCOL_VERSION;
+    const int version = (int)number_of(object, "version");
 
-    if (!known) {
-        ap_log_error(APLOG_MARK, APLOG_ERR, 0, ap_server_conf,
-                     "SF0083: the runner has version %d of its protocol, and httpd has %d: install "
-                     "both from one release",
-                     (int)number_of(object, "version"), SF_PROTOCOL_VERSION);
+    runner->is_greeted = 1;
+    if (version == SF_PROTOCOL_VERSION) {
+        sf_runner_away_end();
+        return 1;
     }
-    return known;
+    sf_runner_away_by_version(version);
+    return 0;
 }
 
 /* Acts on a message. Returns 0 where the connection is to end. */
@@ -298,7 +296,7 @@ static int act(sf_runner_link *runner, const sf_control_message *message, json_o
 {
     switch (message->type) {
     case SF_CONTROL_HELLO:
-        return is_known_version(object);
+        return take_hello(runner, object);
     case SF_CONTROL_LINE:
         take_line(runner, message, object);
         return message->descriptor >= 0;

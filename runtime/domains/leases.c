@@ -5,6 +5,7 @@
 #include "runtime/domains/build_stream.h"
 #include "runtime/domains/lease_rules.h"
 #include "runtime/domains/lease_thread.h"
+#include "runtime/domains/runner_away.h"
 
 #include <apr_strings.h>
 #include <http_log.h>
@@ -22,17 +23,9 @@ APLOG_USE_MODULE(serverless_functions);
 /* How long a call waits for the cause of its isolate's end. */
 #define CAUSE_WAIT apr_time_from_msec(250)
 
-/* A runner that is away is logged once in this time. */
-#define AWAY_LOG_INTERVAL apr_time_from_sec(60)
-
 /* An isolate that uses more than this part of its memory after a call is not used again. */
 #define MEMORY_PARTS 4
 #define MEMORY_PARTS_USED 3
-
-/* Since when the runner is away, and when that was logged last; 0: it is not, or never. Guarded by the table's
- * mutex. */
-static apr_time_t away_since;
-static apr_time_t away_logged;
 
 /* A call that takes a line, or a Deployment that has one started. */
 typedef struct {
@@ -47,7 +40,6 @@ apr_status_t sf_leases_init(apr_pool_t *pool)
 {
     const apr_status_t rv = sf_lease_table_init(pool);
 
-    away_since = away_logged = 0;
     return rv == APR_SUCCESS ? sf_lease_thread_init(pool) : rv;
 }
 
@@ -67,39 +59,22 @@ static sf_runner_link *connected(void)
     return NULL;
 }
 
-/* Logs once a minute that the runner is away. */
-static void log_away(const taking *call, apr_status_t rv)
-{
-    const sf_caller caller = sf_caller_of(call->request->r);
-    char reason[120];
-
-    if (away_logged && sf_clock_now() < away_logged + AWAY_LOG_INTERVAL) {
-        return;
-    }
-    away_logged = sf_clock_now();
-    sf_log(&caller, APLOG_ERR, "SF0081",
-           "Functions are answered with 503: cannot connect to the runner at %s: %s (is "
-           "serverless-runner running, and is httpd's user in its configuration?)",
-           sf_config_runner(), apr_strerror(rv, reason, sizeof(reason)));
-}
-
 /* Connects. Returns NULL where the runner is away. */
-static sf_runner_link *connect_runner(const taking *call)
+static sf_runner_link *connect_runner(void)
 {
-    sf_runner_link *runner = sf_lease_link_make();
-    const apr_status_t rv = sf_runner_link_open(runner, sf_config_runner());
+    sf_runner_link *runner;
+    apr_status_t rv;
 
-    if (rv != APR_SUCCESS) {
-        sf_lease_link_free(runner);
-        if (!away_since) {
-            away_since = sf_clock_now();
-        }
-        else if (sf_clock_now() > away_since + sf_config_queue_timeout(call->request->r)) {
-            log_away(call, rv);
-        }
+    if (sf_runner_away_pauses()) {
         return NULL;
     }
-    away_since = 0;
+    runner = sf_lease_link_make();
+    rv = sf_runner_link_open(runner, sf_config_runner());
+    if (rv != APR_SUCCESS) {
+        sf_lease_link_free(runner);
+        sf_runner_away_begin(rv);
+        return NULL;
+    }
     APR_RING_INSERT_TAIL(sf_lease_links(), runner, sf_runner_link, entry);
     sf_lease_thread_wake();
     return runner;
@@ -136,7 +111,7 @@ static int ask(taking *call)
     sf_runner_link *runner = connected();
 
     if (!runner) {
-        runner = connect_runner(call);
+        runner = connect_runner();
     }
     if (!runner) {
         return 0;
@@ -175,13 +150,20 @@ static int send_build(taking *call)
     return status;
 }
 
-/* Whether a runner that is away may come back in time: it is being restarted. A Deployment does not wait for that. */
+/* Whether a runner that is away may come back in time: it is being restarted. Logs otherwise that it is away. A
+ * Deployment does not wait for that. */
 static int may_come_back(const taking *call)
 {
+    const sf_caller caller = sf_caller_of(call->request->r);
+
     if (call->message == SF_CONTROL_WARM) {
         return 0;
     }
-    return !away_since || sf_clock_now() < away_since + sf_config_queue_timeout(call->request->r);
+    if (!sf_runner_away_for(sf_config_queue_timeout(call->request->r))) {
+        return 1;
+    }
+    sf_runner_away_log(&caller);
+    return 0;
 }
 
 /* Waits until something happens to the waiter. Returns OK, or the status with which the call ends. */

@@ -10,6 +10,7 @@
 typedef struct sf_runner_link {
     APR_RING_ENTRY(sf_runner_link) entry;
     int socket;
+    int is_greeted;      /* the runner has answered HELLO */
     int leaving;         /* the runner grants no further leases on it */
     int is_lost;         /* it has ended */
     int users;           /* threads that need this struct to stay */
