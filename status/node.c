@@ -4,6 +4,7 @@
 #include "core/crypto/keyring.h"
 #include "core/db/db.h"
 #include "core/log.h"
+#include "runtime/domains/runner_check.h"
 #include "statements.h"
 #include "version.h"
 
@@ -17,24 +18,31 @@
 
 static const char *const words[] = {
     [SF_NODE_READY] = "ready",   [SF_NODE_DATABASE] = "database", [SF_NODE_BUSY] = "connections",
-    [SF_NODE_SCHEMA] = "schema", [SF_NODE_KEYS] = "keys",
+    [SF_NODE_SCHEMA] = "schema", [SF_NODE_RUNNER] = "runner",     [SF_NODE_KEYS] = "keys",
 };
 
 /* The columns of node_state. */
 enum { BUILDS, BUILD_AGE, LACKS_KEY, ROUTE_LEASE, TASK, TASK_BEGUN };
 
-/* By the number of the database, which begins at 1. */
-static sf_node_database *databases;
+/* The memory that children share. */
+typedef struct {
+    sf_node_age runner_age;
+    volatile apr_uint32_t runner;  /* sf_node_state */
+    sf_node_database databases[1]; /* by the number of the database, which begins at 1 */
+} node;
+
+static node *shared;
 
 apr_status_t sf_node_post_config(apr_pool_t *pool, server_rec *s)
 {
-    const apr_size_t size = sizeof(*databases) * (apr_size_t)(sf_config_databases(s) + 1);
+    const apr_size_t size
+        = sizeof(*shared) + sizeof(sf_node_database) * (apr_size_t)sf_config_databases(s);
     apr_shm_t *memory;
     const apr_status_t rv = apr_shm_create(&memory, size, NULL, pool);
 
     if (rv == APR_SUCCESS) {
-        databases = apr_shm_baseaddr_get(memory);
-        memset(databases, 0, size);
+        shared = apr_shm_baseaddr_get(memory);
+        memset(shared, 0, size);
     }
     return rv;
 }
@@ -101,6 +109,21 @@ static sf_node_state state_of(sf_db_result result)
     }
 }
 
+/* Whether the caller is to check: it is the first one in this second, or there was no check yet. */
+static int claim(sf_node_age *age)
+{
+    const apr_uint32_t second = (apr_uint32_t)apr_time_sec(apr_time_now());
+    const apr_uint32_t last = age->claimed;
+
+    return (last != second && apr_atomic_cas32(&age->claimed, second, last) == last)
+           || apr_atomic_read64(&age->checked_at) == 0;
+}
+
+static void end_check(sf_node_age *age)
+{
+    apr_atomic_set64(&age->checked_at, (apr_uint64_t)apr_time_now());
+}
+
 static void check(const sf_caller *caller, sf_node_database *database)
 {
     const char *values[] = { key_ids(caller->pool) };
@@ -108,28 +131,33 @@ static void check(const sf_caller *caller, sf_node_database *database)
     const sf_db_result result = sf_db_try(caller, SF_STATEMENT_NODE_STATE, values, &rows);
 
     database->state = result == SF_DB_OK ? read_rows(database, rows) : state_of(result);
-    apr_atomic_set64(&database->checked_at, (apr_uint64_t)apr_time_now());
-}
-
-/* Whether the caller is to check the database: it is the first one in this second, or there was no check yet. */
-static int claim(sf_node_database *database)
-{
-    const apr_uint32_t second = (apr_uint32_t)apr_time_sec(apr_time_now());
-    const apr_uint32_t last = database->claimed;
-
-    return (last != second && apr_atomic_cas32(&database->claimed, second, last) == last)
-           || apr_atomic_read64(&database->checked_at) == 0;
+    end_check(&database->age);
 }
 
 const sf_node_database *sf_node_database_of(const sf_caller *caller, server_rec *server)
 {
     const sf_caller checker = { caller->pool, server, caller->r };
-    sf_node_database *database = &databases[sf_config_database(server)];
+    sf_node_database *database = &shared->databases[sf_config_database(server)];
 
-    if (claim(database)) {
+    if (claim(&database->age)) {
         check(&checker, database);
     }
     return database;
+}
+
+sf_node_state sf_node_runner(apr_pool_t *pool)
+{
+    char isolation[SF_ISOLATION_BYTES];
+
+    if (!sf_config_runner()) {
+        return SF_NODE_READY;
+    }
+    if (claim(&shared->runner_age)) {
+        shared->runner
+            = sf_runner_check(pool, isolation) == APR_SUCCESS ? SF_NODE_READY : SF_NODE_RUNNER;
+        end_check(&shared->runner_age);
+    }
+    return shared->runner;
 }
 
 sf_node_state sf_node_check(const sf_caller *caller)
@@ -143,11 +171,28 @@ sf_node_state sf_node_check(const sf_caller *caller)
             return state;
         }
     }
-    return SF_NODE_READY;
+    return sf_node_runner(caller->pool);
 }
 
 
 /* The start ------------------------------------------------------------------------------------- */
+
+/* Returns the part of the notice about Functions. */
+static const char *runner_text(apr_pool_t *pool)
+{
+    const char *path = sf_config_runner();
+    char isolation[SF_ISOLATION_BYTES];
+    char reason[80];
+    apr_status_t rv;
+
+    if (!path) {
+        return "Functions are not executed";
+    }
+    rv = sf_runner_check(pool, isolation);
+    return rv == APR_SUCCESS ? apr_psprintf(pool, "runner %s with isolation %s", path, isolation)
+                             : apr_psprintf(pool, "runner %s, which does not answer: %s", path,
+                                            apr_strerror(rv, reason, sizeof(reason)));
+}
 
 static void announce(const sf_caller *caller)
 {
@@ -156,17 +201,16 @@ static void announce(const sf_caller *caller)
 
     sf_log(caller, APLOG_NOTICE, "SF0105",
            "mod_serverless_functions %s serves: schema %d, database %s, %d keys of Variables, node "
-           "%s, pipelining %s, %d "
-           "connections in each child",
+           "%s, pipelining %s, %d connections in each child, %s",
            SF_VERSION, SF_SCHEMA_VERSION, sf_db_label(caller->pool, caller->server),
            keys ? keys->count : 0, node ? node : "none", sf_config_pipelining() ? "on" : "off",
-           sf_config_db_connections());
+           sf_config_db_connections(), runner_text(caller->pool));
 }
 
 void sf_node_announce(apr_pool_t *pool, server_rec *s)
 {
     for (s = sf_config_next_database(s); s; s = sf_config_next_database(s->next)) {
-        sf_node_database *database = &databases[sf_config_database(s)];
+        sf_node_database *database = &shared->databases[sf_config_database(s)];
         const sf_caller caller = { pool, s, NULL };
 
         if (sf_db_check_schema(&caller) && apr_atomic_xchg32(&database->announced, 1) == 0) {

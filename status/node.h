@@ -1,5 +1,6 @@
 /* The state of this node: whether it can serve, and the figures that only the database knows. A statement reads them, at
- * most once a second for each database in all children together; the result is in shared memory. */
+ * most once a second for each database in all children together, and the runner is asked as often; the results are in
+ * shared memory. */
 #ifndef SF_NODE_H
 #define SF_NODE_H
 
@@ -12,18 +13,24 @@ typedef enum {
     SF_NODE_DATABASE, /* it does not answer */
     SF_NODE_BUSY,     /* no connection to it is free in time */
     SF_NODE_SCHEMA,   /* it is missing, of another version, or not open to httpd's role */
+    SF_NODE_RUNNER,   /* it does not answer, where ServerlessRunner names one */
     SF_NODE_KEYS      /* values of Variables have a key that this node does not know */
 } sf_node_state;
 
 #define SF_NODE_TASKS 8
 #define SF_NODE_TASK_NAME 32
 
-/* The state of one database. Children write it without a lock, each field at once. */
+/* When a state was checked last. Children write it without a lock, each field at once. */
 typedef struct {
+    volatile apr_uint32_t claimed;    /* the second of the last check */
+    volatile apr_uint64_t checked_at; /* when the last check ended; 0 before the first */
+} sf_node_age;
+
+/* The state of one database, written in the same way. */
+typedef struct {
+    sf_node_age age;
     volatile apr_uint32_t state;       /* sf_node_state */
-    volatile apr_uint32_t claimed;     /* the second of the last check */
     volatile apr_uint32_t announced;   /* the start of this generation of children is in the log */
-    volatile apr_uint64_t checked_at;  /* when the last check ended; 0 before the first */
     volatile apr_uint64_t builds;      /* that wait */
     volatile apr_uint64_t build_age;   /* seconds since the oldest of these was made */
     volatile apr_uint64_t route_lease; /* milliseconds */
@@ -40,7 +47,11 @@ apr_status_t sf_node_post_config(apr_pool_t *pool, server_rec *s);
  * about a second old at most, unless the database takes longer to answer. */
 const sf_node_database *sf_node_database_of(const sf_caller *caller, server_rec *server);
 
-/* Returns the state of the node: that of its first database that is not ready, or SF_NODE_READY. */
+/* Returns SF_NODE_READY where the runner answers, or none is configured; else SF_NODE_RUNNER. The state is about a
+ * second old at most, too; a runner that does not answer takes half a second more. */
+sf_node_state sf_node_runner(apr_pool_t *pool);
+
+/* Returns the state of the node: that of its first database that is not ready, or that of its runner. */
 sf_node_state sf_node_check(const sf_caller *caller);
 
 /* Returns the word for a state, such as "ready" or "schema". */

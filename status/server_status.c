@@ -65,6 +65,10 @@ static int show_section(request_rec *r, int flags)
         ap_rputs("<hr>\n<h1>mod_serverless_functions</h1>\n<table>\n", r);
     }
     write_databases(r, flags);
+    if (sf_config_runner()) {
+        write_figure(r, flags, "runner",
+                     sf_node_runner(r->pool) == SF_NODE_READY ? "ready" : "away");
+    }
     write_number(r, flags, "connections_in_use", sums->gauges[SF_GAUGE_CONNECTIONS_IN_USE]);
     for (i = 0; i < SF_METRICS; i++) {
         write_number(r, flags, sf_metrics_name(i), sums->counters[i]);

@@ -29,7 +29,8 @@ sub write_keys {
 sub check {
     my (%option) = (dbname => $name, user => 'serverless_httpd', host => $ENV{DATABASE}, node => '', @_);
     my $node = $option{node} ? "-n '$option{node}'" : '';
-    my $printed = `'$admin' -d 'host=$option{host} dbname=$option{dbname} user=$option{user}' -k '$keys' $node check 2>&1`;
+    my $runner = $option{runner} // '/nowhere/runner.conf';
+    my $printed = `'$admin' -d 'host=$option{host} dbname=$option{dbname} user=$option{user}' -k '$keys' $node -r '$runner' check 2>&1`;
     return ($? >> 8, { map { /^(ok|FAIL) +(\w+) +(.*)$/ ? ($2 => "$1 $3") : ($_ => 'unexpected') } split /\n/, $printed });
 }
 
@@ -41,6 +42,7 @@ my %good = (
     database => "ok $name as serverless_httpd", role => 'ok without other rights', schema => "ok version $newest",
     grants => 'ok the role may do what httpd does', keys => 'ok k1',
     node => 'ok not asked for (-n NODE): Builds do not check that Functions compile',
+    runner => 'ok there is no /nowhere/runner.conf: Functions are not executed',
 );
 is_deeply [check()], [0, \%good], 'all is there';
 
@@ -92,6 +94,21 @@ write_keys("k1 $key\n");
 
 says 'node', 'ok ' . (`$ENV{NODE} --version` =~ s/\n//r), 'a node', with => { node => $ENV{NODE} };
 like +(check(node => '/nowhere/node'))[1]{node}, qr{^FAIL \S+ cannot run /nowhere/node: .*No such file}, 'no node';
+
+subtest 'runner' => sub {
+    my $runner = Serverless::Runner->start('check');
+    my %with = (runner => $runner->{config});
+    says 'runner', "ok $runner->{socket}, isolation none", 'a runner', with => \%with;
+    kill STOP => $runner->pid;
+    says 'runner', "FAIL $runner->{socket}: no answer in 2 seconds: systemctl status serverless-runner", 'one that hangs', with => \%with;
+    $runner->kill_now;
+    says 'runner', "FAIL $runner->{socket}: Connection refused: systemctl status serverless-runner", 'one that is away', with => \%with;
+    $runner->configure(client => 'daemon');
+    $runner->run;
+    says 'runner', "FAIL $runner->{socket}: it closes the connection: name the user in a line Client of its configuration: systemctl status serverless-runner",
+        "one that does not know httpd's user", with => \%with;
+    says 'runner', "FAIL $keys cannot be read, or has no line Control: run this as root, or correct it", 'another file', with => { runner => $keys };
+};
 
 subtest 'status' => sub {
     $owner->selectrow_array(q(SELECT * FROM serverless.create_account('a')));
