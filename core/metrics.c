@@ -27,8 +27,8 @@ const apr_interval_time_t sf_bucket_bounds[SF_BUCKETS] = {
 };
 
 const short sf_counted_statuses[SF_STATUSES] = {
-    200, 201, 204, 206, 301, 302, 304, 400, 401, 403, 404, 405,
-    408, 409, 412, 413, 415, 416, 429, 500, 501, 502, 503, 0,
+    200, 201, 204, 206, 301, 302, 304, 400, 401, 403, 404, 405, 408,
+    409, 412, 413, 415, 416, 429, 431, 500, 501, 502, 503, 504, 0,
 };
 
 static const char *const names[SF_METRICS] = {
@@ -47,9 +47,12 @@ static const char *const names[SF_METRICS] = {
     [SF_METRIC_STALE_ROUTES] = "stale_routes",
     [SF_METRIC_ASSETS_CACHED] = "assets_cached",
     [SF_METRIC_ASSETS_READ] = "assets_read",
-    [SF_METRIC_CALLS] = "calls",
     [SF_METRIC_COLD_CALLS] = "cold_calls",
+    [SF_METRIC_CALLS_ANSWERED] = "calls_answered",
+    [SF_METRIC_CALLS_FAILED] = "calls_failed",
+    [SF_METRIC_CALLS_BAD_REQUEST] = "calls_bad_request",
     [SF_METRIC_CALLS_REFUSED] = "calls_refused",
+    [SF_METRIC_CALLS_UNAVAILABLE] = "calls_unavailable",
     [SF_METRIC_CALLS_TIMED_OUT] = "calls_timed_out",
 };
 

@@ -23,10 +23,13 @@ typedef enum {
     SF_METRIC_STALE_ROUTES,        /* requests answered by an old route, the database being away */
     SF_METRIC_ASSETS_CACHED,       /* answers with the file of an Asset */
     SF_METRIC_ASSETS_READ,         /* answers with the chunks of an Asset */
-    SF_METRIC_CALLS,               /* of Functions */
-    SF_METRIC_COLD_CALLS,          /* for which an isolate was started */
-    SF_METRIC_CALLS_REFUSED,       /* with 429 */
-    SF_METRIC_CALLS_TIMED_OUT,     /* with 504 */
+    SF_METRIC_COLD_CALLS,          /* calls of Functions for which an isolate was started */
+    SF_METRIC_CALLS_ANSWERED,      /* by the Function, with whatever status */
+    SF_METRIC_CALLS_FAILED, /* the Function has failed, or its isolate, or the answer is illegal */
+    SF_METRIC_CALLS_BAD_REQUEST, /* with 400: the body is no event */
+    SF_METRIC_CALLS_REFUSED,     /* with 429: no isolate was free in time */
+    SF_METRIC_CALLS_UNAVAILABLE, /* with 503: the runner or the database is away */
+    SF_METRIC_CALLS_TIMED_OUT,   /* with 504 */
     SF_METRICS
 } sf_metric;
 
@@ -41,6 +44,8 @@ typedef enum {
     SF_HISTOGRAM_REQUEST,  /* from the first byte of a request to the end of its answer */
     SF_HISTOGRAM_DATABASE, /* of a statement, with all waits and attempts */
     SF_HISTOGRAM_QUEUE,    /* of a statement's wait for a connection or for its batch */
+    SF_HISTOGRAM_ISOLATE,  /* of a call's wait for an isolate, the start of a new one included */
+    SF_HISTOGRAM_CALL,     /* of a call, from the last byte to the isolate to its answer or end */
     SF_HISTOGRAMS
 } sf_histogram;
 
@@ -54,7 +59,7 @@ extern const apr_interval_time_t sf_bucket_bounds[SF_BUCKETS];
 #define SF_OPERATION_DOMAIN (SF_OPERATIONS - 1)
 
 /* The statuses that are counted by themselves; the last one, 0, has all others. */
-#define SF_STATUSES 24
+#define SF_STATUSES 26
 extern const short sf_counted_statuses[SF_STATUSES];
 
 typedef struct {

@@ -47,12 +47,15 @@ static const counter counters[] = {
     { SF_METRIC_ASSETS_CACHED, "serverless_assets_total", "{source=\"cache\"}",
       "Assets that domains have served, by the source of their bytes." },
     { SF_METRIC_ASSETS_READ, "serverless_assets_total", "{source=\"database\"}", NULL },
-    { SF_METRIC_CALLS, "serverless_calls_total", "", "Calls of Functions." },
     { SF_METRIC_COLD_CALLS, "serverless_cold_calls_total", "",
       "Calls for which an isolate was started." },
-    { SF_METRIC_CALLS_REFUSED, "serverless_calls_refused_total", "", "Calls refused with 429." },
-    { SF_METRIC_CALLS_TIMED_OUT, "serverless_calls_timed_out_total", "",
-      "Calls ended at their deadline with 504." },
+    { SF_METRIC_CALLS_ANSWERED, "serverless_calls_total", "{outcome=\"answered\"}",
+      "Calls of Functions that have ended, by outcome." },
+    { SF_METRIC_CALLS_FAILED, "serverless_calls_total", "{outcome=\"failed\"}", NULL },
+    { SF_METRIC_CALLS_BAD_REQUEST, "serverless_calls_total", "{outcome=\"bad_request\"}", NULL },
+    { SF_METRIC_CALLS_REFUSED, "serverless_calls_total", "{outcome=\"refused\"}", NULL },
+    { SF_METRIC_CALLS_UNAVAILABLE, "serverless_calls_total", "{outcome=\"unavailable\"}", NULL },
+    { SF_METRIC_CALLS_TIMED_OUT, "serverless_calls_total", "{outcome=\"timed_out\"}", NULL },
 };
 
 static const struct {
@@ -65,6 +68,10 @@ static const struct {
                                 "Duration of statements with all waits and attempts." },
     [SF_HISTOGRAM_QUEUE]
     = { "serverless_queue_duration_seconds", "Wait of statements for a connection or a batch." },
+    [SF_HISTOGRAM_ISOLATE]
+    = { "serverless_isolate_wait_duration_seconds", "Wait of calls for an isolate." },
+    [SF_HISTOGRAM_CALL]
+    = { "serverless_call_duration_seconds", "Duration of calls in their isolates." },
 };
 
 static void write_head(request_rec *r, const char *name, const char *type, const char *help)
@@ -244,6 +251,10 @@ static void write_node(request_rec *r, const sf_metric_sums *sums)
                 sf_config_pooled_connections());
     for (i = 0; i < sizeof(node_gauges) / sizeof(*node_gauges); i++) {
         write_node_gauge(r, &node_gauges[i]);
+    }
+    if (sf_config_runner()) {
+        write_gauge(r, "serverless_runner_ready", "1 if the runner of Functions answers.",
+                    sf_node_runner(r->pool) == SF_NODE_READY);
     }
     write_tasks(r);
 }

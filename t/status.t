@@ -9,6 +9,8 @@ use JSON::PP ();
 use LWP::UserAgent ();
 use Serverless::Database;
 use Serverless::Parallel;
+use Serverless::Project;
+use Serverless::Runner;
 use Serverless::Server;
 use Serverless::Test;
 use Test::More;
@@ -43,12 +45,16 @@ LogLevel serverless_functions:debug
 END
 $logs =~ s/^LoadModule.*\n// if !-e "$modules/mod_log_config.so"; # Debian's httpd has it built in
 
+my $TAIL = 'functions.example.com';
+my $runner = Serverless::Runner->start('status');
+my $execution = $runner->directive . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessExecutionTimeout 4s\nServerlessQueueTimeout 2s\nServerlessConcurrency 1\n";
+
 sub start {
     my ($name, $lines, %option) = @_;
     return $class->start($name, $class->database(database => $option{database} || $database->name) . $class->api . $locations . $lines, %option);
 }
 
-my $server = start('status', $logs);
+my $server = start('status', $execution . $logs);
 my $client = Serverless::Client->client(@account)->at($server->address);
 
 sub ask {
@@ -171,6 +177,67 @@ subtest 'a wait for a connection' => sub {
     cmp_ok $sum, '>', 0.2, 'the one that waited was in the queue';
 };
 
+subtest 'calls of Functions by outcome' => sub {
+    my $project = Serverless::Project->new($client->afresh);
+    my $environment = $project->new_environment;
+    my %sources = (hello => q(done(null, 'Hello')), fails => q(throw new Error('bad')), exits => 'process.exit(3)', never => '',
+        headers => q(const r = new Twilio.Response(); for (let i = 0; i < 100; i++) r.appendHeader('X-' + i, 'v'); done(null, r)));
+    $project->deploy($environment, $project->completed(map {
+        $project->new_deployable(function => $_, "exports.handler = (context, event, done) => { $sources{$_} };\n") } sort keys %sources));
+    my $host = $environment->{domain_name} =~ s/twil\.io$/$TAIL/r;
+    my $call = sub {
+        my ($line, @with) = @_;
+        return Serverless::Client->client->at($server->address)->undescribed->raw_request("$line HTTP/1.1", host => $host, @with)->status;
+    };
+    my $before = metrics();
+    is $call->('GET /hello'), 200, 'a call' for 1 .. 3;
+    is $call->('GET /fails'), 500, 'a Function that fails';
+    is $call->('GET /headers'), 431, 'an answer with too many headers';
+    is $call->('GET /exits'), 500, 'a Function that ends its process';
+    is $call->('POST /hello', headers => ['Content-Type: application/json', 'Content-Length: 1'], body => '{'), 400, 'a body that is no event';
+    my $never = begin_at_once(sub { $call->('GET /never') }, 1);
+    sleep 0.3;
+    is $call->('GET /hello'), 429, 'a call beyond ServerlessConcurrency';
+    is_deeply [$never->()], [504], 'a call without an answer';
+    my $after = metrics();
+    my $gained = sub { ($after->{ $_[0] } // 0) - ($before->{ $_[0] } // 0) };
+    my $outcome = sub { $gained->(qq(serverless_calls_total{outcome="$_[0]"})) };
+    is_deeply { map { $_ => $outcome->($_) } qw(failed bad_request refused timed_out) }, { failed => 3, bad_request => 1, refused => 1, timed_out => 1 },
+        'calls that were not answered, by outcome';
+    is $outcome->('answered'), 3, 'calls that were answered';
+    cmp_ok $gained->('serverless_cold_calls_total'), '>=', 2, 'an isolate was started for the first call, and after the one that had ended';
+    is $gained->('serverless_call_duration_seconds_count'), 8, 'durations of all calls that had an isolate';
+    cmp_ok $gained->('serverless_call_duration_seconds_sum'), '>', 3.5, 'the one without an answer took its time';
+    cmp_ok $gained->('serverless_isolate_wait_duration_seconds_sum'), '>', 1.5, 'the one that was refused has waited';
+    my %status = map { $_ => $gained->(qq(serverless_domain_requests_total{status="$_"})) } qw(400 429 431 504 other);
+    is_deeply \%status, { 400 => 1, 429 => 1, 431 => 1, 504 => 1, other => 0 }, 'requests to domains, by status';
+
+    $runner->kill_now;
+    ok wait_until { $call->('GET /hello') == 503 }, 'a call without a runner';
+    cmp_ok metrics()->{'serverless_calls_total{outcome="unavailable"}'}, '>=', 1, 'is unavailable';
+    $runner->run;
+    ok wait_until { $call->('GET /hello') == 200 }, 'a call of the next runner';
+};
+
+subtest 'readiness and the runner' => sub {
+    is_state $server, 200, 'ready', 'the runner answers';
+    is metrics()->{serverless_runner_ready}, 1, 'serverless_runner_ready';
+    like ask('/-/server-status?auto')->content, qr/^ServerlessRunner: ready$/m, 'mod_status';
+    $runner->kill_now;
+    is_state $server, 503, 'runner', 'it is away: runner';
+    is metrics()->{serverless_runner_ready}, 0, 'serverless_runner_ready';
+    like ask('/-/server-status?auto')->content, qr/^ServerlessRunner: away$/m, 'mod_status';
+    $runner->run;
+    is_state $server, 200, 'ready', 'ready again';
+    kill STOP => $runner->pid;
+    is_state $server, 503, 'runner', 'it hangs: runner';
+    my $began = time;
+    is_deeply [at_once(sub { ask('/-/health/ready')->code }, 1 .. 8)], [(503) x 8], 'eight requests at once';
+    cmp_ok time - $began, '<', 5, 'which do not wait one after the other';
+    kill CONT => $runner->pid;
+    is_state $server, 200, 'ready', 'ready again';
+};
+
 subtest 'the format' => sub {
     my $text = ask('/-/metrics')->content;
     my ($linter) = grep { -x } map { "$_/promtool" } split /:/, $ENV{PATH};
@@ -240,8 +307,17 @@ subtest 'the notice of a good start' => sub {
     my @notices = $log =~ /SF0105: (.*)$/mg;
     is scalar @notices, 1, 'one line';
     my $pipelining = ($ENV{PIPELINING} // 'On') eq 'On' ? 'on' : 'off';
-    like $notices[0], qr/^mod_serverless_functions \Q$version\E serves: schema \d+, database \Q$label\E, 1 keys of Variables, node none, pipelining $pipelining, 4 connections in each child$/,
+    like $notices[0], qr/^mod_serverless_functions \Q$version\E serves: schema \d+, database \Q$label\E, 1 keys of Variables, node none, pipelining $pipelining, 4 connections in each child, Functions are not executed$/,
         'with versions, database, keys, node and connections';
+    undef $started;
+    my %notice = ("runner @{[ $runner->directive =~ /(\S+)$/ ]} with isolation none" => $runner->directive,
+        'runner /nowhere/control, which does not answer: No such file or directory' => "ServerlessRunner /nowhere/control\n");
+    for my $text (sort keys %notice) {
+        my $executing = start('start_runner', $notice{$text});
+        my $said = '';
+        wait_until { ($said .= $executing->error_log) =~ /SF0105/ };
+        like $said, qr/SF0105: .* connections in each child, \Q$text\E$/m, $text;
+    }
 };
 
 undef $server;

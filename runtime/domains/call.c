@@ -24,6 +24,7 @@ typedef struct {
     sf_json_writer head;
     sf_lease *lease;
     apr_time_t deadline;
+    int has_failed; /* the Function, as its isolate says */
 } call_state;
 
 
@@ -60,7 +61,6 @@ static int fail_with_line(call_state *call, sf_line_result result)
 {
     switch (result) {
     case SF_LINE_LATE:
-        sf_metrics_add(SF_METRIC_CALLS_TIMED_OUT);
         return fail(call, "timeout", TIMED_OUT, HTTP_GATEWAY_TIME_OUT);
     case SF_LINE_LONG:
         return fail(call, "protocol",
@@ -111,6 +111,7 @@ static int take_answer(call_state *call, const sf_frame *frame)
         return fail_with_line(call, SF_LINE_LONG);
     }
     if (result == SF_ANSWER_OK) {
+        call->has_failed = answer.failed;
         return send_answer(call, &answer, sf_line_is_buffered(&call->lease->line, frame));
     }
     log_failure(call, apr_pstrcat(r->pool, "The answer has ", reason, NULL));
@@ -152,9 +153,14 @@ static int await_answer(call_state *call)
 
 /* The call --------------------------------------------------------------------------------------- */
 
-static void note_time(request_rec *r, const char *name, apr_interval_time_t time)
+/* Adds the time since `begun` to a histogram, and sets a note to it. */
+static void observe(request_rec *r, sf_histogram histogram, const char *note, apr_time_t begun)
 {
-    apr_table_setn(r->notes, name, apr_psprintf(r->pool, "%" APR_TIME_T_FMT, time));
+    const sf_caller caller = sf_caller_of(r);
+    const apr_interval_time_t time = sf_clock_now() - begun;
+
+    sf_metrics_observe(&caller, histogram, time);
+    apr_table_setn(r->notes, note, apr_psprintf(r->pool, "%" APR_TIME_T_FMT, time));
 }
 
 /* Takes a line. */
@@ -164,10 +170,7 @@ static int take_line(call_state *call)
     const apr_time_t begun = sf_clock_now();
     const int status = sf_leases_take(call->request, &call->lease);
 
-    note_time(r, "serverless-isolate-wait", sf_clock_now() - begun);
-    if (status == HTTP_TOO_MANY_REQUESTS) {
-        sf_metrics_add(SF_METRIC_CALLS_REFUSED);
-    }
+    observe(r, SF_HISTOGRAM_ISOLATE, "serverless-isolate-wait", begun);
     if (status == OK) {
         const int is_cold = call->lease->is_cold && call->lease->is_new;
 
@@ -229,8 +232,34 @@ static int execute(call_state *call)
     }
     begun = sf_clock_now();
     status = await_answer(call);
-    note_time(r, "serverless-execution-time", sf_clock_now() - begun);
+    observe(r, SF_HISTOGRAM_CALL, "serverless-execution-time", begun);
     return status;
+}
+
+/* Counts a call that has ended with a status, unless it is to be repeated. */
+static void count(const call_state *call, int status)
+{
+    switch (status) {
+    case SF_DOMAIN_GONE:
+        break;
+    case OK:
+        sf_metrics_add(call->has_failed ? SF_METRIC_CALLS_FAILED : SF_METRIC_CALLS_ANSWERED);
+        break;
+    case HTTP_BAD_REQUEST:
+        sf_metrics_add(SF_METRIC_CALLS_BAD_REQUEST);
+        break;
+    case HTTP_TOO_MANY_REQUESTS:
+        sf_metrics_add(SF_METRIC_CALLS_REFUSED);
+        break;
+    case HTTP_SERVICE_UNAVAILABLE:
+        sf_metrics_add(SF_METRIC_CALLS_UNAVAILABLE);
+        break;
+    case HTTP_GATEWAY_TIME_OUT:
+        sf_metrics_add(SF_METRIC_CALLS_TIMED_OUT);
+        break;
+    default:
+        sf_metrics_add(SF_METRIC_CALLS_FAILED);
+    }
 }
 
 int sf_call_run(sf_domain_request *request)
@@ -245,8 +274,11 @@ int sf_call_run(sf_domain_request *request)
     if (status != OK) {
         return status;
     }
-    sf_metrics_add(SF_METRIC_CALLS);
     sf_json_writer_begin(&call.head, request->r->pool);
     status = sf_call_head_write(request, &call.head);
-    return status == OK ? execute(&call) : status;
+    if (status == OK) {
+        status = execute(&call);
+    }
+    count(&call, status);
+    return status;
 }
