@@ -39,7 +39,9 @@ typedef enum {
     SF_CONTROL_WARM,
     SF_CONTROL_STATUS,
     SF_CONTROL_LEAVE,
-    SF_CONTROL_PING
+    SF_CONTROL_PING,
+    SF_CONTROL_INSTALL,
+    SF_CONTROL_INSTALLED
 } sf_control_type;
 
 #define SF_CONTROL_HEADER 5     /* bytes of type and number */
