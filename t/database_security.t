@@ -232,6 +232,11 @@ my %ACTIONS = (
         'SELECT serverless.new_identity()',
         q(SELECT serverless.create_build(:account, :service, ARRAY[:deployed_version::pg_catalog.uuid], '{}', 'node22', '[]')),
         'SELECT serverless.claim_build(1, 3)',
+        q(INSERT INTO serverless.bundles VALUES (:service, pg_catalog.sha256('b'), 3, pg_catalog.sha256('c'))),
+        q(INSERT INTO serverless.bundle_chunks VALUES (:service, pg_catalog.sha256('b'), 0, 'abc')),
+        q(INSERT INTO serverless.build_bundles VALUES (:service, :build, pg_catalog.sha256('r'), pg_catalog.sha256('b'), '{}')),
+        q(SELECT serverless.keep_bundle(:service, pg_catalog.sha256('b'), 3, pg_catalog.sha256('c'))),
+        q(SELECT serverless.reuse_bundle(:service, :build, :build, pg_catalog.sha256('r'))),
         'SELECT serverless.deploy(:service, :environment, :build)',
         'SELECT serverless.deploy(:service, :environment, NULL)',
         q(SELECT serverless.delete_artifact(:service, 'function', :free_function, NULL)),
@@ -390,6 +395,9 @@ my %WRITES = (
     schema_migrations => [[], []],
     services          => [[qw(account_id date_created date_updated domain_base friendly_name id include_credentials ui_editable
                               unique_name)], [qw(date_updated friendly_name include_credentials ui_editable)]],
+    bundles           => [[qw(service_id sha256 size stored_sha256)], [qw(size)]],
+    bundle_chunks     => [[qw(bytes number service_id sha256)], []],
+    build_bundles     => [[qw(build_id bundle_sha256 is_reusable lock_file request_sha256 service_id)], []],
     settings          => [[], []],
     signing_keys      => [[], [qw(sealed sealed_with)]],
     variables         => [[qw(date_created date_updated environment_id id key sealed sealed_with service_id)],
@@ -429,6 +437,9 @@ subtest 'another account\'s Service stays its own' => sub {
 subtest 'a lock needs the right to update a column that never changes' => sub {
     my $scene = make_scene($written->connect($OWNER));
     is state_of($httpd, 'UPDATE serverless.contents SET size = 0'), '23001', 'contents.size';
+    my $owner = $written->connect($OWNER);
+    $owner->do(q(INSERT INTO serverless.bundles VALUES (?, sha256('b'), 3, sha256('c'))), undef, $scene->{service});
+    is state_of($httpd, 'UPDATE serverless.bundles SET size = 0'), '23001', 'bundles.size';
     my $executor = session_of($written, $EXECUTOR);
     $executor->do("SELECT serverless.add_log('ZE' || replace('$scene->{environment}', '-', ''), "
         . "'ZH' || replace('$scene->{free_function}', '-', ''), 'info', 'm')");

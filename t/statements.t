@@ -193,6 +193,22 @@ SELECT l.service_id, l.id, serverless.key_at(l.at, right(replace(gen_random_uuid
                generate_series(1, CASE WHEN e.id = ? THEN 23000 ELSE 2 END) AS n) AS l
 SQL
 
+# Bundles: one that 2,000 Builds of the Service share, with a request each; one of each other Service; and one whose
+# chunk is not there yet.
+my ($bundle, $chunkless) = map { unpack 'H*', sha256($_) } 'bundle', 'chunkless';
+my $insert_bundle = q(INSERT INTO serverless.bundles SELECT s.id, decode(?, 'hex'), 3, sha256('z') FROM serverless.services AS s);
+$owner->do($insert_bundle, undef, $bundle);
+$owner->do("$insert_bundle WHERE s.id = ?", undef, $chunkless, $service);
+$owner->do(q(INSERT INTO serverless.bundle_chunks SELECT service_id, sha256, 0, 'abc' FROM serverless.bundles WHERE sha256 = decode(?, 'hex')),
+    undef, $bundle);
+$owner->do(<<'SQL', undef, $bundle);
+INSERT INTO serverless.build_bundles
+SELECT b.service_id, b.id, sha256(uuid_send(b.id)), decode(?, 'hex'), '{}'
+  FROM (SELECT *, row_number() OVER (PARTITION BY service_id ORDER BY id DESC) AS n
+          FROM serverless.builds WHERE status = 'completed') AS b
+ WHERE b.n <= 2000
+SQL
+
 # A Build one of whose Versions is gone.
 my $gone = newest('artifacts', "service_id = '$service' AND id < '$function'");
 my ($gone_version) = $owner->selectrow_array(
@@ -260,6 +276,8 @@ my $fresh = $owner->selectrow_array('SELECT id FROM serverless.new_identity()');
 my ($sealed, $other_sealed) = ('old:' . '00' x 40, 'new:' . '01' x 40);
 my $sixty = '{' . join(',', @{ $owner->selectcol_arrayref('SELECT id FROM serverless.versions AS v '
     . 'WHERE service_id = ? AND artifact_id <> ? ORDER BY id LIMIT 60', undef, $service, $function) }) . '}';
+my ($bundled, $bundle_request) = $owner->selectrow_array(
+    q(SELECT build_id, encode(request_sha256, 'hex') FROM serverless.build_bundles WHERE service_id = ? LIMIT 1), undef, $service);
 my $lease = '01234567-89ab-cdef-0123-456789abcdef';
 $owner->do('UPDATE serverless.builds SET lease_token = ?, lease_expires = now() + interval \'1 hour\', attempts = 1 '
     . 'WHERE id = ?', undef, $lease, $building);
@@ -312,6 +330,8 @@ my %examples = (
     route_by_id       => [[$service, $environment], [$service, $nobody]],
     route_lease_begin => [[]],
     build_files       => [[$service, $deployed]],
+    build_sources     => [[$service, $deployed]],
+    context_variables => [[$service, $environment]],
 
     idempotency_key_claim  => [[$account, 1, $key, $request], [$account, 1, $known_key, $request],
                                [$account, 1, $known_key, $key]],
@@ -333,7 +353,15 @@ my %examples = (
     build_source  => [[$service, $version]],
     build_finish  => [[$service, $building, $lease, 'completed', undef],
                       [$service, $building, $lease, 'failed', 'why']],
+    build_extend  => [[$service, $building, $lease, 60]],
     build_release => [[$service, $building, $lease]],
+
+    bundle_reuse       => [[$service, $building, $lease, $bundle_request], [$service, $building, $lease, $hash]],
+    bundle_keep        => [[$service, $hash, 3, $hash], [$service, $bundle, 3, $hash]],
+    bundle_chunk_add   => [[$service, $chunkless, 0, 'bmV3']],
+    bundle_assign      => [[$service, $building, $lease, $bundle_request, $bundle, '{}']],
+    bundle_of_build    => [[$service, $bundled]],
+    bundle_chunk_fetch => [[$service, $bundle, 0]],
 
     environment_create => [[@by_sid, 'new', 'new'], [@by_name, 'new', 'new'], [@by_sid, 'environment-1', 'other']],
     environment_fetch  => [[@by_sid, $environment], [@by_name, $environment]],
@@ -516,7 +544,7 @@ for my $statement (sort keys %examples) {
 # The same once more in a session whose every plan is told, those inside functions,
 # triggers and foreign keys too. Only what one Function has may be sorted: its
 # contents, to lock them, and who keeps it.
-my $may_sort = qr/^ ?(?:SELECT FROM serverless\.contents AS c WHERE .* IN \(SELECT .* FROM gone\)|WITH held AS)/;
+my $may_sort = qr/^ ?(?:SELECT FROM serverless\.(?:contents AS c|bundles AS b) WHERE .* IN \(SELECT .* FROM gone\)|WITH held AS)/;
 $owner->do("ALTER ROLE serverless_httpd IN DATABASE $name SET $_") for 'session_preload_libraries = auto_explain',
     'auto_explain.log_min_duration = 0', 'auto_explain.log_nested_statements = on',
     'auto_explain.log_format = json', 'auto_explain.log_level = notice',
@@ -669,6 +697,9 @@ is_deeply \%tables, {
     signing_keys      => 'SELECT', # and UPDATE of two columns
     maintenance       => 'SELECT',
     variables         => 'SELECT INSERT DELETE',
+    bundles           => 'SELECT INSERT', # and UPDATE of a column, for row locks
+    bundle_chunks     => 'SELECT INSERT',
+    build_bundles     => 'SELECT INSERT',
 }, 'httpd\'s role may do this to whole tables, and no more: t/database_security.t has their columns';
 
 is_deeply $owner->selectcol_arrayref(<<'SQL'),
@@ -679,8 +710,8 @@ SQL
     [qw(account_scope add_logs artifact_resource artifact_scope begin_route_lease build_bytes build_contents build_resource claim_build
         claim_idempotency_key content_of contents_bytes create_build create_environment create_service create_variable
         create_version delete_artifact delete_build deploy deployment_resource environment_resource
-        environment_scope epoch holders idempotency_key_expires is_revision keep_content key_at log_bytes log_resource
-        log_window made missing_versions new_identity next_revision outcome outcome page_bytes route_of sealed_bytes
+        environment_scope epoch holders idempotency_key_expires is_revision keep_bundle keep_content key_at log_bytes log_resource
+        log_window made missing_versions new_identity next_revision outcome outcome page_bytes reuse_bundle route_of sealed_bytes
         sealed_signing_key sealed_text sealed_with service_resource service_scope sid unknown_version update_variable
         variable_bytes variable_resource version_resource)],
     "httpd's role may call exactly these functions";
@@ -706,7 +737,7 @@ SQL
         ['advance_route_lease', 'boolean', ['search_path=pg_catalog, pg_temp'], 0],
         ['begin_route_lease', 'boolean', ['search_path=pg_catalog, pg_temp'], 1],
         map { [$_, 'trigger', ['search_path=pg_catalog, pg_temp'], 0] }
-        qw(drop_orphaned_contents empty_service pin_build pin_environment renew_context_tag)],
+        qw(drop_orphaned_bundles drop_orphaned_contents empty_service pin_build pin_environment renew_context_tag)],
     'these functions run with their owner\'s rights, and look in pg_catalog first';
 
 for my $forbidden (

@@ -22,7 +22,10 @@ const sf_error *sf_chunk_fetch(const sf_caller *caller, const sf_stored_content 
     const char *values[] = { content->service, content->sha256, apr_itoa(caller->pool, number) };
     sf_rows *rows;
 
-    SF_TRY(sf_db_run(caller, SF_STATEMENT_CONTENT_CHUNK_FETCH, values, &rows));
+    SF_TRY(sf_db_run(caller,
+                     content->is_bundle ? SF_STATEMENT_BUNDLE_CHUNK_FETCH
+                                        : SF_STATEMENT_CONTENT_CHUNK_FETCH,
+                     values, &rows));
     if (sf_rows_count(rows) != 1) {
         return sf_error_of_status(caller->pool, HTTP_NOT_FOUND);
     }

@@ -8,11 +8,12 @@
 #define SF_CHUNK_BYTES                                                                             \
     (256 * 1024) /* of content, as the database stores it; the last one may be shorter */
 
-/* Content as the table `contents` has it. */
+/* Content as the table `contents` has it, or a bundle as `bundles` has it. */
 typedef struct {
+    int is_bundle;
     const char *service; /* a uuid */
     const char *sha256;  /* in hex */
-    apr_off_t size;
+    apr_off_t size;      /* of the stored bytes */
 } sf_stored_content;
 
 /* Returns the number of chunks that have bytes: 0 for empty content. */

@@ -6,7 +6,7 @@
 -- $2 most_attempts: after so many leases the Build fails instead
 -- kind: write
 PREPARE build_claim (int, int) AS
-SELECT claimed.service_id, claimed.id, claimed.lease_token
+SELECT claimed.service_id, claimed.id, claimed.lease_token, claimed.runtime, claimed.dependencies
   FROM serverless.claim_build($1, $2) AS claimed;
 
 -- Lists the Versions in a Build with the size of their content, and whether all its bytes are there. Both
@@ -51,6 +51,18 @@ UPDATE serverless.builds
  WHERE service_id = $1 AND id = $2 AND lease_token = $3 AND status = 'building'
 RETURNING id;
 
+-- Lets the lease of a Build last for so many seconds from now on, if it still holds. No row: it does not.
+-- $1 service_id
+-- $2 build_id
+-- $3 lease_token: what build_claim returned
+-- $4 seconds
+-- kind: write
+PREPARE build_extend (uuid, uuid, uuid, int) AS
+UPDATE serverless.builds
+   SET lease_expires = clock_timestamp() + make_interval(secs => $4)
+ WHERE service_id = $1 AND id = $2 AND lease_token = $3 AND status = 'building'
+RETURNING id;
+
 -- Gives a Build back unfinished, if the lease still holds, and does not count the attempt. No row: it does
 -- not hold.
 -- $1 service_id
@@ -62,3 +74,49 @@ UPDATE serverless.builds
    SET lease_token = NULL, lease_expires = NULL, attempts = attempts - 1
  WHERE service_id = $1 AND id = $2 AND lease_token = $3 AND status = 'building'
 RETURNING id;
+
+-- Gives a Build the bundle of an earlier Build with the same Runtime and Dependencies, if the lease still holds.
+-- $1 service_id
+-- $2 build_id
+-- $3 lease_token: what build_claim returned
+-- $4 request_sha256: in hex
+-- kind: write
+PREPARE bundle_reuse (uuid, uuid, uuid, text) AS
+SELECT serverless.reuse_bundle($1, $2, $3, decode($4, 'hex')) AS is_reused;
+
+-- Inserts a bundle, or locks the one that is there. The row says whether it is new, and its chunks are to be
+-- written by this transaction.
+-- $1 service_id
+-- $2 bundle_sha256: in hex
+-- $3 size: of the compressed archive, in bytes
+-- $4 stored_sha256: of the compressed archive, in hex
+-- kind: write
+PREPARE bundle_keep (uuid, text, bigint, text) AS
+SELECT serverless.keep_bundle($1, decode($2, 'hex'), $3, decode($4, 'hex')) AS is_new;
+
+-- Adds a chunk of a bundle.
+-- $1 service_id
+-- $2 bundle_sha256: in hex
+-- $3 number
+-- $4 chunk: base64
+-- kind: write
+PREPARE bundle_chunk_add (uuid, text, int, text) AS
+INSERT INTO serverless.bundle_chunks (service_id, sha256, number, bytes)
+VALUES ($1, decode($2, 'hex'), $3, decode($4, 'base64'))
+RETURNING number;
+
+-- Gives a Build its bundle, if the worker's lease still holds. No row: it does not.
+-- $1 service_id
+-- $2 build_id
+-- $3 lease_token: what build_claim returned
+-- $4 request_sha256: in hex
+-- $5 bundle_sha256: in hex
+-- $6 lock_file: JSON
+-- kind: write
+PREPARE bundle_assign (uuid, uuid, uuid, text, text, text) AS
+INSERT INTO serverless.build_bundles AS u
+SELECT b.service_id, b.id, decode($4, 'hex'), decode($5, 'hex'), $6::json
+  FROM serverless.builds AS b
+ WHERE b.service_id = $1 AND b.id = $2 AND b.lease_token = $3 AND b.status = 'building'
+   FOR KEY SHARE
+RETURNING u.build_id;

@@ -65,3 +65,23 @@ PREPARE context_variables (uuid, uuid) AS
 SELECT v.key, v.id, serverless.sealed_text(v) AS sealed
   FROM serverless.variables AS v
  WHERE v.service_id = $1 AND v.environment_id = $2;
+
+-- Finds the bundle of a Build. No row: the Build has none.
+-- $1 service_id
+-- $2 build_id
+-- kind: read
+PREPARE bundle_of_build (uuid, uuid) AS
+SELECT encode(u.bundle_sha256, 'hex') AS sha256, b.size, encode(b.stored_sha256, 'hex') AS stored_sha256
+  FROM serverless.build_bundles AS u
+  JOIN serverless.bundles AS b ON b.service_id = u.service_id AND b.sha256 = u.bundle_sha256
+ WHERE u.service_id = $1 AND u.build_id = $2;
+
+-- Fetches a chunk of a bundle, in hex: PostgreSQL breaks base64 into lines.
+-- $1 service_id
+-- $2 bundle_sha256: in hex
+-- $3 number
+-- kind: large read
+PREPARE bundle_chunk_fetch (uuid, text, int) AS
+SELECT encode(k.bytes, 'hex') AS chunk
+  FROM serverless.bundle_chunks AS k
+ WHERE k.service_id = $1 AND k.sha256 = decode($2, 'hex') AND k.number = $3;

@@ -35,7 +35,7 @@ static sf_stored_content content_of(const char *bytes, apr_size_t length)
     sf_sha256_begin(&hash, unit_pool);
     sf_sha256_add(&hash, bytes, length);
     assert_true(sf_sha256_end(&hash, hex));
-    return (sf_stored_content){ SERVICE, hex, (apr_off_t)length };
+    return (sf_stored_content){ .service = SERVICE, .sha256 = hex, .size = (apr_off_t)length };
 }
 
 static const char *path_of(const sf_stored_content *content, const char *end)
