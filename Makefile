@@ -60,7 +60,7 @@ INSTALLING := $(filter run start test test-all unit bench attack soak lint forma
 WERROR   ?= $(if $(filter test test-all unit bench attack soak lint,$(MAKECMDGOALS)),1)
 
 # Suites that need the npm packages of t/sdk. The others need none.
-NPM_USES   := t/sdk|Serverless::Toolkit|ENV\{NODE\}
+NPM_USES   := t/sdk|Serverless::Toolkit|ENV\{NODE\}|command -v npm
 NPM_SUITES := $(shell grep -lE '$(NPM_USES)' $(or $(TESTS),t/*.t))
 
 OURS     := -std=gnu11 -Wall -Wextra $(if $(WERROR),-Werror) -fPIC -fvisibility=hidden -I. -Ibuild
@@ -124,7 +124,7 @@ lint: packages-lint all ## check the code's directions, sizes, comments and form
 	@echo "  PYFLAKES"
 	@pyflakes3 bench/run bench/attack bench/soak bench/*.py t/python/*.py
 	@echo "  NODE"
-	@for file in runtime/isolate/*.js t/isolate/*.js bench/*.js worker/*.js; do node --check $$file || exit 1; done
+	@for file in runtime/*/*.js t/isolate/*.js t/registry/*.js tools/try-templates bench/*.js worker/*.js; do node --check $$file || exit 1; done
 
 format: packages-lint ## format the C code
 	@clang-format -i $(FORMATTED)
@@ -136,8 +136,11 @@ install: all ## install the module, serverless-admin with its program and manual
 	install -m 755 bin/serverless-admin "$(DESTDIR)$(PREFIX)/bin"
 	install -m 755 $(CRYPT) "$(DESTDIR)$(PROGDIR)"
 	install -d "$(DESTDIR)$(PREFIX)/sbin" "$(DESTDIR)$(DATADIR)/isolate"
+	install -d "$(DESTDIR)$(DATADIR)/install" "$(DESTDIR)$(DATADIR)/runtime/packages"
 	install -m 755 $(RUNNER) "$(DESTDIR)$(PREFIX)/sbin"
 	install -m 644 runtime/isolate/*.js "$(DESTDIR)$(DATADIR)/isolate"
+	install -m 644 runtime/install/*.js "$(DESTDIR)$(DATADIR)/install"
+	install -m 644 runtime/packages/*.json "$(DESTDIR)$(DATADIR)/runtime/packages"
 	install -m 644 docs/serverless-admin.8 docs/serverless-runner.8 "$(DESTDIR)$(MANDIR)/man8"
 	install -m 644 VERSION "$(DESTDIR)$(DATADIR)"
 	install -D -m 644 bin/serverless-admin.completion "$(DESTDIR)$(COMPLETIONS)/serverless-admin"

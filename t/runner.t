@@ -76,7 +76,8 @@ sub write_file {
 
 subtest 'HELLO' => sub {
     my $child = $runner->connect_child;
-    is_deeply $child->{hello}, { version => 1, runtimes => [ 'node18', 'node20', 'node22' ], isolation => 'none', egress => 'host' },
+    is_deeply $child->{hello}, { version => 1, runtimes => [ 'node18', 'node20', 'node22' ], install => Cpanel::JSON::XS::false,
+        isolation => 'none', egress => 'host' },
         'the answer has the Runtimes and the levels';
     for my $case ([ 'a second HELLO', $child ], [ 'HELLO of another version', undef, { version => 2 } ],
         [ 'HELLO without a version', undef, {} ], [ 'HELLO that is no JSON', undef, 'hello' ]) {

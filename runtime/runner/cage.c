@@ -17,6 +17,9 @@
 #define BUNDLE "/var/task/node_modules"
 #define PACKAGES "/opt/packages"
 #define NODE "/opt/bin/node"
+#define INSTALL "/var/install"
+#define WORK "/var/work"
+#define NPM_CONFIG "/etc/npmrc"
 #define SIGNALED 128
 #define MEGABYTE (1024 * 1024)
 
@@ -253,19 +256,34 @@ static void bind_isolate(apr_array_header_t *arguments, const sf_cage *cage,
     }
 }
 
+/* Binds what install.js needs. npm itself is in /usr. */
+static void bind_install(apr_array_header_t *arguments, const sf_cage *cage, const char *work)
+{
+    const char *const words[] = { "--bind", work, WORK, NULL };
+
+    sf_program_add(arguments, words);
+    bind_path(arguments, folder_of(arguments->pool, cage->config->install), INSTALL);
+    if (cage->config->npm_config) {
+        bind_path(arguments, cage->config->npm_config, NPM_CONFIG);
+    }
+}
+
 /* Appends bubblewrap with all its options. */
 static void add_bubblewrap(apr_array_header_t *arguments, const sf_cage *cage,
                            const sf_cage_isolate *isolate)
 {
     APR_ARRAY_PUSH(arguments, const char *) = cage->bubblewrap;
     sf_program_add(arguments, separation);
-    if (cage->config->egress == SF_EGRESS_NONE) {
+    if (cage->config->egress == SF_EGRESS_NONE && !isolate->work) {
         APR_ARRAY_PUSH(arguments, const char *) = "--unshare-net";
     }
     sf_program_add(arguments, files);
     bind_root(arguments);
     bind_etc(arguments, cage);
     bind_isolate(arguments, cage, isolate);
+    if (isolate->work) {
+        bind_install(arguments, cage, isolate->work);
+    }
     sf_program_add(arguments, closing);
 }
 
@@ -310,6 +328,28 @@ const char *const *sf_cage_isolate_arguments(apr_pool_t *pool, const sf_cage *ca
             caged ? BUILD : isolate->build, NULL };
 
     return sf_cage_program_arguments(pool, cage, isolate, program);
+}
+
+void sf_cage_install(apr_pool_t *pool, const sf_cage *cage, sf_cage_command *command)
+{
+    const int caged = cage->config->isolation != SF_ISOLATION_NONE;
+    const sf_runner_config *config = cage->config;
+    const sf_cage_isolate isolate = { .node = command->node,
+                                      .build = cage->empty,
+                                      .network = command->network,
+                                      .work = command->folder };
+    const char *const program[]
+        = { caged ? NODE : command->node,
+            caged ? apr_pstrcat(pool, INSTALL "/", apr_filepath_name_get(config->install), NULL)
+                  : config->install,
+            caged ? WORK : command->folder, NULL };
+    const char **environment = apr_pcalloc(pool, 2 * sizeof(*environment));
+
+    environment[0]
+        = apr_pstrcat(pool, "PATH=", folder_of(pool, program[0]), ":/usr/bin:/bin", NULL);
+    command->arguments = sf_cage_program_arguments(pool, cage, &isolate, program);
+    command->environment = environment;
+    command->npm_config = config->npm_config && caged ? NPM_CONFIG : config->npm_config;
 }
 
 const char *const *sf_cage_environment(apr_pool_t *pool, const sf_cage *cage)

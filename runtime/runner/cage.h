@@ -8,6 +8,7 @@
  *     /var/task                  the Build, read-only, with its bundle as node_modules
  *     /opt/bin/node              the Runtime's program, read-only
  *     /opt/packages              the folder of the package twilio, read-only
+ *     /var/install, /var/work    only where Dependencies are resolved: install.js, and the folder that it writes to
  *     /tmp                       empty, bounded; the only place to write to
  *     /proc                      of the cage's processes
  *     /dev                       null, zero, full, random, urandom
@@ -43,6 +44,7 @@ typedef struct {
     const sf_network *network; /* of the Environment; NULL unless egress is filtered */
     const char
         *group; /* path of the cgroup's file of processes, see cgroup.h; NULL if there is none */
+    const char *work; /* path of the folder that install.js writes to; NULL for an isolate */
 } sf_cage_isolate;
 
 /* Makes the cage: finds the programs, writes the files of /etc into the folder of the configuration's cache, makes the filter
@@ -73,6 +75,20 @@ const char *const *sf_cage_isolate_arguments(apr_pool_t *pool, const sf_cage *ca
 const char *const *sf_cage_program_arguments(apr_pool_t *pool, const sf_cage *cage,
                                              const sf_cage_isolate *isolate,
                                              const char *const *program);
+
+/* The command that resolves Dependencies: install.js, run by a Runtime's node in a folder that it may write to, with the
+ * network of Functions where egress is filtered, else with the machine's. */
+typedef struct {
+    const char *node;
+    const char *folder;
+    const sf_network *network;
+    const char *const *arguments;   /* set by sf_cage_install() */
+    const char *const *environment; /* as well */
+    const char *npm_config;         /* as well: the path as the command has it, or NULL */
+} sf_cage_command;
+
+/* Makes the command. */
+void sf_cage_install(apr_pool_t *pool, const sf_cage *cage, sf_cage_command *command);
 
 /* Returns the environment of an isolate, which ends with NULL: NODE_PATH, if the package twilio is installed. */
 const char *const *sf_cage_environment(apr_pool_t *pool, const sf_cage *cage);

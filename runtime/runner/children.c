@@ -77,6 +77,7 @@ static void hello(const event *event)
     sf_json_add(answer, "runtimes", runtimes);
     sf_json_add(answer, "isolation", json_object_new_string(sf_isolation_name(config->isolation)));
     sf_json_add(answer, "egress", json_object_new_string(sf_egress_name(config->egress)));
+    sf_json_add(answer, "install", json_object_new_boolean(config->install != NULL));
     event->child->is_greeted = 1;
     send_json(event->child, SF_CONTROL_HELLO, 0, answer);
     json_object_put(request);
@@ -245,6 +246,16 @@ static void ping(const event *event)
     (void)event;
 }
 
+static void install(const event *event)
+{
+    sf_installs *installs = event->children->installs;
+    const char *message = sf_installs_begin(installs, event->child, event->message);
+
+    if (message) {
+        fail(event, message);
+    }
+}
+
 static void (*const handlers[])(const event *event) = {
     [SF_CONTROL_HELLO] = hello,        [SF_CONTROL_LEASE] = lease,
     [SF_CONTROL_CANCEL] = cancel,      [SF_CONTROL_FILE] = build_part,
@@ -252,6 +263,7 @@ static void (*const handlers[])(const event *event) = {
     [SF_CONTROL_ABANDON] = build_part, [SF_CONTROL_RETURN] = give_back,
     [SF_CONTROL_KILL] = kill_isolate,  [SF_CONTROL_WARM] = warm,
     [SF_CONTROL_STATUS] = status,      [SF_CONTROL_PING] = ping,
+    [SF_CONTROL_INSTALL] = install,
 };
 
 #define HANDLERS (sizeof(handlers) / sizeof(*handlers))
@@ -377,6 +389,7 @@ static void close_connection(sf_children *children, sf_connection *child, apr_ti
     children->connected--;
     sf_pool_remove_holder(children->isolates, child, now);
     sf_builds_remove_holder(children->builds, child, now);
+    sf_installs_remove_holder(children->installs, child);
     apr_pool_destroy(child->pool);
 }
 

@@ -5,6 +5,7 @@
 #include "runtime/runner/builds.h"
 #include "runtime/runner/config.h"
 #include "runtime/runner/connection.h"
+#include "runtime/runner/install.h"
 #include "runtime/runner/isolate.h"
 #include "runtime/runner/pool.h"
 
@@ -14,6 +15,7 @@ typedef struct {
     sf_loop *loop;
     sf_pool *isolates;
     sf_builds *builds;
+    sf_installs *installs;
     sf_watch listener;
     APR_RING_HEAD(, sf_connection) connections;
     int connected;

@@ -182,6 +182,21 @@ static const char *set_twilio(apr_pool_t *pool, sf_runner_config *config, char *
     return check_path(pool, values[0], R_OK);
 }
 
+static const char *set_install(apr_pool_t *pool, sf_runner_config *config, char **values)
+{
+    const char *message = check_path(pool, values[0], R_OK);
+
+    config->install = values[0];
+    config->npm = values[1];
+    return message ? message : check_path(pool, values[1], X_OK);
+}
+
+static const char *set_npm_config(apr_pool_t *pool, sf_runner_config *config, char **values)
+{
+    config->npm_config = values[0];
+    return check_path(pool, values[0], R_OK);
+}
+
 static const struct line {
     const char *name;
     int values;
@@ -189,11 +204,12 @@ static const struct line {
     int required;
     setter set;
 } lines[] = {
-    { "Control", 1, 0, 1, set_control }, { "Client", 1, 1, 1, add_client },
-    { "Runtime", 2, 1, 1, add_runtime }, { "Isolation", 1, 0, 1, set_isolation },
-    { "Egress", 1, 0, 1, set_egress },   { "EgressAllow", 1, 1, 0, add_egress_allow },
-    { "Cache", 2, 0, 1, set_cache },     { "Isolate", 1, 0, 1, set_isolate },
-    { "Twilio", 1, 0, 0, set_twilio },
+    { "Control", 1, 0, 1, set_control },      { "Client", 1, 1, 1, add_client },
+    { "Runtime", 2, 1, 1, add_runtime },      { "Isolation", 1, 0, 1, set_isolation },
+    { "Egress", 1, 0, 1, set_egress },        { "EgressAllow", 1, 1, 0, add_egress_allow },
+    { "Cache", 2, 0, 1, set_cache },          { "Isolate", 1, 0, 1, set_isolate },
+    { "Twilio", 1, 0, 0, set_twilio },        { "Install", 2, 0, 0, set_install },
+    { "NpmConfig", 1, 0, 0, set_npm_config },
 };
 
 #define LINES (sizeof(lines) / sizeof(*lines))

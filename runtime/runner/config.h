@@ -23,11 +23,14 @@ typedef struct {
     sf_isolation isolation;
     sf_egress egress;
     apr_array_header_t
-        *egress_allow;     /* of const char *: ranges that `filtered` permits nevertheless */
-    const char *cache;     /* folder of Builds */
-    apr_off_t cache_bytes; /* of all Builds together */
-    const char *isolate;   /* runtime/isolate/main.js */
-    const char *twilio;    /* folder that has the package twilio, or NULL */
+        *egress_allow;      /* of const char *: ranges that `filtered` permits nevertheless */
+    const char *cache;      /* folder of Builds */
+    apr_off_t cache_bytes;  /* of all Builds together */
+    const char *isolate;    /* runtime/isolate/main.js */
+    const char *twilio;     /* folder that has the package twilio, or NULL */
+    const char *install;    /* runtime/install/install.js, or NULL: Dependencies are not resolved */
+    const char *npm;        /* program */
+    const char *npm_config; /* npmrc, or NULL */
 } sf_runner_config;
 
 /* Reads and checks the file. Returns NULL, or a message that begins with the file's path and the number

@@ -293,6 +293,7 @@ static void signal_has_come(void *data, unsigned int events)
     switch (info.ssi_signo) {
     case SIGCHLD:
         reap(runner);
+        sf_installs_reap(runner->children.installs);
         break;
     case SIGHUP:
         hand_over(runner);
@@ -343,6 +344,7 @@ static void tick(runner *runner, apr_time_t now)
     }
     sf_builds_tick(runner->children.builds, now);
     sf_children_ping(&runner->children, now);
+    sf_installs_tick(runner->children.installs, now);
     if (runner->handover.pid > 0 && !runner->has_handed_over && now >= runner->abort_at) {
         abort_handover(runner);
     }
@@ -386,6 +388,7 @@ static void finish(runner *runner)
     const apr_time_t until = sf_clock_now() + REAP_LIMIT;
 
     end_isolates(runner, 1, sf_clock_now());
+    sf_installs_end(runner->children.installs);
     while (apr_hash_count(pool->isolates) > 0 && sf_clock_now() < until) {
         run_once(runner, 100);
     }
@@ -412,6 +415,14 @@ static void remove_leftovers(const runner *runner, const apr_array_header_t *lef
     }
 }
 
+static void make_installs(runner *runner)
+{
+    const sf_installs_parts parts
+        = { runner->config, runner->cage, runner->loop, &runner->store, runner->work };
+
+    runner->children.installs = sf_installs_make(runner->pool, &parts);
+}
+
 static const char *open_cache(runner *runner)
 {
     apr_array_header_t *leftovers = apr_array_make(runner->pool, 4, sizeof(const char *));
@@ -428,6 +439,7 @@ static const char *open_cache(runner *runner)
     }
     parts.work = runner->work;
     runner->children.builds = sf_builds_make(runner->pool, &parts);
+    make_installs(runner);
     remove_leftovers(runner, leftovers);
     return NULL;
 }

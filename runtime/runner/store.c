@@ -138,7 +138,8 @@ static apr_off_t size_of(apr_pool_t *pool, const char *path)
         if (found.filetype == APR_REG) {
             size += found.size;
         }
-        else if (found.filetype == APR_DIR && found.name[0] != '.') {
+        else if (found.filetype == APR_DIR && strcmp(found.name, ".") != 0
+                 && strcmp(found.name, "..") != 0) {
             size += size_of(pool, apr_pstrcat(pool, path, "/", found.name, NULL));
         }
     }
@@ -229,7 +230,7 @@ static int is_version(const char *text, const char *suffix)
 /* Whether a file of a Build may have the name. */
 static int is_name(const char *name)
 {
-    return strcmp(name, SF_STORE_MANIFEST) == 0
+    return strcmp(name, SF_STORE_MANIFEST) == 0 || strcmp(name, SF_STORE_BUNDLE) == 0
            || (strncmp(name, "handlers/", 9) == 0 && is_version(name + 9, ".js"))
            || (strncmp(name, "files/", 6) == 0 && is_version(name + 6, ""));
 }
@@ -269,6 +270,15 @@ static sf_store_status open_file(sf_store_writer *writer, const char *name)
     return writer->fd >= 0 ? SF_STORE_DONE : disk(writer, errno);
 }
 
+/* Returns the most bytes of the file of a name. */
+static apr_off_t most_bytes(const char *name)
+{
+    if (strcmp(name, SF_STORE_MANIFEST) == 0) {
+        return MANIFEST_BYTES_MAX;
+    }
+    return strcmp(name, SF_STORE_BUNDLE) == 0 ? SF_STORE_BUNDLE_BYTES_MAX : SF_STORE_FILE_BYTES_MAX;
+}
+
 /* Returns why the next file may not be announced, or NULL. */
 static const char *check_file(const sf_store_writer *writer, const char *name, const char *sha256,
                               apr_off_t size)
@@ -288,11 +298,7 @@ static const char *check_file(const sf_store_writer *writer, const char *name, c
     if (size < 0) {
         return "a file has a wrong size";
     }
-    if (size > SF_STORE_FILE_BYTES_MAX
-        || (strcmp(name, SF_STORE_MANIFEST) == 0 && size > MANIFEST_BYTES_MAX)) {
-        return "a file is too large";
-    }
-    return NULL;
+    return size > most_bytes(name) ? "a file is too large" : NULL;
 }
 
 sf_store_status sf_store_file(sf_store_writer *writer, const char *name, const char *sha256,

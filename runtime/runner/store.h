@@ -3,6 +3,8 @@
  *   FOLDER/builds/ZB.../handlers/ZN....js    a complete Build: it got its name when all was on disk
  *   FOLDER/builds/ZB.../files/ZN...
  *   FOLDER/builds/ZB.../manifest.json
+ *   FOLDER/builds/ZB.../bundle.tar.zst       of a Build with Dependencies
+ *   FOLDER/builds/ZB.../node_modules/        the bundle, unpacked; unpacked anew where the Build is checked
  *   FOLDER/builds/ZB.../sha256sums           the hashes of these files, as sha256sum(1) has them
  *   FOLDER/tmp/PID-NUMBER/                   being written, or being removed
  *   FOLDER/lock                              locked by flock() while a runner uses the folder
@@ -18,12 +20,17 @@
 #include <apr_pools.h>
 #include <apr_tables.h>
 
-#define SF_STORE_FILES_MAX 2001
+#define SF_STORE_FILES_MAX 2002
 #define SF_STORE_FILE_BYTES_MAX (64LL * 1024 * 1024)
 
 /* The name of the hashes' file. */
 #define SF_STORE_SUMS "sha256sums"
 #define SF_STORE_MANIFEST "manifest.json"
+
+/* The archive of a Build's packages, and the folder that it is unpacked to. */
+#define SF_STORE_BUNDLE "bundle.tar.zst"
+#define SF_STORE_MODULES "node_modules"
+#define SF_STORE_BUNDLE_BYTES_MAX (1024LL * 1024 * 1024)
 
 typedef struct {
     const char *folder;

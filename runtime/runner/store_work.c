@@ -1,6 +1,7 @@
 #include "runtime/runner/store_work.h"
 
 #include "core/crypto/sha256.h"
+#include "core/process/sandbox.h"
 #include "runtime/runner/store.h"
 
 #include <apr_file_io.h>
@@ -15,11 +16,17 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define READ_BYTES (64 * 1024)
 #define FOLDER_MODE 0700
 #define STORED_MODE 0555
+
+/* Limits of the process that unpacks a bundle. */
+#define UNPACK_SECONDS 120
+#define UNPACK_DATA (512LL * 1024 * 1024)
+#define UNPACK_FILE (1024LL * 1024 * 1024)
 
 APR_RING_HEAD(sf_work_ring, sf_work);
 
@@ -248,9 +255,42 @@ static void make_read_only(const sf_work *work, const char *folder)
     (void)chmod(folder, STORED_MODE);
 }
 
+/* Unpacks the bundle of a Build, if it has one, to an empty folder. The folder is not synced to disk: it is
+ * unpacked anew by sf_work_check(). Returns whether that succeeded. */
+static int unpack_bundle(sf_work *work)
+{
+    const char *bundle = inside(work, work->from, SF_STORE_BUNDLE);
+    const char *modules = inside(work, work->from, SF_STORE_MODULES);
+    const char *arguments[] = { "/usr/bin/tar", "--zstd", "--no-same-owner", "-xf", bundle, NULL };
+    const char *environment[] = { "PATH=/usr/bin:/bin", "LC_ALL=C", NULL };
+    const sf_sandbox_program program = { .name = "serverless-unpack",
+                                         .arguments = arguments,
+                                         .environment = environment,
+                                         .directory = modules,
+                                         .processor_seconds = UNPACK_SECONDS,
+                                         .data_bytes = UNPACK_DATA,
+                                         .file_bytes = UNPACK_FILE };
+    sf_sandbox process;
+    int status;
+
+    if (access(bundle, F_OK) != 0) {
+        return 1;
+    }
+    if (mkdir(modules, FOLDER_MODE) != 0 || sf_sandbox_start(work->pool, &program, &process) != 0) {
+        fail(work, modules, errno);
+        return 0;
+    }
+    sf_sandbox_close_input(&process);
+    if (waitpid(process.pid, &status, 0) != process.pid || status != 0) {
+        work->message = apr_pstrcat(work->pool, bundle, ": tar cannot unpack it", NULL);
+    }
+    sf_sandbox_release(&process);
+    return work->message == NULL;
+}
+
 void sf_work_store(sf_work *work)
 {
-    if (!sync_all(work)) {
+    if (!sync_all(work) || !unpack_bundle(work)) {
         remove_tree(work->pool, work->from);
         return;
     }
@@ -310,6 +350,17 @@ static int check_line(sf_work *work, char *line)
     return right;
 }
 
+/* Replaces the unpacked bundle, whose files have no hashes. */
+static void unpack_again(sf_work *work)
+{
+    if (access(inside(work, work->from, SF_STORE_BUNDLE), F_OK) == 0) {
+        (void)chmod(work->from, FOLDER_MODE);
+        remove_tree(work->pool, inside(work, work->from, SF_STORE_MODULES));
+        unpack_bundle(work);
+        (void)chmod(work->from, STORED_MODE);
+    }
+}
+
 void sf_work_check(sf_work *work)
 {
     char line[256];
@@ -329,5 +380,8 @@ void sf_work_check(sf_work *work)
     (void)fclose(sums);
     if (count == 0) {
         work->message = "it has no hashes";
+    }
+    if (!work->message) {
+        unpack_again(work);
     }
 }

@@ -6,6 +6,7 @@ import os
 import random
 import select
 import socket
+import stat
 import struct
 import sys
 import time
@@ -56,8 +57,13 @@ def receive(child, timeout):
         return receive(child, timeout)
     message = {'type': type, 'number': number, 'payload': packet[HEADER.size:].decode('latin-1')}
     for descriptor in descriptors:
-        lines[descriptor] = socket.socket(fileno=descriptor)
-        message['line'] = descriptor
+        status = os.fstat(descriptor)
+        if stat.S_ISSOCK(status.st_mode):
+            lines[descriptor] = socket.socket(fileno=descriptor)
+            message['line'] = descriptor
+        else:
+            message['file_size'] = status.st_size
+            os.close(descriptor)
     return message
 
 

@@ -10,7 +10,7 @@ use Digest::SHA qw(sha256_hex);
 use IPC::Open2 qw(open2);
 
 my %type = (HELLO => 1, LEASE => 2, CANCEL => 3, LINE => 4, REFUSED => 5, MISSING => 6, FILE => 7, DATA => 8,
-    STORE => 9, ABANDON => 10, RETURN => 11, KILL => 12, GIVE => 13, GONE => 14, WARM => 15, STATUS => 16, LEAVE => 17, PING => 18);
+    STORE => 9, ABANDON => 10, RETURN => 11, KILL => 12, GIVE => 13, GONE => 14, WARM => 15, STATUS => 16, LEAVE => 17, PING => 18, INSTALL => 19, INSTALLED => 20);
 my %name = reverse %type;
 my $json = Cpanel::JSON::XS->new->canonical;
 my $patience = 30; # seconds; isolates start slowly where others use the machine
