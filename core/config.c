@@ -33,9 +33,9 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_IDLE_TIMEOUT apr_time_from_sec(60)
 #define DEFAULT_ISOLATE_CALLS 100000
 
-/* The Runtimes of the published description; the last is the default. */
-static const char *const default_runtimes[]
-    = { "node8", "node10", "node12", "node14", "node16", "node18", "node20", "node22" };
+/* The Runtimes that are published; the last is the default, which is not the newest. */
+static const char *const default_runtimes[] = { "node8",  "node10", "node12", "node14", "node16",
+                                                "node18", "node20", "node24", "node22" };
 
 static sf_process_config process;
 

@@ -5,6 +5,7 @@
 #include "core/json.h"
 #include "core/json_text.h"
 #include "handlers/routes.h"
+#include "runtime/protocol/runner_runtimes.h"
 #include "worker/build_worker.h"
 
 #include <apr_strings.h>
@@ -156,22 +157,54 @@ static const char *read_dependencies(apr_pool_t *pool, const char *text)
 
 /* Creating -------------------------------------------------------------------------------------- */
 
-/* Returns the Runtime that the client wants, the default for NULL, or NULL if the server does not
- * offer it. */
-static const char *read_runtime(const sf_request *request, const char *wanted)
+/* Returns whether a list of names has a name. NULL, the list of a runner that does not answer, has every name. */
+static int has_name(const apr_array_header_t *names, const char *name)
 {
-    int count;
-    const char *const *runtimes = sf_config_runtimes(request->r, &count);
+    int i;
 
-    if (!wanted) {
-        return runtimes[count - 1];
-    }
-    while (count-- > 0) {
-        if (strcmp(runtimes[count], wanted) == 0) {
-            return runtimes[count];
+    for (i = 0; names && i < names->nelts; i++) {
+        if (strcmp(APR_ARRAY_IDX(names, i, const char *), name) == 0) {
+            return 1;
         }
     }
-    return NULL;
+    return names == NULL;
+}
+
+/* Returns the Runtimes that a Build may have: those of ServerlessRuntimes, of which the machine's runner offers
+ * each. */
+static apr_array_header_t *offered_runtimes(const sf_request *request)
+{
+    apr_pool_t *pool = request->r->pool;
+    const char *runner = sf_config_runner();
+    const apr_array_header_t *executed = runner ? sf_runner_runtimes(pool, runner) : NULL;
+    apr_array_header_t *offered = apr_array_make(pool, 8, sizeof(const char *));
+    int count;
+    const char *const *allowed = sf_config_runtimes(request->r, &count);
+    int i;
+
+    for (i = 0; i < count; i++) {
+        if (has_name(executed, allowed[i])) {
+            APR_ARRAY_PUSH(offered, const char *) = allowed[i];
+        }
+    }
+    return offered;
+}
+
+/* Replaces the Runtime that the client wants, or NULL, by the one that the Build gets: the last one is the default.
+ * Returns NULL, or 400 with the Runtimes that a Build may have. */
+static const sf_error *choose_runtime(const sf_request *request, const char **runtime)
+{
+    apr_pool_t *pool = request->r->pool;
+    const apr_array_header_t *offered = offered_runtimes(request);
+
+    if (!*runtime && offered->nelts > 0) {
+        *runtime = APR_ARRAY_IDX(offered, offered->nelts - 1, const char *);
+    }
+    if (*runtime && has_name(offered, *runtime)) {
+        return NULL;
+    }
+    return sf_error_bad_request(pool, "Runtime is not one that this server offers (%s)",
+                                apr_array_pstrcat(pool, offered, ' '));
 }
 
 /* The parameters of create, and the values of its statement: the same, and the limits of Assets. */
@@ -208,10 +241,7 @@ static const sf_error *check_params(const sf_request *request, const char **valu
         return sf_error_bad_request(
             pool, "At least one Function Version or Asset Version is required for Build.");
     }
-    values[RUNTIME] = read_runtime(request, values[RUNTIME]);
-    if (!values[RUNTIME]) {
-        return sf_error_bad_request(pool, "Runtime is not one that this server offers");
-    }
+    SF_TRY(choose_runtime(request, &values[RUNTIME]));
     values[DEPENDENCIES] = read_dependencies(pool, values[DEPENDENCIES]);
     if (!values[DEPENDENCIES]) {
         return sf_error_bad_request(

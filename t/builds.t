@@ -272,13 +272,13 @@ subtest 'the most Assets of a new Build, by visibility' => sub {
 
 subtest 'Runtime of a new Build' => sub {
     my $version = $project->new_version;
-    for my $runtime (qw(node8 node10 node12 node14 node16 node18 node20 node22)) {
+    for my $runtime (qw(node8 node10 node12 node14 node16 node18 node20 node22 node24)) {
         is_build create(of($version), Runtime => $runtime), 201, [$version], { runtime => $runtime }, $runtime;
     }
     my $before = rows();
-    my $unknown = 'Runtime is not one that this server offers';
+    my $unknown = 'Runtime is not one that this server offers (node8 node10 node12 node14 node16 node18 node20 node24 node22)';
     for my $case (
-        [ 'node6',  $unknown ], [ 'node24', $unknown ], [ 'Node22', $unknown ], [ 'node22 ', $unknown ],
+        [ 'node6',  $unknown ], [ 'node26', $unknown ], [ 'Node22', $unknown ], [ 'node22 ', $unknown ],
         [ 'node',   $unknown ], [ 'python3', $unknown ], [ 'node2', $unknown ],
         [ '',       'Runtime must not be empty' ],
         [ 'n' x 65, 'Runtime must not be longer than 64 characters' ],
@@ -295,7 +295,8 @@ subtest 'Runtime of a new Build' => sub {
         'ServerlessRuntimes: its last is the default';
     is $own->post($builds, of($version), Runtime => 'node20')->json->{runtime}, 'node20',
         'ServerlessRuntimes: a configured Runtime is accepted';
-    is_error $own->post($builds, of($version), Runtime => 'node22'), 400, 20001, $unknown,
+    is_error $own->post($builds, of($version), Runtime => 'node22'), 400, 20001,
+        'Runtime is not one that this server offers (node20 node24)',
         'ServerlessRuntimes: a Runtime that is not configured is refused';
 };
 

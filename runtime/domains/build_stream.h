@@ -3,7 +3,7 @@
 #define SF_BUILD_STREAM_H
 
 #include "runtime/domains/domain.h"
-#include "runtime/domains/runner_link.h"
+#include "runtime/protocol/runner_link.h"
 
 /* Reads the Functions and the private Assets of the request's Build from the database, and sends them for a lease,
  * with the manifest. Otherwise sends ABANDON.

@@ -6,7 +6,7 @@
 
 #include "runtime/domains/call_output.h"
 #include "runtime/domains/line.h"
-#include "runtime/domains/runner_link.h"
+#include "runtime/protocol/runner_link.h"
 
 #include "core/sid.h"
 

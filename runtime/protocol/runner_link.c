@@ -1,4 +1,4 @@
-#include "runtime/domains/runner_link.h"
+#include "runtime/protocol/runner_link.h"
 
 #include <errno.h>
 #include <poll.h>
