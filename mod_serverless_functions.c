@@ -31,6 +31,7 @@
 #include "version.h"
 #include "worker/background.h"
 #include "worker/build_worker.h"
+#include "worker/dependency_worker.h"
 #include "worker/log_drain.h"
 #include "worker/maintenance.h"
 
@@ -125,6 +126,7 @@ static int begin_parts(apr_pool_t *pconf, server_rec *s)
                             "temporary file");
     }
     sf_build_worker_register(pconf, s);
+    sf_dependency_worker_register(pconf, s);
     sf_maintenance_register(pconf, s);
     rv = sf_domains_post_config(pconf, s);
     return rv == APR_SUCCESS
@@ -192,6 +194,9 @@ static void child_init(apr_pool_t *pool, server_rec *s)
     }
     if (rv == APR_SUCCESS) {
         rv = sf_background_child_init(pool);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = sf_dependency_worker_child_init(pool);
     }
     if (rv == APR_SUCCESS) {
         rv = sf_db_child_init(pool, s);

@@ -18,6 +18,8 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_ASSET_LIMIT (25 * 1024 * 1024)
 #define DEFAULT_REQUEST_LIMIT_MIN 4
 #define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
+#define DEFAULT_INSTALL_TIMEOUT apr_time_from_sec(120)
+#define DEFAULT_BUNDLE_LIMIT (250 * 1024 * 1024)
 #define DEFAULT_LOG_RETENTION (30 * DAY)
 #define DEFAULT_DOMAIN "twil.io"
 #define DEFAULT_STALE_ROUTES apr_time_from_sec(5 * 60)
@@ -34,8 +36,8 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_ISOLATE_CALLS 100000
 
 /* The Runtimes that are published; the last is the default, which is not the newest. */
-static const char *const default_runtimes[] = { "node8",  "node10", "node12", "node14", "node16",
-                                                "node18", "node20", "node24", "node22" };
+static const char *const default_runtimes[]
+    = { "node8", "node10", "node12", "node14", "node16", "node18", "node20", "node24", "node22" };
 
 static sf_process_config process;
 
@@ -156,6 +158,8 @@ void sf_config_reset(void)
     process.asset_cache = NULL;
     process.node = NULL;
     process.build_timeout = SF_UNSET;
+    process.install_timeout = SF_UNSET;
+    process.bundle_limit = SF_UNSET;
     process.log_retention = SF_UNSET;
     process.variable_keys = NULL;
     process.stale_routes = SF_UNSET;
@@ -492,6 +496,16 @@ const char *sf_config_node(void)
 apr_interval_time_t sf_config_build_timeout(void)
 {
     return value_or(process.build_timeout, DEFAULT_BUILD_TIMEOUT);
+}
+
+apr_interval_time_t sf_config_install_timeout(void)
+{
+    return value_or(process.install_timeout, DEFAULT_INSTALL_TIMEOUT);
+}
+
+apr_off_t sf_config_bundle_limit(void)
+{
+    return value_or(process.bundle_limit, DEFAULT_BUNDLE_LIMIT);
 }
 
 apr_interval_time_t sf_config_log_retention(void)

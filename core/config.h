@@ -166,6 +166,12 @@ const char *sf_config_node(void);
 /* ServerlessBuildTimeout: how long one attempt to finish a Build may take. */
 apr_interval_time_t sf_config_build_timeout(void);
 
+/* ServerlessInstallTimeout: how long the runner may take to resolve the Dependencies of a Build. */
+apr_interval_time_t sf_config_install_timeout(void);
+
+/* ServerlessBundleLimit: the most bytes that the packages of a Build may have. */
+apr_off_t sf_config_bundle_limit(void);
+
 /* ServerlessLogRetention: the age at which entries of logs are removed; 0 where they are kept. */
 apr_interval_time_t sf_config_log_retention(void);
 

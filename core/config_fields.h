@@ -56,6 +56,8 @@ typedef struct {
     int account_request_limit;               /* ServerlessMaxRequestsPerAccount, 0 for Off */
     const char *node;                        /* ServerlessNode */
     apr_interval_time_t build_timeout;       /* ServerlessBuildTimeout */
+    apr_interval_time_t install_timeout;     /* ServerlessInstallTimeout */
+    apr_off_t bundle_limit;                  /* ServerlessBundleLimit */
     apr_interval_time_t log_retention;       /* ServerlessLogRetention, 0 for Off */
     const struct sf_keyring *variable_keys;  /* ServerlessVariableKeys */
     apr_interval_time_t stale_routes;        /* ServerlessStaleRoutes, 0 for Off */

@@ -153,6 +153,16 @@ for my $case (
         'ServerlessBuildTimeout takes one argument, how long one attempt to finish a Build may take',
         '', '""', '5 s'],
 
+    ['server', 'ServerlessInstallTimeout', 'ServerlessInstallTimeout takes whole seconds from 1s to 900s, such as 10s',
+        '0', '999ms', '1500ms', '-1s', 'long', '901s', '16min', '9999999999999h'],
+    ['server', 'ServerlessInstallTimeout',
+        'ServerlessInstallTimeout takes one argument, how long the runner may take to resolve the Dependencies of a Build',
+        '', '""', '5 s'],
+    ['server', 'ServerlessBundleLimit', 'ServerlessBundleLimit takes a number of bytes from 1 to 1G, such as 4194304 or 4M',
+        '0', '-1', '1.5M', '2G', '1073741825', 'lots'],
+    ['server', 'ServerlessBundleLimit',
+        'ServerlessBundleLimit takes one argument, the most bytes that the packages of a Build may have', '', '""', '1 2'],
+
     ['server', 'ServerlessLogRetention', "ServerlessLogRetention $age",
         '0', '30', '3600', '0d', '-1d', 'd', '59min', '3599s', '3651d', '87601h', '99999d', '100000d', '9999999999d',
         '1.5d', '30days', 'On', 'none', '9999999999999h'],
@@ -257,6 +267,8 @@ for my $case (
     ['server', 'ServerlessAssetMaxAge 1h'],
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
+    ['server', map { "ServerlessInstallTimeout $_" } qw(1s 1 120s 15min 900)],
+    ['server', map { "ServerlessBundleLimit $_" } qw(1 512k 250M 1G 1073741824)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
     ['server', map { ("ServerlessMaxPublicAssets $_", "ServerlessMaxProtectedAssets $_", "ServerlessMaxPrivateAssets $_") }
@@ -441,6 +453,8 @@ is_deeply \%directives, {
     ServerlessAssetMaxAge   => $anywhere,
     ServerlessNode          => $outside,
     ServerlessBuildTimeout  => $outside,
+    ServerlessInstallTimeout => $outside,
+    ServerlessBundleLimit   => $outside,
     ServerlessLogRetention  => $outside,
     ServerlessVariableKeys  => $outside,
     ServerlessMaxPublicAssets    => $outside,
@@ -501,6 +515,7 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
     'ServerlessAssetLimit 100000', 'ServerlessAssetCache logs/assets', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
+    'ServerlessInstallTimeout 20s', 'ServerlessBundleLimit 5M',
     'ServerlessLogRetention 30d', 'ServerlessPipelining On', "ServerlessVariableKeys $ENV{VARIABLE_KEYS}") {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",

@@ -3,9 +3,9 @@
 #include "core/config.h"
 #include "core/db/db.h"
 #include "core/log.h"
-#include "core/metrics.h"
-#include "core/sid.h"
 #include "worker/background.h"
+#include "worker/claimed_build.h"
+#include "worker/dependency_worker.h"
 #include "worker/javascript.h"
 
 #include <apr_atomic.h>
@@ -35,17 +35,6 @@ APLOG_USE_MODULE(serverless_functions);
 /* The result of checking a Build: it ends as completed or failed, or it stays for another
  * attempt. */
 typedef enum { CHECKED, POSTPONED } check_result;
-
-/* A Build that this worker has a lease of. */
-typedef struct {
-    sf_caller caller;
-    const char *service; /* uuids */
-    const char *id;
-    const char *lease;
-    char sid[SF_SID_LENGTH + 1];
-    apr_time_t deadline;
-    const char *failure; /* an error message for its owner, or NULL */
-} claimed_build;
 
 /* The worker of one database, which all threads share. */
 typedef struct {
@@ -89,7 +78,7 @@ static const char *part_error(apr_pool_t *pool, sf_rows *parts, int part)
 }
 
 /* Checks that every Version is there, whole, and not too large. */
-static void check_versions(claimed_build *build, sf_rows *parts)
+static void check_versions(sf_claimed_build *build, sf_rows *parts)
 {
     apr_pool_t *pool = build->caller.pool;
     int i;
@@ -106,7 +95,7 @@ static void check_versions(claimed_build *build, sf_rows *parts)
 
 /* Reads the source of a Version. The database compares it with its hash, and returns NULL where
  * they differ. */
-static check_result read_source(claimed_build *build, apr_pool_t *pool, const char *version,
+static check_result read_source(sf_claimed_build *build, apr_pool_t *pool, const char *version,
                                 const char *path, const char **source)
 {
     const sf_caller caller = { pool, build->caller.server, NULL };
@@ -125,7 +114,7 @@ static check_result read_source(claimed_build *build, apr_pool_t *pool, const ch
 
 /* Reads the source of every Function, and sends it to the compile check if there is one (`check`
  * is not NULL). Assets are not read: they may be large, and no check depends on their bytes. */
-static check_result check_sources(claimed_build *build, sf_rows *parts, sf_javascript *check)
+static check_result check_sources(sf_claimed_build *build, sf_rows *parts, sf_javascript *check)
 {
     check_result result = CHECKED;
     apr_pool_t *scratch;
@@ -155,7 +144,7 @@ static check_result check_sources(claimed_build *build, sf_rows *parts, sf_javas
 
 /* Ends the compile check, and takes its result for the Build's. A failure that is known already
  * stays. */
-static check_result end_check(claimed_build *build, sf_javascript *check)
+static check_result end_check(sf_claimed_build *build, sf_javascript *check)
 {
     const char *reason = NULL;
 
@@ -180,7 +169,7 @@ static check_result end_check(claimed_build *build, sf_javascript *check)
 
 /* Checks the Build, and sets its failure where it has one. POSTPONED: the database or node did
  * not work, or httpd stops. */
-static check_result check_build(claimed_build *build)
+static check_result check_build(sf_claimed_build *build)
 {
     const char *values[] = { build->service, build->id };
     sf_javascript *check = NULL;
@@ -208,14 +197,14 @@ static check_result check_build(claimed_build *build)
 /* Claiming and finishing ---------------------------------------------------------------------- */
 
 /* The columns of build_claim. */
-enum { CLAIM_SERVICE, CLAIM_ID, CLAIM_LEASE };
+enum { CLAIM_SERVICE, CLAIM_ID, CLAIM_LEASE, CLAIM_RUNTIME, CLAIM_DEPENDENCIES };
 
 /* The result of looking for a Build. */
 typedef enum { BUILD_FOUND, NO_BUILD, NO_ANSWER } claim_result;
 
 /* Takes a lease of the oldest Build that waits. Returns NO_ANSWER where the database fails,
  * which has been logged. */
-static claim_result claim(claimed_build *build)
+static claim_result claim(sf_claimed_build *build)
 {
     const apr_interval_time_t lease = sf_config_build_timeout() + LEASE_MARGIN;
     const char *values[] = { apr_itoa(build->caller.pool, (int)apr_time_sec(lease)), MAX_LEASES };
@@ -227,6 +216,8 @@ static claim_result claim(claimed_build *build)
     build->service = sf_rows_value(rows, 0, CLAIM_SERVICE);
     build->id = sf_rows_value(rows, 0, CLAIM_ID);
     build->lease = sf_rows_value(rows, 0, CLAIM_LEASE);
+    build->runtime = sf_rows_value(rows, 0, CLAIM_RUNTIME);
+    build->dependencies = sf_rows_value(rows, 0, CLAIM_DEPENDENCIES);
     build->deadline = apr_time_now() + sf_config_build_timeout();
     if (!build->id) {
         return NO_BUILD;
@@ -235,48 +226,26 @@ static claim_result claim(claimed_build *build)
     return BUILD_FOUND;
 }
 
-/* Writes the Build's result, unless it was deleted or another worker has a lease of it by now.
- * The log does not have the failure itself: it may quote sources. */
-static void finish_build(const claimed_build *build)
+/* Returns whether the Build has Dependencies that a runner is to resolve. */
+static int needs_bundle(const sf_claimed_build *build)
 {
-    const char *values[] = { build->service, build->id, build->lease,
-                             build->failure ? "failed" : "completed", build->failure };
-    sf_rows *rows;
-
-    if (build->failure) {
-        sf_log(&build->caller, APLOG_NOTICE, "SF0010", "Build %s failed", build->sid);
-    }
-    if (sf_db_run(&build->caller, SF_STATEMENT_BUILD_FINISH, values, &rows)) {
-        return;
-    }
-    if (sf_rows_count(rows) > 0) {
-        sf_metrics_add(build->failure ? SF_METRIC_BUILDS_FAILED : SF_METRIC_BUILDS_COMPLETED);
-    }
-    else {
-        sf_log(&build->caller, APLOG_NOTICE, "SF0011", "Build %s was deleted or taken over",
-               build->sid);
-    }
+    return !build->failure && sf_config_runner() && strcmp(build->dependencies, "[]") != 0;
 }
 
-/* Ends the lease early: any worker can take the Build at once, and the lease does not count. */
-static void release_lease(const claimed_build *build)
-{
-    const char *values[] = { build->service, build->id, build->lease };
-    sf_rows *rows;
-
-    sf_db_run(&build->caller, SF_STATEMENT_BUILD_RELEASE, values, &rows);
-    sf_log(&build->caller, APLOG_NOTICE, "SF0013", "Build %s is given back, because httpd stops",
-           build->sid);
-}
-
-/* Checks a Build that was claimed, and ends its lease; or leaves the lease to run out. */
-static void process_build(claimed_build *build)
+/* Checks a Build that was claimed, and ends its lease; leaves it to the worker of Dependencies, or leaves the lease to
+ * run out. */
+static void process_build(sf_claimed_build *build)
 {
     if (check_build(build) == CHECKED) {
-        finish_build(build);
+        if (needs_bundle(build)) {
+            sf_dependency_worker_add(build);
+        }
+        else {
+            sf_claimed_build_finish(build);
+        }
     }
     else if (sf_background_stopping()) {
-        release_lease(build);
+        sf_claimed_build_release(build);
     }
     else {
         sf_log(&build->caller, APLOG_WARNING, "SF0012", "Build %s is left for another try",
@@ -288,7 +257,7 @@ static void process_build(claimed_build *build)
  * after it. */
 static claim_result take_build(build_worker *worker, apr_pool_t *pool)
 {
-    claimed_build build = { .caller = { pool, worker->task.server, NULL } };
+    sf_claimed_build build = { .caller = { pool, worker->task.server, NULL } };
     const claim_result result = claim(&build);
 
     if (result == BUILD_FOUND) {

@@ -21,6 +21,9 @@ APLOG_USE_MODULE(serverless_functions);
 /* The columns of build_sources. */
 enum { SOURCE_PATH, SOURCE_VERSION, SOURCE_KIND, SOURCE_VISIBILITY, SOURCE_SHA256, SOURCE_SIZE };
 
+/* The columns of bundle_of_build. */
+enum { BUNDLE_SHA256, BUNDLE_SIZE, BUNDLE_STORED_SHA256 };
+
 typedef struct {
     const sf_domain_request *request;
     sf_caller caller;
@@ -35,6 +38,7 @@ typedef struct {
     char name[NAME_BYTES];
     const char *sha256;
     apr_off_t size;
+    const char *bundle; /* for the bundle: the hash of its archive before the compression */
 } build_file;
 
 /* Sends a message as soon as there is room for it. */
@@ -102,8 +106,10 @@ static int send_chunk(const build_stream *stream, const sf_stored_content *conte
 
 static int send_content(const build_stream *stream, const build_file *file)
 {
-    const sf_stored_content content
-        = { .service = stream->request->route.service, .sha256 = file->sha256, .size = file->size };
+    const sf_stored_content content = { .is_bundle = file->bundle != NULL,
+                                        .service = stream->request->route.service,
+                                        .sha256 = file->bundle ? file->bundle : file->sha256,
+                                        .size = file->size };
     int status = send_file_head(stream, file);
     int number;
 
@@ -138,7 +144,7 @@ static int send_row(const build_stream *stream, sf_rows *rows, int row)
 {
     const int is_function = strcmp(sf_rows_value(rows, row, SOURCE_KIND), "function") == 0;
     char version[SF_SID_LENGTH + 1];
-    build_file file;
+    build_file file = { .bundle = NULL };
 
     if (!sf_rows_value(rows, row, SOURCE_SHA256)) {
         return SF_DOMAIN_GONE;
@@ -172,6 +178,28 @@ static int send_manifest(const build_stream *stream, json_object *manifest)
     return status == OK ? send_bytes(stream, text, length) : status;
 }
 
+/* Sends the Build's bundle, if it has one, and names it in the manifest. */
+static int send_bundle(const build_stream *stream, json_object *manifest)
+{
+    const sf_route *route = &stream->request->route;
+    const char *values[] = { route->service, route->build };
+    build_file file = { .name = "bundle.tar.zst" };
+    sf_rows *rows;
+
+    if (sf_db_run(&stream->caller, SF_STATEMENT_BUNDLE_OF_BUILD, values, &rows)) {
+        return HTTP_SERVICE_UNAVAILABLE;
+    }
+    if (sf_rows_count(rows) == 0) {
+        sf_json_add(manifest, "bundle", NULL);
+        return OK;
+    }
+    file.bundle = sf_rows_value(rows, 0, BUNDLE_SHA256);
+    file.size = apr_atoi64(sf_rows_value(rows, 0, BUNDLE_SIZE));
+    file.sha256 = sf_rows_value(rows, 0, BUNDLE_STORED_SHA256);
+    add_text(manifest, "bundle", file.bundle);
+    return send_content(stream, &file);
+}
+
 /* Sends all files. */
 static int send_files(build_stream *stream)
 {
@@ -192,10 +220,10 @@ static int send_files(build_stream *stream)
     stream->assets = json_object_new_object();
     sf_json_add(manifest, "functions", stream->functions);
     sf_json_add(manifest, "assets", stream->assets);
-    sf_json_add(manifest, "bundle", NULL);
     for (row = 0; row < sf_rows_count(rows) && status == OK; row++) {
         status = send_row(stream, rows, row);
     }
+    status = status == OK ? send_bundle(stream, manifest) : status;
     return status == OK ? send_manifest(stream, manifest) : status;
 }
 
