@@ -139,7 +139,7 @@ function begin(number, payload) {
   const head = parse(text);
   const call = { number, head, answered: false, context: null };
   current = call;
-  refreshEnvironment(head.variables);
+  refreshEnvironment(head);
   call.context = contextOf(head, (context, options) => clientOf(build, context, options));
   let event;
   try {

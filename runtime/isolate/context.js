@@ -8,9 +8,12 @@ const isKept = (name) => name === 'PATH' || name === 'HOME' || startsWith(name, 
 
 let inEnvironment = {}; // Variables that are in process.env
 
-// Makes process.env have the Variables of a call, and no longer those of an earlier call that are gone.
-function refreshEnvironment(variables) {
+// Makes process.env have the Variables of a call and its credentials, if it has some, and no longer those of an earlier
+// call that are gone.
+function refreshEnvironment(head) {
   const { env } = process;
+  const variables = head.token === null ? head.variables
+    : { ...head.variables, ACCOUNT_SID: head.account, AUTH_TOKEN: head.token };
   const names = keysOf(variables);
   for (let i = 0; i < names.length; i++) {
     const name = names[i];

@@ -74,6 +74,15 @@ describe('process.env', () => {
     assert.deepStrictEqual(await answered(isolate, 'top', { variables: {} }), ['one', null]);
   });
 
+  test('has the credentials of a call that has some', async (t) => {
+    const isolate = await isolateFor(t, { functions });
+    const credentials = { account: ACCOUNT, token: 'secret' };
+    const { ACCOUNT_SID, AUTH_TOKEN, V } = await answered(isolate, 'env', { ...credentials, variables: { V: 'one', AUTH_TOKEN: 'own' } });
+    assert.deepStrictEqual([ACCOUNT_SID, AUTH_TOKEN, V], [ACCOUNT, 'secret', 'one']);
+    const without = await answered(isolate, 'env', {});
+    assert.deepStrictEqual([without.ACCOUNT_SID, without.AUTH_TOKEN], [undefined, undefined]);
+  });
+
   test('an assignment lasts until the next call', async (t) => {
     const isolate = await isolateFor(t, { functions });
     await isolate.call('write', { variables: { V: 'one' } });
