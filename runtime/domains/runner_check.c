@@ -2,7 +2,7 @@
 
 #include "core/clock.h"
 #include "core/config.h"
-#include "runtime/domains/runner_link.h"
+#include "runtime/protocol/runner_link.h"
 
 #include <apr_strings.h>
 #include <errno.h>
