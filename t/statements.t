@@ -369,6 +369,7 @@ my %examples = (
                            [@by_sid, $deep_environment, undef, 50], [@by_name, $latest, undef, 50]],
     environment_delete => [[@by_sid, $environment, undef], [@by_name, $environment, '{1}']],
 
+    deployment_target => [[@by_sid, $environment, $whole], [@by_name, $environment, $whole], [@by_sid, $environment, $nobody]],
     deployment_create => [[@by_sid, $environment, $whole], [@by_name, $environment, $whole],
                           [@by_sid, $environment, undef], [@by_sid, $empty_environment, undef],
                           [@by_sid, $environment, $deployed], [@by_sid, $environment, $building],
