@@ -132,6 +132,7 @@ static const char *serve(apr_pool_t *pool, const options *options, const char *p
 
 static int run(apr_pool_t *pool, int count, const char *const *arguments)
 {
+    const char *name = arguments[0];
     options options = { 0 };
     sf_runner_config *config;
     sf_cage *cage;
@@ -148,8 +149,7 @@ static int run(apr_pool_t *pool, int count, const char *const *arguments)
         }
     }
     else {
-        message = options.is_status ? print_status(pool, &options)
-                                    : serve(pool, &options, arguments[0]);
+        message = options.is_status ? print_status(pool, &options) : serve(pool, &options, name);
     }
     if (message) {
         sf_runner_log(SF_RUNNER_ERROR, "%s", message);
