@@ -191,7 +191,7 @@ static long number_on_machine(const sf_network *network, const char *printed)
         number = 0;
     }
     if (children) {
-        fclose(children);
+        (void)fclose(children);
     }
     return number;
 }
