@@ -21,7 +21,7 @@ my $folder = Serverless::Cage->new->folder;
 copy('/usr/bin/pasta', "$folder/pasta") or die "pasta: $!\n";
 Serverless::Cage::write_file("$folder/changed", <<"END");
 #!/bin/sh
-[ ! -e $folder/hang ] || exec sleep 60
+[ ! -e $folder/hang ] || exec sleep 60.$$
 [ ! -e $folder/fail ] || { echo 'no network today'; exit 1; }
 exec $folder/pasta "\$@"
 END
@@ -37,6 +37,13 @@ my $number = 0;
 
 sub set { Serverless::Cage::write_file("$folder/$_[0]", '') }
 sub unset { unlink "$folder/$_[0]" or die "$_[0]: $!\n" }
+
+# Waits until so many networks hang, and lets others begin.
+sub go_on {
+    my ($count) = @_;
+    wait_until { `pgrep -c -x -f 'sleep 60.$$'` == $count } or die "no network hangs\n";
+    unset('hang');
+}
 
 # Leases an isolate of an Environment, which is a letter. Returns the answer and the seconds that it took.
 sub obtain {
@@ -72,7 +79,7 @@ subtest 'a network that hangs' => sub {
     my ($line, $seconds) = obtain('A');
     is $line->{type}, 'LINE', 'another Environment has its idle isolate';
     cmp_ok $seconds, '<', 0.5, 'at once';
-    unset('hang');
+    go_on(1);
     my ($other) = obtain('C');
     is $other->{type}, 'LINE', 'a third Environment has a new isolate';
     cmp_ok time - $begin, '<', 4.5, 'before the network has failed';
@@ -96,7 +103,7 @@ subtest 'more networks that hang than there are cores' => sub {
     my $begin = time;
     my %lease = map { ask($_) => 1 } ('a' .. 'h')[ 0 .. $cores - 1 ];
     ok wait_until { $runner->status->{isolates}{starting} == $cores }, 'an isolate for each core waits';
-    unset('hang');
+    go_on($cores);
     my ($line) = obtain('D');
     is $line->{type}, 'LINE', 'one Environment more has a new isolate';
     cmp_ok time - $begin, '<', 4.5, 'before these networks have failed';
