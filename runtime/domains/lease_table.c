@@ -1,5 +1,7 @@
 #include "runtime/domains/lease_table.h"
 
+#include "core/guarded_pool.h"
+
 #include <apr_hash.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
@@ -28,22 +30,14 @@ static struct {
 
 apr_status_t sf_lease_table_init(apr_pool_t *pool)
 {
-    apr_allocator_t *allocator;
     apr_status_t rv;
 
     memset(&table, 0, sizeof(table));
-    rv = apr_thread_mutex_create(&table.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    rv = sf_guarded_pool_make(pool, &table.mutex, &table.pool);
     if (rv == APR_SUCCESS) {
         rv = apr_thread_cond_create(&table.end, pool);
     }
     if (rv == APR_SUCCESS) {
-        rv = apr_allocator_create(&allocator);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = apr_pool_create_ex(&table.pool, pool, NULL, allocator);
-    }
-    if (rv == APR_SUCCESS) {
-        apr_allocator_owner_set(allocator, table.pool);
         table.groups = apr_hash_make(table.pool);
         table.leases = apr_array_make(table.pool, 64, sizeof(sf_lease *));
         APR_RING_INIT(&table.links, sf_runner_link, entry);

@@ -1,6 +1,7 @@
 #include "runtime/domains/paths.h"
 
 #include "core/db/db.h"
+#include "core/guarded_pool.h"
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -47,17 +48,9 @@ static struct {
 
 apr_status_t sf_paths_init(apr_pool_t *pool)
 {
-    apr_allocator_t *allocator;
-    apr_status_t rv = apr_thread_mutex_create(&cache.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    const apr_status_t rv = sf_guarded_pool_make(pool, &cache.mutex, &cache.pool);
 
     if (rv == APR_SUCCESS) {
-        rv = apr_allocator_create(&allocator);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = apr_pool_create_ex(&cache.pool, pool, NULL, allocator);
-    }
-    if (rv == APR_SUCCESS) {
-        apr_allocator_owner_set(allocator, cache.pool);
         cache.builds = apr_hash_make(cache.pool);
     }
     return rv;

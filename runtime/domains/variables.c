@@ -3,6 +3,7 @@
 #include "core/config.h"
 #include "core/crypto/secret.h"
 #include "core/db/db.h"
+#include "core/guarded_pool.h"
 #include "runtime/domains/signing_secrets.h"
 
 #include <apr_hash.h>
@@ -64,17 +65,9 @@ static void make_entries(void)
 
 apr_status_t sf_variables_init(apr_pool_t *pool)
 {
-    apr_allocator_t *allocator;
-    apr_status_t rv = apr_thread_mutex_create(&cache.mutex, APR_THREAD_MUTEX_DEFAULT, pool);
+    const apr_status_t rv = sf_guarded_pool_make(pool, &cache.mutex, &cache.pool);
 
     if (rv == APR_SUCCESS) {
-        rv = apr_allocator_create(&allocator);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = apr_pool_create_ex(&cache.pool, pool, NULL, allocator);
-    }
-    if (rv == APR_SUCCESS) {
-        apr_allocator_owner_set(allocator, cache.pool);
         make_entries();
     }
     return rv;
