@@ -68,7 +68,7 @@ ifdef SANITIZE
 OURS     += -fsanitize=address,undefined -fno-omit-frame-pointer
 endif
 
-export PORT RUN_DIR SANITIZE PIPELINING MPM
+export PORT RUN_DIR SANITIZE PIPELINING MPM NPM_SUITES
 
 .PHONY: all run start stop admin test test-all unit bench attack soak lint format install uninstall dist deb clean help \
 	packages-build packages-run packages-test packages-npm packages-bench packages-lint
