@@ -538,12 +538,12 @@ refused $api, 'ServerlessFunctions needs a database: set "DBDriver pgsql" and DB
 
 {
     my $warning = qr/SF0034: DBDParams has no connect_timeout/;
-    my ($status, $said) = $server->configtest($database =~ s/connect_timeout=2 //r . $api);
+    my ($status, $said) = $server->configtest($database =~ s/connect_timeout=\d+ //r . $api);
     is $status, 0, 'DBDParams without connect_timeout are accepted';
     like $said, $warning, 'configtest warns of DBDParams without connect_timeout';
     unlike +($server->configtest("$database$api"))[1], $warning, 'configtest does not warn of DBDParams with connect_timeout';
     local $ENV{PGCONNECT_TIMEOUT} = 5;
-    unlike +($server->configtest($database =~ s/connect_timeout=2 //r . $api))[1], $warning,
+    unlike +($server->configtest($database =~ s/connect_timeout=\d+ //r . $api))[1], $warning,
         'configtest does not warn where the environment has PGCONNECT_TIMEOUT';
 }
 

@@ -121,7 +121,7 @@ my @warned = (
         . 'can be read on the way: add SSLEngine on or, behind a proxy that ends TLS, ServerName https://NAME'],
     ['ServerlessBaseURL with the path of the Location', location('ServerlessBaseURL https://a.example.com/v1'),
         'SF0104: ServerlessBaseURL https://a.example.com/v1 ends with the path "/v1", which URLs in answers have twice then: leave it out'],
-    ['DBDParams without connect_timeout', dbd('connect_timeout=2 ', ''),
+    ['DBDParams without connect_timeout', dbd('connect_timeout=\d+ ', ''),
         'SF0034: DBDParams has no connect_timeout: connecting to a database that does not answer takes minutes'],
     ['API and domains in one virtual host', $database . "<VirtualHost *:80>\nServerName a.f.example.com\nServerlessDomain f.example.com\nServerlessExecution On\n$api</VirtualHost>\n",
         'ServerlessExecution and ServerlessFunctions are in one virtual host: Assets have an origin at which the API answers, and can act in the name of its users'],

@@ -19,6 +19,9 @@ use Serverless::Reply ();
 use Serverless::SharedServer ();
 use Socket qw(IPPROTO_TCP TCP_NODELAY);
 
+# How many seconds a client waits for an answer. No answer takes as long on a busy machine.
+my $patience = 120;
+
 # Clients ----------------------------------------------------------------------
 
 # A client of a new account.
@@ -109,7 +112,7 @@ sub request {
     $headers{'Content-Type'} //= $type if defined $type;
     my $url = $path =~ m{^http://} ? $path : $self->base . $path;
     my %options = (headers => \%headers, defined $body ? (content => $body) : ());
-    $self->{http} ||= HTTP::Tiny->new(max_redirect => 0, keep_alive => 1, timeout => 30);
+    $self->{http} ||= HTTP::Tiny->new(max_redirect => 0, keep_alive => 1, timeout => $patience);
     my $response = $self->{http}->request($method, $url, \%options);
     # head and body are two writes: without this, the second waits for an ACK that is delayed
     my $connection = $self->{http}{handle};
@@ -126,10 +129,10 @@ sub request {
 # library would send. The answer is text, or a reply if it is one.
 sub raw {
     my ($self, $bytes, %option) = @_;
-    my $socket = IO::Socket::INET->new(PeerAddr => $self->{host}, Timeout => 10) or die "$@\n";
+    my $socket = IO::Socket::INET->new(PeerAddr => $self->{host}, Timeout => $patience) or die "$@\n";
     local $SIG{PIPE} = 'IGNORE';
     local $SIG{ALRM} = sub { die "no end of the answer\n" };
-    alarm($option{timeout} || 30);
+    alarm($option{timeout} || $patience);
     $socket->syswrite($bytes);
     shutdown $socket, 1 if $option{half_close};
     my $answer = '';

@@ -38,7 +38,7 @@ sub send {
 sub read {
     my ($self, $size) = @_;
     until ($self->size >= $size) {
-        IO::Select->new($self->{socket})->can_read(20) or die "nothing comes, and no end\n";
+        IO::Select->new($self->{socket})->can_read(120) or die "nothing comes, and no end\n";
         sysread $self->{socket}, $self->{bytes}, 1 << 18, length $self->{bytes} or return 0;
     }
     return 1;

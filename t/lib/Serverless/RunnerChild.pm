@@ -13,7 +13,7 @@ my %type = (HELLO => 1, LEASE => 2, CANCEL => 3, LINE => 4, REFUSED => 5, MISSIN
     STORE => 9, ABANDON => 10, RETURN => 11, KILL => 12, GIVE => 13, GONE => 14, WARM => 15, STATUS => 16, LEAVE => 17, PING => 18, INSTALL => 19, INSTALLED => 20);
 my %name = reverse %type;
 my $json = Cpanel::JSON::XS->new->canonical;
-my $patience = 30; # seconds; isolates start slowly where others use the machine
+my $patience = 120; # seconds; isolates start slowly on a busy machine
 my $count = 0;
 my ($from, $to, $pid);
 
@@ -85,7 +85,7 @@ sub demand {
     my (%value) = @_;
     my %sid = (environment => 'ZE', account => 'AC', build => 'ZB');
     my %demand = (environment => 'a', account => '1', build => '0', runtime => 'node20', concurrency => 8,
-        isolates => 16, memory => 256 * 1024 * 1024, idle => 60, calls => 100, timeout => 5, wait => 10_000, %value);
+        isolates => 16, memory => 256 * 1024 * 1024, idle => 60, calls => 100, timeout => 5, wait => 60_000, %value);
     $demand{$_} = sid($sid{$_}, $demand{$_}) for grep { length $demand{$_} == 1 } keys %sid;
     return \%demand;
 }

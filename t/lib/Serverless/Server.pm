@@ -21,7 +21,8 @@ use Serverless::Time;
 # The configuration before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
 # the MPM of the test run unless another is named; with `keyless`, there is nothing to encrypt
 # Variables with. One account may have as many requests at a time as httpd has workers, because a
-# suite has one account; with `limits`, the limits are the module's defaults.
+# suite has one account; a request waits long for a connection or an isolate, because the machine may
+# be busy. With `limits`, these limits are the module's defaults.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
@@ -31,7 +32,8 @@ sub preamble {
     $modules =~ s/mpm_[a-z]+(?=_module|\.so)/mpm_$option{mpm}/g if $option{mpm};
     my $pipelining = $ENV{PIPELINING} || 'On';
     $modules .= "ServerlessPipelining Off\n" if $pipelining ne 'On';
-    $modules .= "ServerlessMaxRequests Off\nServerlessMaxRequestsPerAccount Off\n" if !$option{limits};
+    $modules .= "ServerlessMaxRequests Off\nServerlessMaxRequestsPerAccount Off\n"
+        . "ServerlessDBTimeout 30s\nServerlessQueueTimeout 60s\n" if !$option{limits};
     return <<"END";
 $modules
 $keys
@@ -73,15 +75,16 @@ sub one_child {
 END
 }
 
-# mod_dbd's directives.
+# mod_dbd's directives. A PostgreSQL of a suite's own, at `host`, may stand still: httpd gives up after two seconds.
 sub database {
     my ($class, %option) = @_;
     my $host = $option{host} || $ENV{DATABASE};
+    my $connect_timeout = $option{host} ? 2 : 20;
     my $database = $option{database} || 'serverless';
     my $timeout = $option{statement_timeout} || 5000;
     return <<"END";
 DBDriver  pgsql
-DBDParams "host=$host dbname=$database user=serverless_httpd connect_timeout=2 options='-c statement_timeout=$timeout'"
+DBDParams "host=$host dbname=$database user=serverless_httpd connect_timeout=$connect_timeout options='-c statement_timeout=$timeout'"
 DBDMin    1
 DBDKeep   4
 DBDMax    8
@@ -158,14 +161,17 @@ sub start {
             Apache::Test::vars('httpd'), '-f', $file, '-D', 'FOREGROUND';
         die "setpriv: $!\n";
     }
-    my $ended;
-    my $listens = wait_until {
-        IO::Socket::INET->new(PeerAddr => $self->{address})
-            || ($ended = waitpid $self->{pid}, POSIX::WNOHANG())
-    };
     # httpd listens before it makes its children
-    return $self if $listens && !$ended && wait_until { $self->children };
+    return $self if wait_until { $self->has_ended || $self->listens && $self->children } && !$self->has_ended;
     die "the httpd '$name' did not start; it said:\n", $self->error_log;
+}
+
+sub listens { IO::Socket::INET->new(PeerAddr => $_[0]{address}) }
+
+# Whether the parent process has ended by itself.
+sub has_ended {
+    my ($self) = @_;
+    return $self->{ended} //= waitpid($self->{pid}, POSIX::WNOHANG()) == $self->{pid} ? 1 : undef;
 }
 
 sub stop {
@@ -184,13 +190,11 @@ sub restart {
     my ($self) = @_;
     my %before = map { $_ => 1 } $self->children;
     kill USR1 => $self->{pid} or die "kill: $!\n";
-    for (1 .. 400) {
+    wait_until {
         my @children = $self->children;
-        return if @children && !grep { $before{$_} } @children;
-        die "the httpd '$self->{name}' ended; it said:\n", $self->error_log if waitpid $self->{pid}, POSIX::WNOHANG();
-        Time::HiRes::sleep(0.05);
-    }
-    die "the httpd '$self->{name}' did not restart\n";
+        die "the httpd '$self->{name}' ended; it said:\n", $self->error_log if $self->has_ended;
+        @children && !grep { $before{$_} } @children;
+    } or die "the httpd '$self->{name}' did not restart\n";
 }
 
 sub DESTROY { $_[0]->stop }

@@ -241,11 +241,11 @@ sub start_locally {
     return $self->begin('start', '--port', $port, '--no-fork-process', '--no-logs');
 }
 
-# Within a minute, or the process is killed.
+# Within five minutes, or the process is killed.
 sub in_time {
     my ($pid, $wait) = @_;
     local $SIG{ALRM} = sub { kill KILL => $pid };
-    alarm 60;
+    alarm 300;
     my $result = $wait->();
     alarm 0;
     return $result;
