@@ -111,15 +111,14 @@ sub seconds_of_build {
     return time - $begin;
 }
 
-# Checks that the creation of a Build wakes the worker: one of five, on a busy machine.
+# Checks that the creation of a Build wakes the worker: of three of five Builds, since the machine may be busy.
 sub wakes_the_worker {
     my ($server, $create, $name) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
-    seconds_of_build($server, $create);
-    is_within { seconds_of_build($server, $create) } $WOKEN, $name;
+    my (undef, @seconds) = map { seconds_of_build($server, $create) } 0 .. 5;
+    note 'seconds of Builds: ' . join ' ', map { sprintf '%.2f', $_ } @seconds;
+    cmp_ok +(sort { $a <=> $b } @seconds)[2], '<', $WOKEN, $name;
 }
-
-sub middle { return (sort { $a <=> $b } @_)[@_ / 2] }
 
 
 # An httpd that has nothing to do -----------------------------------------------------------------
@@ -141,9 +140,7 @@ subtest 'prefork with 30 idle children' => sub {
     is_deeply [background_children($server)], [$holder], 'one child does the background work';
 
     my $create = build_of($server);
-    my @seconds = map { seconds_of_build($server, $create) } 0 .. 10;
-    cmp_ok middle(@seconds[1 .. 10]), '<', $WOKEN, 'the creation of a Build, through any child, wakes the worker'
-        or diag "@seconds";
+    wakes_the_worker($server, $create, 'the creation of a Build, through any child, wakes the worker');
     is request($server, GET => '')->{meta}{page}, 0, 'a child whose connection was closed connects again';
 };
 
