@@ -19,10 +19,10 @@ use Time::HiRes qw(sleep time);
 # Whatever happens here, the suites after this one need the database.
 END { local $?; database('start') }
 
-my $TIMEOUT = 3;          # an attempt
-my $LEASE = $TIMEOUT + 5; # what it holds the Build for
-my $SLACK = 15;           # until somebody looks, on a busy machine
-my $PATIENCE = 30;        # an attempt, where it must not end by itself
+my $TIMEOUT = 120; # seconds of an attempt: no busy machine needs as many
+my $AT_ONCE = 60;  # the most seconds of what does not wait for that
+my $HASTY = 1;     # an attempt that ends by its timeout
+my $MARGIN = 5;    # seconds by which a lease is longer than an attempt
 
 my $directory = Serverless::Server->logs;
 my $temporary = $ENV{TMP} = "$directory/temporary"; # the httpds' own
@@ -68,6 +68,13 @@ sub row_of {
     my ($build) = @_;
     return [sql(q(SELECT status, attempts, failure_reason FROM serverless.builds WHERE serverless.sid('ZB', id) = ?),
         $build->{sid})];
+}
+
+# Ends the lease of a Build now. The lease of an attempt that may take long lasts as long.
+sub expire_lease {
+    my ($build) = @_;
+    sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? AND status = 'building' RETURNING id),
+        $build->{sid});
 }
 
 # Waits for the Build and says how long that took.
@@ -142,10 +149,10 @@ sub scratch_directories { return [glob "$temporary/*"] }
 # The sandbox -----------------------------------------------------------------------------
 
 node_does($valid);
-my $sandboxed = server('sandboxed', node => $fake);
+my $patient = server('patient', node => $fake);
 
 {
-    my $project = new_project($sandboxed);
+    my $project = new_project($patient);
     my $function = $project->new_deployable(function => 'sandboxed');
     node_does(<<'PERL');
 my @descriptors;
@@ -170,7 +177,7 @@ PERL
     my ($scratch) = ($build->{failure_reason} // '') =~ m{directory: (/\S+ \(deleted\))};
     is $build->{failure_reason}, 'environment: ; descriptors: 0 pipe, 1 pipe, 2 /dev/null; group: its own; '
         . "directory: " . ($scratch // 'a directory that was deleted') . ' 700, files: 0; '
-        . 'cpu: ' . (($build->{failure_reason} // '') =~ /cpu: (3 4|4 5);/)[0] . '; memory: 2147483648 2147483648; '
+        . 'cpu: ' . (($build->{failure_reason} // '') =~ /cpu: (120 121|121 122);/)[0] . '; memory: 2147483648 2147483648; '
         . 'files: 0 0; core: 0 0; arguments: 3',
         'Node.js has an empty environment, three descriptors, a process group of its own, an empty directory and limits';
     like $scratch // '', qr{^/.*/serverless-build\.\w{6} \(deleted\)$},
@@ -181,46 +188,57 @@ PERL
 
 # A Node.js that misbehaves ---------------------------------------------------
 
+# Has node do this for a Build of the Function, which fails for the reason. Returns the seconds that the Build took.
+sub misbehaves {
+    my ($project, $function, $name, $code, $reason) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    node_does($code);
+    my ($build, $seconds) = timed($project, $project->new_build($function));
+    is_deeply row_of($build), ['failed', 1, $reason],
+        "a node that $name: the Build fails at the first attempt, with the right reason";
+    is $build->{failure_reason}, $reason, "a node that $name: the API answers that reason";
+    ok wait_until { !nodes() }, "a node that $name: no process of it still runs";
+    return $seconds;
+}
+
+sub leaves_nothing {
+    my ($server) = @_;
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+    ok wait_until { !zombies($server) }, 'no zombie process is left by any of these nodes';
+    is_deeply scratch_directories(), [], 'no directory is left by any of these nodes';
+}
+
+my $no_text = 'The check of the Functions gave no readable result';
+my $large_source = '/' x 1_000_000 . "\n";
+
 {
-    my $project = new_project($sandboxed);
+    my $project = new_project($patient);
     my $small = $project->new_deployable(function => 'small');
-    my $large = $project->new_deployable(function => 'large', '/' x 1_000_000 . "\n");
+    my $large = $project->new_deployable(function => 'large', $large_source);
 
     for my $case (
-        ['says nothing and exits at once',          $small, '',                                            $exhausted],
-        ['exits at once while it is being told',    $large, '',                                            $exhausted],
-        ['ends with an error',                      $small, 'exit 3;',                                     $exhausted],
-        ['is killed by a signal',                   $small, 'kill KILL => $$;',                            $exhausted],
-        ['says half a line',                        $small, 'print "half";',                               $exhausted],
-        ['says what is no text',                    $small, 'print "\xff\xfe\x80\n";', 'The check of the Functions gave no readable result'],
-        ['says something and then what is no text', $small, 'print "Error: \xc3\xa9\xff\n";',              "Error: \x{e9}"],
-        ['says zeros',                              $small, 'print "\0\0\0\n";',                           $exhausted],
-        ['says far too much',                       $small, 'print "x" x 1_000_000 while 1;',              'x' x 1000],
+        ['says nothing and exits at once',       $small, '',                                            $exhausted],
+        ['exits at once while it is being told', $large, '',                                            $exhausted],
+        ['ends with an error',                   $small, 'exit 3;',                                     $exhausted],
+        ['is killed by a signal',                $small, 'kill KILL => $$;',                            $exhausted],
+        ['says half a line',                     $small, 'print "half";',                               $exhausted],
+        ['says what is no text',                 $small, 'print "\xff\xfe\x80\n";',                    $no_text],
+        ['says something and then what is no text', $small, 'print "Error: \xc3\xa9\xff\n";',          "Error: \x{e9}"],
+        ['says zeros',                           $small, 'print "\0\0\0\n";',                          $exhausted],
+        ['says far too much',                    $small, 'print "x" x 1_000_000 while 1;',              'x' x 1000],
         ['says far too much, in two-byte characters', $small, 'print "x", "\xc3\xa9" x 1_000_000 while 1;', 'x' . "\x{e9}" x 499],
-        ['never reads what it is told',             $large, 'sleep 1000;',                                 $exhausted],
-        ['never ends',                              $small, 'sleep 1000;',                                 $exhausted],
-        ['never ends, nor does its child',          $small, 'fork; sleep 1000;',                           $exhausted],
-        ['never ends, and does not want to be stopped', $small, '$SIG{$_} = "IGNORE" for qw(TERM INT HUP XCPU PIPE); 1 while 1;', $exhausted],
-        ['wants all the memory',                    $small, 'my @all; push @all, "x" x 100_000_000 while 1;', $exhausted],
-        ['closes its descriptors and stays',        $small, 'close STDIN; close STDOUT; sleep 1000;',      $exhausted],
-        ['has a child that keeps them',             $small, 'exit if fork; sleep 1000;',                   $exhausted],
+        ['wants all the memory',                 $small, 'my @all; push @all, "x" x 100_000_000 while 1;', $exhausted],
     ) {
         my ($name, $function, $code, $reason) = @$case;
-        node_does($code);
-        my $build;
-        is_within { $build = $project->finished($project->new_build($function)) } $TIMEOUT + 4, "a node that $name: the Build ends in time";
-        is_deeply row_of($build), ['failed', 1, $reason],
-            "a node that $name: the Build fails at the first attempt, with the right reason";
-        is $build->{failure_reason}, $reason, "a node that $name: the API answers that reason";
-        ok wait_until { !nodes() }, "a node that $name: no process of it still runs";
+        cmp_ok misbehaves($project, $function, $name, $code, $reason), '<', $AT_ONCE,
+            "a node that $name: the Build ends before the timeout";
     }
-    ok wait_until { !zombies($sandboxed) }, 'no zombie process is left by any of these nodes';
-    is_deeply scratch_directories(), [], 'no directory is left by any of these nodes';
+    leaves_nothing($patient);
 
     node_does($valid);
     is $project->finished($project->new_build($large))->{status}, 'completed',
         'a node that prints nothing: the Build completes';
-    my @failed = $sandboxed->error_log =~ /(SF0010: .*)/g;
+    my @failed = $patient->error_log =~ /(SF0010: .*)/g;
     is_deeply [grep { !/^SF0010: Build ZB[0-9a-f]{32} failed\z/ } @failed], [],
         'the error log names the failed Builds, without any text of a user';
     cmp_ok scalar @failed, '>', 0, 'the error log names at least one failed Build';
@@ -230,7 +248,7 @@ PERL
 # The database goes while a Build runs ------------------------------------------------------
 
 {
-    my $project = new_project($sandboxed);
+    my $project = new_project($patient);
     my $function = $project->new_deployable(function => 'stopped');
     node_waits();
     my $build = $project->new_build($function);
@@ -240,15 +258,10 @@ PERL
     ok wait_until { !nodes() }, 'Node.js ends while PostgreSQL is stopped';
     sleep 1; # its worker tries to say so
     database('start');
-    my ($ended, $seconds) = timed($project, $build);
-    is $ended->{status}, 'completed', 'a Build that ended without PostgreSQL completes once it is back';
-    cmp_ok $seconds, '<', $LEASE + $SLACK,
-        'a Build that ended without PostgreSQL completes before its lease has expired';
+    expire_lease($build);
+    is $project->finished($build)->{status}, 'completed', 'a Build that ended without PostgreSQL completes once it is back';
     cmp_ok row_of($build)->[1], '<=', 2, 'a Build that ended without PostgreSQL needs one more attempt at most';
 }
-
-undef $sandboxed;
-my $patient = server('patient', node => $fake, timeout => $PATIENCE);
 
 {
     my $project = new_project($patient);
@@ -258,10 +271,9 @@ my $patient = server('patient', node => $fake, timeout => $PATIENCE);
     running_node();
     database('restart');
     node_goes_on();
-    my ($ended, $seconds) = timed($project, $build);
-    is_deeply row_of($build), ['completed', 1, undef], 'PostgreSQL is restarted while a Build runs: it completes';
-    cmp_ok $seconds, '<', $PATIENCE / 3,
-        'PostgreSQL is restarted while a Build runs: the Build completes without delay';
+    $project->finished($build);
+    is_deeply row_of($build), ['completed', 1, undef],
+        'PostgreSQL is restarted while a Build runs: it completes, at its first attempt';
 }
 
 
@@ -286,7 +298,7 @@ SQL
     ok wait_until { ($log .= $patient->error_log) =~ /SF0011: Build $build->{sid} was deleted or taken over/ },
         "a worker whose Build was taken over finds it $status, and logs the loss";
     is_deeply row_of($build), ['building', 2, undef], 'a worker whose Build was taken over does not store its result';
-    sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
+    expire_lease($build);
     node_does($valid);
     is $project->finished($build)->{status}, 'completed', 'the next worker completes the Build';
     is_deeply row_of($build), ['completed', 3, undef], 'the next worker completes the Build at the next attempt';
@@ -310,25 +322,65 @@ SQL
 undef $patient;
 
 
+# A Node.js that does not end -----------------------------------------------------------------
+
+# Gives each lease of a Build another minute, so that a busy machine has the time to store what became of an attempt.
+sub long_leases {
+    my ($owner) = @_;
+    $owner->do(q(CREATE FUNCTION public.long_leases() RETURNS trigger LANGUAGE plpgsql AS
+        'BEGIN NEW.lease_expires := NEW.lease_expires + interval ''1 minute''; RETURN NEW; END'));
+    $owner->do('CREATE TRIGGER long_leases BEFORE UPDATE ON serverless.builds FOR EACH ROW '
+        . 'WHEN (NEW.lease_token <> OLD.lease_token OR OLD.lease_token IS NULL) EXECUTE FUNCTION public.long_leases()');
+}
+
+{
+    my $hasty = server('hasty', node => $fake, timeout => $HASTY);
+    my $project = new_project($hasty);
+    my $small = $project->new_deployable(function => 'small');
+    my $large = $project->new_deployable(function => 'large', $large_source);
+    my $owner = $database->connect('postgres');
+    long_leases($owner);
+
+    for my $case (
+        ['never reads what it is told',      $large, 'sleep 1000;'],
+        ['never ends',                       $small, 'sleep 1000;'],
+        ['never ends, nor does its child',   $small, 'fork; sleep 1000;'],
+        ['never ends, and does not want to be stopped', $small, '$SIG{$_} = "IGNORE" for qw(TERM INT HUP XCPU PIPE); 1 while 1;'],
+        ['closes its descriptors and stays', $small, 'close STDIN; close STDOUT; sleep 1000;'],
+        ['has a child that keeps them',      $small, 'exit if fork; sleep 1000;'],
+    ) {
+        my ($name, $function, $code) = @$case;
+        misbehaves($project, $function, $name, $code, $exhausted);
+    }
+    leaves_nothing($hasty);
+
+    $owner->do('DROP TRIGGER long_leases ON serverless.builds');
+    $owner->do('DROP FUNCTION public.long_leases()');
+    $owner->disconnect;
+}
+
+
 # The child that runs a Build goes --------------------------------------------------------------
 
 {
-    my $server = server('killed', node => $fake, children => 3, timeout => 2 * $TIMEOUT);
+    my $server = server('killed', node => $fake, children => 3);
     my $project = new_project($server);
     my $function = $project->new_deployable(function => 'killed');
     node_waits();
     my $build = $project->new_build($function);
     my ($node, $child) = running_node();
-    my $begin = time;
+    my ($lease) = sql(q(SELECT extract(epoch FROM lease_expires - clock_timestamp()) FROM serverless.builds
+        WHERE serverless.sid('ZB', id) = ?), $build->{sid});
+    cmp_ok $lease, '<=', $TIMEOUT + $MARGIN, 'its lease ends soon after its timeout';
+    cmp_ok $lease, '>', $TIMEOUT + $MARGIN - $AT_ONCE, 'its lease does not end much earlier';
 
     kill KILL => $child or die "child $child: $!\n";
     ok wait_until { !grep { $_->[0] == $node } nodes() }, 'a child is killed: its Node.js process ends';
     is_deeply row_of($build), ['building', 1, undef], 'a child is killed: its Build is still building';
 
+    expire_lease($build);
     my (undef, $other) = running_node();
-    isnt $other, $child, 'another child has it';
-    cmp_ok time - $begin, '<', $LEASE + $TIMEOUT + $SLACK,
-        'a child is killed: another takes the Build over when the lease has expired';
+    isnt $other, $child, 'a child is killed: another takes the Build over when the lease has expired';
     node_goes_on();
     is $project->finished($build)->{status}, 'completed', 'a child is killed: the other child completes the Build';
     is_deeply row_of($build), ['completed', 2, undef], 'a child is killed: the Build completes at the second attempt';
@@ -336,7 +388,7 @@ undef $patient;
 
 # A Build that takes every child with it, as one with a source that crashes httpd would.
 {
-    my $server = server('deadly', node => $fake, timeout => $PATIENCE);
+    my $server = server('deadly', node => $fake);
     my $project = new_project($server);
     node_waits();
     my $build = $project->new_build($project->new_deployable(function => 'deadly'));
@@ -344,8 +396,7 @@ undef $patient;
         my ($node, $child) = running_node();
         kill KILL => $child or die "child $child: $!\n";
         wait_until { !grep { $_->[0] == $node } nodes() } or die "node $node stays\n";
-        # no need to wait so long each time
-        sql(q(UPDATE serverless.builds SET lease_expires = now() WHERE serverless.sid('ZB', id) = ? RETURNING id), $build->{sid});
+        expire_lease($build);
     }
     is $project->finished($build)->{failure_reason}, 'The Build could not be checked', 'after three children, a Build fails';
     is_deeply row_of($build), ['failed', 3, 'The Build could not be checked'],
@@ -355,7 +406,7 @@ undef $patient;
 }
 
 {
-    my $server = server('graceful', node => $fake, children => 2, timeout => $PATIENCE);
+    my $server = server('graceful', node => $fake, children => 2);
     my $project = new_project($server);
     node_waits();
     my $build = $project->new_build($project->new_deployable(function => 'graceful'));
@@ -363,13 +414,13 @@ undef $patient;
     my $begin = time;
     kill USR1 => $server->{pid};
     ok wait_until { !grep { $_->[0] == $node } nodes() }, 'httpd is restarted gracefully: Node.js is stopped';
-    cmp_ok time - $begin, '<', $PATIENCE / 3, 'httpd is restarted gracefully: Node.js is stopped before its timeout';
+    cmp_ok time - $begin, '<', $AT_ONCE, 'httpd is restarted gracefully: Node.js is stopped before its timeout';
     ok wait_until { !-e "/proc/$child" }, 'httpd is restarted gracefully: the child ends at once';
     node_goes_on();
     $project = $project->by($project->api->afresh);
     my ($ended, $seconds) = timed($project, $build);
     is $ended->{status}, 'completed', 'httpd is restarted gracefully: the next child completes the Build';
-    cmp_ok $seconds, '<', $PATIENCE / 3, 'httpd is restarted gracefully: the next child need not wait for the lease';
+    cmp_ok $seconds, '<', $AT_ONCE, 'httpd is restarted gracefully: the next child need not wait for the lease';
     is row_of($build)->[1], 1, 'httpd is restarted gracefully: the stopped attempt is not counted';
     ok wait_until { !zombies($server) }, 'httpd is restarted gracefully: no zombie process is left';
     is_deeply scratch_directories(), [], 'httpd is restarted gracefully: no directory is left';
@@ -423,7 +474,7 @@ undef $patient;
 # Several children, two httpds ---------------------------------------------------------------
 
 {
-    my @servers = map { server($_, node => $ENV{NODE}, children => 2, timeout => $PATIENCE) } qw(left right);
+    my @servers = map { server($_, node => $ENV{NODE}, children => 2) } qw(left right);
     my $project = new_project($servers[0]);
     my @functions = map { $project->new_deployable(function => "f$_") } 1 .. 3;
     my @builds = map { @$_ } at_once(sub {
