@@ -1,10 +1,11 @@
 # Calls at the limits, and while children of httpd, isolates and the runner come and go.
+#
+# Calls are held under way by a Function that ends when a file appears, so that nothing here depends on the speed
+# of the machine. How long calls take is printed, and not asserted.
 use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
-use IO::Socket::INET ();
-use POSIX ();
 use Serverless::Client;
 use Serverless::Parallel;
 use Serverless::Project;
@@ -35,7 +36,19 @@ sub server {
 }
 
 # Two httpds over one runner and one database. The second one has a child for each call.
-my $limits = "ServerlessExecutionTimeout 4s\nServerlessQueueTimeout 5s\n<Location \"/brief\">\nServerlessQueueTimeout 500ms\n</Location>\n";
+my $limits = <<'END';
+ServerlessExecutionTimeout 600s
+ServerlessQueueTimeout     300s
+<LocationMatch "^/(?:never|spin)">
+    ServerlessExecutionTimeout 2s
+</LocationMatch>
+<Location "/brief">
+    ServerlessQueueTimeout 2s
+</Location>
+<Location "/away">
+    ServerlessQueueTimeout 4s
+</Location>
+END
 my @servers = (server('limits1', $limits), server('limits2', $limits, 'prefork'));
 
 # Functions --------------------------------------------------------------------------
@@ -51,7 +64,10 @@ sub deployed {
         hello => handler(q(done(null, 'Hello'))),
         pid   => handler(q(done(null, String(process.pid)))),
         sleep => handler(q(setTimeout(() => done(null, 'slept'), Number(event.ms)))),
-        brief => handler(q(setTimeout(() => done(null, 'slept'), Number(event.ms)))),
+        brief => handler(q(done(null, 'brief'))),
+        away  => handler(q(done(null, 'away'))),
+        held  => handler(q(const fs = require('fs'); fs.writeFileSync(event.begun, ''); )
+            . q(const end = () => fs.existsSync(event.end) ? done(null, 'held') : setTimeout(end, 20); end())),
         never => handler(q()),
         spin  => handler(q(for (;;);)),
     );
@@ -65,22 +81,50 @@ sub get {
     my ($host, $path, $server) = @_;
     my $begin = time;
     my $reply = Serverless::Client->client->at(($server // $servers[0])->address)->undescribed
-        ->raw_request("GET $path HTTP/1.1", host => $host);
+        ->raw_request("GET $path HTTP/1.1", host => $host, timeout => 600);
     return { status => $reply->status, body => $reply->body, retry => scalar $reply->header('Retry-After'),
         seconds => time - $begin };
 }
 
-# Sends GETs one after the other for some seconds. Returns their number by status, and the longest time.
-sub stream_of {
-    my ($host, $path, $seconds, $server) = @_;
-    my (%count, $longest);
-    my $end = time + $seconds;
-    while (time < $end) {
-        my $got = get($host, $path, $server);
-        $count{ $got->{status} }++;
-        $longest = $got->{seconds} if $got->{seconds} > ($longest // 0);
-    }
-    return { %count, longest => $longest };
+# Holds calls under way at the servers in turn; `begun` is how many of them begin, the others wait. Returns when they
+# have begun.
+my $held = 0;
+sub hold {
+    my ($host, $count, $begun, @at) = @_;
+    my $files = Serverless::Server->logs . '/held' . ++$held;
+    mkdir $files or die "$files: $!\n";
+    my $finish = begin_at_once(sub { eval { get($host, "/held?begun=$files/begun$_[0]&end=$files/end", $at[ $_[0] % @at ]) } // { status => 'none' } },
+        1 .. $count);
+    wait_until { (() = glob "$files/begun*") == $begun } or die "the calls do not begin\n";
+    return { files => $files, finish => $finish };
+}
+
+# Ends calls that are held. Returns their answers.
+sub release {
+    my ($calls) = @_;
+    open my $end, '>', "$calls->{files}/end" or die "$calls->{files}/end: $!\n";
+    return $calls->{finish}->();
+}
+
+# Starts clients that send GETs one after the other, each to a host and a server, until `$load->()` ends them, which
+# returns the numbers of answers by status.
+sub load {
+    my (@clients) = @_;
+    my $files = Serverless::Server->logs . '/load' . ++$held;
+    mkdir $files or die "$files: $!\n";
+    my $finish = begin_at_once(sub {
+        my ($host, $server) = @{ $_[0] };
+        my %count;
+        $count{ get($host, '/hello', $server)->{status} }++ while !-e "$files/end";
+        return \%count;
+    }, @clients);
+    return sub {
+        open my $end, '>', "$files/end" or die "$files/end: $!\n";
+        my %sum;
+        for my $count ($finish->()) { $sum{$_} += $count->{$_} for keys %$count }
+        note join ', ', map { "$_ x $sum{$_}" } sort keys %sum;
+        return \%sum;
+    };
 }
 
 # The statuses of answers, as "200 x 20, 504 x 1".
@@ -95,23 +139,23 @@ is get($one, '/hello', $_)->{body}, 'Hello', 'a call at either httpd' for @serve
 
 # Concurrency ------------------------------------------------------------------------
 
-wait_until { at_once(sub { get($one, '/sleep?ms=2500', $servers[ $_[0] % 2 ]) }, 1 .. 30); (() = $runner->isolates) >= 30 };
-my @answers = at_once(sub { get($one, '/brief?ms=3000', $servers[ $_[0] % 2 ]) }, 1 .. 31);
-is statuses(@answers), '200 x 30, 429 x 1', '30 calls of an Environment at a time, at both httpds together';
-is_deeply [ map { $_->{retry} } grep { $_->{status} == 429 } @answers ], [1], '429 says when to try again';
-
-# A flood of one Environment while another one is served.
-my $flood = begin_at_once(sub { stream_of($one, '/sleep?ms=300', 4, $servers[ $_[0] % 2 ]) }, 1 .. 40);
-sleep 1;
-my @served = map { get($two, '/hello', $servers[ $_ % 2 ]) } 1 .. 40;
-my @flooded = $flood->();
-is statuses(@served), '200 x 40', 'another Environment is served while one has a flood of calls';
-my ($longest) = sort { $b <=> $a } map { $_->{seconds} } @served;
-cmp_ok $longest, '<', 2, 'soon';
-my %flooded;
-for my $stream (@flooded) { $flooded{$_} += $stream->{$_} for grep { /^\d/ } keys %$stream }
-is_deeply [ grep { !/^(?:200|429)$/ } keys %flooded ], [], 'calls of the flood are answered or refused';
-cmp_ok $flooded{200} // 0, '>', 100, 'and most of them are answered';
+{
+    my $calls = hold($one, 30, 30, @servers);
+    is $runner->status->{isolates}{leased}, 30, '30 calls of an Environment at a time, at both httpds together';
+    for my $server (@servers) {
+        my $answer = get($one, '/brief', $server);
+        is_deeply [ @$answer{qw(status retry)} ], [ 429, 1 ], 'one more is 429 after its queue time, and says when to try again';
+    }
+    is statuses(release($calls)), '200 x 30', 'the 30 are answered';
+}
+{
+    my $calls = hold($one, 40, 30, @servers);
+    wait_until { $runner->status->{leases}{waiting} == 10 };
+    is $runner->status->{leases}{waiting}, 10, 'ten more wait within their queue time';
+    my @served = map { get($two, '/hello', $servers[ $_ % 2 ]) } 1 .. 40;
+    is statuses(@served), '200 x 40', 'another Environment is served while one has more calls than it may have';
+    is statuses(release($calls)), '200 x 40', 'those that wait are answered, too';
+}
 
 # One Function that does not end, beside 20 calls of another one of the same Environment.
 for my $path (qw(/never /spin)) {
@@ -120,38 +164,32 @@ for my $path (qw(/never /spin)) {
     my ($ended) = $stuck->();
     is statuses(@others), '200 x 20', "20 calls beside $path";
     is $ended->{status}, 504, "$path times out";
-    cmp_ok $ended->{seconds}, '<', 4.5, 'within half a second of its time';
+    note sprintf '%s took %.1f s of 2 s', $path, $ended->{seconds};
 }
 
 # The children of httpd -----------------------------------------------------------------
 
-# The pids of a server's children that have a call of this kind cannot be told from outside: all are killed.
-my $sleeping = begin_at_once(sub { eval { get($one, '/sleep?ms=3000', $servers[1]) } // { status => 'none' } }, 1 .. 5);
-sleep 1;
-my $leased = $runner->status->{isolates}{leased};
-cmp_ok $leased, '>=', 5, 'five isolates have calls';
-kill KILL => $servers[1]->children;
+# The pids of a server's children that have a call of this kind cannot be told from outside: all are killed. The calls
+# would go on for minutes.
+my $sleeping = hold($one, 5, 5, $servers[1]);
+cmp_ok $runner->status->{isolates}{leased}, '>=', 5, 'five isolates have calls';
 my $killed = time;
+kill KILL => $servers[1]->children;
 my $isolates;
 wait_until { $isolates = $runner->status->{isolates}; $isolates->{leased} == 0 };
-cmp_ok time - $killed, '<', 1, 'after a SIGKILL of all children in mid-call, their leases are back within a second';
-is $isolates->{leased}, 0, 'all of them';
-wait_until { get($one, '/hello', $servers[1])->{status} eq '200' };
-cmp_ok time - $killed, '<', 3, 'new children serve';
-is statuses(at_once(sub { get($one, "/sleep?ms=1500", $servers[0]) }, 1 .. 30)), '200 x 30',
-    'and the leases of the killed children are free again';
-$sleeping->();
+is $isolates->{leased}, 0, 'after a SIGKILL of all children in mid-call, their leases are back';
+note sprintf 'after %.1f s', time - $killed;
+ok wait_until { get($one, '/hello', $servers[1])->{status} eq '200' }, 'new children serve';
+is statuses(release(hold($one, 30, 30, @servers))), '200 x 30', 'and the leases of the killed children are free again';
+release($sleeping);
 
-# Graceful restarts each second under load.
-my $load = begin_at_once(sub { stream_of($_[0] % 2 ? $one : $two, '/hello', 5, $servers[0]) }, 1 .. 8);
-for (1 .. 4) { sleep 1; kill USR1 => $servers[0]{pid} }
-my %restarted;
-for my $stream ($load->()) { $restarted{$_} += $stream->{$_} for grep { /^\d/ } keys %$stream }
-is_deeply [ keys %restarted ], ['200'], 'httpd is restarted gracefully each second: no call fails';
-cmp_ok $restarted{200}, '>', 100, 'of many';
+# Graceful restarts under load.
+my $load = load(map { [ $_ % 2 ? $one : $two, $servers[0] ] } 1 .. 8);
+$servers[0]->restart for 1 .. 4;
+is_deeply [ keys %{ $load->() } ], ['200'], 'httpd is restarted gracefully again and again: no call fails';
 
 # Two httpds whose children share one isolate: a line that a child keeps idle is recalled for a call of another child.
-my @shared = (server('shared1', "ServerlessConcurrency 1\n"), server('shared2', "ServerlessConcurrency 1\n", 'prefork'));
+my @shared = (server('shared1', "ServerlessConcurrency 1\n$limits"), server('shared2', "ServerlessConcurrency 1\n$limits", 'prefork'));
 my $three = deployed();
 is get($three, '/pid', $shared[0])->{status}, 200, 'the only isolate is started';
 my @recalled = map { get($three, '/pid', $shared[ $_ % 2 ]) } 1 .. 100;
@@ -159,38 +197,38 @@ is statuses(@recalled), '200 x 100', 'calls of all children have the only isolat
 my %pids = map { $_->{body} => 1 } @recalled;
 is scalar(keys %pids), 1, 'the same one each time';
 my @times = sort { $a <=> $b } map { $_->{seconds} } @recalled;
-cmp_ok $times[50], '<', 0.1, 'soon: an idle line stays for two seconds if no other child wants it';
+note sprintf 'the median is %.3f s', $times[50];
+cmp_ok $times[10], '<', 1, 'the line is recalled: else each call waits for the two seconds that a child keeps an idle one';
 my @crowd = map { @$_ } at_once(sub { my ($n) = @_; [ map { get($three, '/sleep?ms=5', $shared[ ($_ + $n) % 2 ]) } 1 .. 20 ] }, 1 .. 6);
 is statuses(@crowd), '200 x 120', 'and six clients at once are all served in time';
 undef @shared;
 
 # The runner -----------------------------------------------------------------------------
 
-$load = begin_at_once(sub { stream_of($one, '/hello', 4, $servers[ $_[0] % 2 ]) }, 1 .. 4);
-sleep 1;
+$load = load(map { [ $one, $servers[ $_ % 2 ] ] } 1 .. 4);
+wait_until { $runner->status->{calls} > 20 };
 $runner->kill_now;
 sleep 0.3;
 $runner->run;
-my %crash;
-for my $stream ($load->()) { $crash{$_} += $stream->{$_} for grep { /^\d/ } keys %$stream }
-is_deeply [ grep { !/^(?:200|500)$/ } keys %crash ], [], 'a runner that is killed and started again within the queue time: no 503';
-cmp_ok $crash{500} // 0, '<=', 4, 'only calls that ran fail';
-cmp_ok $crash{200}, '>', 100, 'calls go on';
+wait_until { $runner->status->{calls} > 20 };
+my $crash = $load->();
+is_deeply [ grep { !/^(?:200|500)$/ } keys %$crash ], [], 'a runner that is killed and started again within the queue time: no 503';
+cmp_ok $crash->{500} // 0, '<=', 4, 'only calls that ran fail';
 
-$load = begin_at_once(sub { stream_of($one, '/hello', 5, $servers[ $_[0] % 2 ]) }, 1 .. 4);
-for (1 .. 3) { sleep 1; $runner->reload }
-my %reloaded;
-for my $stream ($load->()) { $reloaded{$_} += $stream->{$_} for grep { /^\d/ } keys %$stream }
-is_deeply [ keys %reloaded ], ['200'], 'a new runner takes over each second: no call fails';
+$load = load(map { [ $one, $servers[ $_ % 2 ] ] } 1 .. 4);
+for (1 .. 3) { sleep 0.5; $runner->reload }
+is_deeply [ keys %{ $load->() } ], ['200'], 'a new runner takes over again and again: no call fails';
 
+$servers[0]->error_log;
 $runner->kill_now;
-my @refused = map { get($one, '/hello') } 1 .. 6;
+my $away = time;
+my @refused = map { get($one, '/away') } 1 .. 6;
 is statuses(@refused), '503 x 6', 'a runner that is away';
 is_deeply [ @{ $refused[-1] }{qw(body retry)} ], [ "The service is temporarily unavailable.\n", 1 ], 'with Retry-After';
 my ($shortest) = sort { $a <=> $b } map { $_->{seconds} } @refused;
-cmp_ok $shortest, '<', 1, 'at once, after a child has waited for the queue time';
+cmp_ok $shortest, '<', 2, 'at once, after a child has waited for the queue time of 4 s';
 my @lines = $servers[0]->error_log =~ /(SF0081: [^\n]*)/g;
-is scalar @lines, 1, 'the log says so, once a minute for all children';
+cmp_ok scalar @lines, '<=', 1 + (time - $away) / 60, 'the log says so, once a minute for all children';
 like $lines[0], qr/^SF0081: Functions are answered with 503: cannot connect to the runner at \S+: Connection refused/, 'and why';
 $runner->run;
 ok wait_until { get($one, '/hello')->{status} eq '200' }, 'it comes back';
