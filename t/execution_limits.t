@@ -7,6 +7,7 @@ use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
 use Serverless::Client;
+use Serverless::HeldCalls;
 use Serverless::Parallel;
 use Serverless::Project;
 use Serverless::Runner;
@@ -66,8 +67,7 @@ sub deployed {
         sleep => handler(q(setTimeout(() => done(null, 'slept'), Number(event.ms)))),
         brief => handler(q(done(null, 'brief'))),
         away  => handler(q(done(null, 'away'))),
-        held  => handler(q(const fs = require('fs'); fs.writeFileSync(event.begun, ''); )
-            . q(const end = () => fs.existsSync(event.end) ? done(null, 'held') : setTimeout(end, 20); end())),
+        held  => Serverless::HeldCalls->source,
         never => handler(q()),
         spin  => handler(q(for (;;);)),
     );
@@ -86,40 +86,29 @@ sub get {
         seconds => time - $begin };
 }
 
-# Holds calls under way at the servers in turn; `begun` is how many of them begin, the others wait. Returns when they
-# have begun.
-my $held = 0;
+# Calls that are held, at the servers in turn; `begun` is how many of them begin.
 sub hold {
     my ($host, $count, $begun, @at) = @_;
-    my $files = Serverless::Server->logs . '/held' . ++$held;
-    mkdir $files or die "$files: $!\n";
-    my $finish = begin_at_once(sub { eval { get($host, "/held?begun=$files/begun$_[0]&end=$files/end", $at[ $_[0] % @at ]) } // { status => 'none' } },
-        1 .. $count);
-    wait_until { (() = glob "$files/begun*") == $begun } or die "the calls do not begin\n";
-    return { files => $files, finish => $finish };
-}
-
-# Ends calls that are held. Returns their answers.
-sub release {
-    my ($calls) = @_;
-    open my $end, '>', "$calls->{files}/end" or die "$calls->{files}/end: $!\n";
-    return $calls->{finish}->();
+    return Serverless::HeldCalls->begin($count, $begun, sub {
+        my ($query, $number) = @_;
+        return eval { get($host, "/held?$query", $at[ $number % @at ]) } // { status => 'none' };
+    });
 }
 
 # Starts clients that send GETs one after the other, each to a host and a server, until `$load->()` ends them, which
 # returns the numbers of answers by status.
+my $loads = 0;
 sub load {
     my (@clients) = @_;
-    my $files = Serverless::Server->logs . '/load' . ++$held;
-    mkdir $files or die "$files: $!\n";
+    my $end = Serverless::Server->logs . "/load-end-$$-" . ++$loads;
     my $finish = begin_at_once(sub {
         my ($host, $server) = @{ $_[0] };
         my %count;
-        $count{ get($host, '/hello', $server)->{status} }++ while !-e "$files/end";
+        $count{ get($host, '/hello', $server)->{status} }++ while !-e $end;
         return \%count;
     }, @clients);
     return sub {
-        open my $end, '>', "$files/end" or die "$files/end: $!\n";
+        open my $file, '>', $end or die "$end: $!\n";
         my %sum;
         for my $count ($finish->()) { $sum{$_} += $count->{$_} for keys %$count }
         note join ', ', map { "$_ x $sum{$_}" } sort keys %sum;
@@ -146,7 +135,7 @@ is get($one, '/hello', $_)->{body}, 'Hello', 'a call at either httpd' for @serve
         my $answer = get($one, '/brief', $server);
         is_deeply [ @$answer{qw(status retry)} ], [ 429, 1 ], 'one more is 429 after its queue time, and says when to try again';
     }
-    is statuses(release($calls)), '200 x 30', 'the 30 are answered';
+    is statuses($calls->end), '200 x 30', 'the 30 are answered';
 }
 {
     my $calls = hold($one, 40, 30, @servers);
@@ -154,7 +143,7 @@ is get($one, '/hello', $_)->{body}, 'Hello', 'a call at either httpd' for @serve
     is $runner->status->{leases}{waiting}, 10, 'ten more wait within their queue time';
     my @served = map { get($two, '/hello', $servers[ $_ % 2 ]) } 1 .. 40;
     is statuses(@served), '200 x 40', 'another Environment is served while one has more calls than it may have';
-    is statuses(release($calls)), '200 x 40', 'those that wait are answered, too';
+    is statuses($calls->end), '200 x 40', 'those that wait are answered, too';
 }
 
 # One Function that does not end, beside 20 calls of another one of the same Environment.
@@ -180,8 +169,8 @@ wait_until { $isolates = $runner->status->{isolates}; $isolates->{leased} == 0 }
 is $isolates->{leased}, 0, 'after a SIGKILL of all children in mid-call, their leases are back';
 note sprintf 'after %.1f s', time - $killed;
 ok wait_until { get($one, '/hello', $servers[1])->{status} eq '200' }, 'new children serve';
-is statuses(release(hold($one, 30, 30, @servers))), '200 x 30', 'and the leases of the killed children are free again';
-release($sleeping);
+is statuses(hold($one, 30, 30, @servers)->end), '200 x 30', 'and the leases of the killed children are free again';
+$sleeping->end;
 
 # Graceful restarts under load.
 my $load = load(map { [ $_ % 2 ? $one : $two, $servers[0] ] } 1 .. 8);

@@ -13,7 +13,7 @@ use Serverless::Test;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
-my $seconds = $ENV{FULL} ? 20 : 4; # the lock is held for so long; a client waits 30 s for an answer
+my $seconds = $ENV{FULL} ? 20 : 4; # the lock is held for so long at least
 
 # A Service of a new account, with what the requests below need.
 sub new_place {
@@ -76,7 +76,7 @@ sub hold_service {
     return $holder;
 }
 
-# Repeats a request until a time. Returns for each its name, its status and the seconds it took.
+# Sends a request, again and again until the time. Returns for each its name, its status and the seconds it took.
 sub repeat {
     my ($place, $name, $run, $until) = @_;
     my $client = $place->{project}->api->afresh;
@@ -93,7 +93,7 @@ for my $pipelining (qw(On Off)) {
     my $server = Serverless::Server->start("locked_$pipelining",
         "ServerlessDBConnections 4\nServerlessPipelining $pipelining\nThreadsPerChild 64\nMaxRequestWorkers 64\n"
         . "ServerlessMaxRequestsPerAccount Off\n" # so that all writes to the locked Service wait at once
-        . Serverless::Server->database(statement_timeout => 1000 * (16 + $seconds)) . Serverless::Server->api);
+        . Serverless::Server->database(statement_timeout => 300_000) . Serverless::Server->api);
     my ($locked, $other) = map { new_place($server) } 1 .. 2;
     my $title = "pipelining $pipelining";
 
@@ -117,7 +117,7 @@ for my $pipelining (qw(On Off)) {
 subtest 'the API keys of an account have one attempt at a time together' => sub {
     my $server = Serverless::Server->start('locked_keys',
         "ServerlessDBConnections 8\nServerlessPipelining Off\nServerlessMaxRequestsPerAccount Off\n"
-        . Serverless::Server->database(statement_timeout => 30_000) . Serverless::Server->api);
+        . Serverless::Server->database(statement_timeout => 300_000) . Serverless::Server->api);
     my $api = Serverless::Client->account->at($server->address);
     my $project = Serverless::Project->new($api);
     my @keys = map {
@@ -129,9 +129,8 @@ subtest 'the API keys of an account have one attempt at a time together' => sub 
     my $holder = hold_service($project->sid);
     my $waiting = begin_at_once($create, $api, @keys);
     ok wait_until { waiting() }, 'writes of the account and of its keys wait for the locked Service';
-    my ($most, $tries) = (2, 10); # the first attempts of all may be at the same time
-    $most = max(map { sleep 0.02; scalar waiting() } 1 .. 30) while $most > 1 && $tries--;
-    is $most, 1, 'one of them tries at a time';
+    # the first attempts of all may be at the same time
+    ok wait_until { max(map { sleep 0.02; scalar waiting() } 1 .. 30) == 1 }, 'one of them tries at a time';
     $holder->rollback;
     is_deeply [$waiting->()], [(201) x (1 + @keys)], 'each succeeds once the lock is released';
 };
@@ -140,18 +139,16 @@ subtest 'a write waits for a lock as long as its own database allows' => sub {
     my $database = sub { Serverless::Server->database(statement_timeout => 1000 * $_[0]) };
     my $patient = '127.0.0.1:' . Serverless::Server->free_port;
     my $server = Serverless::Server->start('locked_databases', $database->(1) . Serverless::Server->api
-        . "Listen $patient\n<VirtualHost $patient>\n" . $database->(20) . Serverless::Server->api . "</VirtualHost>\n");
+        . "Listen $patient\n<VirtualHost $patient>\n" . $database->(300) . Serverless::Server->api . "</VirtualHost>\n");
     my $api = Serverless::Client->account->at($server->address);
     my $project = Serverless::Project->new($api);
     my $create = sub { $_[0]->post($project->path('/Functions'), FriendlyName => 'f')->status };
 
     my $holder = hold_service($project->sid);
     my $waiting = begin_at_once($create, $api->afresh->at($patient));
-    my $began = time;
     is $create->($api), 503, 'statement_timeout of a second: the write is refused';
-    cmp_ok time - $began, '<', 15, '- within that time';
     $holder->rollback;
-    is_deeply [$waiting->()], [201], 'statement_timeout of 20 seconds: the write is still waiting, and succeeds';
+    is_deeply [$waiting->()], [201], 'statement_timeout of five minutes: the write is still waiting, and succeeds';
 };
 
 done_testing;

@@ -14,6 +14,7 @@ use Serverless::Database;
 use Serverless::Parallel;
 use Serverless::Server;
 use Serverless::Test ();
+use Serverless::Time;
 use Test::More;
 
 # Under prefork, the child has one request at a time, and no batches of several.
@@ -33,7 +34,7 @@ my $owner = $database->connect('postgres');
 my ($account, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('metrics')));
 
 my $server = Serverless::Server->start('metrics',
-    $workers . Serverless::Server->database(database => $database->name, statement_timeout => 1000) . Serverless::Server->api);
+    $workers . Serverless::Server->database(database => $database->name, statement_timeout => 60_000) . Serverless::Server->api);
 
 # The responses by the class of their status, as this suite has seen them.
 my %seen = map { $_ => 0 } 2 .. 5;
@@ -41,7 +42,7 @@ my %seen = map { $_ => 0 } 2 .. 5;
 sub request {
     my ($method, $path, %options) = @_;
     my %headers = (Authorization => 'Basic ' . encode_base64("$account:$token", ''), %{ $options{headers} || {} });
-    my $reply = HTTP::Tiny->new->request($method, 'http://' . $server->address . "/v1/Services$path",
+    my $reply = HTTP::Tiny->new(timeout => 120)->request($method, 'http://' . $server->address . "/v1/Services$path",
         { %options, headers => \%headers });
     $seen{ substr $reply->{status}, 0, 1 }++;
     return $reply;
@@ -68,22 +69,13 @@ SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_eve
 SQL
 }
 
-sub wait_for {
-    my ($condition) = @_;
-    for (1 .. 200) {
-        return 1 if $condition->();
-        select undef, undef, undef, 0.05;
-    }
-    return 0;
-}
-
 # Begins GETs of a Service whose table is locked; returns when statements wait for the lock.
 sub blocked_reads {
     my ($count, $path) = @_;
     $owner->begin_work;
     $owner->do('LOCK TABLE serverless.services');
     my $replies = begin_at_once(sub { request('GET', $path)->{status} }, 1 .. $count);
-    ok wait_for(sub { @{ blocked_backends() } }), "$count reads wait for a lock";
+    ok wait_until { @{ blocked_backends() } }, "$count reads wait for a lock";
     return $replies;
 }
 
@@ -97,7 +89,8 @@ subtest 'a response of each class' => sub {
     is request('GET', '/ZS' . '0' x 32)->{status}, 404, 'a Service that is missing is 404';
     is request('GET', '', headers => { Authorization => 'Basic eDp5' })->{status}, 401, 'a wrong password is 401';
     my $replies = blocked_reads(1, '');
-    is_deeply [$replies->()], [503], 'a read that waits longer than statement_timeout is 503';
+    $owner->do('SELECT pg_cancel_backend(?)', undef, $_) for @{ blocked_backends() };
+    is_deeply [$replies->()], [503], 'a read that is cancelled, as by statement_timeout, is 503';
     $seen{5}++; # in a process of its own
     $owner->rollback;
 };
@@ -107,9 +100,9 @@ subtest 'a Build' => sub {
     my $version = sid_of(post_version("/$service/Functions/$function/Versions",
         Path => '/hello', Visibility => 'public', Content => 'exports.handler = () => {};'));
     my $build = sid_of(post_form("/$service/Builds", FunctionVersions => $version));
-    ok wait_for(sub {
+    ok wait_until {
         JSON::PP::decode_json(request('GET', "/$service/Builds/$build")->{content})->{status} eq 'completed'
-    }), 'the worker completes it';
+    }, 'the worker completes it';
 };
 
 subtest 'a read that loses its connection' => sub {

@@ -56,9 +56,9 @@ subtest 'PostgreSQL is down' => sub {
     $cluster->tool('stop');
     my $began = time;
     my $tally = refused(8, 500);
-    my $seconds = 1 + int(time - $began);
     is_deeply $tally, { 503 => 4000 }, 'each of 4,000 requests is refused';
     my $lines = adds_up(4000, 'PostgreSQL is down');
+    my $seconds = 1 + int(time - $began);
     cmp_ok $lines, '<=', 2 * ($seconds + 1), 'of two different lines, each stands in the log once a second at most';
     my $all = () = $log =~ /\n/g;
     cmp_ok $all, '<=', 10 * ($seconds + 2), 'the whole log has ten lines a second at most, mod_dbd\'s and the workers\' included';

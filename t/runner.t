@@ -20,7 +20,7 @@ my $build = [ Serverless::RunnerChild::build(
     spin  => 'exports.handler = () => { for (;;); };',
     pid   => 'exports.handler = (context, event, callback) => callback(null, String(process.pid));',
     child => 'exports.handler = (context, event, callback) => {
-        const child = require("child_process").spawn("/bin/sleep", ["60"], { stdio: "ignore" });
+        const child = require("child_process").spawn("/bin/sleep", ["600"], { stdio: "ignore" });
         child.unref();
         callback(null, String(child.pid)); };',
     stdin => 'exports.handler = (context, event, callback) => callback(null,
@@ -168,16 +168,14 @@ subtest 'the process of an isolate' => sub {
 
 subtest 'KILL' => sub {
     my $child = $runner->connect_child;
-    my $line = $child->obtain(1, $build);
+    my $line = $child->obtain(1, $build, timeout => 600); # or it would end by its processor time
     my $pid = $child->call($line, 'pid')->{body};
     my $started = $child->call($line, 'child')->{body};
     ok is_running($pid) && is_running($started), 'an isolate and a process that it has started run';
     $child->begin($line, 'spin');
-    my $killed = Time::HiRes::time();
     $child->kill($line, 'timeout');
-    wait_until { !is_running($pid) && !is_running($started) };
-    cmp_ok Time::HiRes::time() - $killed, '<', 1, 'an endless loop is ended at once';
-    ok !is_running($started), 'so is the process that the isolate has started';
+    ok wait_until { !is_running($pid) }, 'an endless loop is ended';
+    ok wait_until { !is_running($started) }, 'so is the process that the isolate has started';
     $child->send(RETURN => $line->{payload}{isolate}, { calls => 1, rss => 1 });
     is_quiet $child, 'no GONE comes, and RETURN of an isolate that has ended is ignored';
 };
@@ -220,7 +218,7 @@ subtest 'bytes on a line that is returned' => sub {
     my $child = $runner->connect_child;
     my $line = $child->obtain(1, $build, environment => 'f', account => '5');
     $child->begin($line, 'hello');
-    Time::HiRes::sleep(1);
+    ok $child->wait_for_bytes($line), 'a call is answered, and its answer is not read';
     $child->give_back($line);
     my $next = $child->obtain(2, $build, environment => 'f', account => '5');
     isnt $next->{payload}{isolate}, $line->{payload}{isolate}, 'its isolate is not leased again';
@@ -421,7 +419,7 @@ subtest 'the disk is full' => sub {
 subtest 'children that hang' => sub {
     my ($hangs, $lives) = map { $runner->connect_child } 1 .. 2;
     my @isolates = map { $_->call($_->obtain(1, $build, environment => 'd', account => '7'), 'pid')->{body} } $hangs, $lives;
-    my $until = Time::HiRes::time() + 45; # seconds
+    my $until = Time::HiRes::time() + 180; # seconds
     $lives->receive(5) while Time::HiRes::time() < $until && is_running($isolates[0]);
     ok !is_running($isolates[0]), 'a child that does not answer loses its isolates';
     like $runner->said, qr/the connection of process \d+ is closed: it has isolates, and does not answer/, 'the log';

@@ -86,6 +86,11 @@ def begin(line, head):
     return {}
 
 
+def wait_for_bytes(line, timeout):
+    """Waits until there is something to read on a line."""
+    return {'ready': bool(select.select([lines[line]], [], [], timeout)[0])}
+
+
 def finish(line, timeout):
     """Reads frames until IDLE: returns the body of the answer, and that of IDLE; {} where the line ends before."""
     deadline = time.monotonic() + timeout
@@ -140,7 +145,7 @@ def fuzz(path, seed, count, texts):
         if not connection:
             connections += 1
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            connection.settimeout(5)
+            connection.settimeout(120)
             connection.connect(path)
             connection.send(HEADER.pack(1, 0) + b'{"version":1}')
         type = generator.choice((2, 2, 2, 3, 7, 7, 8, 9, 10, 11, 12, 15, 16, generator.randrange(256)))

@@ -159,6 +159,12 @@ sub finish {
     return command(do => 'finish', line => $line->{line}, timeout => $timeout // $patience);
 }
 
+# Waits until the isolate has written to a line, and leaves the bytes there.
+sub wait_for_bytes {
+    my ($self, $line) = @_;
+    return command(do => 'wait_for_bytes', line => $line->{line}, timeout => $patience)->{ready};
+}
+
 # Writes any bytes to a line.
 sub write_line {
     my ($self, $line, $bytes) = @_;
