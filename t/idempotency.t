@@ -154,7 +154,7 @@ subtest 'a failed create leaves no Idempotency-Key behind' => sub {
 
 subtest 'a replay that cannot read the resource is 503 without Idempotent-Replayed' => sub {
     my $server = Serverless::Server->start('locked',
-        Serverless::Server->database(statement_timeout => 200) . Serverless::Server->api);
+        Serverless::Server->database(statement_timeout => 2000) . Serverless::Server->api);
     my $client = with_key(new_key(), $api->at($server->address));
     my $function = $client->post($functions, FriendlyName => 'locked')->json;
     my $other = connect_as('postgres');

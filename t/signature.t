@@ -36,7 +36,7 @@ my ($account, $service) = ($environment->{account_sid}, $environment->{service_s
 
 my $domain = "ServerlessDomain $TAIL\nServerlessExecution On\n";
 my $server = Serverless::Server->start('signature',
-    Serverless::Server->one_child . Serverless::Server->database(statement_timeout => 1000) . $domain . Serverless::Server->api);
+    Serverless::Server->one_child . Serverless::Server->database . $domain . Serverless::Server->api);
 
 sub admin {
     my (@arguments) = @_;
@@ -312,7 +312,7 @@ subtest 'the database does not answer' => sub {
     $holder->do('LOCK TABLE serverless.signing_keys IN ACCESS EXCLUSIVE MODE');
     is_passed call('/hook', $signature_of_hook), 'a child that knows the secret goes on';
     my $fresh = Serverless::Server->start('signature_database',
-        Serverless::Server->database(statement_timeout => 300) . $domain . Serverless::Server->api);
+        Serverless::Server->database(statement_timeout => 2000) . $domain . Serverless::Server->api);
     my $reply = call('/hook', $signature_of_hook, server => $fresh);
     is_deeply [ $reply->status, $reply->body ], [ 503, "The service is temporarily unavailable.\n" ], 'another one answers 503';
     ok $reply->header('Retry-After'), 'with Retry-After';

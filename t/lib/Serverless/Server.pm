@@ -81,7 +81,7 @@ sub database {
     my $host = $option{host} || $ENV{DATABASE};
     my $connect_timeout = $option{host} ? 2 : 20;
     my $database = $option{database} || 'serverless';
-    my $timeout = $option{statement_timeout} || 5000;
+    my $timeout = $option{statement_timeout} || 30_000;
     return <<"END";
 DBDriver  pgsql
 DBDParams "host=$host dbname=$database user=serverless_httpd connect_timeout=$connect_timeout options='-c statement_timeout=$timeout'"
