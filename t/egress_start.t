@@ -155,6 +155,7 @@ subtest 'a child that goes, and the end of the runner, while a network hangs' =>
         $child->close;
         $runner->terminate;
         $seconds = time - $begin;
+        unset('hang');
         $runner->run;
         $child = $runner->connect_child;
         $seconds < 4;

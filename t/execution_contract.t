@@ -185,13 +185,13 @@ close $out;
 my $workers = ($ENV{MPM} // 'event') eq 'prefork' ? "StartServers 40\nServerLimit 48\nMaxRequestWorkers 48\n"
     : "StartServers 1\nServerLimit 1\nThreadsPerChild 48\nMaxRequestWorkers 48\n";
 my $server = Serverless::Server->start('contract', $workers . Serverless::Server->database . $runner->directive . <<"END");
+ServerlessIdleTimeout 900s
 <VirtualHost *>
     ServerName          $TAIL
     ServerAlias         *.$TAIL
     ServerlessDomain    $TAIL
     ServerlessExecution On
     ServerlessExecutionTimeout 60s
-    ServerlessIdleTimeout      1h
     <LocationMatch "^/(never|spin)\$">
         ServerlessExecutionTimeout 1s
     </LocationMatch>
@@ -485,7 +485,7 @@ subtest 'a Deployment during calls' => sub {
     is_deeply [ sort keys %pids ], ['new', 'old'], 'by the one Build and the other';
     my @left;
     wait_until { @left = grep { kill 0, $_ } keys %{ $pids{old} }; !@left };
-    is_deeply \@left, [], 'the isolates of the old Build end, although they may be idle for an hour';
+    is_deeply \@left, [], 'the isolates of the old Build end, although they may be idle for 15 minutes';
 };
 
 # The event -----------------------------------------------------------------------------------------

@@ -35,16 +35,18 @@ unlink $program;
 my $TAIL = 'functions.example.com';
 my $runner = Serverless::Runner->start('frames', isolate => "$source/t/wrong_isolate.js");
 my $server = Serverless::Server->start('frames', Serverless::Server->database . $runner->directive
-    . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessExecutionTimeout 1s\nServerlessQueueTimeout 20s\nServerlessResponseLimit 100000\n" . Serverless::Server->api);
+    . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessExecutionTimeout 120s\nServerlessResponseLimit 100000\n"
+    . "<Location /silent>\nServerlessExecutionTimeout 1s\n</Location>\n" . Serverless::Server->api);
 my $account = Serverless::Client->account;
 my $project = Serverless::Project->new($account);
 my $environment = $project->new_environment;
-$project->deploy($environment, $project->completed($project->new_deployable(function => 'f')));
+$project->deploy($environment, $project->completed(map { $project->new_deployable(function => $_) } qw(f silent)));
 my $host = $environment->{domain_name} =~ s/twil\.io$/$TAIL/r;
 
 sub call {
     my ($kind) = @_;
-    return Serverless::Client->client->at($server->address)->undescribed->raw_request("GET /f?$kind HTTP/1.1", host => $host);
+    my $path = $kind =~ /^(?:silence|nothing)$/ ? '/silent' : '/f';
+    return Serverless::Client->client->at($server->address)->undescribed->raw_request("GET $path?$kind HTTP/1.1", host => $host);
 }
 
 # The statuses that kinds of frames are answered with.

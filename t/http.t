@@ -279,7 +279,7 @@ subtest 'requests with chunked bodies' => sub {
 subtest 'a create with Expect: 100-continue' => sub {
     my $ask = sub {
         my ($client, $path) = @_;
-        my $socket = IO::Socket::INET->new(PeerAddr => $api->{host}, Timeout => 10) or die "$@\n";
+        my $socket = IO::Socket::INET->new(PeerAddr => $api->{host}, Timeout => 120) or die "$@\n";
         $socket->syswrite("POST $path HTTP/1.1\r\n" . lines("Host: $api->{host}",
             'Connection: close', defined $client->user ? $client->authorization : (),
             "Content-Type: $form", 'Content-Length: 14', 'Expect: 100-continue') . "\r\n");

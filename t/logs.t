@@ -203,7 +203,8 @@ subtest 'the time of a log entry' => sub {
         my $date = $api->get("$logs/" . add(at => $future))->json->{date_created};
         ok $before le $date && $date le iso(now), "$future has not come yet: now";
     }
-    my ($late, $early) = map { add(at => iso(time - $_)) } 10, 20;
+    my $begin = time;
+    my ($late, $early) = map { add(at => iso($begin - $_)) } 10, 20;
     is_deeply [ sids($api->get($logs)) ], [ reverse sort { $a cmp $b } sids($api->get($logs)) ],
         'the order is that of times, not of adding';
     cmp_ok $early, 'lt', $late, 'entries added later have later SIDs';
@@ -306,7 +307,7 @@ subtest 'list log entries' => sub {
 
 subtest 'a list of log entries without dates covers the last day' => sub {
     new_environment();
-    my ($old, $young) = map { add(at => iso(time - $_)) } $DAY + 60, $DAY - 60;
+    my ($old, $young) = map { add(at => iso(time - $_)) } $DAY + 3600, $DAY - 3600;
     is_deeply [ sids($api->get($logs)) ], [ $young ], 'an entry older than a day is not listed';
     is_deeply [ sids($api->get($logs, StartDate => iso(time - 2 * $DAY))) ], [ $young, $old ],
         'an entry older than a day is listed with StartDate';

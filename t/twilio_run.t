@@ -87,7 +87,7 @@ sub ask {
     push @headers, 'Content-Length: ' . length $body if defined $body;
     my $reply = eval {
         Serverless::Client->client->at($address)->undescribed->raw_request("$line HTTP/1.1", host => $name, headers => \@headers,
-            body => $body // '', timeout => 10)
+            body => $body // '', timeout => 120)
     } or return ['no answer'];
     return [$reply->status, $reply->header('Content-Type'), $reply->body];
 }

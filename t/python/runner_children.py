@@ -166,7 +166,7 @@ def fuzz(path, seed, count, texts):
     return {'connections': connections, 'answers': answers}
 
 
-COMMANDS = {f.__name__: f for f in (connect, send, raw, receive, begin, finish, write, drop, close, fuzz)}
+COMMANDS = {f.__name__: f for f in (connect, send, raw, receive, begin, wait_for_bytes, finish, write, drop, close, fuzz)}
 
 for text in sys.stdin:
     command = json.loads(text)

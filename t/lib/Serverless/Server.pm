@@ -236,10 +236,16 @@ sub error_log {
     return defined $text ? $text : '';
 }
 
+# A port at which nothing listens. It is none that the kernel gives to connections, since one of them might have it
+# before the server listens.
 sub free_port {
-    my $socket = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => 0)
-        or die "no port: $@\n";
-    return $socket->sockport;
+    open my $in, '<', '/proc/sys/net/ipv4/ip_local_port_range' or die "ip_local_port_range: $!\n";
+    my ($first) = <$in> =~ /^(\d+)/;
+    for (1 .. 100) {
+        my $port = $first - 1 - int rand 3000;
+        return $port if IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => $port);
+    }
+    die "no port: $@\n";
 }
 
 1;
