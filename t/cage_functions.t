@@ -1,13 +1,17 @@
-# Functions in the cage, called through httpd. A Function that harms its isolate ends one call, with the cause in the log,
-# while 20 calls of another Function of the same Environment succeed. t/cage.t has the cage itself.
+# Functions in the cage, called through httpd. An attack ends one call, with the cause in the log, while 20 calls of another
+# Function of the same Environment succeed; t/lib/Serverless/Attacks.pm has how. t/cage.t has the cage itself, and
+# t/egress_functions.t attacks by the network.
 use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use Cpanel::JSON::XS qw(decode_json);
+use IO::Socket::INET ();
+use IO::Socket::UNIX ();
+use Serverless::Attacks;
 use Serverless::Cage;
 use Serverless::Client;
-use Serverless::Parallel;
-use Serverless::Project;
+use Serverless::Cluster;
 use Serverless::Runner;
 use Serverless::Server;
 use Serverless::Test;
@@ -19,101 +23,144 @@ plan skip_all => "no cage on this machine: $obstacle" if defined $obstacle;
 my $TAIL = 'functions.example.com';
 my $account = Serverless::Client->account;
 my $runner = Serverless::Runner->start('cage', isolation => 'bubblewrap', egress => 'none');
+
+# The calls of Functions that do not end are ended early; the others have time on a slow machine, too.
 my $server = Serverless::Server->start('cage', Serverless::Server->database . $runner->directive . <<"END" . Serverless::Server->api);
-ServerLimit 1
-StartServers 1
-ThreadsPerChild 50
-MaxRequestWorkers 50
-MinSpareThreads 50
-MaxSpareThreads 50
+<IfModule mpm_prefork_module>
+    StartServers      32
+    ServerLimit       32
+    MaxRequestWorkers 32
+    MinSpareServers   32
+    MaxSpareServers   32
+</IfModule>
+<IfModule !mpm_prefork_module>
+    ThreadsPerChild   50
+    MaxRequestWorkers 50
+</IfModule>
 ServerlessDomain $TAIL
 ServerlessExecution On
 ServerlessMemory 134217728
-ServerlessExecutionTimeout 5s
-ServerlessQueueTimeout 30s
+ServerlessConcurrency 20
+ServerlessExecutionTimeout 60s
+ServerlessQueueTimeout 60s
+<LocationMatch "^/endless-">
+    ServerlessExecutionTimeout 4s
+</LocationMatch>
 END
 
-sub handler { "exports.handler = (context, event, done) => { $_[0] };\n" }
 
-# Each Function that does harm: its code, the status of the call, and the cause in the log.
-my %harm = (
-    exit      => [ 'process.exit(3)', 500, qr/exit 3/ ],
-    suicide   => [ 'process.kill(process.pid, 9)', 500, qr/signal 9/ ],
-    objects   => [ 'const a = []; for (;;) a.push({ a: [], b: {} })', 500, qr/memory/ ],
-    array     => [ 'const a = []; for (;;) a.push(1.5)', 500, qr/memory|signal/ ],
-    json      => [ 'JSON.parse("[" + "[1,2],".repeat(1e7) + "1]"); done(null, "parsed")', 500, qr/memory|signal/ ],
-    buffers   => [ 'done(null, String(Buffer.alloc(2 ** 30).length))', 500, qr/allocation failed/ ],
-    pbkdf2    => [ 'require("crypto").pbkdf2Sync("a", "b", 2e7, 64, "sha512"); done(null, "ready")', 504, qr/timed out/ ],
-    command   => [ 'require("child_process").execSync("sleep 30"); done(null, "slept")', 504, qr/timed out/ ],
-    regex     => [ '/^(a+)+$/.test("a".repeat(40) + "b"); done(null, "matched")', 504, qr/timed out/ ],
-    loop      => [ 'for (;;);', 504, qr/timed out/ ],
+# Amounts ------------------------------------------------------------------------------
+
+# Functions that use up as much as their event has in `n`: the code, how much does no harm and how much does, the status of the
+# call, and its cause. Those whose names begin with "endless" do not end.
+my %amount = (
+    exit              => [ 'if (+event.n) process.exit(+event.n); done(null, "done")', 0, 3, 500, qr/exit 3/ ],
+    suicide           => [ 'process.kill(process.pid, +event.n); done(null, "done")', 0, 9, 500, qr/signal 9/ ],
+    objects           => [ 'const a = []; for (let i = 0; i < +event.n; i++) a.push({ a: [], b: {} }); done(null, "done")', 1000, 1e9, 500, qr/memory/ ],
+    array             => [ 'const a = []; for (let i = 0; i < +event.n; i++) a.push(1.5); done(null, "done")', 1000, 1e9, 500, qr/memory|signal/ ],
+    json              => [ 'JSON.parse("[" + "[1,2],".repeat(+event.n) + "1]"); done(null, "done")', 1000, 1e7, 500, qr/memory|signal/ ],
+    buffers           => [ 'Buffer.alloc(+event.n); done(null, "done")', 1024, 2**30, 500, qr/allocation failed/ ],
+    processes         => [ 'const { spawn } = require("child_process"); const all = []; let open = +event.n;'
+        . ' for (let i = 0; i < +event.n; i++) all.push(spawn("sleep", ["600"]).on("spawn", () => { if (--open === 0) { all.forEach(c => c.kill(9)); done(null, "done") } }))',
+        3, 200, 500, qr/spawn sleep EAGAIN/ ],
+    mounts            => [ 'const fs = require("fs"); const failed = [];
+        const mounts = fs.readFileSync("/proc/self/mounts", "utf8").trim().split("\n").map(line => line.split(" "));
+        for (const [, folder, type, options] of mounts) {
+            if (type === "proc" || !/^rw\b/.test(options) || !fs.statSync(folder).isDirectory()) continue;
+            let i = 0;
+            try { for (; i < +event.n; i++) fs.writeFileSync(`${folder}/fill-${i}`, Buffer.alloc(2 ** 20)) } catch (error) { failed.push(`${folder} ${error.code} after ${i} MB`) }
+            while (i >= 0) fs.rmSync(`${folder}/fill-${i--}`, { force: true });
+        }
+        if (failed.length) throw new Error(failed.join(", ")); done(null, "done")', 10, 100, 500, qr{Error: /tmp ENOSPC after 6[0-4] MB$}m ],
+    'endless-pbkdf2'  => [ 'require("crypto").pbkdf2Sync("a", "b", +event.n, 64, "sha512"); done(null, "done")', 1000, 2e7, 504, qr/timed out/ ],
+    'endless-command' => [ 'require("child_process").execSync("sleep " + event.n); done(null, "done")', 0, 600, 504, qr/timed out/ ],
+    'endless-regex'   => [ '/^(a+)+$/.test("a".repeat(+event.n) + "b"); done(null, "done")', 5, 40, 504, qr/timed out/ ],
+    'endless-loop'    => [ 'for (let i = 0; i !== +event.n; i++); done(null, "done")', 1000, -1, 504, qr/timed out/ ],
+    'endless-forks'   => [ 'require("child_process").execFileSync("/usr/bin/perl", ["-e", "for (my $i = 0; $i != $ARGV[0]; $i++) { fork }", event.n]); done(null, "done")',
+        2, 1e9, 504, qr/timed out/ ],
 );
 
-# Functions that look around. Each answers with JSON.
+my %variables = (variable => 'if (!context.SECRET) throw new Error("there is no SECRET"); done(null, context.SECRET)');
 my %look = (
-    read     => 'let r; try { r = require("fs").readFileSync(event.path, "latin1") } catch (e) { r = e.code } done(null, { got: r })',
-    connect  => 'const s = require("net").connect(event.path ? { path: event.path } : { port: +event.port, host: "127.0.0.1" }); s.on("connect", () => done(null, { got: "connected" })).on("error", e => done(null, { got: e.code }))',
-    signal   => 'let r; try { process.kill(+event.pid, 0); r = "there" } catch (e) { r = e.code } done(null, { got: r })',
-    around   => 'const fs = require("fs"); done(null, { root: fs.readdirSync("/").sort(), task: fs.readdirSync("/var/task").sort(), processes: fs.readdirSync("/proc").filter(n => /^\d+$/.test(n)).length, environment: process.env })',
-    bomb     => 'const { spawn } = require("child_process"); let n = 0, open = 200; for (let i = 0; i < 200; i++) spawn("sleep", ["20"]).on("spawn", () => { n++; next() }).on("error", next); function next() { if (--open === 0) done(null, { got: n }) }',
-    fill     => 'const fs = require("fs"); let n = 0; try { for (let i = 0; i < 100; i++) { fs.writeFileSync("/tmp/" + i, Buffer.alloc(2 ** 20)); n++ } } catch (e) { var code = e.code } done(null, { got: n, code })',
+    around => 'const fs = require("fs"); done(null, { root: fs.readdirSync("/").sort(), task: fs.readdirSync("/var/task").sort(), processes: fs.readdirSync("/proc").filter(n => /^\d+$/.test(n)).length, environment: process.env })',
+    sql    => 'const s = require("net").connect(event.path ? { path: event.path } : { host: "127.0.0.1", port: +event.port }); const fields = ["user", "serverless_httpd", "database", "serverless", ""].join("\0") + "\0";
+        const head = Buffer.alloc(8); head.writeInt32BE(8 + fields.length, 0); head.writeInt32BE(196608, 4);
+        s.on("connect", () => s.write(Buffer.concat([head, Buffer.from(fields)]))).on("data", bytes => { s.destroy(); done(null, "answered") }).on("error", done)',
 );
 
-my $project = Serverless::Project->new($account);
-my $environment = $project->new_environment;
-$project->deploy($environment, $project->completed(
-    map { $project->new_deployable(function => $_->[0], handler($_->[1])) }
-        [ hello => 'done(null, "Hello")' ], (map { [ $_, $harm{$_}[0] ] } sort keys %harm), map { [ $_, $look{$_} ] } sort keys %look));
-my $host = $environment->{domain_name} =~ s/twil\.io$/$TAIL/r;
-
-sub get {
-    my ($path) = @_;
-    return Serverless::Client->client->at($server->address)->undescribed->raw_request("GET $path HTTP/1.1", host => $host);
-}
-
-sub look { get($_[0])->json }
-
-is get('/hello')->body, 'Hello', 'a Function in a cage';
+my $attacks = Serverless::Attacks->deploy($server, $account, $TAIL, Serverless::Attacks::accesses(), %variables, %look,
+    map { $_ => $amount{$_}[0] } keys %amount);
+is $attacks->call('hello')->{body}, 'Hello', 'a Function in a cage';
 
 subtest 'what a Function sees' => sub {
-    my $around = look('/around');
+    my $around = decode_json($attacks->call('around')->{body});
     is_deeply [ grep { !/^(?:bin|dev|etc|lib\w*|opt|proc|sbin|tmp|usr|var)$/ } @{ $around->{root} } ], [], 'no other folders than those of the cage';
     is_deeply $around->{task}, [qw(files handlers manifest.json sha256sums)], 'its Build';
     is $around->{processes}, 2, 'its own process, and the first one of the cage';
     is_deeply [ grep { !/^PWD$/ } keys %{ $around->{environment} } ], [], 'an empty environment';
-    my ($folder) = glob "$runner->{folder}/*/manifest.json";
-    ($folder) = glob "$runner->{folder}/*/*/manifest.json" if !$folder;
-    ok -r $folder, 'outside: the Build is in the cache of the runner';
-    my %file = ("the key file" => $ENV{VARIABLE_KEYS}, "the runner's configuration" => $runner->{config}, "the cache of Builds" => $folder);
-    is_deeply look("/read?path=$file{$_}"), { got => 'ENOENT' }, "not $_" for sort keys %file;
-    my ($socket) = glob "$ENV{DATABASE}/.s.PGSQL.*";
-    is_deeply look("/connect?path=$_->[1]"), { got => 'ENOENT' }, "not the socket of the $_->[0]"
-        for [ database => $socket ], [ runner => "$runner->{socket}" ];
+};
+
+subtest 'accesses' => sub {
+    # another tenant's Build and its isolate
+    my $other = Serverless::Attacks->deploy($server, $account, $TAIL, %variables);
+    my %before = map { $_ => 1 } $runner->isolates;
+    is $other->call('hello')->{body}, 'Hello', 'another Build';
+    my ($isolate) = grep { !$before{$_} } $runner->isolates;
+    my ($node) = grep { slurp("/proc/$_/comm") =~ /^node/ } descendants($isolate);
+
+    my ($httpd) = $server->children;
+    my $database = (glob "$ENV{DATABASE}/.s.PGSQL.*")[0];
+    local $ENV{PGPORT} = Serverless::Server->free_port;
+    my $cluster = Serverless::Cluster->start('port', '-c', 'listen_addresses=127.0.0.1');
+    my $listener = IO::Socket::UNIX->new(Local => "\0serverless-test-$$", Listen => 5) or die "abstract socket: $!\n";
     my ($port) = $server->address =~ /:(\d+)/;
-    is_deeply look("/connect?port=$port"), { got => 'ECONNREFUSED' }, 'not httpd at loopback';
-    is_deeply look("/signal?pid=$_->[1]"), { got => 'ESRCH' }, "not the process of the $_->[0]" for [ runner => $runner->pid ], [ suite => $$ ];
+    my %file = (
+        'the key file' => $ENV{VARIABLE_KEYS}, 'the configuration of the runner' => $runner->{config},
+        "another Build's folder" => $runner->builds . "/$other->{build}{sid}/manifest.json",
+        "another Environment's isolate: its files" => "/proc/$node/root/var/task/manifest.json",
+        "another Environment's isolate: its memory" => "/proc/$node/maps",
+        "another process's /proc" => "/proc/$$/status", 'the environment of httpd' => "/proc/$httpd/environ",
+    );
+    my $connect = q{/usr/bin/perl -MSocket -e 'socket my $s, PF_UNIX, SOCK_%s, 0 or die; connect $s, pack_sockaddr_un(%s) or die "connect: $!\n"'};
+    my %command = (
+        'a new user namespace' => [ '/usr/bin/unshare --user /bin/true', qr/unshare failed: Operation not permitted/ ],
+        'a mount' => [ '/usr/bin/unshare -rm /bin/mount -t tmpfs none /mnt', qr/unshare failed: Operation not permitted/ ],
+        'the control socket' => [ sprintf($connect, 'SEQPACKET', qq("$runner->{socket}")), qr/connect: No such file or directory/ ],
+        'an abstract socket' => [ sprintf($connect, 'STREAM', qq("\\0serverless-test-$$")), qr/connect: Connection refused/ ],
+    );
+    my %pid = (httpd => $httpd, 'the runner' => $runner->pid, 'the suite' => $$, "another Environment's isolate" => $node);
+    $attacks->refuse([],
+        (map { { name => $_, function => 'read', event => { path => $file{$_} }, outside => 'read', cause => qr/ENOENT.*'\Q$file{$_}\E'/ } } sort keys %file),
+        (map { { name => $_, function => 'command', event => { line => $command{$_}[0] }, outside => 'done', cause => $command{$_}[1] } } sort keys %command),
+        (map { { name => "a signal to $_", function => 'signal', event => { pid => $pid{$_} }, outside => 'there', cause => qr/kill ESRCH/ } } sort keys %pid),
+        { name => 'the socket of the database', function => 'sql', event => { path => $database }, outside => 'answered', cause => qr/ENOENT \Q$database\E/ },
+        { name => 'the port of the database', function => 'sql', event => { port => $ENV{PGPORT} }, outside => 'answered', cause => qr/ECONNREFUSED 127.0.0.1:$ENV{PGPORT}/ },
+        { name => 'httpd at loopback', function => 'connect', event => { host => '127.0.0.1', port => $port }, outside => 'connected', cause => qr/ECONNREFUSED 127.0.0.1:$port/ },
+    );
+    my $secret = $attacks->add_environment(SECRET => 'of another Environment');
+    is $attacks->call('variable', {}, $secret)->{body}, 'of another Environment', 'a Variable, in its own Environment';
+    $attacks->expect({ name => "another Environment's Variable", function => 'variable', status => 500, cause => qr/there is no SECRET/ });
 };
 
-subtest 'amounts' => sub {
-    my $bomb = look('/bomb')->{got};
-    ok $bomb > 0 && $bomb < 64, "200 processes: $bomb are started";
-    my $fill = look('/fill');
-    ok $fill->{got} <= 64 && $fill->{code} eq 'ENOSPC', 'files in /tmp: 64 MB' or diag explain $fill;
-};
-
-# Runs one call that does harm beside 20 that do not.
-for my $name (sort keys %harm) {
-    my (undef, $status, $cause) = @{ $harm{$name} };
-    my @got = at_once(sub { my $reply = get($_[0]); return { status => $reply->status, body => $reply->body } }, "/$name", ('/hello') x 20);
-    is $got[0]{status}, $status, "$name: $status" or diag explain $got[0];
-    is_deeply [ grep { $_->{body} ne 'Hello' } @got[ 1 .. 20 ] ], [], "$name: 20 calls beside it succeed";
-    ok wait_until { logs() =~ $cause }, "$name: the log has the cause" or diag logs();
-    delete_logs();
+sub slurp {
+    open my $file, '<', $_[0] or return '';
+    local $/;
+    return <$file> // '';
 }
 
-my %seen;
-sub entries { @{ $account->get("/v1/Services/$environment->{service_sid}/Environments/$environment->{sid}/Logs?PageSize=100")->json->{logs} } }
-sub logs { join "\n", map { $_->{message} } grep { !$seen{ $_->{sid} } } entries() }
-sub delete_logs { $seen{ $_->{sid} } = 1 for entries() }
+# A process and those below it.
+sub descendants {
+    my ($pid) = @_;
+    return ($pid, map { descendants($_) } split ' ', slurp("/proc/$pid/task/$pid/children"));
+}
+
+subtest 'amounts' => sub {
+    is_deeply { map { $_ => $attacks->call($_, { n => $amount{$_}[1] }) } keys %amount },
+        { map { $_ => { status => 200, body => 'done' } } keys %amount }, 'small ones do no harm';
+    for my $name (sort keys %amount) {
+        my (undef, undef, $much, $status, $cause) = @{ $amount{$name} };
+        $attacks->expect({ name => $name, function => $name, event => { n => $much }, status => $status, cause => $cause });
+    }
+};
 
 done_testing;

@@ -14,10 +14,10 @@ my $cage = cage();
 my $obstacle = obstacle();
 plan skip_all => "no filtered egress on this machine: $obstacle" if defined $obstacle;
 
-# A cage that has the program t/egress/probe. On the machine of the tests, the user is another one.
+# A cage that has the program t/egress/probe.
 sub cage {
     my (%option) = @_;
-    my $made = Serverless::Cage->new(Egress => 'filtered', Client => 'root', %option);
+    my $made = Serverless::Cage->new(Egress => 'filtered', %option);
     Serverless::Cage::write_file($made->folder . '/isolate/probe', slurp("$directory/probe"));
     chmod 0755, $made->folder . '/isolate/probe';
     return $made;

@@ -24,7 +24,7 @@ sub new {
     make_path("$folder/cache", "$folder/isolate");
     write_file("$folder/isolate/main.js", "process.exit(0);\n");
     my $self = bless { folder => $folder, file => "$folder/runner.conf" }, $class;
-    my $user = $option{Client} // getpwuid $>;
+    my $user = getpwuid $>;
     write_file($self->{file}, <<"END" . join '', map { "EgressAllow $_\n" } @{ $option{EgressAllow} // [] });
 Control $folder/control
 Client $user
