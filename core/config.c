@@ -19,6 +19,7 @@ extern module AP_MODULE_DECLARE_DATA serverless_functions_module;
 #define DEFAULT_REQUEST_LIMIT_MIN 4
 #define DEFAULT_BUILD_TIMEOUT apr_time_from_sec(30)
 #define DEFAULT_INSTALL_TIMEOUT apr_time_from_sec(120)
+#define DEFAULT_DEPENDENCY_CHECK apr_time_from_sec(3)
 #define DEFAULT_BUNDLE_LIMIT (250 * 1024 * 1024)
 #define DEFAULT_LOG_RETENTION (30 * DAY)
 #define DEFAULT_DOMAIN "twil.io"
@@ -159,6 +160,7 @@ void sf_config_reset(void)
     process.node = NULL;
     process.build_timeout = SF_UNSET;
     process.install_timeout = SF_UNSET;
+    process.dependency_check = SF_UNSET;
     process.bundle_limit = SF_UNSET;
     process.log_retention = SF_UNSET;
     process.variable_keys = NULL;
@@ -501,6 +503,11 @@ apr_interval_time_t sf_config_build_timeout(void)
 apr_interval_time_t sf_config_install_timeout(void)
 {
     return value_or(process.install_timeout, DEFAULT_INSTALL_TIMEOUT);
+}
+
+apr_interval_time_t sf_config_dependency_check(void)
+{
+    return value_or(process.dependency_check, DEFAULT_DEPENDENCY_CHECK);
 }
 
 apr_off_t sf_config_bundle_limit(void)

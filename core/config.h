@@ -169,6 +169,10 @@ apr_interval_time_t sf_config_build_timeout(void);
 /* ServerlessInstallTimeout: how long the runner may take to resolve the Dependencies of a Build. */
 apr_interval_time_t sf_config_install_timeout(void);
 
+/* ServerlessDependencyCheck: how long creating a Build waits for the registry's word about its Dependencies; 0 where the registry
+ * is not asked. */
+apr_interval_time_t sf_config_dependency_check(void);
+
 /* ServerlessBundleLimit: the most bytes that the packages of a Build may have. */
 apr_off_t sf_config_bundle_limit(void);
 

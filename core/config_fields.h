@@ -57,6 +57,7 @@ typedef struct {
     const char *node;                        /* ServerlessNode */
     apr_interval_time_t build_timeout;       /* ServerlessBuildTimeout */
     apr_interval_time_t install_timeout;     /* ServerlessInstallTimeout */
+    apr_interval_time_t dependency_check;    /* ServerlessDependencyCheck, 0 for Off */
     apr_off_t bundle_limit;                  /* ServerlessBundleLimit */
     apr_interval_time_t log_retention;       /* ServerlessLogRetention, 0 for Off */
     const struct sf_keyring *variable_keys;  /* ServerlessVariableKeys */

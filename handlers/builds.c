@@ -1,4 +1,6 @@
 /* Builds: sets of Versions that are deployed together. worker/build_worker.c completes them. */
+#include "core/api/idempotency.h"
+#include "core/api/operation.h"
 #include "core/api/resource.h"
 #include "core/api/verbs.h"
 #include "core/config.h"
@@ -7,6 +9,8 @@
 #include "handlers/routes.h"
 #include "runtime/protocol/runner_runtimes.h"
 #include "worker/build_worker.h"
+#include "worker/dependency_check.h"
+#include "worker/dependency_request.h"
 
 #include <apr_strings.h>
 #include <string.h>
@@ -155,6 +159,44 @@ static const char *read_dependencies(apr_pool_t *pool, const char *text)
 }
 
 
+/* Whether the Service has the packages of an earlier Build with the same Runtime and Dependencies. Returns NULL, or an error
+ * of sf_operation_run(). */
+static const sf_error *find_bundle(sf_request *request, const char *hash, int *is_there)
+{
+    const sf_operation operation = { .statement = SF_STATEMENT_BUNDLE_FIND,
+                                     .scope = sf_scope_of_path(request),
+                                     .count = 1,
+                                     .values = &hash };
+    sf_rows *rows;
+
+    SF_TRY(sf_operation_run(request, &operation, &rows));
+    *is_there = *sf_rows_value(rows, 0, 1) == 't';
+    return NULL;
+}
+
+/* Checks Dependencies that the Service has not resolved before, as far as the registry answers in time. A create with an
+ * Idempotency-Key is not checked: its answer to a repetition must not depend on a registry. Returns NULL, 400, or an error of
+ * find_bundle(). */
+static const sf_error *check_dependencies(sf_request *request, const char *runtime,
+                                          const char *dependencies)
+{
+    const sf_caller caller = sf_caller_of(request->r);
+    json_object *versions = sf_dependency_versions(caller.pool, dependencies);
+    char hash[SF_SHA256_HEX + 1];
+    int is_there = 0;
+    const char *reason;
+
+    if (json_object_object_length(versions) == 0 || !sf_config_runner()
+        || !sf_config_dependency_check() || sf_idempotency_is_wanted(request)
+        || !sf_dependency_hash(caller.pool, runtime, versions, hash)) {
+        return NULL;
+    }
+    SF_TRY(find_bundle(request, hash, &is_there));
+    reason = is_there ? NULL : sf_dependency_check(&caller, runtime, versions);
+    return reason ? sf_error_bad_request(caller.pool, "Dependencies: %s", reason) : NULL;
+}
+
+
 /* Creating -------------------------------------------------------------------------------------- */
 
 /* Returns whether a list of names has a name. NULL, the list of a runner that does not answer, has every name. */
@@ -263,6 +305,7 @@ const sf_error *sf_build_create(sf_request *request)
 
     SF_TRY(sf_params_read(request, create_params, values));
     SF_TRY(check_params(request, values));
+    SF_TRY(check_dependencies(request, values[RUNTIME], values[DEPENDENCIES]));
     values[MAX_PUBLIC] = limit_text(pool, sf_config_max_public_assets());
     values[MAX_PROTECTED] = limit_text(pool, sf_config_max_protected_assets());
     values[MAX_PRIVATE] = limit_text(pool, sf_config_max_private_assets());

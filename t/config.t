@@ -158,6 +158,10 @@ for my $case (
     ['server', 'ServerlessInstallTimeout',
         'ServerlessInstallTimeout takes one argument, how long the runner may take to resolve the Dependencies of a Build',
         '', '""', '5 s'],
+    ['server', 'ServerlessDependencyCheck', 'ServerlessDependencyCheck takes a time from 1ms to 24h, such as 5min, or Off',
+        '0', '-1s', 'long', 'On', '25h'],
+    ['server', 'ServerlessDependencyCheck', 'ServerlessDependencyCheck takes one argument, '
+        . "how long creating a Build waits for the registry's word about its Dependencies, or Off", '', '""', '5 s'],
     ['server', 'ServerlessBundleLimit', 'ServerlessBundleLimit takes a number of bytes from 1 to 1G, such as 4194304 or 4M',
         '0', '-1', '1.5M', '2G', '1073741825', 'lots'],
     ['server', 'ServerlessBundleLimit',
@@ -268,6 +272,7 @@ for my $case (
     ['server', 'ServerlessNode /bin/sh', 'ServerlessNode "/bin/sh"'],
     ['server', map { "ServerlessBuildTimeout $_" } qw(1ms 500ms 2s 2 5min 24h)],
     ['server', map { "ServerlessInstallTimeout $_" } qw(1s 1 120s 15min 900)],
+    ['server', map { "ServerlessDependencyCheck $_" } qw(1ms 3s 3 5min Off oFF)],
     ['server', map { "ServerlessBundleLimit $_" } qw(1 512k 250M 1G 1073741824)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
     ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
@@ -454,6 +459,7 @@ is_deeply \%directives, {
     ServerlessNode          => $outside,
     ServerlessBuildTimeout  => $outside,
     ServerlessInstallTimeout => $outside,
+    ServerlessDependencyCheck => $outside,
     ServerlessBundleLimit   => $outside,
     ServerlessLogRetention  => $outside,
     ServerlessVariableKeys  => $outside,
@@ -515,7 +521,7 @@ accepted "$database<Location /v1>\nServerlessFunctions Off\n</Location>\n",
 
 for my $directive ('ServerlessDBConnections 2', 'ServerlessDBTimeout 2s', 'ServerlessFunctionLimit 100000',
     'ServerlessAssetLimit 100000', 'ServerlessAssetCache logs/assets', 'ServerlessNode /bin/sh', 'ServerlessBuildTimeout 2s',
-    'ServerlessInstallTimeout 20s', 'ServerlessBundleLimit 5M',
+    'ServerlessInstallTimeout 20s', 'ServerlessDependencyCheck 2s', 'ServerlessBundleLimit 5M',
     'ServerlessLogRetention 30d', 'ServerlessPipelining On', "ServerlessVariableKeys $ENV{VARIABLE_KEYS}") {
     my ($name) = split / /, $directive;
     refused "$database<VirtualHost *>\n$directive\n$api</VirtualHost>\n",

@@ -6,6 +6,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Apache::Test qw(-withtestmore);
+use Cpanel::JSON::XS ();
 use Digest::SHA qw(sha256_hex);
 use Serverless::Cage;
 use Serverless::Database;
@@ -36,11 +37,12 @@ sub sql {
 
 my ($account, $token) = sql(q(SELECT * FROM serverless.create_account('dependencies')));
 
+# An httpd. Unless `lines` say otherwise, it creates Builds without a question to the registry.
 sub server {
     my ($name, $its_runner, $lines) = @_;
     return Serverless::Server->start($name, Serverless::Server->database(database => $database->name)
         . $its_runner->directive . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessQueueTimeout 20s\n"
-        . 'ServerlessInstallTimeout ' . ($lines // "30s\n") . Serverless::Server->api);
+        . 'ServerlessInstallTimeout ' . ($lines // "30s\nServerlessDependencyCheck Off\n") . Serverless::Server->api);
 }
 
 my $server = server('dependencies', $runner);
@@ -48,13 +50,14 @@ my $server = server('dependencies', $runner);
 sub client { Serverless::Client->client($account, $token)->at($_[0]->address) }
 sub new_project { Serverless::Project->new(client($_[0] // $server)) }
 
-# A Build of Functions with Dependencies, name => version.
-sub new_build {
+# The answer to the creation of a Build of Functions with Dependencies, name => version.
+sub try_build {
     my ($project, $dependencies, @parts) = @_;
-    return Serverless::Project::created($project->api->post($project->path('/Builds'), Serverless::Project::parameters(@parts),
-        Runtime => 'node20',
-        Dependencies => '[' . join(',', map { qq({"name":"$_","version":"$dependencies->{$_}"}) } sort keys %$dependencies) . ']'));
+    return $project->api->post($project->path('/Builds'), Serverless::Project::parameters(@parts), Runtime => 'node20',
+        Dependencies => '[' . join(',', map { qq({"name":"$_","version":"$dependencies->{$_}"}) } sort keys %$dependencies) . ']');
 }
+
+sub new_build { Serverless::Project::created(try_build(@_)) }
 
 # A Function that answers with the value of an expression.
 sub evaluating {
@@ -186,7 +189,7 @@ for my $case (
 
 subtest 'more bytes than ServerlessBundleLimit' => sub {
     $server->stop;
-    my $narrow = server('narrow', $runner, "30s\nServerlessBundleLimit 50\n");
+    my $narrow = server('narrow', $runner, "30s\nServerlessDependencyCheck Off\nServerlessBundleLimit 50\n");
     my $by = $project->by(client($narrow));
     my $build = $by->finished(new_build($by, { greet => '1.0.0' }, $function));
     is_deeply [ @$build{qw(status failure_reason)} ], ['failed', 'The packages have more than 50 bytes'], 'the Build fails';
@@ -222,6 +225,55 @@ subtest 'the registry does not answer' => sub {
     cmp_ok time - $begin, '<', 40, 'within ServerlessInstallTimeout';
     ok $registry->set('up'), 'it answers again';
     is bundle_of($deleted), undef, 'nothing is left of the deleted Build';
+};
+
+
+# The question to the registry when a Build is created ---------------------------------------------
+
+subtest 'Dependencies that the registry does not have' => sub {
+    my $asking = server('asking', $runner, "30s\nServerlessDependencyCheck 60s\n");
+    my $by = $project->by(client($asking));
+    my $builds = sub { scalar @{ $by->api->get($by->path('/Builds'))->json->{builds} } };
+    my $before = $builds->();
+    for my $case (
+        ['a package', { nothing => '1.0.0' }, 'nothing@1.0.0: there is no such package'],
+        ['a version', { greet => '^9' }, 'greet@^9: no version matches'],
+        ['a tag', { greet => 'beta' }, 'greet@beta: no version matches'],
+        ['one of several', { greet => '1.0.0', '@scope/data' => '2', 'uses-greet' => '*' }, '@scope/data@2: no version matches'],
+        ['no version at all', { greet => 'file:/etc' }, 'greet: file:/etc is not a version or a range of versions'],
+        ['too many', { map { ("greet-$_" => '1') } 1 .. 101 }, '101 packages are more than the 100 that are allowed'],
+    ) {
+        my ($name, $dependencies, $reason) = @$case;
+        is_error try_build($by, $dependencies, $function), 400, 20001, "Dependencies: $reason", $name;
+    }
+    is $builds->(), $before, 'no Build is left';
+    is try_build($by, { greet => '1.0.0', '@scope/data' => 'latest' }, $function)->status, 201, 'Dependencies that it has';
+    is try_build($by, { fs => '*' }, $function)->status, 201, 'Dependencies that need no package';
+
+    $before = $registry->requests;
+    is_error $by->api->post('/v1/Services/none/Builds', FunctionVersions => 'ZN' . '0' x 32, Runtime => 'node20',
+        Dependencies => '[{"name":"nothing"}]'), 404, 20404, 'The requested resource /Services/none/Builds was not found',
+        'a Service that is not there';
+    is $registry->requests, $before, 'is not asked for';
+
+    my $keyed = $by->api->with('Idempotency-Key' => 'once')->post($by->path('/Builds'),
+        Serverless::Project::parameters($function), Runtime => 'node20', Dependencies => '[{"name":"nothing"}]');
+    is $keyed->status, 201, 'a create with an Idempotency-Key does not ask';
+
+    ok $registry->set('down'), 'the registry is away';
+    is try_build($by, { greet => '1.0.0 || 1.1.0' }, $function)->status, 201, 'a Build is created, and fails later';
+    is try_build($by, { 'uses-greet' => '^1.0.0' }, $function)->status, 201, 'as is one whose packages the Service has';
+    ok $registry->set('up'), 'the registry is back';
+};
+
+subtest 'a registry that does not say in time' => sub {
+    my $hasty = server('hasty', $runner, "30s\nServerlessDependencyCheck 100ms\n");
+    my $by = $project->by(client($hasty));
+    ok $registry->set('silent'), 'it is silent';
+    my $build = new_build($by, { nothing => '2.0.0' }, $function);
+    is $build->{status}, 'building', 'the Build is created';
+    is $by->delete($build)->status, 204, 'and deleted';
+    ok $registry->set('up'), 'it answers again';
 };
 
 
@@ -283,6 +335,21 @@ subtest 'messages' => sub {
     is_deeply [ map { "$_->{type} $_->{number} " . ($_->{payload}{name} // '') } @messages ],
         ['FILE 7 package-lock.json', 'FILE 7 bundle.tar.zst', 'INSTALLED 7 '], 'the files and the end';
     is_deeply [ map { $_->{file_size} } @messages[0, 1] ], [ map { $_->{payload}{size} } @messages[0, 1] ], 'the files have their sizes';
+    my %check = (%request, check => Cpanel::JSON::XS::true, seconds => 60);
+    $child->send(INSTALL => 8, \%check);
+    is_deeply [ @{ $child->receive }{qw(type payload)} ], ['INSTALLED', { sha256 => undef }], 'a check of what the registry has';
+    $child->send(INSTALL => 8, { %check, dependencies => { greet => '9' } });
+    is_deeply $child->receive->{payload}, { reason => 'dependencies', detail => 'greet@9: no version matches' }, 'and has not';
+    ok $registry->set('silent'), 'the registry is silent';
+    my @busy = map { $runner->connect_child } 1, 2;
+    $_->send(INSTALL => 1, { %request, seconds => 60 }) for @busy;
+    $child->send(INSTALL => 8, \%check);
+    is $child->receive->{payload}{reason}, 'busy', 'a check does not wait for other work';
+    $_->close for @busy;
+    my $reason;
+    wait_until { $child->send(INSTALL => 8, { %check, seconds => 1 }); ($reason = $child->receive->{payload}{reason}) ne 'busy' };
+    like $reason, qr/^(?:late|install)$/, 'a check ends when its time is over, by npm or by the runner';
+    ok $registry->set('up'), 'the registry answers again';
     $child->send(INSTALL => 8, { %request, runtime => 'node2' });
     is_deeply $child->receive->{payload}, { reason => 'runtime', detail => 'there is no such Runtime' }, 'another Runtime';
     for my $wrong ({ %request, seconds => 0 }, { %request, seconds => 'x' }, { %request, bytes => 0 },
@@ -306,6 +373,9 @@ subtest 'in the cage' => sub {
     my @messages = map { $child->receive } 1 .. 3;
     is_deeply [ map { $_->{type} } @messages ], [qw(FILE FILE INSTALLED)], 'packages are resolved';
     is $messages[2]{payload}{sha256}, bundle_of($first), 'to the same archive';
+    $child->send(INSTALL => 2, { runtime => 'node20', dependencies => { greet => '9' }, seconds => 60, bytes => 100_000,
+        check => Cpanel::JSON::XS::true });
+    is $child->receive->{payload}{detail}, 'greet@9: no version matches', 'and the registry is asked';
 };
 
 
@@ -317,6 +387,8 @@ subtest 'a Runtime that the runner does not have' => sub {
     $runner->terminate;
     is $project->api->post($project->path('/Builds'), Serverless::Project::parameters($function), Runtime => 'node24')->status, 201,
         'is accepted while the runner is away';
+    my $asking = server('alone', $runner, "30s\nServerlessDependencyCheck 60s\n");
+    is try_build($project->by(client($asking)), { nothing => '3' }, $function)->status, 201, 'as are Dependencies';
     $runner->run;
 };
 

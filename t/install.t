@@ -71,6 +71,28 @@ subtest 'what node and the runtime have themselves is not asked for' => sub {
 };
 
 
+subtest 'a check' => sub {
+    my %check = (check => JSON::PP::true);
+    my ($status, $result, $folder) = install({ greet => '^1.0.0', '@scope/data' => 'latest' }, %check);
+    is $status, 0, 'exit status';
+    is_deeply $result, { sha256 => undef }, 'the registry has the packages';
+    ok !-e "$folder/bundle.tar.zst", 'nothing is installed';
+    is_deeply((install({ 'broken-dependency' => '1.0.0' }, %check))[1], { sha256 => undef }, 'their own dependencies are not looked for');
+    for my $case (
+        ['a package that is not there', { 'no-such-package' => '*' }, 'no-such-package@*: there is no such package'],
+        ['a version that is not there', { greet => '1.0.0', '@scope/data' => '>1' }, '@scope/data@>1: no version matches'],
+        ['a folder of the machine', { greet => 'file:/etc' }, 'greet: file:/etc is not a version or a range of versions'],
+    ) {
+        is_deeply((install($case->[1], %check))[1], { failure => $case->[2] }, $case->[0]);
+    }
+    ok $registry->set('down'), 'the registry is down';
+    ($status, $result, undef, my $errors) = install({ greet => '1.0.0' }, %check);
+    is_deeply [$status, $result], [1, undef], 'that is no failure';
+    like $errors, qr/^E[A-Z]+: /, 'the cause, for the administrator';
+    ok $registry->set('up'), 'it is up again';
+};
+
+
 # Failures for the owner of the Build -------------------------------------------------------
 
 for my $case (

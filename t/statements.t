@@ -356,6 +356,7 @@ my %examples = (
     build_extend  => [[$service, $building, $lease, 60]],
     build_release => [[$service, $building, $lease]],
 
+    bundle_find        => [[@by_sid, $bundle_request], [@by_name, $bundle_request]],
     bundle_reuse       => [[$service, $building, $lease, $bundle_request], [$service, $building, $lease, $hash]],
     bundle_keep        => [[$service, $hash, 3, $hash], [$service, $bundle, 3, $hash]],
     bundle_chunk_add   => [[$service, $chunkless, 0, 'bmV3']],

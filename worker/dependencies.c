@@ -3,16 +3,15 @@
 #include "core/config.h"
 #include "core/crypto/sha256.h"
 #include "core/db/db.h"
-#include "core/json.h"
 #include "core/log.h"
 #include "core/storage/chunk.h"
 #include "runtime/protocol/runner_link.h"
+#include "worker/dependency_request.h"
 
 #include <apr_encode.h>
 #include <apr_strings.h>
 #include <errno.h>
 #include <http_log.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,55 +73,6 @@ static sf_dependencies_result broken(sf_dependencies *work, const char *cause)
 
 /* The request --------------------------------------------------------------------------------- */
 
-/* Returns the Dependencies as an object of names with their versions; of two with one name, the last one counts. */
-static json_object *wanted_versions(const sf_claimed_build *build)
-{
-    json_object *list = json_tokener_parse(build->dependencies);
-    json_object *versions = sf_json_object(build->caller.pool);
-    size_t i;
-
-    for (i = 0; i < json_object_array_length(list); i++) {
-        json_object *dependency = json_object_array_get_idx(list, i);
-
-        json_object_object_add(versions,
-                               json_object_get_string(json_object_object_get(dependency, "name")),
-                               json_object_get(json_object_object_get(dependency, "version")));
-    }
-    json_object_put(list);
-    return versions;
-}
-
-static int compare_names(const void *one, const void *other)
-{
-    return strcmp(*(const char *const *)one, *(const char *const *)other);
-}
-
-/* Sets the hash of the Runtime and the names with their versions, in the order of the names. Returns 0 where OpenSSL
- * has failed. */
-static int hash_request(sf_dependencies *work, json_object *versions)
-{
-    const int count = json_object_object_length(versions);
-    const char **names = apr_palloc(work->build.caller.pool, (apr_size_t)count * sizeof(*names));
-    sf_sha256 hash;
-    int i = 0;
-
-    json_object_object_foreach(versions, each, unused)
-    {
-        (void)unused;
-        names[i++] = each;
-    }
-    qsort(names, (size_t)count, sizeof(*names), compare_names);
-    sf_sha256_begin(&hash, work->build.caller.pool);
-    sf_sha256_add(&hash, work->build.runtime, strlen(work->build.runtime) + 1);
-    for (i = 0; i < count; i++) {
-        const char *version = json_object_get_string(json_object_object_get(versions, names[i]));
-
-        sf_sha256_add(&hash, names[i], strlen(names[i]) + 1);
-        sf_sha256_add(&hash, version, strlen(version) + 1);
-    }
-    return sf_sha256_end(&hash, work->request);
-}
-
 /* Takes the bundle of an earlier Build with the same request. Returns PENDING where there is none. */
 static sf_dependencies_result reuse_bundle(sf_dependencies *work)
 {
@@ -142,7 +92,6 @@ static sf_dependencies_result ask_runner(sf_dependencies *work, json_object *ver
 {
     apr_pool_t *pool = work->build.caller.pool;
     const int seconds = (int)apr_time_sec(sf_config_install_timeout());
-    json_object *request = sf_json_object(pool);
     const apr_status_t rv = sf_runner_link_open(&work->link, sf_config_runner());
 
     if (rv != APR_SUCCESS) {
@@ -151,25 +100,22 @@ static sf_dependencies_result ask_runner(sf_dependencies *work, json_object *ver
     }
     work->is_connected = 1;
     work->deadline = apr_time_now() + sf_config_install_timeout() + apr_time_from_sec(5);
-    sf_json_add(request, "runtime", json_object_new_string(work->build.runtime));
-    sf_json_add(request, "dependencies", json_object_get(versions));
-    sf_json_add(request, "seconds", json_object_new_int(seconds));
-    sf_json_add(request, "bytes", json_object_new_int64(sf_config_bundle_limit()));
-    sf_runner_link_say(&work->link, SF_CONTROL_INSTALL, INSTALL, sf_json_text(request, NULL));
+    sf_runner_link_say(&work->link, SF_CONTROL_INSTALL, INSTALL,
+                       sf_dependency_request(pool, work->build.runtime, versions, seconds, 0));
     return SF_DEPENDENCIES_PENDING;
 }
 
 sf_dependencies *sf_dependencies_begin(const sf_claimed_build *build)
 {
     sf_dependencies *work = apr_pcalloc(build->caller.pool, sizeof(*work));
-    json_object *versions = wanted_versions(build);
+    json_object *versions = sf_dependency_versions(build->caller.pool, build->dependencies);
 
     work->build = *build;
     work->bundle = CLOSED;
     if (json_object_object_length(versions) == 0) {
         finish(work, SF_DEPENDENCIES_RESOLVED);
     }
-    else if (!hash_request(work, versions)) {
+    else if (!sf_dependency_hash(build->caller.pool, build->runtime, versions, work->request)) {
         broken(work, "OpenSSL cannot hash");
     }
     else if (reuse_bundle(work) == SF_DEPENDENCIES_PENDING) {

@@ -5,12 +5,16 @@
 // FOLDER is empty but for request.json:
 //
 //     {"dependencies": {"lodash": "^4.17.0"}, "npm": "/usr/bin/npm", "config": "/etc/npmrc" or null,
-//      "limits": {"modules": 100, "files": 20000, "bytes": 262144000, "seconds": 120}}
+//      "check": false, "limits": {"modules": 100, "files": 20000, "bytes": 262144000, "seconds": 120}}
 //
 // It writes result.json: {"sha256": ..., "size": ...} beside package-lock.json and bundle.tar.zst, where sha256 is the
 // hash of the archive before its compression and size the bytes of bundle.tar.zst; {"sha256": null} where nothing has to
 // be installed; or {"failure": "..."}, a sentence for the owner of the Build. The exit status is 0 in these cases, and 1
 // where this program or npm does not work; stderr then has the cause, for the administrator.
+//
+// With "check", it installs nothing, and only asks the registry whether it has each of the dependencies. The result is
+// {"sha256": null} where it has them, or the failure of the first one that it does not have. A registry that does not
+// say so is no failure then: the exit status is 1.
 //
 // npm runs no scripts of packages. Equal versions of packages give equal archives: docs/execution.md explains how.
 'use strict';
@@ -120,26 +124,38 @@ function environment(root) {
 }
 
 /** Writes the settings that an administrator's npmrc may change, and returns the path of the file. With them, three
- * attempts to fetch a file are over within the limit of time: a registry that does not answer is then the reason. */
+ * attempts to fetch a file are over within the limit of time: a registry that does not answer is then the reason. A
+ * check makes one attempt. */
 function writeDefaults(request, root) {
-    const attempt = Math.floor(Math.max(1, request.limits.seconds - 10) * 1000 / 3);
+    const { seconds } = request.limits;
+    const attempt = request.check ? seconds * 1000 : Math.floor(Math.max(1, seconds - 10) * 1000 / 3);
     const file = `${root}.npmrc`;
 
-    fs.writeFileSync(file, `fetch-timeout=${attempt}\nfetch-retries=2\nfetch-retry-mintimeout=1000\n`
+    fs.writeFileSync(file, `fetch-timeout=${attempt}\nfetch-retries=${request.check ? 0 : 2}\nfetch-retry-mintimeout=1000\n`
         + 'fetch-retry-maxtimeout=5000\n');
     return file;
 }
 
-/** Runs npm install in `root`. Throws a Failure, or an Error where npm itself does not work. */
-async function install(request, root, dependencies) {
+/** Runs npm in `root`. Returns as run(). */
+function runNpm(request, root, parameters) {
+    return run(request.npm, [...parameters, '--no-update-notifier', '--no-progress', '--loglevel=error', '--json',
+        `--cache=${root}.cache`, `--globalconfig=${writeDefaults(request, root)}`,
+        ...(request.config ? [`--userconfig=${request.config}`] : [])], { cwd: root, env: environment(root) });
+}
+
+/** Makes `root`, a package with the dependencies. */
+function makeRoot(root, dependencies) {
     const manifest = { name: 'build', version: '0.0.0', private: true, dependencies };
 
     fs.mkdirSync(root);
     fs.writeFileSync(path.join(root, 'package.json'), JSON.stringify(manifest));
-    const result = await run(request.npm, ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--omit=dev',
-        '--package-lock=true', '--no-update-notifier', '--no-progress', '--loglevel=error', '--json',
-        `--cache=${root}.cache`, `--globalconfig=${writeDefaults(request, root)}`,
-        ...(request.config ? [`--userconfig=${request.config}`] : [])], { cwd: root, env: environment(root) });
+}
+
+/** Runs npm install in `root`. Throws a Failure, or an Error where npm itself does not work. */
+async function install(request, root, dependencies) {
+    const result = await runNpm(request, root, ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--omit=dev',
+        '--package-lock=true']);
+
     if (result.status === 0) {
         return;
     }
@@ -152,6 +168,39 @@ async function install(request, root, dependencies) {
         throw new Failure(`${named(error, dependencies)}: the registry cannot be reached`);
     }
     throw new Error(`npm ended with ${result.status}: ${error.code} ${error.summary}`);
+}
+
+/** Returns the names of the packages of which the registry has a version. One request for each package tells that, as
+ * nothing is installed in `root`: "npm outdated" then lists each package that can be had. */
+async function available(request, root) {
+    const result = await runNpm(request, root, ['outdated']);
+    const listed = JSON.parse(result.stdout || '{}'); // nothing is printed where nothing can be had
+
+    if (listed.error && typeof listed.error.code === 'string') {
+        throw new Error(`${listed.error.code}: ${listed.error.summary}`);
+    }
+    return new Set(Object.keys(listed));
+}
+
+/** Asks the registry for the dependencies. Throws a Failure for the first one that the registry does not have, or an
+ * Error where the registry does not answer. */
+async function ask(request, root, dependencies) {
+    const found = await available(request, root);
+    const missing = Object.keys(dependencies).find((name) => !found.has(name));
+
+    if (!missing) {
+        return;
+    }
+    const wantedVersion = `${missing}@${dependencies[missing]}`;
+    const result = await runNpm(request, root, ['view', wantedVersion, 'name']); // tells "no" from "not allowed"
+    const { code, summary } = npmError(result);
+
+    if (code === 'E404') {
+        throw new Failure(`${wantedVersion}: ${REASONS[/no match/i.test(summary) ? 'ETARGET' : 'E404']}`);
+    }
+    if (result.status !== 0) {
+        throw new Error(`${code}: ${summary}`);
+    }
 }
 
 /** Yields each file and link below a folder. */
@@ -227,6 +276,11 @@ async function main(folder) {
     const dependencies = wanted(request.dependencies, request.limits);
 
     if (Object.keys(dependencies).length === 0) {
+        return { sha256: null };
+    }
+    makeRoot(root, dependencies);
+    if (request.check) {
+        await ask(request, root, dependencies);
         return { sha256: null };
     }
     await install(request, root, dependencies);

@@ -47,6 +47,7 @@ typedef struct sf_install {
     apr_int64_t seconds;
     apr_int64_t bytes;
     const char *folder;
+    int is_check; /* the registry is asked, and nothing is installed */
     int is_running;
     int is_late;
     apr_time_t deadline;
@@ -156,7 +157,7 @@ static void answer(const sf_install *install, int status)
     json_object *failure = json_object_object_get(result, "failure");
 
     if (install->is_late) {
-        refuse(install, "dependencies",
+        refuse(install, install->is_check ? "late" : "dependencies",
                "The packages could not be installed within the limit of time");
     }
     else if (failure) {
@@ -213,6 +214,7 @@ static const char *write_request(const sf_install *install, const char *npm_conf
     sf_json_add(request, "dependencies", json_object_get(install->dependencies));
     sf_json_add(request, "npm", json_object_new_string(config->npm));
     sf_json_add(request, "config", npm_config ? json_object_new_string(npm_config) : NULL);
+    sf_json_add(request, "check", json_object_new_boolean(install->is_check));
     sf_json_add(request, "limits", limits);
     file = fopen(path, "we");
     is_written = file && fputs(sf_json_text(request, NULL), file) >= 0;
@@ -349,9 +351,30 @@ static int read_request(sf_install *install, const json_object *request)
         || !sf_demand_integer(request, "bytes", 1, BYTES_MAX, &install->bytes)) {
         return 0;
     }
+    install->is_check = json_object_get_boolean(json_object_object_get(request, "check"));
     install->dependencies = json_object_get(dependencies);
     install->runtime = sf_runner_config_runtime(install->installs->parts.config,
                                                 json_object_get_string(runtime));
+    return 1;
+}
+
+/* Refuses what cannot be installed, or a check that would have to wait. Returns whether it has refused. */
+static int refuse_at_once(const sf_install *install)
+{
+    const sf_installs *installs = install->installs;
+
+    if (!install->runtime) {
+        refuse(install, "runtime", "there is no such Runtime");
+    }
+    else if (!installs->parts.config->npm) {
+        refuse(install, "none", "this runner has no line Install");
+    }
+    else if (install->is_check && installs->running >= RUNNING_MAX) {
+        refuse(install, "busy", "other Builds are resolved");
+    }
+    else {
+        return 0;
+    }
     return 1;
 }
 
@@ -376,9 +399,7 @@ const char *sf_installs_begin(sf_installs *installs, sf_connection *child,
         end(install);
         return "an INSTALL that cannot be read";
     }
-    if (!install->runtime || !installs->parts.config->npm) {
-        refuse(install, install->runtime ? "none" : "runtime",
-               install->runtime ? "this runner has no line Install" : "there is no such Runtime");
+    if (refuse_at_once(install)) {
         end(install);
     }
     start_waiting(installs);

@@ -72,6 +72,20 @@ SELECT resource.sid, resource.status, resource.asset_versions, resource.function
                                  serverless.build_contents($1, $2, b.id, 'function')) AS resource
  WHERE b.service_id = $2 AND b.id = $3;
 
+-- Whether a Service has a bundle for Dependencies, which a new Build then takes (bundle_reuse).
+-- $1 credential
+-- $2 generation
+-- $3 service_id
+-- $4 service_unique_name
+-- $5 request_sha256: in hex
+-- kind: read
+PREPARE bundle_find (text, int, uuid, text, text) AS
+SELECT serverless.outcome(scope.account_id, scope.service_id) AS outcome,
+       EXISTS (SELECT FROM serverless.build_bundles AS u
+                WHERE u.service_id = scope.service_id AND u.request_sha256 = decode($5, 'hex')
+                  AND u.is_reusable) AS is_there
+  FROM serverless.service_scope($1, $2, $3, $4) AS scope;
+
 -- Fetches a Build's Status.
 -- $1 credential
 -- $2 generation
