@@ -122,7 +122,7 @@ static const sf_error *read_token(apr_pool_t *pool, sf_page *page)
 }
 
 /* The parameters of every list. */
-enum { PAGE_SIZE, PAGE, PAGE_TOKEN };
+enum { PARAM_PAGE_SIZE, PARAM_PAGE, PARAM_PAGE_TOKEN };
 
 static const sf_param page_params[] = {
     { .name = "PageSize", .kind = SF_PARAM_TEXT, .maximum = 255 },
@@ -150,14 +150,15 @@ const sf_error *sf_page_read(const sf_request *request, int maximum, sf_page *pa
     const char **const values = page->values + filters;
 
     SF_TRY(read_params(request, filters, page));
-    if (!read_number(values[PAGE_SIZE] ? values[PAGE_SIZE] : DEFAULT_SIZE, 1, maximum,
+    if (!read_number(values[PARAM_PAGE_SIZE] ? values[PARAM_PAGE_SIZE] : DEFAULT_SIZE, 1, maximum,
                      &page->size)) {
         return sf_error_bad_request(pool, "PageSize must be a whole number from 1 to 1000");
     }
-    if (!read_number(values[PAGE] ? values[PAGE] : "0", 0, MAXIMUM_NUMBER, &page->number)) {
+    if (!read_number(values[PARAM_PAGE] ? values[PARAM_PAGE] : "0", 0, MAXIMUM_NUMBER,
+                     &page->number)) {
         return sf_error_bad_request(pool, "Page must be a whole number from 0");
     }
-    page->token = values[PAGE_TOKEN];
+    page->token = values[PARAM_PAGE_TOKEN];
     return read_token(pool, page);
 }
 

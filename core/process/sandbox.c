@@ -58,6 +58,22 @@ static int set_streams(const sf_sandbox_program *program, int input, int output)
            && dup2(errors, STDERR_FILENO) >= 0;
 }
 
+/* Closes all descriptors from `first`. musl has no closefrom(). */
+static void close_descriptors(int first)
+{
+#if defined(__linux__) && !defined(__GLIBC__)
+    struct rlimit limit;
+    int i;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    for (i = first; (rlim_t)i < limit.rlim_cur; i++) {
+        close(i);
+    }
+#else
+    closefrom(first);
+#endif
+}
+
 /* Makes the descriptors 3, 4, ... of the program's, and closes all others. The way by higher numbers
  * keeps one from replacing another. Returns whether that succeeded. */
 static int set_descriptors(const sf_sandbox_program *program)
@@ -77,7 +93,7 @@ static int set_descriptors(const sf_sandbox_program *program)
     for (i = 0; i < program->descriptor_count; i++) {
         dup2(high[i], SF_SANDBOX_FIRST_DESCRIPTOR + i);
     }
-    closefrom(SF_SANDBOX_FIRST_DESCRIPTOR + program->descriptor_count);
+    close_descriptors(SF_SANDBOX_FIRST_DESCRIPTOR + program->descriptor_count);
     return 1;
 }
 

@@ -1,5 +1,6 @@
 #include "core/storage/file_cache.h"
 
+#include "core/clock.h"
 #include "core/crypto/sha256.h"
 #include "core/storage/file_collect.h"
 
@@ -83,12 +84,7 @@ int sf_file_cache_takes(const sf_file_cache *cache, apr_off_t size)
 /* The time at which this machine was started. */
 static time_t start_of_machine(void)
 {
-    struct timespec now;
-    struct timespec running;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    clock_gettime(CLOCK_BOOTTIME, &running);
-    return now.tv_sec - running.tv_sec;
+    return (time_t)apr_time_sec(apr_time_now() - sf_clock_now());
 }
 
 /* Whether the file's hash was checked in the last day, after the machine's start. The time of

@@ -29,8 +29,8 @@
 /* Descriptors of each process. */
 #define DESCRIPTORS "1024"
 
-static const sf_program bubblewrap = { "bwrap", "bubblewrap" };
-static const sf_program prlimit = { "prlimit", "util-linux" };
+static const sf_program bubblewrap_program = { "bwrap", "bubblewrap" };
+static const sf_program prlimit_program = { "prlimit", "util-linux" };
 
 struct sf_cage {
     const sf_runner_config *config;
@@ -426,7 +426,7 @@ static const char *check_levels(const sf_runner_config *config)
 /* Makes the parts of the level bubblewrap. */
 static const char *make_parts(apr_pool_t *pool, sf_cage *cage, const char *folder)
 {
-    const char *message = sf_program_find(pool, &bubblewrap, &cage->bubblewrap);
+    const char *message = sf_program_find(pool, &bubblewrap_program, &cage->bubblewrap);
 
     if (!message) {
         message = sf_text_file_folder(pool, cage->config->cache);
@@ -461,7 +461,7 @@ const char *sf_cage_make(apr_pool_t *pool, const sf_runner_config *config, sf_ca
     made->margins = apr_hash_make(pool);
     made->filter = -1;
     if (!message) {
-        message = sf_program_find(pool, &prlimit, &made->prlimit);
+        message = sf_program_find(pool, &prlimit_program, &made->prlimit);
     }
     if (!message && config->isolation != SF_ISOLATION_NONE) {
         message = make_parts(pool, made, folder);
