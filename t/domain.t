@@ -23,7 +23,7 @@ sub asset {
 my $text = join '', map { "line $_\n" } 1 .. 100;
 my $large = join '', map { chr(ord('a') + $_ % 26) } 1 .. 600_000;
 my @versions = (
-    asset('/page.html', '<p>page</p>'), asset('/assets/index.html', '<p>index</p>'), asset('/empty', ''),
+    asset('/page.html', '<p>page</p>'), asset('/assets/index.html', '<p>index</p>'), asset('/empty', ''), asset('/guarded', 'guarded'),
     asset('/text', $text, type => 'text/plain'), asset('/large', $large), asset("/caf\xc3\xa9", 'cafe'),
     asset('/protected.html', 'secret', visibility => 'protected'),
     asset('/private.html', 'secret', visibility => 'private'),
@@ -43,8 +43,16 @@ ServerlessDomain     $TAIL
 ServerlessExecution  On
 DocumentRoot         "@{[ Apache::Test::vars('documentroot') ]}"
 Alias                "/alias.txt" "@{[ Apache::Test::vars('documentroot') ]}/document-$$.txt"
+ProxyPass            "/proxied.txt" "http://127.0.0.1:@{[ Apache::Test::vars('port') ]}/document-$$.txt"
+RewriteEngine        On
+RewriteRule          "^/rewritten\.txt\$" "/alias.txt" [PT]
+RewriteRule          "^/renamed\$" "/page.html" [PT]
+RewriteRule          "^/moved\$" "https://www.example.com/" [R=302]
 <Location "/description">
     SetHandler serverless-openapi
+</Location>
+<Location "/guarded">
+    Require ip 192.0.2.1
 </Location>
 END
 my $client = Serverless::Client->client->at($server->address)->undescribed;
@@ -226,8 +234,13 @@ subtest "a suspended account's domains are 403" => sub {
     ok wait_until { call('/page.html')->status == 200 }, 'resumed';
 };
 
-subtest "the administrator's Alias and Locations, and the API's Location, win" => sub {
+subtest "the administrator's Alias, ProxyPass, RewriteRules and Locations, and the API's Location, win" => sub {
     is call('/alias.txt')->body, "the administrator's document\n", 'Alias';
+    is call('/proxied.txt')->body, "the administrator's document\n", 'ProxyPass';
+    is call('/rewritten.txt')->body, "the administrator's document\n", 'RewriteRule to an Alias';
+    is call('/renamed')->body, '<p>page</p>', 'RewriteRule to another path of the domain';
+    is_deeply [map { $_->status, $_->header('Location') } call('/moved')], [302, 'https://www.example.com/'], 'RewriteRule that redirects';
+    is call('/guarded')->status, 403, 'Require in a Location';
     like call('/description')->body, qr/^openapi: /m, 'SetHandler in a Location';
     is call('/v1/Services')->status, 401, 'the API';
     is call('/v1/Services')->json->{code}, 20003, 'with its own errors';
