@@ -77,7 +77,10 @@ function syncOf(client, { serviceName = 'default' } = {}) {
   return service;
 }
 
+// Defines a global. One of Node.js of the same name is deleted first: to redefine it would read its value, and reading
+// Response makes Node.js load fetch() with all of HTTP and TLS, which no Function has asked for.
 function define(name, descriptor) {
+  delete globalThis[name];
   defineProperty(globalThis, name, { configurable: true, enumerable: false, ...descriptor });
 }
 
