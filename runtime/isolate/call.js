@@ -11,6 +11,7 @@ const frame = require('./frame');
 const { clientOf, defineGlobals } = require('./globals');
 const { setBaseline, whenIdle } = require('./idle');
 const line = require('./line');
+const memory = require('./memory');
 const { cleanStacks, describe } = require('./stack');
 
 const EXIT_UNCAUGHT = 1;
@@ -27,6 +28,7 @@ let calls = 0;
 let broken = false; // an exception of an earlier call: the process ends after the call in progress
 let rssBytes = 0;
 let rssTime = -Infinity;
+let rest; // a function to call as the isolate becomes idle
 
 // Sends a log entry of the call in progress. Between calls, entries are lost.
 function log(level, text) {
@@ -39,7 +41,7 @@ function log(level, text) {
 const flushLines = replaceOutput((level, text) => log(level, cleanStacks(text)));
 
 // Returns the bytes of memory in use. It takes a third of the time of a short call, so it is at most RSS_AGE old.
-function memory() {
+function memoryInUse() {
   const time = now();
   if (time - rssTime >= RSS_AGE) {
     rssTime = time;
@@ -56,7 +58,8 @@ function end(call) {
   }
   calls++;
   current = null;
-  line.write(frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${memory()},"calls":${calls}}`));
+  line.write(frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${memoryInUse()},"calls":${calls}}`));
+  rest();
 }
 
 function send(call, answer) {
@@ -177,6 +180,7 @@ function start(ofBuild) {
   process.on('uncaughtException', uncaught);
   process.on('unhandledRejection', uncaught);
   process.on('exit', flushLines);
+  rest = memory.start();
 }
 
 const isBusy = () => current !== null;
