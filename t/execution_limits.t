@@ -46,6 +46,9 @@ ServerlessQueueTimeout     300s
 <Location "/brief">
     ServerlessQueueTimeout 2s
 </Location>
+<Location "/hasty">
+    ServerlessQueueTimeout 1ms
+</Location>
 <Location "/away">
     ServerlessQueueTimeout 4s
 </Location>
@@ -66,6 +69,7 @@ sub deployed {
         pid   => handler(q(done(null, String(process.pid)))),
         sleep => handler(q(setTimeout(() => done(null, 'slept'), Number(event.ms)))),
         brief => handler(q(done(null, 'brief'))),
+        hasty => handler(q(done(null, 'hasty'))),
         away  => handler(q(done(null, 'away'))),
         held  => Serverless::HeldCalls->source,
         never => handler(q()),
@@ -135,6 +139,7 @@ is get($one, '/hello', $_)->{body}, 'Hello', 'a call at either httpd' for @serve
         my $answer = get($one, '/brief', $server);
         is_deeply [ @$answer{qw(status retry)} ], [ 429, 1 ], 'one more is 429 after its queue time, and says when to try again';
     }
+    is get($one, '/hasty')->{status}, 429, 'one that waits for less time than a child waits for its own lines: the same';
     is statuses($calls->end), '200 x 30', 'the 30 are answered';
 }
 {

@@ -166,6 +166,15 @@ static int may_come_back(const taking *call)
     return 0;
 }
 
+/* Returns the status of a call that has waited in vain. Where the runner was not asked and is not away, the call has
+ * waited for the lines of this child. */
+static int status_of_timeout(const sf_waiter *waiter)
+{
+    const int is_available = waiter->runner || !sf_runner_away_for(0);
+
+    return is_available ? HTTP_TOO_MANY_REQUESTS : HTTP_SERVICE_UNAVAILABLE;
+}
+
 /* Waits until something happens to the waiter. Returns OK, or the status with which the call ends. */
 static int wait_once(taking *call)
 {
@@ -173,8 +182,11 @@ static int wait_once(taking *call)
     const apr_time_t now = sf_clock_now();
     apr_time_t until = call->deadline;
 
-    if (now >= call->deadline || sf_lease_thread_is_stopping()) {
-        return waiter->runner ? HTTP_TOO_MANY_REQUESTS : HTTP_SERVICE_UNAVAILABLE;
+    if (now >= call->deadline) {
+        return status_of_timeout(waiter);
+    }
+    if (sf_lease_thread_is_stopping()) {
+        return HTTP_SERVICE_UNAVAILABLE;
     }
     if (!waiter->runner && now < waiter->ask_at) {
         until = waiter->ask_at;

@@ -37,8 +37,10 @@ sub begin {
     mkdir $folder or die "$folder: $!\n";
     my $self = bless { folder => $folder }, $class;
     $self->{answers} = begin_at_once(sub { $send->("begun=$folder/$_[0]&end=$folder/end", $_[0]) }, 1 .. $calls);
-    wait_until { $self->begun == $expected } or die "@{[ $self->begun ]} of $expected calls have begun\n";
-    return $self;
+    return $self if wait_until { $self->begun == $expected };
+    my $begun = $self->begun;
+    $self->end;
+    die "$begun calls have begun, not $expected\n";
 }
 
 # How many calls have begun.
