@@ -131,21 +131,43 @@ subtest 'a runner of another release' => sub {
     waitpid $pid, 0;
 };
 
-# Begins a call of a new Build in a new Environment, whose content cannot be read yet: the table of contents is locked. Returns the
-# Environment and the answers of the call.
-sub call_of_locked_build {
-    my (@parts) = @_;
+# Begins calls, of which there are `count`, of a new Build in a new Environment, whose content cannot be read yet: the table of
+# contents is locked. Returns the Environment and the answers of the calls.
+sub calls_of_locked_build {
+    my ($count, $at, @parts) = @_;
     my $new = $project->new_environment;
     $project->deploy($new, $project->completed(@parts));
     $owner->begin_work;
     $owner->do('LOCK TABLE serverless.content_chunks');
-    my $replies = begin_at_once(sub { get(host_of($new), '/f') }, 1);
+    my $replies = begin_at_once(sub { get(host_of($new), '/f', $at) }, 1 .. $count);
     my $waits = wait_until {
         $owner->selectrow_array(q(SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'serverless.content_chunks'::regclass))
     };
     ok $waits, 'the Build is being sent, and waits for its content';
     return ($new, $replies);
 }
+
+sub call_of_locked_build { calls_of_locked_build(1, undef, @_) }
+
+subtest 'a Build whose delivery takes longer than a call waits for an isolate' => sub {
+    my $limit = "ServerlessDBTimeout 60s\n" . Serverless::Server->database(database => $database->name, statement_timeout => 60_000);
+    my $slow = server('runner_slow', $runner->directive . $limit, '10s');
+    my @parts = ($project->new_deployable(function => 'f', answer_of('late')),
+        map { $project->new_version(kind => 'asset', path => "/$_", visibility => 'private', content => "part $_") } 1 .. 4);
+    my (undef, $replies) = calls_of_locked_build(2, $slow, @parts);
+    my ($holder, $next) = ($owner, $database->connect('postgres'));
+    for (1 .. 4) { # together longer than ServerlessQueueTimeout and the second that the runner adds; each shorter than its patience
+        sleep 3.5;
+        $next->begin_work;
+        $next->do('LOCK TABLE serverless.content_chunks', { pg_async => 1 }); # waits behind the Build's next part
+        $holder->commit;
+        $next->pg_result;
+        ($holder, $next) = ($next, $holder);
+    }
+    $holder->commit;
+    is_deeply [ map { "$_->{status} $_->{body}" } $replies->() ], [ ('200 late') x 2 ],
+        'the call that sends the Build is answered, and the one that waits for it';
+};
 
 subtest 'a Build whose content is deleted while it is sent' => sub {
     my $function = $project->new_deployable(function => 'f', answer_of('old'));
@@ -158,7 +180,7 @@ subtest 'a Build whose content is deleted while it is sent' => sub {
     $owner->commit;
     my ($reply) = $replies->();
     is "$reply->{status} $reply->{body}", '200 new', 'the call is answered by the Build that the Environment has now';
-    is $runner->status->{cache}{builds}, 2, 'the runner has that one, and the Build of the first call, and no part of the other one';
+    is $runner->status->{cache}{builds}, 3, 'the runner has that one, and the Builds of the calls before, and no part of the other one';
 };
 
 subtest 'a runner that does not take a Build' => sub {

@@ -277,6 +277,18 @@ void sf_waiter_leave(sf_waiter *waiter)
     sf_lease_group_leave(waiter->group);
 }
 
+void sf_waiter_begin(sf_waiter *waiter)
+{
+    waiter->is_held = 0;
+    waiter->deadline = sf_clock_now() + waiter->patience;
+}
+
+void sf_waiter_hold(sf_waiter *waiter)
+{
+    waiter->is_held = 1;
+    waiter->deadline = sf_clock_now() + apr_time_from_sec(SF_DELIVERY_SECONDS);
+}
+
 void sf_waiter_wake(const sf_waiter *waiter)
 {
     if (table.woken != waiter->wake) {

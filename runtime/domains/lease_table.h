@@ -65,11 +65,14 @@ typedef struct sf_waiter {
     struct sf_lease_group *group;
     apr_thread_cond_t *wake;
     sf_waiter_state state;
-    sf_runner_link *runner;      /* which was asked for a lease, or NULL */
-    uint32_t number;             /* of the lease that it was asked for */
-    int sends_build;             /* the runner counts on this lease to bring the Build */
-    apr_time_t ask_at;           /* when the runner is to be asked */
-    sf_lease *lease;             /* with SF_WAITER_HAS_LEASE */
+    sf_runner_link *runner;       /* which was asked for a lease, or NULL */
+    uint32_t number;              /* of the lease that it was asked for */
+    int sends_build;              /* the runner counts on this lease to bring the Build */
+    apr_time_t ask_at;            /* when the runner is to be asked */
+    apr_interval_time_t patience; /* how long it waits for an isolate */
+    apr_time_t deadline;          /* when it has waited for too long */
+    int is_held;     /* it waits for its Build to be on the machine, not for an isolate */
+    sf_lease *lease; /* with SF_WAITER_HAS_LEASE */
     char reason[SF_CAUSE_BYTES]; /* with SF_WAITER_REFUSED */
 } sf_waiter;
 
@@ -142,6 +145,12 @@ sf_lease *sf_lease_at(int index);
 /* Adds a waiter to a group, behind all others, or takes it out. */
 void sf_waiter_enter(sf_waiter *waiter, sf_lease_group *group);
 void sf_waiter_leave(sf_waiter *waiter);
+
+/* Begins the time that the waiter waits for an isolate. */
+void sf_waiter_begin(sf_waiter *waiter);
+
+/* The waiter's Build is on its way to the machine: it waits for that, for SF_DELIVERY_SECONDS at most. */
+void sf_waiter_hold(sf_waiter *waiter);
 
 /* Has the waiter's thread look at it again, once the mutex is free. */
 void sf_waiter_wake(const sf_waiter *waiter);

@@ -163,6 +163,23 @@ static void take_missing(sf_runner_link *runner, const sf_control_message *messa
     }
 }
 
+/* Takes HELD or DELIVERED. */
+static void take_delivery(sf_runner_link *runner, const sf_control_message *message)
+{
+    sf_waiter *waiter = sf_waiter_find(runner, message->number);
+
+    if (!waiter) {
+        return;
+    }
+    if (message->type == SF_CONTROL_HELD) {
+        sf_waiter_hold(waiter);
+    }
+    else {
+        sf_waiter_begin(waiter);
+    }
+    sf_waiter_wake(waiter);
+}
+
 /* Records why an isolate has ended. The thread of its call reads that, or its idle line is closed. */
 static void take_end(sf_runner_link *runner, const sf_control_message *message, json_object *object)
 {
@@ -246,6 +263,9 @@ static void forget_runner(sf_lease_group *group, const void *data)
     {
         if (waiter->runner == data) {
             waiter->runner = NULL;
+            if (waiter->is_held) {
+                sf_waiter_begin(waiter);
+            }
             sf_waiter_wake(waiter);
         }
     }
@@ -305,6 +325,10 @@ static int act(sf_runner_link *runner, const sf_control_message *message, json_o
         return 1;
     case SF_CONTROL_MISSING:
         take_missing(runner, message);
+        return 1;
+    case SF_CONTROL_HELD:
+    case SF_CONTROL_DELIVERED:
+        take_delivery(runner, message);
         return 1;
     case SF_CONTROL_GIVE:
         take_demand(object);

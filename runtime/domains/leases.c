@@ -33,7 +33,6 @@ typedef struct {
     sf_control_type message; /* LEASE or WARM */
     sf_lease_group *group;
     sf_waiter waiter;
-    apr_time_t deadline;
 } taking;
 
 apr_status_t sf_leases_init(apr_pool_t *pool)
@@ -143,7 +142,9 @@ static int send_build(taking *call)
     sf_lease_table_lock();
     runner->users--;
     sf_lease_link_leave(runner);
-    call->deadline = sf_clock_now() + sf_config_queue_timeout(call->request->r);
+    if (!waiter->is_held) {
+        sf_waiter_begin(waiter);
+    }
     if (status != OK) {
         waiter->runner = NULL; /* ABANDON has ended the lease */
     }
@@ -180,9 +181,9 @@ static int wait_once(taking *call)
 {
     sf_waiter *waiter = &call->waiter;
     const apr_time_t now = sf_clock_now();
-    apr_time_t until = call->deadline;
+    apr_time_t until = waiter->deadline;
 
-    if (now >= call->deadline) {
+    if (now >= waiter->deadline) {
         return status_of_timeout(waiter);
     }
     if (sf_lease_thread_is_stopping()) {
@@ -197,7 +198,7 @@ static int wait_once(taking *call)
         }
         until = now + CONNECT_PAUSE;
     }
-    sf_lease_table_wait(waiter->wake, (until < call->deadline ? until : call->deadline) - now);
+    sf_lease_table_wait(waiter->wake, (until < waiter->deadline ? until : waiter->deadline) - now);
     return OK;
 }
 
@@ -298,7 +299,8 @@ static int take(taking *call, sf_lease **lease)
     if (sf_lease_thread_start() != APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    call->deadline = sf_clock_now() + sf_config_queue_timeout(call->request->r);
+    call->waiter.patience = sf_config_queue_timeout(call->request->r);
+    sf_waiter_begin(&call->waiter);
     call->group = sf_lease_group_enter(&key);
     call->group->users++;
     *lease = sf_lease_pick(call->group);

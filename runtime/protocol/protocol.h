@@ -41,10 +41,15 @@ typedef enum {
     SF_CONTROL_LEAVE,
     SF_CONTROL_PING,
     SF_CONTROL_INSTALL,
-    SF_CONTROL_INSTALLED
+    SF_CONTROL_INSTALLED,
+    SF_CONTROL_HELD,
+    SF_CONTROL_DELIVERED
 } sf_control_type;
 
 #define SF_CONTROL_HEADER 5     /* bytes of type and number */
 #define SF_CONTROL_PACKET 65536 /* bytes of a message, at most */
+
+/* How long a lease that is HELD waits for its Build to be delivered: received, unpacked and checked. */
+#define SF_DELIVERY_SECONDS 60
 
 #endif

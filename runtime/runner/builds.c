@@ -127,8 +127,7 @@ static void set_state(record *found, state next)
 static void set_stored(record *found)
 {
     set_state(found, STORED);
-    found->build.is_stored = 1;
-    found->builds->parts.isolates->is_changed = 1;
+    sf_pool_set_stored(found->builds->parts.isolates, &found->build, sf_clock_now());
 }
 
 

@@ -1,5 +1,7 @@
 #include "runtime/runner/decisions.h"
 
+#include "runtime/protocol/protocol.h"
+
 #include <string.h>
 
 /* Microseconds between two attempts of a group that a limit keeps from starting an isolate. */
@@ -158,6 +160,15 @@ static void hand_out(sf_pool *pool, sf_group *group, apr_time_t now)
     }
 }
 
+/* Returns the time at which a lease has waited for too long. */
+static apr_time_t expires_at(const sf_lease *lease)
+{
+    const apr_time_t wait = lease->is_held ? apr_time_from_sec(SF_DELIVERY_SECONDS)
+                                           : apr_time_from_msec(lease->demand.wait);
+
+    return lease->since + wait + SF_DECIDE_EXPIRED;
+}
+
 /* Removes the leases that have waited for too long and were not cancelled. */
 static void drop_expired(sf_pool *pool, sf_group *group, apr_time_t now)
 {
@@ -166,7 +177,7 @@ static void drop_expired(sf_pool *pool, sf_group *group, apr_time_t now)
     while (count-- > 0) { /* the group may go with its last lease */
         sf_lease *lease = APR_RING_FIRST(&group->waiting);
 
-        if (now < lease->since + lease->demand.wait * 1000LL + SF_DECIDE_EXPIRED) {
+        if (now < expires_at(lease)) {
             return;
         }
         pool->counts.expired++;

@@ -154,6 +154,39 @@ void sf_pool_add_lease(sf_pool *pool, sf_lease_key key, const sf_demand *demand,
     lease->group->waiting_count++;
     APR_RING_INSERT_TAIL(&lease->group->waiting, lease, sf_lease, link);
     apr_hash_set(pool->leases, &lease->key, sizeof(lease->key), lease);
+    if (!build->is_stored && lease->group->waiting_count <= demand->concurrency) {
+        lease->is_held = 1;
+        pool->hooks.deliver(pool->hooks.data, lease, 0);
+    }
+}
+
+/* Begins the time to wait of the group's leases that are held. */
+static void release_held(const sf_pool *pool, sf_group *group, apr_time_t now)
+{
+    sf_lease *lease;
+
+    APR_RING_FOREACH(lease, &group->waiting, sf_lease, link)
+    {
+        if (lease->is_held) {
+            lease->is_held = 0;
+            lease->since = now;
+            pool->hooks.deliver(pool->hooks.data, lease, 1);
+        }
+    }
+}
+
+void sf_pool_set_stored(sf_pool *pool, sf_build *build, apr_time_t now)
+{
+    sf_group *group;
+
+    build->is_stored = 1;
+    pool->is_changed = 1;
+    APR_RING_FOREACH(group, &pool->groups, sf_group, link)
+    {
+        if (group->build == build) {
+            release_held(pool, group, now);
+        }
+    }
 }
 
 int sf_pool_is_used(const sf_pool *pool, const char *environment)

@@ -30,7 +30,7 @@ typedef struct {
     int wait;           /* milliseconds until the child cancels the lease */
 } sf_demand;
 
-/* A Build. The store of Builds sets `is_stored`; the pool counts its isolates. */
+/* A Build. The store of Builds unsets `is_stored`; the pool counts its isolates. */
 typedef struct {
     char sid[SF_SID_LENGTH + 1];
     int is_stored; /* its files are on disk, and checked */
@@ -78,7 +78,8 @@ typedef struct sf_lease {
     sf_lease_key key;
     sf_group *group;
     sf_demand demand;
-    apr_time_t since;
+    apr_time_t since; /* when it came, or when its Build was there, if it is later */
+    int is_held;      /* its Build is not there yet, and the child has been told so */
 } sf_lease;
 
 APR_RING_HEAD(sf_isolate_ring, sf_isolate);
@@ -136,6 +137,8 @@ typedef struct {
     void (*grant)(void *data, const sf_lease *lease, const sf_isolate *isolate);
     /* Answers a lease that cannot be had. */
     void (*refuse)(void *data, const sf_lease *lease, const char *reason, const char *detail);
+    /* Tells the child of a lease that it waits for its Build, or that the Build is there. */
+    void (*deliver)(void *data, const sf_lease *lease, int is_there);
     /* Asks a child to return `count` lines of the Environment; `build` may be NULL. */
     void (*recall)(void *data, void *holder, const char *environment, const char *build, int count);
 } sf_pool_hooks;
@@ -173,9 +176,14 @@ typedef struct {
 /* Makes a pool without isolates, which starts at most `cores` at a time. */
 sf_pool *sf_pool_make(apr_pool_t *pool, int cores, const sf_pool_hooks *hooks);
 
-/* Adds a lease of a child, under a number that is not in use. */
+/* Adds a lease of a child, under a number that is not in use. Where its Build is not there, as many leases of the group are held
+ * as the Environment may have isolates: their time to wait counts from the delivery of the Build. Further ones are not, so that a
+ * Build that takes long keeps no more of httpd's workers. */
 void sf_pool_add_lease(sf_pool *pool, sf_lease_key key, const sf_demand *demand, sf_build *build,
                        apr_time_t now);
+
+/* The Build is on disk, and checked. */
+void sf_pool_set_stored(sf_pool *pool, sf_build *build, apr_time_t now);
 
 /* Whether an Environment has isolates that are not ending. */
 int sf_pool_is_used(const sf_pool *pool, const char *environment);

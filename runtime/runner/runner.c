@@ -106,6 +106,13 @@ static void refuse(void *data, const sf_lease *lease, const char *reason, const 
     send_json(lease->key.holder, SF_CONTROL_REFUSED, (apr_uint32_t)lease->key.number, refusal);
 }
 
+static void deliver(void *data, const sf_lease *lease, int is_there)
+{
+    (void)data;
+    sf_connection_send_text(lease->key.holder, is_there ? SF_CONTROL_DELIVERED : SF_CONTROL_HELD,
+                            (apr_uint32_t)lease->key.number, "");
+}
+
 static void recall(void *data, void *holder, const char *environment, const char *build, int count)
 {
     json_object *request = json_object_new_object();
@@ -451,6 +458,7 @@ static void make_pool(runner *runner)
                                   .kill = kill_process,
                                   .grant = grant,
                                   .refuse = refuse,
+                                  .deliver = deliver,
                                   .recall = recall };
     const long cores = sysconf(_SC_NPROCESSORS_ONLN);
 

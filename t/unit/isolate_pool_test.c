@@ -59,6 +59,13 @@ static void refuse(void *data, const sf_lease *lease, const char *reason, const 
                       (int)lease->key.number, reason, detail));
 }
 
+static void deliver(void *data, const sf_lease *lease, int is_there)
+{
+    (void)data;
+    note(apr_psprintf(unit_pool, "%c%d %s", letter_of(lease->key.holder), (int)lease->key.number,
+                      is_there ? "has its Build" : "is held"));
+}
+
 static void recall(void *data, void *holder, const char *environment, const char *build, int count)
 {
     (void)data;
@@ -76,8 +83,12 @@ static void write_sid(char *to, const char *prefix, char digit)
 
 static int begin(void **state)
 {
-    const sf_pool_hooks hooks
-        = { .start = start, .kill = end, .grant = grant, .refuse = refuse, .recall = recall };
+    const sf_pool_hooks hooks = { .start = start,
+                                  .kill = end,
+                                  .grant = grant,
+                                  .refuse = refuse,
+                                  .deliver = deliver,
+                                  .recall = recall };
     const sf_demand demand = { .concurrency = 8,
                                .isolates = 16,
                                .memory = 100,
@@ -258,11 +269,42 @@ static void waits_for_the_build(void **state)
     (void)state;
     world.builds[3].is_stored = 0;
     ask('A', 1, 'a', 3);
-    IS(after(SECOND), "");
+    IS(after(SECOND), "A1 is held");
     assert_ptr_equal(sf_pool_first_lease(world.pool, &world.builds[3])->key.holder, child('A'));
     assert_null(sf_pool_first_lease(world.pool, &world.builds[2]));
-    world.builds[3].is_stored = 1;
-    IS(due(), "start 1 for a");
+    sf_pool_set_stored(world.pool, &world.builds[3], world.now);
+    IS(due(), "A1 has its Build, start 1 for a");
+}
+
+static void counts_the_wait_from_the_delivery(void **state)
+{
+    (void)state;
+    world.builds[3].is_stored = 0;
+    world.demand.concurrency = 2;
+    world.demand.wait = 2000;
+    ask('A', 1, 'a', 3);
+    ask('A', 2, 'b', 3);
+    ask('A', 3, 'a', 3);
+    ask('A', 4, 'a', 3); /* is more than the Environment may have isolates */
+    IS(after(30 * SECOND), "A1 is held, A2 is held, A3 is held");
+    sf_pool_set_stored(world.pool, &world.builds[3], world.now);
+    IS(due(), "A1 has its Build, A3 has its Build, A2 has its Build, start 1 for a, start 2 for b");
+    IS(after(2 * SECOND), "");
+    assert_int_equal(apr_hash_count(world.pool->leases), 4);
+    (void)after(1 * SECOND);
+    assert_int_equal(apr_hash_count(world.pool->leases), 0);
+}
+
+static void drops_a_lease_whose_build_does_not_come(void **state)
+{
+    (void)state;
+    world.builds[3].is_stored = 0;
+    world.demand.wait = 2000;
+    ask('A', 1, 'a', 3);
+    IS(after(60 * SECOND), "A1 is held");
+    assert_int_equal(apr_hash_count(world.pool->leases), 1);
+    IS(after(1 * SECOND), "");
+    assert_int_equal(apr_hash_count(world.pool->leases), 0);
 }
 
 static void refuses_the_first_lease_where_an_isolate_does_not_start(void **state)
@@ -657,6 +699,8 @@ int unit_isolate_pool(void)
         TEST(does_not_count_a_stalled_start_among_the_cores),
         TEST(starts_as_many_at_a_time_as_there_are_cores),
         TEST(waits_for_the_build),
+        TEST(counts_the_wait_from_the_delivery),
+        TEST(drops_a_lease_whose_build_does_not_come),
         TEST(refuses_the_first_lease_where_an_isolate_does_not_start),
         TEST(serves_leases_in_the_order_in_which_they_came),
         TEST(gives_the_isolate_that_was_used_last),

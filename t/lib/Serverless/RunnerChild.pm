@@ -10,7 +10,8 @@ use Digest::SHA qw(sha256_hex);
 use IPC::Open2 qw(open2);
 
 my %type = (HELLO => 1, LEASE => 2, CANCEL => 3, LINE => 4, REFUSED => 5, MISSING => 6, FILE => 7, DATA => 8,
-    STORE => 9, ABANDON => 10, RETURN => 11, KILL => 12, GIVE => 13, GONE => 14, WARM => 15, STATUS => 16, LEAVE => 17, PING => 18, INSTALL => 19, INSTALLED => 20);
+    STORE => 9, ABANDON => 10, RETURN => 11, KILL => 12, GIVE => 13, GONE => 14, WARM => 15, STATUS => 16, LEAVE => 17, PING => 18, INSTALL => 19, INSTALLED => 20,
+    HELD => 21, DELIVERED => 22);
 my %name = reverse %type;
 my $json = Cpanel::JSON::XS->new->canonical;
 my $patience = 120; # seconds; isolates start slowly on a busy machine
@@ -69,8 +70,20 @@ sub raw {
 }
 
 # The next message: { type => 'LINE', number => 1, payload => ..., line => ... }; { closed } or, after `timeout`
-# seconds, nothing.
+# seconds, nothing. HELD and DELIVERED, which come beside the others, are kept for deliveries().
 sub receive {
+    my ($self, $timeout) = @_;
+    while (1) {
+        my $message = $self->receive_any($timeout);
+        return $message if ($message->{type} // '') !~ /^(?:HELD|DELIVERED)$/;
+        push @{ $self->{deliveries} }, "$message->{type} $message->{number}";
+    }
+}
+
+# The messages HELD and DELIVERED so far, as texts.
+sub deliveries { @{ $_[0]{deliveries} || [] } }
+
+sub receive_any {
     my ($self, $timeout) = @_;
     my $message = command(do => 'receive', child => $self->{name}, timeout => $timeout // $patience);
     if (defined $message->{type}) {
