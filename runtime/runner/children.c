@@ -185,6 +185,7 @@ static void give_back(const event *event)
     sf_isolate *isolate = leased_isolate(event);
     apr_int64_t calls;
     apr_int64_t rss;
+    const char *reason;
 
     if (!usage || !sf_demand_integer(usage, "calls", 0, APR_INT64_MAX, &calls)
         || !sf_demand_integer(usage, "rss", 0, APR_INT64_MAX, &rss)) {
@@ -192,8 +193,9 @@ static void give_back(const event *event)
     }
     else if (isolate) {
         sf_pool_return(event->children->isolates, isolate, calls, rss, event->now);
-        if (isolate->state == SF_ISOLATE_IDLE && !sf_isolate_take_back(isolate)) {
-            sf_pool_end(event->children->isolates, isolate, "bytes on its line", event->now);
+        reason = isolate->state == SF_ISOLATE_IDLE ? sf_isolate_take_back(isolate) : NULL;
+        if (reason) {
+            sf_pool_end(event->children->isolates, isolate, reason, event->now);
         }
     }
     json_object_put(usage);

@@ -2,6 +2,7 @@
 #include "core/clock.h"
 #include "core/process/sandbox.h"
 #include "runtime/runner/host_address.h"
+#include "runtime/runner/loop.h"
 #include "runtime/runner/program.h"
 
 #include <apr_hash.h>
@@ -16,6 +17,7 @@
 
 #define PATIENCE apr_time_from_sec(5)
 #define OUTPUT_SIZE 1024
+#define PIPE_SIZE 65536 /* which a pipe has at least */
 #define CLOSED (-1)
 
 enum { PASTA, NSENTER, NFT, IP, PROGRAMS };
@@ -29,8 +31,11 @@ struct sf_networks {
     apr_pool_t *pool;
     const char *path[PROGRAMS];
     sf_egress_rules *rules;
-    int watch;          /* a socket, see sf_host_watch() */
-    apr_hash_t *active; /* networks by Environment */
+    sf_loop *loop;       /* of the watches here: sf_networks_read() runs it */
+    sf_watch addresses;  /* see sf_host_watch() */
+    const char *message; /* of the last change of addresses; NULL if it was read */
+    apr_hash_t *active;  /* networks by Environment */
+    sf_network_listener listener;
 };
 
 struct sf_network {
@@ -39,13 +44,15 @@ struct sf_network {
     const char *environment;
     int users;
     sf_network_state state;
-    apr_time_t deadline; /* of its start */
+    int is_updating;     /* nft reads rules */
+    apr_time_t deadline; /* of the start, or of the update */
     int is_late;         /* was not ready at the deadline */
     sf_sandbox process;
-    char output
-        [OUTPUT_SIZE]; /* of the programs: messages, or at last the number of the shell's process */
+    sf_watch output;
+    char line[OUTPUT_SIZE]; /* of the programs' output, as far as it was read */
     size_t length;
-    unsigned int rules_version; /* of the rules that nft has read, or an older one */
+    char message[OUTPUT_SIZE];  /* the first line that tells of a failure, or "" */
+    unsigned int rules_version; /* of the rules that nft reads or has read */
     int user_namespace;         /* a descriptor, as soon as the network is ready */
     int network_namespace;
 };
@@ -53,14 +60,14 @@ struct sf_network {
 
 /* The start ----------------------------------------------------------------------------------- */
 
-/* The first process in the namespaces. It prints its number as /proc has it. It ends when the runner closes its input, or is
- * gone; pasta ends with it. */
-static const char script[]
-    = "echo \"$2\" | \"$1\" -f - && echo \"$4\" | \"$3\" -batch -"
-      " && read process rest </proc/self/stat && echo \"$process\" && read end";
-
-/* Replaces the rules of a network. */
-static const char update_script[] = "echo \"$2\" | \"$1\" -f -";
+/* The first process in the namespaces. Its input is texts of rules, each after a line with its number of bytes. After the first
+ * text it prints its number as /proc has it, and APPLIED after each other one. It ends when nft fails, and when the runner closes
+ * its input or is gone; pasta ends with it. */
+#define APPLIED "applied"
+static const char script[] = "apply() { read -r bytes && head -c \"$bytes\" | \"$0\" -f -; }\n"
+                             "apply && echo \"$2\" | \"$1\" -batch -"
+                             " && read process rest </proc/self/stat && echo \"$process\""
+                             " && while apply; do echo " APPLIED "; done";
 
 /* No port is forwarded in either direction, and the gateway's address does not stand for the machine. */
 static const char *const pasta_options[] = { "--foreground",
@@ -99,8 +106,8 @@ static const char *const *pasta_arguments(const sf_networks *networks, apr_pool_
 {
     const sf_egress_rules *rules = networks->rules;
     const char *const command[]
-        = { "--",        "/bin/sh",          "-c",         script, "sh", networks->path[NFT],
-            rules->text, networks->path[IP], rules->links, NULL };
+        = { "--",         "/bin/sh", "-c", script, networks->path[NFT], networks->path[IP],
+            rules->links, NULL };
     apr_array_header_t *arguments = apr_array_make(pool, 48, sizeof(const char *));
 
     APR_ARRAY_PUSH(arguments, const char *) = networks->path[PASTA];
@@ -112,6 +119,28 @@ static const char *const *pasta_arguments(const sf_networks *networks, apr_pool_
     return (const char *const *)arguments->elts;
 }
 
+/* Sends the rules to the first process. They fit into the pipe: it is empty, and as large as they are. Returns whether that
+ * succeeded; of a process that has ended, the end of its output tells. */
+static int send_rules(sf_network *network)
+{
+    const sf_egress_rules *rules = network->networks->rules;
+    const int input = network->process.input;
+    apr_pool_t *pool;
+    const char *text;
+    size_t length;
+    int is_sent;
+
+    apr_pool_create(&pool, network->pool);
+    text = apr_psprintf(pool, "%" APR_SIZE_T_FMT "\n%s", strlen(rules->text), rules->text);
+    length = strlen(text);
+    is_sent = (length <= PIPE_SIZE || fcntl(input, F_SETPIPE_SZ, (int)length) >= (int)length)
+              && (write(input, text, length) == (ssize_t)length || errno == EPIPE);
+    apr_pool_destroy(pool);
+    network->rules_version = rules->version;
+    network->deadline = sf_clock_now() + PATIENCE;
+    return is_sent;
+}
+
 static apr_status_t start(sf_network *network)
 {
     const sf_sandbox_program program
@@ -121,8 +150,6 @@ static apr_status_t start(sf_network *network)
             .processor_seconds = SF_PROGRAM_NO_LIMIT,
             .data_bytes = (apr_size_t)-1 };
 
-    network->rules_version = network->networks->rules->version;
-    network->deadline = sf_clock_now() + PATIENCE;
     return sf_sandbox_start(network->pool, &program, &network->process);
 }
 
@@ -137,6 +164,14 @@ static void close_namespace(int *descriptor)
     }
 }
 
+static void ignore_output(sf_network *network)
+{
+    if (network->output.ready) {
+        sf_loop_remove(network->networks->loop, &network->output);
+        network->output.ready = NULL;
+    }
+}
+
 /* Ends the processes of a network. Isolates that are in its namespaces keep these, and reach nothing any more. */
 static apr_status_t end(void *data)
 {
@@ -145,6 +180,7 @@ static apr_status_t end(void *data)
 
     close_namespace(&network->user_namespace);
     close_namespace(&network->network_namespace);
+    ignore_output(network);
     sf_sandbox_end(&network->process);
     if (apr_hash_get(active, network->environment, APR_HASH_KEY_STRING) == network) {
         apr_hash_set(active, network->environment, APR_HASH_KEY_STRING, NULL);
@@ -154,24 +190,6 @@ static apr_status_t end(void *data)
 
 
 /* Reading ------------------------------------------------------------------------------------- */
-
-/* Returns the start of the last whole line that consists of digits, or NULL. pasta may complain about the system's log before
- * it. */
-static const char *find_process(const sf_network *network)
-{
-    const char *line = network->output;
-    const char *newline;
-
-    while ((newline = strchr(line, '\n')) != NULL) {
-        const size_t digits = strspn(line, "0123456789");
-
-        if (digits > 0 && line + digits == newline) {
-            return line;
-        }
-        line = newline + 1;
-    }
-    return NULL;
-}
 
 /* Returns the number that the machine knows a process by, which has printed its number as it sees it. A newer pasta gives its
  * command a /proc of a namespace of processes, where the command is 1; on the machine it is the child of pasta. Returns 0 where
@@ -203,91 +221,161 @@ static int open_namespace(apr_pool_t *pool, long process, const char *name)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Opens the namespaces. If the process had ended, its number could be another's now: the next read would tell. */
-static sf_network_state open_namespaces(sf_network *network, const char *process)
+/* Opens the namespaces. If the process had ended, its number could be another's now: its output would have ended, too. Returns
+ * whether that succeeded. */
+static int open_namespaces(sf_network *network, const char *process)
 {
-    struct pollfd output = { network->process.output, POLLIN, 0 };
+    struct pollfd output = { network->process.output, 0, 0 };
     const long number = number_on_machine(network, process);
 
     network->user_namespace = open_namespace(network->pool, number, "user");
     network->network_namespace = open_namespace(network->pool, number, "net");
     return network->user_namespace != CLOSED && network->network_namespace != CLOSED
-                   && poll(&output, 1, 0) == 0
-               ? SF_NETWORK_READY
-               : SF_NETWORK_FAILED;
+           && poll(&output, 1, 0) == 0;
 }
 
-static const char *update(sf_network *network);
-
-/* Reads the programs' messages, of which the first are kept. Returns whether the programs still run. */
-static int read_output(sf_network *network)
+/* Sets another state, and tells the listener, which may end the network. */
+static void change(sf_network *network, sf_network_state state)
 {
-    const size_t room = OUTPUT_SIZE - 1 - network->length;
-    char rest[OUTPUT_SIZE];
-    const ssize_t got = room
-                            ? read(network->process.output, network->output + network->length, room)
-                            : read(network->process.output, rest, sizeof(rest));
+    const sf_network_listener *listener = &network->networks->listener;
+    const sf_network_state before = network->state;
 
-    network->length += got > 0 && room ? (size_t)got : 0;
-    network->output[network->length] = '\0';
-    return got > 0 || (got < 0 && errno == EAGAIN);
+    network->state = state;
+    if (state == SF_NETWORK_FAILED) {
+        ignore_output(network);
+        sf_sandbox_kill(&network->process);
+    }
+    if (listener->changed) {
+        listener->changed(listener->data, network, before);
+    }
 }
 
-sf_network_state sf_network_read(sf_network *network)
+/* Has nft read the present rules, if it has read older ones; a network with the present rules is ready. Called for a
+ * network with open namespaces. May end the network. */
+static void settle(sf_network *network)
 {
-    const char *process;
+    if (network->is_updating) {
+        return;
+    }
+    if (network->rules_version != network->networks->rules->version) {
+        network->is_updating = 1;
+        if (!send_rules(network)) {
+            change(network, SF_NETWORK_FAILED);
+        }
+    }
+    else if (network->state == SF_NETWORK_STARTING) {
+        change(network, SF_NETWORK_READY);
+    }
+}
 
-    if (network->state == SF_NETWORK_FAILED) {
-        return network->state;
+static int is_number(const char *line)
+{
+    return *line && line[strspn(line, "0123456789")] == '\0';
+}
+
+/* Reads a line of the programs. pasta may complain about the system's log. Returns whether the network has not failed. */
+static int take_line(sf_network *network, const char *line)
+{
+    if (network->user_namespace == CLOSED && is_number(line)) {
+        *network->message = '\0';
+        return open_namespaces(network, line);
     }
-    if (!read_output(network)) {
-        network->state = SF_NETWORK_FAILED;
-        return network->state;
+    if (network->is_updating && strcmp(line, APPLIED) == 0) {
+        *network->message = '\0';
+        network->is_updating = 0;
     }
-    process = network->state == SF_NETWORK_STARTING ? find_process(network) : NULL;
-    if (process) {
-        network->state = open_namespaces(network, process);
-        (void)update(network);
+    else if (!*network->message && !strstr(line, "to syslog")) {
+        memcpy(network->message, line, strlen(line) + 1);
     }
-    else if (network->state == SF_NETWORK_STARTING && sf_clock_now() >= network->deadline) {
-        network->state = SF_NETWORK_FAILED;
-        network->is_late = 1;
+    return 1;
+}
+
+/* Takes the whole lines that were read, and the beginning of one that is too long. Returns whether the network has not failed. */
+static int take_lines(sf_network *network)
+{
+    char *newline;
+    int is_well = 1;
+
+    while (is_well
+           && ((newline = memchr(network->line, '\n', network->length)) != NULL
+               || network->length == OUTPUT_SIZE - 1)) {
+        char *end = newline ? newline : network->line + network->length;
+        const size_t taken = (size_t)(end - network->line) + (newline ? 1 : 0);
+
+        *end = '\0';
+        is_well = take_line(network, network->line);
+        network->length -= taken;
+        memmove(network->line, network->line + taken, network->length);
     }
+    return is_well;
+}
+
+/* The programs have said something, or have ended. May end the network. */
+static void output_is_ready(void *data, unsigned int events)
+{
+    sf_network *network = data;
+    const ssize_t got = read(network->process.output, network->line + network->length,
+                             OUTPUT_SIZE - 1 - network->length);
+
+    (void)events;
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return;
+    }
+    network->length += got > 0 ? (size_t)got : 0;
+    if (!take_lines(network) || got <= 0) {
+        change(network, SF_NETWORK_FAILED);
+    }
+    else if (network->user_namespace != CLOSED) {
+        settle(network);
+    }
+}
+
+sf_network_state sf_network_state_of(const sf_network *network)
+{
     return network->state;
 }
 
-int sf_network_is_starting(const sf_network *network)
+const char *sf_network_environment(const sf_network *network)
 {
-    return network->state == SF_NETWORK_STARTING;
+    return network->environment;
 }
 
 const char *sf_network_failure(const sf_network *network)
 {
-    char *text = apr_pstrdup(network->pool, network->output);
-    char *last = NULL;
-    const char *line;
+    const char *const *path = network->networks->path;
 
-    for (line = apr_strtok(text, "\n", &last); line; line = apr_strtok(NULL, "\n", &last)) {
-        if (!strstr(line, "to syslog")) {
-            return line;
-        }
+    if (!network->is_late) {
+        return *network->message ? network->message
+                                 : apr_pstrcat(network->pool, path[PASTA], " has ended", NULL);
     }
-    return apr_pstrcat(network->pool, network->networks->path[PASTA],
-                       network->is_late ? " was not ready in time" : " has ended", NULL);
+    return network->is_updating
+               ? apr_pstrcat(network->pool, path[NFT], " did not end in time", NULL)
+               : apr_pstrcat(network->pool, path[PASTA], " was not ready in time", NULL);
 }
 
 const char *sf_network_wait(sf_network *network)
 {
-    struct pollfd output = { network->process.output, POLLIN, 0 };
+    sf_networks *networks = network->networks;
+    struct pollfd changes = { sf_networks_descriptor(networks), POLLIN, 0 };
 
-    while (sf_network_read(network) == SF_NETWORK_STARTING) {
-        poll(&output, 1, 100);
+    while (network->state == SF_NETWORK_STARTING) {
+        poll(&changes, 1, 100);
+        (void)sf_networks_read(networks);
+        sf_networks_tick(networks, sf_clock_now());
     }
     return network->state == SF_NETWORK_READY ? NULL : sf_network_failure(network);
 }
 
 
 /* One network --------------------------------------------------------------------------------- */
+
+static apr_status_t watch_output(sf_network *network)
+{
+    network->output.fd = network->process.output;
+    network->output.ready = output_is_ready;
+    network->output.data = network;
+    return sf_loop_add(network->networks->loop, &network->output, EPOLLIN);
+}
 
 static const char *make(sf_networks *networks, const char *environment, sf_network **network)
 {
@@ -309,6 +397,11 @@ static const char *make(sf_networks *networks, const char *environment, sf_netwo
         return "pasta cannot be started";
     }
     apr_pool_cleanup_register(pool, made, end, apr_pool_cleanup_null);
+    rv = watch_output(made);
+    if (rv != APR_SUCCESS || !send_rules(made)) {
+        apr_pool_destroy(pool);
+        return "pasta cannot be watched";
+    }
     apr_hash_set(networks->active, made->environment, APR_HASH_KEY_STRING, made);
     *network = made;
     return NULL;
@@ -318,9 +411,7 @@ const char *sf_network_hold(sf_networks *networks, const char *environment, sf_n
 {
     sf_network *found = apr_hash_get(networks->active, environment, APR_HASH_KEY_STRING);
 
-    /* the end of a start is read for the users that wait for it, who are told by the descriptor */
-    if (found
-        && (found->state == SF_NETWORK_STARTING || sf_network_read(found) == SF_NETWORK_READY)) {
+    if (found && found->state != SF_NETWORK_FAILED) {
         found->users++;
         *network = found;
         return NULL;
@@ -347,11 +438,6 @@ void sf_network_drop(sf_network *network)
     }
 }
 
-int sf_network_descriptor(const sf_network *network)
-{
-    return network->process.output;
-}
-
 void sf_network_enter(const sf_network *network, apr_array_header_t *arguments)
 {
     const char *const words[] = { network->networks->path[NSENTER],
@@ -366,38 +452,37 @@ void sf_network_enter(const sf_network *network, apr_array_header_t *arguments)
     sf_program_add(arguments, words);
 }
 
-/* Has nft read the rules again, if they are newer than those of the network. Fails the network if that fails. */
-static const char *update(sf_network *network)
-{
-    const sf_networks *networks = network->networks;
-    const char *const nft[] = {
-        "/bin/sh", "-c", update_script, "sh", networks->path[NFT], networks->rules->text, NULL
-    };
-    apr_array_header_t *arguments;
-    apr_pool_t *pool;
-    const char *message;
-
-    if (network->state != SF_NETWORK_READY || network->rules_version == networks->rules->version) {
-        return NULL;
-    }
-    apr_pool_create(&pool, network->pool);
-    arguments = apr_array_make(pool, 12, sizeof(const char *));
-    sf_network_enter(network, arguments);
-    sf_program_add(arguments, nft);
-    APR_ARRAY_PUSH(arguments, const char *) = NULL;
-    message = sf_program_run(pool, (const char *const *)arguments->elts, NULL, 0);
-    network->rules_version = networks->rules->version;
-    if (message) {
-        network->state = SF_NETWORK_FAILED;
-        sf_sandbox_kill(&network->process);
-        return message; /* of a pool that ends with the network */
-    }
-    apr_pool_destroy(pool);
-    return NULL;
-}
-
 
 /* All networks -------------------------------------------------------------------------------- */
+
+/* The machine's addresses may have changed: has nft refuse the new ones in all networks. */
+static void addresses_have_changed(void *data, unsigned int events)
+{
+    sf_networks *networks = data;
+    apr_hash_index_t *index;
+
+    (void)events;
+    sf_host_watch_read(networks->addresses.fd);
+    networks->message = sf_egress_rules_update(networks->rules);
+    for (index = apr_hash_first(NULL, networks->active); index; index = apr_hash_next(index)) {
+        sf_network *network = apr_hash_this_val(index);
+
+        if (network->state == SF_NETWORK_READY) { /* one that starts is settled then */
+            settle(network);
+        }
+    }
+}
+
+static const char *watch_addresses(sf_networks *networks)
+{
+    networks->addresses.fd = sf_host_watch(networks->pool);
+    networks->addresses.ready = addresses_have_changed;
+    networks->addresses.data = networks;
+    return networks->addresses.fd >= 0
+                   && sf_loop_add(networks->loop, &networks->addresses, EPOLLIN) == APR_SUCCESS
+               ? NULL
+               : apr_psprintf(networks->pool, "netlink: %s", strerror(errno));
+}
 
 const char *sf_networks_make(apr_pool_t *pool, const apr_array_header_t *allowed,
                              sf_networks **networks)
@@ -414,12 +499,12 @@ const char *sf_networks_make(apr_pool_t *pool, const apr_array_header_t *allowed
     }
     made->pool = pool;
     made->active = apr_hash_make(pool);
-    made->watch = sf_host_watch(pool);
-    if (made->watch < 0) {
-        return apr_psprintf(pool, "netlink: %s", strerror(errno));
+    if (sf_loop_make(pool, &made->loop) != APR_SUCCESS) {
+        return "the networks cannot be watched";
     }
+    message = watch_addresses(made);
     *networks = made;
-    return sf_egress_rules_make(pool, allowed, &made->rules);
+    return message ? message : sf_egress_rules_make(pool, allowed, &made->rules);
 }
 
 const sf_egress_rules *sf_networks_rules(const sf_networks *networks)
@@ -427,22 +512,34 @@ const sf_egress_rules *sf_networks_rules(const sf_networks *networks)
     return networks->rules;
 }
 
-int sf_networks_descriptor(const sf_networks *networks)
+void sf_networks_listen(sf_networks *networks, const sf_network_listener *listener)
 {
-    return networks->watch;
+    networks->listener = *listener;
 }
 
-const char *sf_networks_refresh(sf_networks *networks)
+int sf_networks_descriptor(const sf_networks *networks)
+{
+    return sf_loop_descriptor(networks->loop);
+}
+
+const char *sf_networks_read(sf_networks *networks)
+{
+    networks->message = NULL;
+    sf_loop_run_once(networks->loop, 0);
+    return networks->message;
+}
+
+void sf_networks_tick(sf_networks *networks, apr_time_t now)
 {
     apr_hash_index_t *index;
-    const char *first;
 
-    sf_host_watch_read(networks->watch);
-    first = sf_egress_rules_update(networks->rules);
     for (index = apr_hash_first(NULL, networks->active); index; index = apr_hash_next(index)) {
-        const char *message = update(apr_hash_this_val(index));
+        sf_network *network = apr_hash_this_val(index);
 
-        first = first ? first : message;
+        if ((network->state == SF_NETWORK_STARTING || network->is_updating)
+            && network->state != SF_NETWORK_FAILED && network->deadline <= now) {
+            network->is_late = 1;
+            change(network, SF_NETWORK_FAILED);
+        }
     }
-    return first;
 }

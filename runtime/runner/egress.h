@@ -21,6 +21,12 @@ typedef struct sf_network sf_network;
 
 typedef enum { SF_NETWORK_STARTING, SF_NETWORK_READY, SF_NETWORK_FAILED } sf_network_state;
 
+/* Is told when the state of a network has changed. May drop the network. */
+typedef struct {
+    void (*changed)(void *data, sf_network *network, sf_network_state before);
+    void *data;
+} sf_network_listener;
+
 /* Finds the programs and makes their instructions. `allowed` has the ranges (const char *) that Functions may reach although
  * they are private or the machine's. Returns NULL with `networks`, or a message. */
 const char *sf_networks_make(apr_pool_t *pool, const apr_array_header_t *allowed,
@@ -37,15 +43,12 @@ const char *sf_networks_ready(sf_networks *networks, const char *environment, sf
 /* Counts one user less. The network ends with its last user. */
 void sf_network_drop(sf_network *network);
 
-/* Returns the descriptor on which a network has something to read: the end of its start, or its death. */
-int sf_network_descriptor(const sf_network *network);
+/* Returns the state. A network that is not ready after five seconds has failed, and so has one in which nft does not read the
+ * machine's new addresses in that time. */
+sf_network_state sf_network_state_of(const sf_network *network);
 
-/* Reads from that descriptor, without waiting, and returns the state. A network that is not ready after five seconds has
- * failed. */
-sf_network_state sf_network_read(sf_network *network);
-
-/* Whether the network was neither ready nor failed when it was last read. */
-int sf_network_is_starting(const sf_network *network);
+/* Returns the SID of the Environment. */
+const char *sf_network_environment(const sf_network *network);
 
 /* Waits until the network is ready. Returns NULL, or why it has failed. */
 const char *sf_network_wait(sf_network *network);
@@ -60,11 +63,17 @@ void sf_network_enter(const sf_network *network, apr_array_header_t *arguments);
 /* Returns the rules of all networks. */
 const sf_egress_rules *sf_networks_rules(const sf_networks *networks);
 
-/* Returns a descriptor that can be read when the addresses of the machine may have changed. */
+/* Has a listener told of all networks. */
+void sf_networks_listen(sf_networks *networks, const sf_network_listener *listener);
+
+/* Returns a descriptor that can be read when a network or the machine's addresses may have changed. */
 int sf_networks_descriptor(const sf_networks *networks);
 
-/* Reads from that descriptor, without waiting, and refuses the machine's new addresses in all networks. A network in which
- * that fails is ended. Returns NULL, or a message about the first failure. */
-const char *sf_networks_refresh(sf_networks *networks);
+/* Reads one event from that descriptor, without waiting. New addresses of the machine are refused in all networks; a network in
+ * which that fails has failed. Returns NULL, or why the addresses cannot be read. */
+const char *sf_networks_read(sf_networks *networks);
+
+/* Ends the networks whose time is over. Called every second. */
+void sf_networks_tick(sf_networks *networks, apr_time_t now);
 
 #endif

@@ -1,4 +1,5 @@
 #include "runtime/runner/exec.h"
+#include "core/clock.h"
 #include "core/process/sandbox.h"
 #include "runtime/runner/command.h"
 
@@ -13,6 +14,7 @@
 
 #define MEMORY (256 * 1024 * 1024)
 #define PROCESSOR_SECONDS 60
+#define TICK 1000 /* milliseconds */
 
 static int fail(const char *message)
 {
@@ -39,9 +41,10 @@ static void watch(int output, sf_networks *networks)
                               { networks ? sf_networks_descriptor(networks) : -1, POLLIN, 0 } };
 
     do {
-        poll(ready, 2, -1);
-        if (ready[1].revents) {
-            (void)sf_networks_refresh(networks);
+        poll(ready, 2, TICK);
+        if (networks) {
+            (void)sf_networks_read(networks);
+            sf_networks_tick(networks, sf_clock_now());
         }
     } while (!ready[0].revents || copy_output(output));
 }

@@ -223,18 +223,18 @@ static const char *write_request(const sf_install *install, const char *npm_conf
     return is_written ? NULL : apr_psprintf(install->pool, "%s: %s", path, strerror(errno));
 }
 
-/* Returns the network in which packages are fetched, NULL where it is the machine's. It is made for the first of them, and
- * lasts as long as the runner. */
-static const char *find_network(sf_installs *installs, sf_network **network)
+/* Holds the network in which packages are fetched, unless it is the machine's. It is made for the first of them, and lasts as
+ * long as the runner; one that has failed is replaced. Returns NULL, or a message. */
+static const char *hold_network(sf_installs *installs)
 {
     sf_networks *networks = sf_cage_networks(installs->parts.cage);
-    const char *message = NULL;
 
-    if (networks && !installs->network) {
-        message = sf_networks_ready(networks, "install", &installs->network);
+    if (installs->network && sf_network_state_of(installs->network) == SF_NETWORK_FAILED) {
+        sf_network_drop(installs->network);
+        installs->network = NULL;
     }
-    *network = installs->network;
-    return message;
+    return networks && !installs->network ? sf_network_hold(networks, "install", &installs->network)
+                                          : NULL;
 }
 
 /* Starts the process. npm is run by the node of the Runtime, which its PATH begins with. */
@@ -290,17 +290,14 @@ static void end(sf_install *install)
 /* Makes the folder and the command, and starts the process. Returns NULL, or why that failed. */
 static const char *prepare(sf_install *install)
 {
-    sf_cage_command command = { .node = install->runtime->node, .folder = install->folder };
-    sf_network *network;
-    const char *message = find_network(install->installs, &network);
+    sf_cage_command command = { .node = install->runtime->node,
+                                .folder = install->folder,
+                                .network = install->installs->network };
+    const char *message;
 
-    if (message) {
-        return message;
-    }
     if (mkdir(install->folder, FOLDER_MODE) != 0) {
         return apr_psprintf(install->pool, "%s: %s", install->folder, strerror(errno));
     }
-    command.network = network;
     sf_cage_install(install->pool, install->installs->parts.cage, &command);
     message = write_request(install, command.npm_config);
     return message ? message : start_process(install, &command);
@@ -319,12 +316,47 @@ static void start(sf_install *install)
     }
 }
 
-/* Starts processes for the requests that wait, as far as the machine allows. */
-static void start_waiting(sf_installs *installs)
+/* Refuses the requests that wait. */
+static void refuse_waiting(sf_installs *installs, const char *message)
 {
     sf_install *install;
     sf_install *next;
 
+    APR_RING_FOREACH_SAFE(install, next, &installs->all, sf_install, link)
+    {
+        if (!install->is_running) {
+            refuse(install, "install", message);
+            end(install);
+        }
+    }
+}
+
+static int has_waiting(const sf_installs *installs)
+{
+    const sf_install *install;
+
+    APR_RING_FOREACH(install, &installs->all, sf_install, link)
+    {
+        if (!install->is_running) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Starts processes for the requests that wait, as far as the machine allows, and as soon as there is a network. */
+static void start_waiting(sf_installs *installs)
+{
+    sf_install *install;
+    sf_install *next;
+    const char *message = has_waiting(installs) ? hold_network(installs) : NULL;
+
+    if (message) {
+        refuse_waiting(installs, message);
+    }
+    if (installs->network && sf_network_state_of(installs->network) == SF_NETWORK_STARTING) {
+        return;
+    }
     APR_RING_FOREACH_SAFE(install, next, &installs->all, sf_install, link)
     {
         if (installs->running >= RUNNING_MAX) {
@@ -438,6 +470,19 @@ void sf_installs_reap(sf_installs *installs)
         }
     }
     start_waiting(installs);
+}
+
+void sf_installs_network_changed(sf_installs *installs, const sf_network *network)
+{
+    if (network != installs->network) {
+        return;
+    }
+    if (sf_network_state_of(network) == SF_NETWORK_FAILED) {
+        refuse_waiting(installs, sf_network_failure(network));
+    }
+    else {
+        start_waiting(installs);
+    }
 }
 
 void sf_installs_tick(sf_installs *installs, apr_time_t now)

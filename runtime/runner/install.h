@@ -29,6 +29,10 @@ const char *sf_installs_begin(sf_installs *installs, sf_connection *child,
 /* Answers for the processes that have ended. */
 void sf_installs_reap(sf_installs *installs);
 
+/* Starts what waits for the network, or refuses it, if the network has failed. Another network than that of installs is
+ * ignored. */
+void sf_installs_network_changed(sf_installs *installs, const sf_network *network);
+
 /* Ends the processes that have taken too long. */
 void sf_installs_tick(sf_installs *installs, apr_time_t now);
 

@@ -30,6 +30,9 @@
 #define READY_BYTES (SF_FRAME_LENGTH + SF_FRAME_HEADER)
 #define CLOSED (-1)
 
+/* Why an isolate ends with its network. */
+#define LOST_NETWORK "its network has ended"
+
 /* Times the time limits of all calls of an isolate. */
 #define PROCESSOR_TIMES 2
 
@@ -44,8 +47,7 @@ typedef struct {
     sf_watch output;
     int is_line_watched;
     sf_network *network;    /* NULL unless egress is filtered */
-    sf_watch network_watch; /* while the isolate waits for it */
-    int is_network_watched;
+    int is_without_network; /* waits for it */
     unsigned int processor_seconds;
     int has_cgroup;
     int is_out_of_memory;     /* a process was killed for its memory */
@@ -182,13 +184,21 @@ int sf_isolate_lend(const sf_isolate *isolate)
     return own->line.fd;
 }
 
-int sf_isolate_take_back(const sf_isolate *isolate)
+static int has_lost_network(const process *own)
+{
+    return own->network && sf_network_state_of(own->network) == SF_NETWORK_FAILED;
+}
+
+const char *sf_isolate_take_back(const sf_isolate *isolate)
 {
     process *own = isolate->process;
     struct pollfd line = { own->line.fd, POLLIN, 0 };
 
     watch_line(own);
-    return poll(&line, 1, 0) == 0;
+    if (has_lost_network(own)) {
+        return LOST_NETWORK;
+    }
+    return poll(&line, 1, 0) == 0 ? NULL : "bytes on its line";
 }
 
 
@@ -235,21 +245,11 @@ static void remove_cgroup(process *own)
     }
 }
 
-static void ignore_network(process *own)
-{
-    if (own->is_network_watched) {
-        sf_loop_remove(own->parts->loop, &own->network_watch);
-        close(own->network_watch.fd);
-        own->is_network_watched = 0;
-    }
-}
-
 static apr_status_t release_surroundings(void *data)
 {
     process *own = data;
 
     remove_cgroup(own);
-    ignore_network(own);
     if (own->network) {
         sf_network_drop(own->network);
     }
@@ -334,13 +334,13 @@ static void fail(process *own, const char *cause, const char *message)
 /* Starts the process of an isolate that waits for its network, or ends the isolate, if the start of the network has ended. */
 static void go_on(process *own)
 {
-    const sf_network_state state = sf_network_read(own->network);
+    const sf_network_state state = sf_network_state_of(own->network);
     const char *message;
 
     if (state == SF_NETWORK_STARTING) {
         return;
     }
-    ignore_network(own);
+    own->is_without_network = 0;
     sf_pool_resume(own->parts->pool, own->isolate);
     if (state == SF_NETWORK_FAILED) {
         fail(own, "no network", sf_network_failure(own->network));
@@ -352,36 +352,24 @@ static void go_on(process *own)
     }
 }
 
-/* The network of an isolate that waits has something to read, which only one of them can read: all isolates that wait for
- * this network go on. */
-static void network_is_ready(void *data, unsigned int events)
+void sf_isolates_network_changed(sf_pool *pool, const sf_network *network)
 {
-    const process *own = data;
-    const sf_network *network = own->network;
     apr_hash_index_t *i;
 
-    (void)events;
-    for (i = apr_hash_first(NULL, own->parts->pool->isolates); i; i = apr_hash_next(i)) {
-        process *other = ((const sf_isolate *)apr_hash_this_val(i))->process;
+    for (i = apr_hash_first(NULL, pool->isolates); i; i = apr_hash_next(i)) {
+        sf_isolate *isolate = apr_hash_this_val(i);
+        process *own = isolate->process;
 
-        if (other->is_network_watched && other->network == network) {
-            go_on(other);
+        if (own->network != network) {
+            continue;
+        }
+        if (own->is_without_network) {
+            go_on(own);
+        }
+        else if (has_lost_network(own) && isolate->state != SF_ISOLATE_LEASED) {
+            sf_pool_end(pool, isolate, LOST_NETWORK, sf_clock_now());
         }
     }
-}
-
-/* Watches the network, which others may watch too: the loop takes a descriptor once. */
-static const char *watch_network(process *own)
-{
-    own->network_watch.fd = fcntl(sf_network_descriptor(own->network), F_DUPFD_CLOEXEC, 0);
-    own->network_watch.ready = network_is_ready;
-    own->network_watch.data = own;
-    if (own->network_watch.fd < 0) {
-        return system_message(own->isolate->pool, "the network cannot be watched", errno);
-    }
-    own->is_network_watched = 1;
-    sf_loop_add(own->parts->loop, &own->network_watch, EPOLLIN);
-    return NULL;
 }
 
 /* Makes the network of the Environment, or joins it. Returns NULL, or a message. */
@@ -414,8 +402,9 @@ const char *sf_isolate_start(sf_isolate_parts *parts, sf_isolate *isolate, const
     if (message) {
         return message;
     }
-    return own->network && sf_network_is_starting(own->network) ? watch_network(own)
-                                                                : start_process(own);
+    own->is_without_network
+        = own->network && sf_network_state_of(own->network) == SF_NETWORK_STARTING;
+    return own->is_without_network ? NULL : start_process(own);
 }
 
 void sf_isolate_kill(const sf_isolate *isolate)
@@ -423,7 +412,7 @@ void sf_isolate_kill(const sf_isolate *isolate)
     process *own = isolate->process;
 
     ignore_line(own);
-    ignore_network(own);
+    own->is_without_network = 0;
     if (own->has_process) {
         sf_sandbox_kill(&own->sandbox);
     }
@@ -439,10 +428,7 @@ void sf_isolate_check_start(sf_pool *pool, sf_isolate *isolate, apr_time_t now)
     if (isolate->state == SF_ISOLATE_STARTING && isolate->since + START_LIMIT <= now) {
         sf_pool_end(pool, isolate, "not ready in time", now);
     }
-    if (own->is_network_watched) {
-        go_on(own);
-    }
-    if (own->is_network_watched && isolate->since + STALL_LIMIT <= now) {
+    if (own->is_without_network && isolate->since + STALL_LIMIT <= now) {
         sf_pool_stall(pool, isolate);
     }
 }

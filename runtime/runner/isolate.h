@@ -24,8 +24,8 @@ const char *sf_isolate_start(sf_isolate_parts *parts, sf_isolate *isolate, const
 /* Returns the runner's end of the line, to be passed to a child. Bytes on it no longer end the isolate. */
 int sf_isolate_lend(const sf_isolate *isolate);
 
-/* The line was returned: bytes on it end the isolate from now on. Returns whether there are none yet. */
-int sf_isolate_take_back(const sf_isolate *isolate);
+/* The line was returned: bytes on it end the isolate from now on. Returns NULL, or why the isolate is to end already. */
+const char *sf_isolate_take_back(const sf_isolate *isolate);
 
 /* Kills the process and all others of its group. An isolate that waits for its network has none: sets is_reap_due. */
 void sf_isolate_kill(const sf_isolate *isolate);
@@ -40,7 +40,11 @@ typedef struct {
  * pool then, and the process is gone. */
 int sf_isolate_reap(sf_isolate *isolate, sf_isolate_end *end);
 
-/* Ends the isolate if it, or its network, was not ready in time. Called every second. */
+/* The state of a network has changed. Starts the processes of isolates that wait for a network that is ready now. Ends the isolates
+ * of a network that has failed, but for leased ones: their end is the result of sf_isolate_take_back(). */
+void sf_isolates_network_changed(sf_pool *pool, const sf_network *network);
+
+/* Ends the isolate if it was not ready in time. Called every second. */
 void sf_isolate_check_start(sf_pool *pool, sf_isolate *isolate, apr_time_t now);
 
 #endif

@@ -24,6 +24,11 @@ apr_status_t sf_loop_make(apr_pool_t *pool, sf_loop **loop)
     return APR_SUCCESS;
 }
 
+int sf_loop_descriptor(const sf_loop *loop)
+{
+    return loop->fd;
+}
+
 apr_status_t sf_loop_add(sf_loop *loop, sf_watch *watch, unsigned int events)
 {
     struct epoll_event event = { .events = events, .data.ptr = watch };

@@ -19,6 +19,9 @@ typedef struct {
 /* Makes a loop, which is closed with the pool. Returns APR_SUCCESS or the error. */
 apr_status_t sf_loop_make(apr_pool_t *pool, sf_loop **loop);
 
+/* Returns a descriptor that can be read when a watched one is ready: a loop can be watched in another one. */
+int sf_loop_descriptor(const sf_loop *loop);
+
 /* Watches a descriptor for `events` beside EPOLLHUP and EPOLLERR. Returns APR_SUCCESS or the error. */
 apr_status_t sf_loop_add(sf_loop *loop, sf_watch *watch, unsigned int events);
 

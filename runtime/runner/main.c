@@ -13,6 +13,7 @@
 #include <apr_getopt.h>
 #include <apr_strings.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -168,6 +169,7 @@ int main(int count, const char *const *arguments)
         (void)fputs("serverless-runner: APR cannot be initialized\n", stderr);
         return FAILED;
     }
+    (void)signal(SIGPIPE, SIG_IGN);
     status = run(pool, count, arguments);
     apr_pool_destroy(pool);
     apr_terminate();

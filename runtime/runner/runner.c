@@ -43,7 +43,7 @@ typedef struct {
     sf_children children;
     sf_isolate_parts isolate_parts;
     sf_watch signals;
-    sf_watch addresses; /* changes of the machine's addresses */
+    sf_watch networks; /* of Functions */
     sf_handover handover;
     sf_watch other; /* the other runner of a handover */
     int has_handed_over;
@@ -326,7 +326,6 @@ static const char *watch_signals(runner *runner)
     sigaddset(&signals, SIGUSR1);
     sigaddset(&signals, SIGCHLD);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before there are threads */
-    (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN); /* EFBIG instead, also for isolates, which inherit this */
     runner->signals.fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
     runner->signals.ready = signal_has_come;
@@ -352,6 +351,9 @@ static void tick(runner *runner, apr_time_t now)
     sf_builds_tick(runner->children.builds, now);
     sf_children_ping(&runner->children, now);
     sf_installs_tick(runner->children.installs, now);
+    if (sf_cage_networks(runner->cage)) {
+        sf_networks_tick(sf_cage_networks(runner->cage), now);
+    }
     if (runner->handover.pid > 0 && !runner->has_handed_over && now >= runner->abort_at) {
         abort_handover(runner);
     }
@@ -472,11 +474,11 @@ static void make_pool(runner *runner)
     runner->isolate_parts.pool = runner->children.isolates;
 }
 
-/* The machine's addresses may have changed. */
-static void addresses_have_changed(void *data, unsigned int events)
+/* A network, or the machine's addresses, may have changed. */
+static void networks_have_changed(void *data, unsigned int events)
 {
     const runner *runner = data;
-    const char *message = sf_networks_refresh(sf_cage_networks(runner->cage));
+    const char *message = sf_networks_read(sf_cage_networks(runner->cage));
 
     (void)events;
     if (message) {
@@ -484,14 +486,30 @@ static void addresses_have_changed(void *data, unsigned int events)
     }
 }
 
-/* Has the networks of Functions follow the machine's addresses. */
-static void watch_addresses(runner *runner)
+/* Has isolates and installs that wait for the network go on. They log the failure of one that could not start. */
+static void network_has_changed(void *data, sf_network *network, sf_network_state before)
 {
+    runner *runner = data;
+
+    if (before == SF_NETWORK_READY) {
+        sf_runner_log(SF_RUNNER_ERROR, "Egress filtered: the network of %s has ended: %.300s",
+                      sf_network_environment(network), sf_network_failure(network));
+    }
+    sf_isolates_network_changed(runner->children.isolates, network);
+    sf_installs_network_changed(runner->children.installs, network);
+}
+
+/* Has the networks of Functions follow the machine's addresses. */
+static void watch_networks(runner *runner)
+{
+    const sf_network_listener listener = { network_has_changed, runner };
+
     if (sf_cage_networks(runner->cage)) {
-        runner->addresses.fd = sf_networks_descriptor(sf_cage_networks(runner->cage));
-        runner->addresses.ready = addresses_have_changed;
-        runner->addresses.data = runner;
-        sf_loop_add(runner->loop, &runner->addresses, EPOLLIN);
+        sf_networks_listen(sf_cage_networks(runner->cage), &listener);
+        runner->networks.fd = sf_networks_descriptor(sf_cage_networks(runner->cage));
+        runner->networks.ready = networks_have_changed;
+        runner->networks.data = runner;
+        sf_loop_add(runner->loop, &runner->networks, EPOLLIN);
     }
 }
 
@@ -518,9 +536,9 @@ static const char *prepare(runner *runner)
     }
     make_pool(runner);
     make_cgroups(runner);
-    watch_addresses(runner);
     message = watch_signals(runner);
     message = message ? message : open_cache(runner);
+    watch_networks(runner);
     return message ? message : sf_children_listen(&runner->children);
 }
 
