@@ -11,6 +11,7 @@ BUILD   := build$(if $(SANITIZE),/sanitize)
 MODULE  := $(BUILD)/mod_serverless_functions.so
 SDK     := build/sdk/node_modules/.package-lock.json
 PEERS   := build/bench/peers/node_modules/.package-lock.json
+TWILIO  := build/bench/packages/node_modules/.package-lock.json
 LIMIT   := build/bench/mod_bench_limit.so
 DATADIR := $(PREFIX)/share/mod_serverless_functions
 PROGDIR := $(PREFIX)/libexec/mod_serverless_functions
@@ -99,7 +100,7 @@ test-all: packages-test packages-bench all $(UNIT) $(LIMIT) $(PEERS) $(SDK) ## r
 unit: packages-test $(UNIT) ## run the unit tests in C alone
 	@UNIT_TESTS=$(abspath $(UNIT)) prove $(if $(VERBOSE),-v) t/unit.t
 
-bench: packages-bench all $(LIMIT) $(PEERS) $(SDK) ## measure the module beside other servers, in about 20 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
+bench: packages-bench all $(LIMIT) $(PEERS) $(SDK) $(TWILIO) ## measure the module beside other servers, in about 20 minutes; ROUNDS=3 SECONDS=1 ONLY=get,list50 sets the extent
 	@ROUNDS="$(ROUNDS)" SECONDS="$(SECONDS)" ONLY="$(ONLY)" bench/run $(MODULE)
 
 attack: packages-bench all ## measure how long an account waits while another one attacks, in about 4 minutes; ONLY=lock,silence selects attacks
@@ -249,7 +250,8 @@ $(LIMIT): bench/mod_bench_limit.c | packages-bench
 # npm writes these files last. No package runs a script of its own during the installation.
 $(SDK): t/sdk/package.json t/sdk/package-lock.json | packages-npm
 $(PEERS): bench/peers/package.json bench/peers/package-lock.json | packages-bench
-$(SDK) $(PEERS):
+$(TWILIO): runtime/packages/package.json runtime/packages/package-lock.json | packages-bench
+$(SDK) $(PEERS) $(TWILIO):
 	@echo "  NPM $(@:/node_modules/.package-lock.json=)"
 	@mkdir -p $(@:/node_modules/.package-lock.json=)
 	@cp $^ $(@:/node_modules/.package-lock.json=)

@@ -59,9 +59,10 @@ def upload(port, service, kind, path, body):
     return json.loads(text)["sid"]
 
 
-def completed(port, service, kind, versions):
+def completed(port, service, kind, versions, runtime=None):
     """A Build of the Versions, once it is completed; returns its SID."""
-    form = "&".join(f"{kind[:-1]}Versions={version}" for version in versions)
+    form = "&".join([f"{kind[:-1]}Versions={version}" for version in versions]
+                    + ([f"Runtime={runtime}"] if runtime else []))
     build = created(port, f"/v1/Services/{service}/Builds", form)["sid"]
     for _ in range(100):
         _, body = workload.ask(port, "GET", f"/v1/Services/{service}/Builds/{build}")

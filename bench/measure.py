@@ -15,6 +15,7 @@ PROCESSORS = os.cpu_count()
 # hypervisor kept more than this share back.
 FOREIGN_MAX = 0.05
 STEAL_MAX = 0.05
+COUNTER_ATTEMPTS = 5
 
 
 # Processes ---------------------------------------------------------------------------------------
@@ -103,16 +104,28 @@ class Counter:
     be reaped by nobody who keeps their time. root: the process id of the first."""
 
     def __init__(self, root):
+        attempts = 0
+        while not self.start(root):
+            attempts += 1
+            if attempts == COUNTER_ATTEMPTS:
+                raise SystemExit(f"perf stat: {self.process.communicate()[1]}")
+
+    def start(self, root):
+        """Returns whether perf counts. It does not where one of the processes has just ended."""
         control, self.control = os.pipe()
         self.acknowledged, acknowledged = os.pipe()
         self.process = subprocess.Popen(
             ["perf", "stat", "-x", ",", "-e", "task-clock", "-D", "-1", f"--control=fd:{control},{acknowledged}",
              "-p", ",".join(map(str, tree(root)))], text=True, pass_fds=(control, acknowledged),
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        os.close(control)
         os.close(acknowledged)
         os.write(self.control, b"enable\n")
-        os.read(self.acknowledged, 16)
+        os.close(control)
+        if os.read(self.acknowledged, 16):
+            return True
+        os.close(self.control)
+        os.close(self.acknowledged)
+        return False
 
     def stop(self):
         """Returns seconds."""

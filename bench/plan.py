@@ -125,10 +125,11 @@ CALL_CELLS = (
          (Target(MODULE, "call", "hello"), Target(CAGED, "caged", "hello"), Target(BARE, "bare", "hello"),
           Target(EXPRESS, "express", "hello"), Target(PROXY, "proxy", "hello"),
           Target(TWILIO_RUN, "twilio_run", "hello"), Target(MODULE + EVENT, "call_event", "hello"),
-          Target(CAGED + EVENT, "caged_event", "hello"), Target(PROXY + EVENT, "proxy_event", "hello"))),
+          Target(CAGED + EVENT, "caged_event", "hello"), Target(PROXY + EVENT, "proxy_event", "hello"),
+          Target(LIMIT, "call_alone", "alone"), Target(LIMIT + EVENT, "call_event_alone", "alone"))),
     Cell("call-1", "call of a Function, hello world, 1 connection", 1,
          (Target(MODULE, "call", "hello"), Target(CAGED, "caged", "hello"), Target(BARE, "bare", "hello"),
-          Target(PROXY, "proxy", "hello"))),
+          Target(PROXY, "proxy", "hello"), Target(LIMIT, "call_alone", "alone"))),
     Cell("call-log", "call of a Function that prints, 16 connections", 16,
          (Target(MODULE, "call", "hello"), Target(LOGGED, "call", "logs"))),
 )

@@ -23,6 +23,7 @@ Cache     "{folder}/cache" 256M
 Isolate   "{folder}/isolate/main.js"
 """
 RUNTIMES = ("node18", "node20", "node22", "node24")
+PACKAGES = data.HOME / "packages" / "node_modules"  # with the package twilio, where "make bench" has installed it
 
 
 class Runner(servers.Server):
@@ -41,8 +42,11 @@ class Runner(servers.Server):
         shutil.copytree(data.SOURCE / "runtime" / "isolate", self.folder / "isolate")
         egress = "host" if isolation == "none" else "none"
         text = CONFIGURATION.format(folder=self.folder, user=USER, isolation=isolation, egress=egress)
+        if PACKAGES.is_dir():
+            shutil.copytree(PACKAGES, self.folder / "packages", symlinks=True)
+            text += f'Twilio "{self.folder}/packages"\n'
         (self.folder / "runner.conf").write_text(
-            text + "".join(f'Runtime {name} "{servers.node()}"\n' for name in RUNTIMES))
+            text + "".join(f'Runtime {name} "{servers.node(name)}"\n' for name in RUNTIMES))
         (self.folder / "cache").mkdir()
         for path in (self.folder, self.folder / "cache"):
             os.chown(path, pwd.getpwnam(USER).pw_uid, pwd.getpwnam(USER).pw_gid)

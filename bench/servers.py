@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -125,10 +126,11 @@ def start_nginx(port, files):
 # Peers -------------------------------------------------------------------------------------------
 
 
-def node():
-    """The one that the peers bring along, or the machine's own."""
-    found = list((data.HOME / "peers" / "node_modules").glob("node-linux-*/bin/node"))
-    return str(found[0]) if found else "node"
+def node(runtime=None):
+    """The one that the peers bring along, or the machine's own. For the Runtime node20, the one of the tests."""
+    packages = SDK if runtime == "node20" else data.HOME / "peers" / "node_modules"
+    found = list(packages.glob("node-linux-*/bin/node"))
+    return str(found[0]) if found else shutil.which("node")
 
 
 def start_script(name, *command, folder=None):
