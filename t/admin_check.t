@@ -129,7 +129,8 @@ subtest 'status where Functions are executed' => sub {
     close $out;
     my $child = $runner->connect_child;
     my $line = $child->obtain(1, [ Serverless::RunnerChild::build(hello => 'exports.handler = (c, e, done) => done(null, 1);') ]);
-    $child->lease(2, concurrency => 1);
+    $child->lease(2, concurrency => 1, wait => 600_000);
+    wait_until { $runner->status->{leases}{waiting} } or die "the lease does not wait\n";
     my $status = sub { `'$admin' -d 'host=$ENV{DATABASE} dbname=$name user=serverless_owner' -r '$runner->{config}' -s '$spool' status 2>&1` };
     my $printed = $status->();
     is $?, 0, 'status';

@@ -12,7 +12,6 @@ use Serverless::Server;
 use Serverless::Test;
 use Serverless::Time;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $megabyte = 1024 * 1024;
 my $chunk = 256 * 1024;
@@ -80,20 +79,16 @@ note sprintf 'it took %.1f MiB', $needed;
 {
     my $slow = 8;
     my @downloads;
-    my $seconds;
     $needed = growth {
         @downloads = map { Serverless::Download->begin($there, $version->{content}) } 1 .. $slow;
         $_->read(2 * $megabyte) for @downloads;
-        my $begin = time;
         is $there->get('/v1/Services')->status, 200,
             'while eight clients fetch it slowly, the one connection to the database is free for others';
-        $seconds = time - $begin;
         for my $download (@downloads[ 0, 1 ]) {
             $download->read(length $large);
             is sha256_hex($download->body), sha256_hex($large), 'a slow client receives the whole Asset';
         }
     };
-    cmp_ok $seconds, '<', 1, 'requests beside slow clients are answered within a second';
     cmp_ok $needed, '<', 2 * $slow, 'each slow client needs the memory of a few chunks';
     note sprintf 'they took %.1f MiB', $needed;
     is $server->error_log =~ /SF00(?!96)/, '', 'the error log has no line about slow clients';

@@ -33,6 +33,14 @@ sub expect {
     ok $fits, $name or diag explain $got;
 }
 
+# Starts a program that ends with the suite, if not before. Returns its process id.
+sub begin {
+    my $pid = fork() // die "fork: $!\n";
+    return $pid if $pid;
+    exec 'setpriv', '--pdeathsig', 'KILL', @_;
+    CORE::exit(127);
+}
+
 # A Perl program.
 sub perl { ('/usr/bin/perl', '-e', @_) }
 
@@ -95,8 +103,8 @@ subtest 'families of sockets' => sub {
 };
 
 subtest 'processes' => sub {
-    my $victim = fork() // die "fork: $!\n";
-    if (!$victim) { sleep 60; CORE::exit(0) }
+    my $seconds = "600.$$"; # which marks the two processes
+    my $victim = begin('/bin/sleep', $seconds);
     compare 'signal a process of the same user', program => [ '/bin/kill', '-0', $victim ], outside => 0,
         inside => qr/No such process/;
     my $httpd = do { open my $file, '<', Apache::Test::config()->{vars}{t_pid_file} or die "pid file: $!\n"; <$file> + 0 };
@@ -105,9 +113,8 @@ subtest 'processes' => sub {
     compare 'the processes in /proc', program => [ '/bin/sh', '-c', 'cd /proc; echo [0-9]*' ], outside => qr/\b$victim\b/,
         inside => qr/\A1 2\n\z/;
 
-    my $other = fork() // die "fork: $!\n";
-    if (!$other) { exec $cage->command('/bin/sleep', '60'); CORE::exit(127) }
-    wait_until { Serverless::Cage::outside('/bin/ps', '-eo', 'args')->{output} =~ m{^/bin/sleep 60}m };
+    my $other = begin($cage->command('/bin/sleep', $seconds));
+    wait_until { 2 == (() = processes() =~ m{^/bin/sleep \Q$seconds\E$}mg) } or die "the other cage does not run\n";
     is $cage->run(perl('print kill(9, -1); print " alive"'))->{output}, '0 alive', 'inside: kill(-1) finds no process to kill';
     is waitpid($other, 1), 0, 'another cage runs on after that';
     ok kill(0, $victim), 'and a process of the same user';
@@ -187,7 +194,7 @@ subtest 'places to write to' => sub {
 
 subtest 'amounts' => sub {
     # a bounded bomb
-    my $bomb = 'my $n = 0; for (1 .. 200) { my $p = fork; last if !defined $p; if (!$p) { sleep 20; exit } $n++; push @p, $p } print $n; kill 9, @p';
+    my $bomb = 'my $n = 0; for (1 .. 200) { my $p = fork; last if !defined $p; if (!$p) { sleep 300; exit } $n++; push @p, $p } print $n; kill 9, @p';
     is Serverless::Cage::outside(perl($bomb))->{output}, 200, 'outside: 200 processes';
     cmp_ok $cage->run(perl($bomb))->{output}, '<', 64, 'inside: fewer than 64 processes';
     compare 'Buffers of 1 GiB', program => [ '/bin/sh', '-c', '"$(command -v /opt/bin/node || echo "$0")" -e "$1"', $ENV{NODE}, 'Buffer.alloc(2 ** 30); console.log("had")' ],

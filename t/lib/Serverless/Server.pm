@@ -21,8 +21,8 @@ use Serverless::Time;
 # The configuration before a suite's own lines. Modules named in `without` are not loaded; `mpm` is
 # the MPM of the test run unless another is named; with `keyless`, there is nothing to encrypt
 # Variables with. One account may have as many requests at a time as httpd has workers, because a
-# suite has one account; a request waits long for a connection or an isolate, because the machine may
-# be busy. With `limits`, these limits are the module's defaults.
+# suite has one account; a request waits long for a connection or an isolate, and a Build may take long,
+# because the machine may be busy. With `limits`, these limits are the module's defaults.
 sub preamble {
     my ($class, $name, %option) = @_;
     open my $in, '<', "$ENV{SOURCE}/modules.conf" or die "modules.conf: $!\n";
@@ -33,7 +33,7 @@ sub preamble {
     my $pipelining = $ENV{PIPELINING} || 'On';
     $modules .= "ServerlessPipelining Off\n" if $pipelining ne 'On';
     $modules .= "ServerlessMaxRequests Off\nServerlessMaxRequestsPerAccount Off\n"
-        . "ServerlessDBTimeout 30s\nServerlessQueueTimeout 60s\n" if !$option{limits};
+        . "ServerlessDBTimeout 30s\nServerlessQueueTimeout 60s\nServerlessBuildTimeout 2min\n" if !$option{limits};
     return <<"END";
 $modules
 $keys
