@@ -100,7 +100,7 @@ subtest 'runner' => sub {
     my %with = (runner => $runner->{config});
     says 'runner', "ok $runner->{socket}, isolation none", 'a runner', with => \%with;
     kill STOP => $runner->pid;
-    says 'runner', "FAIL $runner->{socket}: no answer in 2 seconds: systemctl status serverless-runner", 'one that hangs', with => \%with;
+    says 'runner', "FAIL $runner->{socket}: no answer in 5 seconds: systemctl status serverless-runner", 'one that hangs', with => \%with;
     $runner->kill_now;
     says 'runner', "FAIL $runner->{socket}: Connection refused: systemctl status serverless-runner", 'one that is away', with => \%with;
     $runner->configure(client => 'daemon');

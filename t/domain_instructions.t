@@ -53,7 +53,7 @@ sub set_lease {
 }
 
 my $suite = $$;
-set_lease(5000);
+set_lease(10_000);
 END { set_lease(50) if $suite && $$ == $suite }
 
 # The instructions of a GET.
