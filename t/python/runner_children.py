@@ -1,6 +1,7 @@
 """Children of httpd, as the runner sees them: control connections and lines. Perl's core cannot pass descriptors.
 
-Reads one command in JSON from each line of standard input, and writes one answer in JSON for each."""
+Reads one command in JSON from each line of standard input, and writes one answer in JSON for each. Children answer PING
+at any time, unless they hang."""
 import json
 import os
 import random
@@ -17,13 +18,53 @@ CALL, ANSWER, BAD_REQUEST, IDLE = 1, 4, 5, 6
 PING = 18
 
 children = {}
+messages = {}  # that have arrived at each child and were not received yet: (packet, descriptors)
+hanging = set()
 lines = {}
 
 
 def connect(child, path):
     children[child] = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     children[child].connect(path)
+    messages[child] = []
     return {}
+
+
+def hang(child):
+    """Lets a child answer nothing any more."""
+    hanging.add(child)
+    return {}
+
+
+def is_closed(child):
+    return messages[child] and not messages[child][-1][0]
+
+
+def take_packet(child):
+    """Takes a packet from the connection of a child: answers PING, and keeps other messages. The end is an empty packet."""
+    try:
+        packet, descriptors, _, _ = socket.recv_fds(children[child], 70000, 4)
+    except ConnectionResetError:
+        packet, descriptors = b'', []
+    if packet and packet[0] == PING:
+        send(child, PING, 0)
+    else:
+        messages[child].append((packet, descriptors))
+
+
+def wait_for(descriptor, timeout):
+    """Waits until there is something to read. Returns whether there is. Children answer PING meanwhile."""
+    end = time.monotonic() + timeout
+    while True:
+        open_children = {children[child]: child for child in children if child not in hanging and not is_closed(child)}
+        ready = select.select({descriptor, *open_children}, [], [], max(0, end - time.monotonic()))[0]
+        for connection in ready:
+            if connection in open_children:
+                take_packet(open_children[connection])
+        if descriptor in ready:
+            return True
+        if not ready:
+            return False
 
 
 def send(child, type, number, payload=''):
@@ -42,19 +83,16 @@ def raw(child, hex, descriptors=0):
 
 
 def receive(child, timeout):
-    """Returns the next message, {'closed': true}, or {} when the time is over. Answers PING meanwhile."""
-    if not select.select([children[child]], [], [], timeout)[0]:
-        return {}
-    try:
-        packet, descriptors, _, _ = socket.recv_fds(children[child], 70000, 4)
-    except ConnectionResetError:
-        packet, descriptors = b'', []
+    """Returns the next message, {'closed': true}, or {} when the time is over."""
+    end = time.monotonic() + timeout
+    while not messages[child]:
+        if not wait_for(children[child], max(0, end - time.monotonic())):
+            return {}
+    packet, descriptors = messages[child][0]
     if not packet:
         return {'closed': True}
+    del messages[child][0]
     type, number = HEADER.unpack(packet[:HEADER.size])
-    if type == PING:
-        send(child, PING, 0)
-        return receive(child, timeout)
     message = {'type': type, 'number': number, 'payload': packet[HEADER.size:].decode('latin-1')}
     for descriptor in descriptors:
         status = os.fstat(descriptor)
@@ -70,7 +108,7 @@ def receive(child, timeout):
 def read_exactly(line, size, deadline):
     data = b''
     while len(data) < size:
-        if not select.select([line], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not wait_for(line, deadline - time.monotonic()):
             return None
         piece = line.recv(size - len(data))
         if not piece:
@@ -88,7 +126,7 @@ def begin(line, head):
 
 def wait_for_bytes(line, timeout):
     """Waits until there is something to read on a line."""
-    return {'ready': bool(select.select([lines[line]], [], [], timeout)[0])}
+    return {'ready': wait_for(lines[line], timeout)}
 
 
 def finish(line, timeout):
@@ -123,6 +161,9 @@ def drop(line):
 
 def close(child):
     children.pop(child).close()
+    for _, descriptors in messages.pop(child):
+        for descriptor in descriptors:
+            os.close(descriptor)
     return {}
 
 
@@ -137,11 +178,13 @@ def mutate(random, text):
 
 
 def fuzz(path, seed, count, texts):
-    """Sends `count` messages at random, made from the texts of payloads. Returns how many connections that took, and
-    how many messages came back."""
+    """Sends `count` messages at random, made from the texts of payloads, or more where the runner is slow: until more than
+    a hundred connections were closed and as many messages came back, which are returned."""
     generator = random.Random(seed)
     connections, answers, connection = 0, 0, None
-    for _ in range(count):
+    for sent in range(50 * count):
+        if sent >= count and connections > 100 and answers > 100:
+            break
         if not connection:
             connections += 1
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -166,9 +209,21 @@ def fuzz(path, seed, count, texts):
     return {'connections': connections, 'answers': answers}
 
 
-COMMANDS = {f.__name__: f for f in (connect, send, raw, receive, begin, wait_for_bytes, finish, write, drop, close, fuzz)}
+COMMANDS = {f.__name__: f for f in (connect, send, raw, receive, hang, begin, wait_for_bytes, finish, write, drop, close, fuzz)}
 
-for text in sys.stdin:
+
+def commands():
+    """The lines of standard input."""
+    data = b''
+    while wait_for(0, 3600):
+        piece = os.read(0, 1 << 20)
+        if not piece:
+            return
+        *whole, data = (data + piece).split(b'\n')
+        yield from whole
+
+
+for text in commands():
     command = json.loads(text)
     try:
         result = COMMANDS[command.pop('do')](**command)

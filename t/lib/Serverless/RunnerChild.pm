@@ -39,6 +39,9 @@ END {
 # A SID of a kind, made from one character.
 sub sid { $_[0] . unpack('H2', $_[1]) x 16 }
 
+# Lets a child answer no PING any more.
+sub hang { command(do => 'hang', child => $_[0]{name}) }
+
 # Connects without saying HELLO.
 sub open {
     my ($class, $path) = @_;
