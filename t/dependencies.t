@@ -221,8 +221,10 @@ subtest 'the registry does not answer' => sub {
     is $project->delete($deleted)->status, 204, 'a Build can be deleted meanwhile';
 
     $build = $project->finished($build);
-    is_deeply [ @$build{qw(status failure_reason)} ], ['failed', 'greet@1.1.0: the registry cannot be reached'], 'the Build fails';
-    note sprintf 'after %.1f s', time - $begin;
+    is $build->{status}, 'failed', 'the Build fails';
+    like $build->{failure_reason}, qr/^(?:greet\@1\.1\.0: the registry cannot be reached|The packages could not be installed within the limit of time)$/,
+        'by the limits of npm or, on a slow machine, by that of the runner';
+    cmp_ok time - $begin, '<', 300, 'in the order of ServerlessInstallTimeout: npm alone takes a quarter of an hour';
     ok $registry->set('up'), 'it answers again';
     is bundle_of($deleted), undef, 'nothing is left of the deleted Build';
 };
@@ -280,6 +282,7 @@ subtest 'a registry that does not say in time' => sub {
 # The runner ---------------------------------------------------------------------------------
 
 subtest 'the runner is away' => sub {
+    my $bytes = $runner->status->{cache}{bytes};
     $runner->terminate;
     my $build = new_build($project, { '@scope/data' => '*' }, evaluating($project, 'require("@scope/data").k'));
     my $log = '';
@@ -287,6 +290,7 @@ subtest 'the runner is away' => sub {
         'the log says why the Build waits';
     is $project->fetch($build)->json->{status}, 'building', 'the Build waits';
     $runner->run;
+    is $runner->status->{cache}{bytes}, $bytes, 'its cache has the size that it had: unpacked packages count from the beginning';
     is $project->finished($build)->{status}, 'completed', 'and is completed when the runner is back';
     is ask($server, deployed($project, $build)), '200 v', 'it works';
 };

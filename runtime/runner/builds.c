@@ -6,8 +6,11 @@
 
 #include <apr_strings.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#define FOLDER_MODE 0700
 
 typedef enum {
     ABSENT,    /* not on disk */
@@ -138,9 +141,13 @@ static void remove_build(record *found)
 {
     sf_builds *builds = found->builds;
     sf_work *work = sf_work_make(builds->parts.work, sf_work_remove);
+    const char *path = sf_store_path(builds->parts.store, found->build.sid, work->pool);
 
-    work->from = sf_store_path(builds->parts.store, found->build.sid, work->pool);
-    work->to = sf_store_temporary(builds->parts.store, work->pool);
+    work->from = sf_store_temporary(builds->parts.store, work->pool);
+    (void)chmod(path, FOLDER_MODE); /* renaming a folder writes to it */
+    if (rename(path, work->from) != 0) {
+        work->from = path;
+    }
     sf_work_submit(builds->parts.work, work);
     builds->count--;
     builds->bytes -= found->size;
@@ -298,7 +305,7 @@ static void finish_store(void *data, const sf_work *work)
     record *found = data;
     sf_builds *builds = found->builds;
 
-    found->size = sf_store_size(found->writer);
+    found->size = work->size;
     apr_pool_destroy(found->pool);
     found->pool = NULL;
     if (work->message) {

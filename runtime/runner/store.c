@@ -123,8 +123,7 @@ const char *sf_store_temporary(sf_store *store, apr_pool_t *pool)
     return apr_psprintf(pool, "%s/tmp/%d-%u", store->folder, (int)getpid(), ++store->last_name);
 }
 
-/* Returns the bytes of the files in a folder, and in the folders in it. */
-static apr_off_t size_of(apr_pool_t *pool, const char *path)
+apr_off_t sf_store_bytes(apr_pool_t *pool, const char *path)
 {
     apr_dir_t *directory;
     apr_finfo_t found;
@@ -140,7 +139,7 @@ static apr_off_t size_of(apr_pool_t *pool, const char *path)
         }
         else if (found.filetype == APR_DIR && strcmp(found.name, ".") != 0
                  && strcmp(found.name, "..") != 0) {
-            size += size_of(pool, apr_pstrcat(pool, path, "/", found.name, NULL));
+            size += sf_store_bytes(pool, apr_pstrcat(pool, path, "/", found.name, NULL));
         }
     }
     apr_dir_close(directory);
@@ -164,7 +163,7 @@ apr_array_header_t *sf_store_list(const sf_store *store, apr_pool_t *pool)
             sf_store_entry *entry = &APR_ARRAY_PUSH(entries, sf_store_entry);
 
             memcpy(entry->sid, name, sizeof(entry->sid));
-            entry->size = size_of(pool, path);
+            entry->size = sf_store_bytes(pool, path);
             entry->used = apr_time_from_sec(found.st_mtime);
         }
     }
@@ -401,11 +400,6 @@ const char *sf_store_message(const sf_store_writer *writer)
 const char *sf_store_folder(const sf_store_writer *writer)
 {
     return writer->folder;
-}
-
-apr_off_t sf_store_size(const sf_store_writer *writer)
-{
-    return writer->size;
 }
 
 const apr_array_header_t *sf_store_names(const sf_store_writer *writer)

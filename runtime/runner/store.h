@@ -83,9 +83,11 @@ sf_store_status sf_store_finish(sf_store_writer *writer);
 /* Returns why a function has not returned SF_STORE_DONE. */
 const char *sf_store_message(const sf_store_writer *writer);
 
-/* Returns the folder below tmp, the bytes written so far, and the names of the files (of const char *). */
+/* Returns the bytes of the files in a folder, and in the folders in it. */
+apr_off_t sf_store_bytes(apr_pool_t *pool, const char *path);
+
+/* Returns the folder below tmp, and the names of the files (of const char *). */
 const char *sf_store_folder(const sf_store_writer *writer);
-apr_off_t sf_store_size(const sf_store_writer *writer);
 const apr_array_header_t *sf_store_names(const sf_store_writer *writer);
 
 #endif

@@ -30,31 +30,38 @@
 
 APR_RING_HEAD(sf_work_ring, sf_work);
 
-struct sf_work_queue {
+/* A thread and its work. */
+typedef struct {
+    sf_work_queue *queue;
     apr_thread_t *thread;
-    apr_thread_mutex_t *mutex; /* for what follows */
     apr_thread_cond_t *given;
     struct sf_work_ring todo;
+} lane;
+
+struct sf_work_queue {
+    apr_thread_mutex_t *mutex; /* for what follows */
+    lane builds;               /* storing and checking */
+    lane removals;
     struct sf_work_ring finished;
     int is_ending;
     sf_watch watch; /* an eventfd: something is in `finished` */
 };
 
 
-/* The thread ---------------------------------------------------------------------------------- */
+/* The threads --------------------------------------------------------------------------------- */
 
-/* Waits for work. Returns NULL once the queue ends and is empty. Called with the mutex held. */
-static sf_work *next_work(sf_work_queue *queue)
+/* Waits for work. Returns NULL once the queue ends and the lane is empty. Called with the mutex held. */
+static sf_work *next_work(lane *lane)
 {
     sf_work *work;
 
-    while (APR_RING_EMPTY(&queue->todo, sf_work, link)) {
-        if (queue->is_ending) {
+    while (APR_RING_EMPTY(&lane->todo, sf_work, link)) {
+        if (lane->queue->is_ending) {
             return NULL;
         }
-        apr_thread_cond_wait(queue->given, queue->mutex);
+        apr_thread_cond_wait(lane->given, lane->queue->mutex);
     }
-    work = APR_RING_FIRST(&queue->todo);
+    work = APR_RING_FIRST(&lane->todo);
     APR_RING_REMOVE(work, link);
     return work;
 }
@@ -62,12 +69,13 @@ static sf_work *next_work(sf_work_queue *queue)
 static void *APR_THREAD_FUNC run_thread(apr_thread_t *thread, void *data)
 {
     const apr_uint64_t one = 1;
-    sf_work_queue *queue = data;
+    lane *lane = data;
+    sf_work_queue *queue = lane->queue;
     sf_work *work;
 
     (void)thread;
     apr_thread_mutex_lock(queue->mutex);
-    while ((work = next_work(queue)) != NULL) {
+    while ((work = next_work(lane)) != NULL) {
         apr_thread_mutex_unlock(queue->mutex);
         work->run(work);
         apr_thread_mutex_lock(queue->mutex);
@@ -114,12 +122,20 @@ static void finish_works(void *data, unsigned int events)
     }
 }
 
+static apr_status_t start_lane(apr_pool_t *pool, sf_work_queue *queue, lane *lane)
+{
+    apr_status_t rv = apr_thread_cond_create(&lane->given, pool);
+
+    lane->queue = queue;
+    APR_RING_INIT(&lane->todo, sf_work, link);
+    return rv == APR_SUCCESS ? apr_thread_create(&lane->thread, NULL, run_thread, lane, pool) : rv;
+}
+
 apr_status_t sf_work_queue_make(apr_pool_t *pool, sf_loop *loop, sf_work_queue **queue)
 {
     sf_work_queue *made = apr_pcalloc(pool, sizeof(*made));
     apr_status_t rv;
 
-    APR_RING_INIT(&made->todo, sf_work, link);
     APR_RING_INIT(&made->finished, sf_work, link);
     made->watch.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     made->watch.ready = finish_works;
@@ -128,9 +144,9 @@ apr_status_t sf_work_queue_make(apr_pool_t *pool, sf_loop *loop, sf_work_queue *
         return errno;
     }
     rv = apr_thread_mutex_create(&made->mutex, APR_THREAD_MUTEX_DEFAULT, pool);
-    rv = rv == APR_SUCCESS ? apr_thread_cond_create(&made->given, pool) : rv;
     rv = rv == APR_SUCCESS ? sf_loop_add(loop, &made->watch, EPOLLIN) : rv;
-    rv = rv == APR_SUCCESS ? apr_thread_create(&made->thread, NULL, run_thread, made, pool) : rv;
+    rv = rv == APR_SUCCESS ? start_lane(pool, made, &made->builds) : rv;
+    rv = rv == APR_SUCCESS ? start_lane(pool, made, &made->removals) : rv;
     *queue = rv == APR_SUCCESS ? made : NULL;
     return rv;
 }
@@ -150,10 +166,23 @@ sf_work *sf_work_make(sf_work_queue *queue, void (*run)(sf_work *work))
 
 void sf_work_submit(sf_work_queue *queue, sf_work *work)
 {
+    lane *lane = work->run == sf_work_remove ? &queue->removals : &queue->builds;
+
     apr_thread_mutex_lock(queue->mutex);
-    APR_RING_INSERT_TAIL(&queue->todo, work, sf_work, link);
-    apr_thread_cond_signal(queue->given);
+    APR_RING_INSERT_TAIL(&lane->todo, work, sf_work, link);
+    apr_thread_cond_signal(lane->given);
     apr_thread_mutex_unlock(queue->mutex);
+}
+
+/* Forgets the removals that were not begun. Called with the mutex held. */
+static void drop_removals(sf_work_queue *queue)
+{
+    while (!APR_RING_EMPTY(&queue->removals.todo, sf_work, link)) {
+        sf_work *work = APR_RING_FIRST(&queue->removals.todo);
+
+        APR_RING_REMOVE(work, link);
+        apr_pool_destroy(work->pool);
+    }
 }
 
 void sf_work_queue_end(sf_work_queue *queue)
@@ -162,9 +191,12 @@ void sf_work_queue_end(sf_work_queue *queue)
 
     apr_thread_mutex_lock(queue->mutex);
     queue->is_ending = 1;
-    apr_thread_cond_signal(queue->given);
+    drop_removals(queue);
+    apr_thread_cond_signal(queue->builds.given);
+    apr_thread_cond_signal(queue->removals.given);
     apr_thread_mutex_unlock(queue->mutex);
-    apr_thread_join(&rv, queue->thread);
+    apr_thread_join(&rv, queue->builds.thread);
+    apr_thread_join(&rv, queue->removals.thread);
 }
 
 
@@ -194,13 +226,7 @@ static void remove_tree(apr_pool_t *pool, const char *path)
 
 void sf_work_remove(sf_work *work)
 {
-    const char *path = work->from;
-
-    if (work->to) {
-        (void)chmod(work->from, FOLDER_MODE); /* renaming a folder writes to it */
-        path = rename(work->from, work->to) == 0 ? work->to : work->from;
-    }
-    remove_tree(work->pool, path);
+    remove_tree(work->pool, work->from);
 }
 
 
@@ -294,6 +320,7 @@ void sf_work_store(sf_work *work)
         remove_tree(work->pool, work->from);
         return;
     }
+    work->size = sf_store_bytes(work->pool, work->from);
     if (rename(work->from, work->to) != 0) {
         if (errno != ENOTEMPTY && errno != EEXIST) {
             fail(work, work->to, errno);
