@@ -93,6 +93,56 @@ subtest 'a check' => sub {
 };
 
 
+# An npmrc of the administrator's ----------------------------------------------------------
+
+# The file with further lines.
+sub npmrc {
+    my (@lines) = @_;
+    my $file = File::Temp->new;
+    print $file map { "$_\n" } @lines;
+    close $file;
+    return $file;
+}
+
+my $host = $registry->url =~ s{^http://}{}r;
+my $unreachable = { failure => 'greet@1.0.0: the registry cannot be reached' };
+
+subtest 'a mirror that wants a token' => sub {
+    ok $registry->set('closed'), 'it does';
+    is_deeply((install({ greet => '1.0.0' }))[1], $unreachable, 'without it');
+    my $npmrc = npmrc("registry=http://$host/", "//$host/:_authToken=secret");
+    like((install({ greet => '1.0.0' }, config => "$npmrc"))[1]{sha256}, qr/^\w{64}$/, 'with it');
+    ok $registry->set('up'), 'it does not any more';
+};
+
+subtest 'a mirror of a scope' => sub {
+    my $npmrc = npmrc('registry=http://127.0.0.1:1/', "\@scope:registry=http://$host/", 'fetch-retries=0');
+    like((install({ '@scope/data' => '1' }, config => "$npmrc"))[1]{sha256}, qr/^\w{64}$/, 'its packages come from there');
+    is_deeply((install({ greet => '1.0.0' }, config => "$npmrc"))[1], $unreachable, 'others from the registry');
+};
+
+subtest 'a proxy' => sub {
+    my @lines = ('registry=http://registry.invalid/', 'fetch-retries=0');
+    my ($without, $with) = (npmrc(@lines), npmrc(@lines, "proxy=http://$host/"));
+    is_deeply((install({ greet => '1.0.0' }, config => "$without"))[1], $unreachable, 'without it');
+    like((install({ greet => '1.0.0' }, config => "$with"))[1]{sha256}, qr/^\w{64}$/, 'with it');
+};
+
+subtest 'a cache in place of a registry' => sub {
+    my $cache = File::Temp->newdir;
+    my $fill = npmrc("registry=http://$host/", "cache=$cache");
+    is((install({ 'uses-greet' => '1.0.0' }, config => "$fill"))[1]{failure}, undef, 'the cache is filled');
+    ok $registry->set('down'), 'the registry is away';
+    for my $way ('offline=true', 'prefer-offline=true') {
+        my $npmrc = npmrc("registry=http://$host/", "cache=$cache", $way, 'fetch-retries=0');
+        like((install({ 'uses-greet' => '1.0.0' }, config => "$npmrc"))[1]{sha256}, qr/^\w{64}$/, "$way: packages of the cache");
+        is_deeply((install({ '@scope/data' => '1.0.0' }, config => "$npmrc"))[1],
+            { failure => '@scope/data@1.0.0: the registry cannot be reached' }, "$way: a package that it does not have");
+    }
+    ok $registry->set('up'), 'the registry is back';
+};
+
+
 # Failures for the owner of the Build -------------------------------------------------------
 
 for my $case (

@@ -131,15 +131,15 @@ function writeDefaults(request, root) {
     const attempt = request.check ? seconds * 1000 : Math.floor(Math.max(1, seconds - 10) * 1000 / 3);
     const file = `${root}.npmrc`;
 
-    fs.writeFileSync(file, `fetch-timeout=${attempt}\nfetch-retries=${request.check ? 0 : 2}\nfetch-retry-mintimeout=1000\n`
-        + 'fetch-retry-maxtimeout=5000\n');
+    fs.writeFileSync(file, [`cache=${root}.cache`, 'logs-max=0', `fetch-timeout=${attempt}`,
+        `fetch-retries=${request.check ? 0 : 2}`, 'fetch-retry-mintimeout=1000', 'fetch-retry-maxtimeout=5000', ''].join('\n'));
     return file;
 }
 
 /** Runs npm in `root`. Returns as run(). */
 function runNpm(request, root, parameters) {
     return run(request.npm, [...parameters, '--no-update-notifier', '--no-progress', '--loglevel=error', '--json',
-        `--cache=${root}.cache`, `--globalconfig=${writeDefaults(request, root)}`,
+        `--globalconfig=${writeDefaults(request, root)}`,
         ...(request.config ? [`--userconfig=${request.config}`] : [])], { cwd: root, env: environment(root) });
 }
 

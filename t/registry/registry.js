@@ -1,9 +1,10 @@
 // A small npm registry for tests, on a port of loopback that it prints:
 //
-//     node registry.js
+//     node registry.js [ADDRESS PORT]
 //
-// It serves the packages below until its standard input ends. "POST /down" has it refuse all other requests, and
-// "POST /silent" accept them without an answer, until "POST /up". "GET /-/count" answers the number of requests so far.
+// It serves the packages below until its standard input ends. "POST /down" has it refuse all other requests, "POST /silent"
+// accept them without an answer, and "POST /closed" want the token "secret", until "POST /up". "GET /-/count" answers the number
+// of requests so far. It is a proxy, too, for a registry of any other name.
 'use strict';
 
 const { execFileSync } = require('node:child_process');
@@ -97,6 +98,7 @@ function serve(parts, origin, response) {
         response.end(archive(parts[1], parts[2].replace(/\.tgz$/, '')));
     } else if (PACKAGES[parts.join('/')]) {
         response.setHeader('Content-Type', 'application/json');
+        response.setHeader('Cache-Control', 'public, max-age=300'); // npm caches no other
         response.end(JSON.stringify(describe(parts.join('/'), origin)));
     } else {
         response.writeHead(404, { 'Content-Type': 'application/json' });
@@ -105,7 +107,8 @@ function serve(parts, origin, response) {
 }
 
 const server = http.createServer((request, response) => {
-    const parts = request.url.split('/').slice(1).map(decodeURIComponent);
+    const url = new URL(request.url, `http://${request.headers.host}`); // a proxy gets whole URLs
+    const parts = url.pathname.split('/').slice(1).map(decodeURIComponent);
 
     if (request.method === 'POST') {
         state = parts[0];
@@ -114,13 +117,16 @@ const server = http.createServer((request, response) => {
         response.end(String(count));
     } else {
         count++;
-        if (state === 'up') {
-            serve(parts, `http://${request.headers.host}`, response);
+        if (state === 'closed' && request.headers.authorization !== 'Bearer secret') {
+            response.writeHead(401, { 'Content-Type': 'application/json' });
+            response.end('{"error":"Who are you?"}');
+        } else if (state === 'up' || state === 'closed') {
+            serve(parts, url.origin, response);
         } else if (state === 'down') {
             response.socket.destroy();
         }
     }
 });
 
-server.listen(0, '127.0.0.1', () => console.log(server.address().port));
+server.listen(process.argv[3] || 0, process.argv[2] || '127.0.0.1', () => console.log(server.address().port));
 process.stdin.resume().on('end', () => process.exit());
