@@ -41,7 +41,7 @@ my ($account, $token) = sql(q(SELECT * FROM serverless.create_account('dependenc
 sub server {
     my ($name, $its_runner, $lines) = @_;
     return Serverless::Server->start($name, Serverless::Server->database(database => $database->name)
-        . $its_runner->directive . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessQueueTimeout 20s\n"
+        . $its_runner->directive . "ServerlessDomain $TAIL\nServerlessExecution On\nServerlessQueueTimeout 60s\nServerlessExecutionTimeout 60s\n"
         . 'ServerlessInstallTimeout ' . ($lines // "30s\nServerlessDependencyCheck Off\n") . Serverless::Server->api);
 }
 
