@@ -221,7 +221,7 @@ for my $case (
     my $url = Serverless::Project->new($client)->new_version(kind => 'asset', content => $large)->{url};
     my $close = sub {
         superuser()->do("ALTER DATABASE @{[ $own->name ]} ALLOW_CONNECTIONS $_[0]");
-        superuser()->do('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ?', undef, $own->name);
+        kill_backends(@{ superuser()->selectcol_arrayref('SELECT pid FROM pg_stat_activity WHERE datname = ?', undef, $own->name) });
     };
     my ($repeated, $broken) = map { Serverless::Download->begin($client, "$url/Content") } 1, 2;
     $_->read(1) for $repeated, $broken;
