@@ -108,7 +108,7 @@ subtest 'accesses' => sub {
     my ($isolate) = grep { !$before{$_} } $runner->isolates;
     my ($node) = grep { slurp("/proc/$_/comm") =~ /^node/ } descendants($isolate);
 
-    my ($httpd) = $server->children;
+    my ($httpd) = grep { slurp("/proc/$_/environ") ne '' } $server->children;
     my $database = (glob "$ENV{DATABASE}/.s.PGSQL.*")[0];
     local $ENV{PGPORT} = Serverless::Server->free_port;
     my $cluster = Serverless::Cluster->start('port', '-c', 'listen_addresses=127.0.0.1');
