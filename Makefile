@@ -31,7 +31,7 @@ SAMPLES := serverless_functions.load serverless_functions.conf serverless_api.co
 RUNNER  := $(BUILD)/serverless-runner
 RUNNER_SOURCES := $(sort $(wildcard runtime/runner/*.c))
 RUNNER_OBJECTS := $(RUNNER_SOURCES:%.c=$(BUILD)/%.o) $(addprefix $(BUILD)/core/,clock.o json.o json_text.o sid.o \
-	crypto/sha256.o process/sandbox.o) $(BUILD)/runtime/protocol/control.o
+	crypto/sha256.o process/restriction.o process/sandbox.o process/seccomp.o) $(BUILD)/runtime/protocol/control.o
 CHECKED := $(SOURCES) $(RUNNER_SOURCES) bin/serverless_crypt.c bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h build/version.h
 UNIT    := $(BUILD)/unit_tests.so
@@ -48,7 +48,7 @@ INCLUDES = $(call once,INCLUDES,echo "-I`$(APXS) -q INCLUDEDIR`" \
 	`apr-1-config --includes` `apu-1-config --includes` \
 	`pkg-config --cflags json-c libpq libcrypto`)
 CFLAGS   = $(call once,CFLAGS,echo `$(APXS) -q CFLAGS` `$(APXS) -q EXTRA_CPPFLAGS`)
-LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto)
+LIBS     = $(call once,LIBS,pkg-config --libs json-c libpq libcrypto libseccomp)
 CRYPT_LIBS = $(call once,CRYPT_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs libcrypto`)
 RUNNER_LIBS = $(call once,RUNNER_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs json-c libcrypto libseccomp`)
 LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)

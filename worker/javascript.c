@@ -27,19 +27,32 @@ struct sf_javascript {
     int stopped; /* httpd stops */
 };
 
-sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_t deadline)
+/* Starts the process, which can read node and the system's libraries, and reach nothing else. */
+static void start(sf_javascript *check, const char *node)
 {
     const char *const arguments[] = { node, HEAP_FLAG, "-e", sf_compile_check, NULL };
-    const apr_interval_time_t left = deadline - apr_time_now();
+    const char *const readable[] = { node, NULL };
+    const apr_interval_time_t left = check->deadline - apr_time_now();
+    sf_restriction restriction;
     const sf_sandbox_program program = { .name = "serverless-build",
                                          .arguments = arguments,
+                                         .restriction = &restriction,
                                          .processor_seconds = (unsigned int)apr_time_sec(left) + 1,
                                          .data_bytes = MEMORY_BYTES };
+
+    if (!sf_restriction_make(check->pool, readable, NULL, &restriction)) {
+        check->started = sf_sandbox_start(check->pool, &program, &check->sandbox) == APR_SUCCESS;
+        sf_restriction_release(&restriction);
+    }
+}
+
+sf_javascript *sf_javascript_begin(apr_pool_t *pool, const char *node, apr_time_t deadline)
+{
     sf_javascript *check = apr_pcalloc(pool, sizeof(*check));
 
     check->pool = pool;
     check->deadline = deadline;
-    check->started = sf_sandbox_start(pool, &program, &check->sandbox) == APR_SUCCESS;
+    start(check, node);
     return check;
 }
 

@@ -117,8 +117,9 @@ static void become(const sf_sandbox_program *program, const char *empty, int inp
     static const char *const nothing[] = { NULL };
 
     leave_parent();
-    if (!set_streams(program, input, output) || !set_descriptors(program)
-        || !set_directory(program, empty)) {
+    if (!set_streams(program, input, output) || !set_directory(program, empty)
+        || (program->restriction && !sf_restriction_enter(program->restriction))
+        || !set_descriptors(program)) {
         _exit(SF_SANDBOX_NOT_STARTED);
     }
     set_limits(RLIMIT_CPU, program->processor_seconds, program->processor_seconds + 1);

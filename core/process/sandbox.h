@@ -5,6 +5,8 @@
 #ifndef SF_SANDBOX_H
 #define SF_SANDBOX_H
 
+#include "core/process/restriction.h"
+
 #include <apr_errno.h>
 #include <apr_pools.h>
 #include <sys/types.h>
@@ -16,7 +18,7 @@
 #define SF_SANDBOX_FIRST_DESCRIPTOR 3
 
 /* The program and its limits. Members that are not set mean: no environment, no descriptors, an empty
- * directory, no files, errors to /dev/null. */
+ * directory, no files, no restriction, errors to /dev/null. */
 typedef struct {
     const char *name; /* begins the name of the process's directory: "serverless-build" */
     const char *const *arguments;   /* the program's path, its arguments, NULL */
@@ -24,10 +26,11 @@ typedef struct {
     const char *directory;          /* the process's directory, in place of an empty one */
     const int *descriptors;         /* become 3, 4, ... in the process; the caller's stay open */
     int descriptor_count;
-    int errors_to_output;           /* standard error is the pipe of standard output */
-    unsigned int processor_seconds; /* after which the kernel kills it */
-    apr_size_t data_bytes;          /* of memory that it may write to */
-    apr_off_t file_bytes;           /* of each file that it may write */
+    const sf_restriction *restriction; /* NULL: none */
+    int errors_to_output;              /* standard error is the pipe of standard output */
+    unsigned int processor_seconds;    /* after which the kernel kills it */
+    apr_size_t data_bytes;             /* of memory that it may write to */
+    apr_off_t file_bytes;              /* of each file that it may write */
 } sf_sandbox_program;
 
 /* A process that has been started. */

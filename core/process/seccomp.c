@@ -1,4 +1,4 @@
-#include "runtime/runner/seccomp.h"
+#include "core/process/seccomp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -95,6 +95,21 @@ static const char *const denied[] = {
     "vhangup",
     "vm86",
     "vm86old",
+};
+
+/* Calls that a program without network and processes of its own has no use for either. They fail with EPERM. */
+static const char *const denied_to_programs[] = {
+    "socket",
+    "socketpair",
+    "kill",
+    "tkill",
+    "tgkill",
+    "rt_sigqueueinfo",
+    "rt_tgsigqueueinfo",
+    "pidfd_open",
+    "pidfd_send_signal",
+    "setpgid",
+    "setsid",
 };
 
 /* Calls that fail with ENOSYS, as on an older kernel, so that glibc and libuv use older calls in their place. The flags of
@@ -200,10 +215,13 @@ static int add_families(scmp_filter_ctx filter)
     return rv;
 }
 
-static int add_rules(scmp_filter_ctx filter)
+static int add_rules(scmp_filter_ctx filter, sf_seccomp_kind kind)
 {
     int rv = add_names(filter, denied, COUNT(denied), EPERM);
 
+    if (rv == 0 && kind == SF_SECCOMP_PROGRAM) {
+        rv = add_names(filter, denied_to_programs, COUNT(denied_to_programs), EPERM);
+    }
     if (rv == 0) {
         rv = add_names(filter, absent, COUNT(absent), ENOSYS);
     }
@@ -216,7 +234,7 @@ static int add_rules(scmp_filter_ctx filter)
     if (rv == 0) {
         rv = add_terminal_requests(filter);
     }
-    return rv == 0 ? add_families(filter) : rv;
+    return rv == 0 && kind == SF_SECCOMP_CAGE ? add_families(filter) : rv;
 }
 
 /* Writes the filter to a new file in memory. Returns 0 or an error as -errno. */
@@ -235,7 +253,7 @@ static int export_bpf(scmp_filter_ctx filter, int *descriptor)
     return rv;
 }
 
-const char *sf_seccomp_make(int *descriptor)
+const char *sf_seccomp_make(sf_seccomp_kind kind, int *descriptor)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int rv;
@@ -243,7 +261,7 @@ const char *sf_seccomp_make(int *descriptor)
     if (!filter) {
         return "libseccomp cannot make a filter";
     }
-    rv = add_rules(filter);
+    rv = add_rules(filter, kind);
     if (rv == 0) {
         rv = export_bpf(filter, descriptor);
     }

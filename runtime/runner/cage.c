@@ -1,6 +1,6 @@
 #include "runtime/runner/cage.h"
+#include "core/process/seccomp.h"
 #include "runtime/runner/program.h"
-#include "runtime/runner/seccomp.h"
 #include "runtime/runner/text_file.h"
 
 #include <apr_hash.h>
@@ -446,7 +446,7 @@ static const char *make_parts(apr_pool_t *pool, sf_cage *cage, const char *folde
     if (!message) {
         message = write_etc(pool, cage);
     }
-    return message ? message : sf_seccomp_make(&cage->filter);
+    return message ? message : sf_seccomp_make(SF_SECCOMP_CAGE, &cage->filter);
 }
 
 const char *sf_cage_make(apr_pool_t *pool, const sf_runner_config *config, sf_cage **cage)

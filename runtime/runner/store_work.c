@@ -281,29 +281,49 @@ static void make_read_only(const sf_work *work, const char *folder)
     (void)chmod(folder, STORED_MODE);
 }
 
+/* Starts tar, which can read the bundle and the system's programs, and write to the folder `modules` alone. */
+static const char *start_tar(const sf_work *work, const char *bundle, const char *modules,
+                             sf_sandbox *process)
+{
+    const char *const arguments[]
+        = { "/usr/bin/tar", "--zstd", "--no-same-owner", "-xf", bundle, NULL };
+    const char *const environment[] = { "PATH=/usr/bin:/bin", "LC_ALL=C", NULL };
+    const char *const readable[] = { bundle, NULL };
+    sf_restriction restriction;
+    const sf_sandbox_program program = { .name = "serverless-unpack",
+                                         .arguments = arguments,
+                                         .environment = environment,
+                                         .directory = modules,
+                                         .restriction = &restriction,
+                                         .processor_seconds = UNPACK_SECONDS,
+                                         .data_bytes = UNPACK_DATA,
+                                         .file_bytes = UNPACK_FILE };
+    const char *message = sf_restriction_make(work->pool, readable, modules, &restriction);
+
+    if (!message) {
+        message = sf_sandbox_start(work->pool, &program, process) == 0 ? NULL : strerror(errno);
+        sf_restriction_release(&restriction);
+    }
+    return message;
+}
+
 /* Unpacks the bundle of a Build, if it has one, to an empty folder. The folder is not synced to disk: it is
  * unpacked anew by sf_work_check(). Returns whether that succeeded. */
 static int unpack_bundle(sf_work *work)
 {
     const char *bundle = inside(work, work->from, SF_STORE_BUNDLE);
     const char *modules = inside(work, work->from, SF_STORE_MODULES);
-    const char *arguments[] = { "/usr/bin/tar", "--zstd", "--no-same-owner", "-xf", bundle, NULL };
-    const char *environment[] = { "PATH=/usr/bin:/bin", "LC_ALL=C", NULL };
-    const sf_sandbox_program program = { .name = "serverless-unpack",
-                                         .arguments = arguments,
-                                         .environment = environment,
-                                         .directory = modules,
-                                         .processor_seconds = UNPACK_SECONDS,
-                                         .data_bytes = UNPACK_DATA,
-                                         .file_bytes = UNPACK_FILE };
+    const char *message;
     sf_sandbox process;
     int status;
 
     if (access(bundle, F_OK) != 0) {
         return 1;
     }
-    if (mkdir(modules, FOLDER_MODE) != 0 || sf_sandbox_start(work->pool, &program, &process) != 0) {
-        fail(work, modules, errno);
+    message = mkdir(modules, FOLDER_MODE) == 0 ? start_tar(work, bundle, modules, &process)
+                                               : strerror(errno);
+    if (message) {
+        work->message = apr_pstrcat(work->pool, modules, ": ", message, NULL);
         return 0;
     }
     sf_sandbox_close_input(&process);
