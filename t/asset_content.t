@@ -26,8 +26,8 @@ my $project = Serverless::Project->new($api);
 
 # Memory -----------------------------------------------------------------------------
 
-# One child, and one connection to the database for all its requests.
-my $server = Serverless::Server->start('content', "ServerlessDBConnections 1\n"
+# One child, and one connection to the database for all its requests; with prefork, a child for each client.
+my $server = Serverless::Server->start('content', "ServerlessDBConnections 1\n" . Serverless::Server->workers(1, 32, prefork => 12)
     . Serverless::Server->database . Serverless::Server->api);
 my $there = $api->at($server->address);
 my @form = ([ Path => undef, undef, '/large' ], [ Visibility => undef, undef, 'public' ]);

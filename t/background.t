@@ -31,15 +31,8 @@ superuser()->do('ALTER ROLE serverless_httpd IN DATABASE ' . $database->name . q
 
 sub server {
     my ($name, $mpm, $children, $further) = @_;
-    my $limit = 2 * $children; # those that end after a graceful restart count, too
-    my $threads = $mpm eq 'prefork' ? 1 : 8;
-    my $workers = $limit * $threads;
-    my $spare = $children * $threads;
-    my $lines = $mpm eq 'prefork'
-        ? "MinSpareServers $children\nMaxSpareServers $children\n"
-        : "ThreadsPerChild $threads\nMinSpareThreads $spare\nMaxSpareThreads $workers\n";
-    return Serverless::Server->start($name, "StartServers $children\nServerLimit $limit\n$lines"
-        . "MaxRequestWorkers $workers\n"
+    return Serverless::Server->start($name,
+        Serverless::Server->workers($children, 8, prefork => $children, restarts => 1, mpm => $mpm)
         . Serverless::Server->database(database => $database->name) . "DBDExptime $EXPIRY\n" . ($further // '')
         . Serverless::Server->api, mpm => $mpm);
 }
@@ -61,7 +54,7 @@ sub statements {
 sub background_children {
     my ($server) = @_;
     $server->{suites_log} .= $server->error_log;
-    my @children = $server->{suites_log} =~ /\[pid (\d+):[^\n]* SF0096: this child does the background work$/mg;
+    my @children = $server->{suites_log} =~ /\[pid (\d+)[^\n]* SF0096: this child does the background work$/mg;
     return @children;
 }
 

@@ -43,13 +43,9 @@ sub sql {
 sub server {
     my ($name, %option) = @_;
     my $children = $option{children} || 1;
-    my $threads = 32 * $children;
+    my $workers = Serverless::Server->workers($children, 32, prefork => 4 * $children);
     return Serverless::Server->start($name, <<"END" . Serverless::Server->database(database => $database->name) . Serverless::Server->api);
-StartServers $children
-ServerLimit $children
-MinSpareThreads 32
-MaxSpareThreads $threads
-MaxRequestWorkers $threads
+$workers
 ServerlessNode $option{node}
 ServerlessBuildTimeout @{[ $option{timeout} || $TIMEOUT ]}s
 @{[ $option{lines} // '' ]}
@@ -432,14 +428,14 @@ sub long_leases {
 # the connection in use would have it crash.
 {
     my $server = server('in_a_statement', node => $fake);
-    my ($child) = $server->children;
+    my ($log, $child) = ('', undef);
+    wait_until { ($child) = ($log .= $server->error_log) =~ /\[pid (\d+)[^\n]*SF0096/ } or die "no child works\n";
     my $holder = $database->connect('postgres');
     $holder->begin_work;
     $holder->do('LOCK TABLE serverless.builds IN ACCESS EXCLUSIVE MODE');
     ok wait_until { waiting() }, 'a worker waits for a lock in the database';
     kill USR1 => $server->{pid};
-    my $log = '';
-    ok wait_until { ($log .= $server->error_log) =~ /Doing graceful restart/ },
+    ok wait_until { ($log .= $server->error_log) =~ /AH00(?:493|297|171):/ },
         'httpd is restarted gracefully while the worker waits';
     sleep 0.5;
     ok -e "/proc/$child", 'the child runs while its worker waits';

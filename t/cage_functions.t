@@ -25,18 +25,9 @@ my $account = Serverless::Client->account;
 my $runner = Serverless::Runner->start('cage', isolation => 'bubblewrap', egress => 'none');
 
 # The calls of Functions that do not end are ended early; the others have time on a slow machine, too.
+my $workers = Serverless::Server->workers(1, 50, prefork => 32);
 my $server = Serverless::Server->start('cage', Serverless::Server->database . $runner->directive . <<"END" . Serverless::Server->api);
-<IfModule mpm_prefork_module>
-    StartServers      32
-    ServerLimit       32
-    MaxRequestWorkers 32
-    MinSpareServers   32
-    MaxSpareServers   32
-</IfModule>
-<IfModule !mpm_prefork_module>
-    ThreadsPerChild   50
-    MaxRequestWorkers 50
-</IfModule>
+$workers
 ServerlessDomain $TAIL
 ServerlessExecution On
 ServerlessMemory 134217728

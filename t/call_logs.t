@@ -27,9 +27,8 @@ my ($account, $token) = $database->connect('postgres')->selectrow_array(q(SELECT
 my $runner = Serverless::Runner->start('call_logs');
 my $folder = Serverless::Server->logs;
 my $line_file = "$folder/call_logs_lines";
-my $prefork = ($ENV{MPM} // 'event') eq 'prefork';
-my $workers = $prefork ? "StartServers 4\nServerLimit 8\nMaxRequestWorkers 8\n"
-    : "StartServers 2\nServerLimit 4\nThreadsPerChild 8\nMaxRequestWorkers 32\nMinSpareThreads 16\nMaxSpareThreads 32\n";
+my $prefork = Serverless::Server->is_prefork;
+my $workers = Serverless::Server->workers(2, 8, prefork => 4, restarts => 1);
 
 sub server {
     my ($name, $lines) = @_;
@@ -206,7 +205,7 @@ is sprintf('%o', (stat $spool)[2] & 07777), '700', 'the spool is for httpd\'s us
 # The process id of the background child.
 sub background_child {
     $server->{suites_log} .= $server->error_log;
-    my @children = $server->{suites_log} =~ /\[pid (\d+):[^\n]* SF0096: /g;
+    my @children = $server->{suites_log} =~ /\[pid (\d+)[^\n]* SF0096: /g;
     return $children[-1];
 }
 

@@ -15,6 +15,7 @@ use Time::HiRes qw(time);
 my $server = 'Serverless::Server';
 my $database = $server->database;
 my $api = $server->api;
+my $workers = $server->worker_count;
 
 # The message is all that configtest says, to the last character.
 sub refused {
@@ -211,7 +212,7 @@ for my $case (
             '0', '-1', 'all', '4x', '2.5', '100001', '99999999999999999999', 'None'],
         ['server', "Serverless$_->[0]", "Serverless$_->[0] takes one argument, $_->[1]", '', '""', '1 2'],
         ['server', "Serverless$_->[0]",
-            "Serverless$_->[0] 32 must be below 32, the number of workers (MaxRequestWorkers), or Off", '32'],
+            "Serverless$_->[0] $workers must be below $workers, the number of workers (MaxRequestWorkers), or Off", $workers],
     ) } ['MaxRequests', 'how many requests all accounts have at a time, or Off'],
         ['MaxRequestsPerAccount', 'how many requests an account has at a time, or Off']),
     (map { (
@@ -275,7 +276,7 @@ for my $case (
     ['server', map { "ServerlessDependencyCheck $_" } qw(1ms 3s 3 5min Off oFF)],
     ['server', map { "ServerlessBundleLimit $_" } qw(1 512k 250M 1G 1073741824)],
     ['server', map { "ServerlessLogRetention $_" } qw(1h 60min 3600s 1d 30d 030d 3650d 87600h Off oFF)],
-    ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } qw(1 31 Off oFF)],
+    ['server', map { ("ServerlessMaxRequests $_", "ServerlessMaxRequestsPerAccount $_") } 1, $workers - 1, qw(Off oFF)],
     ['server', map { ("ServerlessMaxPublicAssets $_", "ServerlessMaxProtectedAssets $_", "ServerlessMaxPrivateAssets $_") }
         qw(1 1000 100000 Off oFF)],
     ['server', map { "ServerlessRunner $_" } '/run/serverless-runner/control', '/' . 'x' x 106],
@@ -596,12 +597,14 @@ refused "DBDriver pgsql\nServerlessDBConnections 11\n$api",
     'ServerlessDBConnections 11 must not be above DBDMax 10',
         'ServerlessDBConnections above the default DBDMax is refused';
 
-# Pipelining takes two of the connections; where it is not asked for, it goes without.
+# Pipelining takes two of the connections; where it is not asked for, it goes without. With prefork, there is none.
 my $too_few = 'ServerlessPipelining takes 2 of the ServerlessDBConnections (3): there must be 4 or more';
-refused "${database}ServerlessDBConnections 3\nServerlessPipelining On\n$api", $too_few,
-    'pipelining, and three connections';
-refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 3\nServerlessPipelining On\n$api", $too_few,
-    'ServerlessPipelining needs more than the three connections of the pool';
+if (!$server->is_prefork) {
+    refused "${database}ServerlessDBConnections 3\nServerlessPipelining On\n$api", $too_few,
+        'pipelining, and three connections';
+    refused "${database}DBDMin 0\nDBDKeep 0\nDBDMax 3\nServerlessPipelining On\n$api", $too_few,
+        'ServerlessPipelining needs more than the three connections of the pool';
+}
 accepted "${database}ServerlessDBConnections $_->[0]\nServerlessPipelining $_->[1]\n$api",
     "ServerlessDBConnections $_->[0], ServerlessPipelining $_->[1]" for [1, 'Off'], [3, 'Off'], [4, 'On'], [8, 'On'];
 accepted "${database}ServerlessDBConnections 3\n$api", 'three connections, and nothing said of pipelining';

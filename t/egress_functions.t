@@ -24,18 +24,9 @@ sub obstacle {
 
 my $TAIL = 'functions.example.com';
 my $runner = Serverless::Runner->start('egress', isolation => 'bubblewrap', egress => 'filtered', under => \@machine);
+my $workers = Serverless::Server->workers(1, 50, prefork => 32);
 my $server = Serverless::Server->start('egress', Serverless::Server->database . $runner->directive . <<"END" . Serverless::Server->api);
-<IfModule mpm_prefork_module>
-    StartServers      32
-    ServerLimit       32
-    MaxRequestWorkers 32
-    MinSpareServers   32
-    MaxSpareServers   32
-</IfModule>
-<IfModule !mpm_prefork_module>
-    ThreadsPerChild   50
-    MaxRequestWorkers 50
-</IfModule>
+$workers
 ServerlessDomain $TAIL
 ServerlessExecution On
 ServerlessConcurrency 20

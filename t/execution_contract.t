@@ -182,8 +182,7 @@ open my $out, '>', $users or die "$users: $!\n";
 print $out 'someone:{SHA}', sha1_base64('secret'), "=\n";
 close $out;
 
-my $workers = ($ENV{MPM} // 'event') eq 'prefork' ? "StartServers 40\nServerLimit 48\nMaxRequestWorkers 48\n"
-    : "StartServers 1\nServerLimit 1\nThreadsPerChild 48\nMaxRequestWorkers 48\n";
+my $workers = Serverless::Server->workers(1, 48);
 my $server = Serverless::Server->start('contract', $workers . Serverless::Server->database . $runner->directive . <<"END");
 ServerlessIdleTimeout 900s
 <VirtualHost *>

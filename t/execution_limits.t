@@ -21,18 +21,14 @@ my $TAIL = 'functions.example.com';
 my $account = Serverless::Client->account;
 my $runner = Serverless::Runner->start('limits');
 
-# Lines for the workers of httpd: with each MPM, more than an Environment may have calls at a time.
-my %workers = (
-    threads => "StartServers 2\nServerLimit 4\nThreadsPerChild 24\nMaxRequestWorkers 48\nMinSpareThreads 48\nMaxSpareThreads 48\n",
-    prefork => "StartServers 24\nServerLimit 24\nMaxRequestWorkers 24\nMinSpareServers 24\nMaxSpareServers 24\n",
-);
-
-# An httpd with the MPM of the run, or with prefork.
+# An httpd with the MPM of the run, or with prefork. Two of them have more workers than an Environment may have calls at a time.
+# Each child of prefork has a connection to the database.
 sub server {
-    my ($name, $lines, $mpm) = @_;
+    my ($name, $lines, $mpm, $children) = @_;
     my $connections = $mpm ? "DBDKeep 1\nDBDMax 1\n" : ''; # of each child
-    $mpm //= 'prefork' if ($ENV{MPM} // 'event') eq 'prefork';
-    return Serverless::Server->start($name, $workers{ $mpm // 'threads' } . Serverless::Server->database . $connections . $runner->directive
+    $mpm //= Serverless::Server->mpm;
+    my $workers = Serverless::Server->workers(2, 24, prefork => $children // 24, restarts => $mpm ne 'prefork', mpm => $mpm);
+    return Serverless::Server->start($name, $workers . Serverless::Server->database . $connections . $runner->directive
         . "ServerlessDomain $TAIL\nServerlessExecution On\n$lines" . Serverless::Server->api, mpm => $mpm);
 }
 
@@ -183,7 +179,7 @@ $servers[0]->restart for 1 .. 4;
 is_deeply [ keys %{ $load->() } ], ['200'], 'httpd is restarted gracefully again and again: no call fails';
 
 # Two httpds whose children share one isolate: a line that a child keeps idle is recalled for a call of another child.
-my @shared = (server('shared1', "ServerlessConcurrency 1\n$limits"), server('shared2', "ServerlessConcurrency 1\n$limits", 'prefork'));
+my @shared = (server('shared1', "ServerlessConcurrency 1\n$limits", undef, 8), server('shared2', "ServerlessConcurrency 1\n$limits", 'prefork', 8));
 my $three = deployed();
 is get($three, '/pid', $shared[0])->{status}, 200, 'the only isolate is started';
 my @recalled = map { get($three, '/pid', $shared[ $_ % 2 ]) } 1 .. 100;

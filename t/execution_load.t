@@ -29,29 +29,8 @@ my ($account, $token) = $database->connect('postgres')->selectrow_array(q(SELECT
 my $runner = Serverless::Runner->start('load');
 
 # Lines for the workers of httpd: three children with eight threads, or as many children as clients.
-my $children = <<'END';
-<IfModule mpm_prefork_module>
-StartServers 16
-ServerLimit 24
-MaxRequestWorkers 24
-</IfModule>
-<IfModule !mpm_prefork_module>
-StartServers 3
-ServerLimit 6
-ThreadsPerChild 8
-MaxRequestWorkers 24
-MinSpareThreads 1
-MaxSpareThreads 24
-</IfModule>
-END
-my $one_child = <<'END';
-<IfModule !mpm_prefork_module>
-StartServers 1
-ServerLimit 1
-ThreadsPerChild 32
-MaxRequestWorkers 32
-</IfModule>
-END
+my $children = Serverless::Server->workers(3, 8, prefork => $CLIENTS, restarts => 1);
+my $one_child = Serverless::Server->workers(1, 32, prefork => 4);
 my $patient = "ServerlessQueueTimeout 30s\nServerlessExecutionTimeout 120s\n";
 
 # An httpd that executes with a runner.

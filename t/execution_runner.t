@@ -23,8 +23,7 @@ my $database = own_database('runner_away');
 my $owner = $database->connect('postgres');
 my ($account, $token) = $owner->selectrow_array(q(SELECT * FROM serverless.create_account('runner')));
 my $agent = LWP::UserAgent->new(timeout => 120);
-my $prefork = ($ENV{MPM} // 'event') eq 'prefork';
-my $children = $prefork ? "StartServers 4\nServerLimit 4\nMaxRequestWorkers 4\n" : "StartServers 2\nServerLimit 2\nThreadsPerChild 8\nMaxRequestWorkers 16\nMinSpareThreads 16\nMaxSpareThreads 16\n";
+my $children = Serverless::Server->workers(2, 8, prefork => 4);
 
 # An httpd with a directive, in which calls wait for `patience`. Where no isolate can be had, that is short.
 sub server {

@@ -11,6 +11,8 @@ use Serverless::Server;
 use Serverless::Test;
 use Test::More;
 
+plan skip_all => 'a child of prefork has one request at a time, and commits it alone' if Serverless::Server->is_prefork;
+
 # What there is to work with -----------------------------------------------------
 
 # A database in which a Function's FriendlyName decides how its INSERT behaves.

@@ -91,7 +91,7 @@ sub repeat {
 
 for my $pipelining (qw(On Off)) {
     my $server = Serverless::Server->start("locked_$pipelining",
-        "ServerlessDBConnections 4\nServerlessPipelining $pipelining\nThreadsPerChild 64\nMaxRequestWorkers 64\n"
+        Serverless::Server->workers(1, 64) . "ServerlessDBConnections 4\nServerlessPipelining $pipelining\n"
         . "ServerlessMaxRequestsPerAccount Off\n" # so that all writes to the locked Service wait at once
         . Serverless::Server->database(statement_timeout => 300_000) . Serverless::Server->api);
     my ($locked, $other) = map { new_place($server) } 1 .. 2;
@@ -115,6 +115,7 @@ for my $pipelining (qw(On Off)) {
 }
 
 subtest 'the API keys of an account have one attempt at a time together' => sub {
+    plan skip_all => 'a child counts its own attempts, and a child of prefork has one' if Serverless::Server->is_prefork;
     my $server = Serverless::Server->start('locked_keys',
         "ServerlessDBConnections 8\nServerlessPipelining Off\nServerlessMaxRequestsPerAccount Off\n"
         . Serverless::Server->database(statement_timeout => 300_000) . Serverless::Server->api);

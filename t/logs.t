@@ -637,7 +637,7 @@ SKIP: {
     new_environment();
     add(message => $_ % 2 ? 'x' x 8000 : '') for 1 .. 200;
     my $server = Serverless::Server->start('memory',
-        Serverless::Server->two_threads . Serverless::Server->database . Serverless::Server->api);
+        Serverless::Server->workers(1, 2, prefork => 1) . Serverless::Server->database . Serverless::Server->api);
     my $client = $api->at($server->address);
     my $list = sub { $client->get($logs, PageSize => 200) };
     is scalar(@{ $list->()->json->{logs} }), 200, 'long messages and empty ones';

@@ -58,13 +58,7 @@ SQL
 sub due { run(q(UPDATE serverless.maintenance SET date_begun = '-infinity')) }
 sub begun { sql(q(SELECT count(*) FROM serverless.maintenance WHERE date_begun > '-infinity')) }
 
-my $limits = <<'END';
-StartServers        2
-ServerLimit         2
-MinSpareThreads     32
-MaxSpareThreads     64
-MaxRequestWorkers   64
-END
+my $limits = Serverless::Server->workers(2, 32, prefork => 4);
 
 sub server {
     my ($name, $lines) = @_;
@@ -177,7 +171,7 @@ SQL
     due();
     run('REVOKE DELETE ON serverless.logs FROM serverless_httpd');
     run(q(UPDATE serverless.maintenance SET period = '0'));
-    my $server = server('maintenance_fails', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n"
+    my $server = server('maintenance_fails', Serverless::Server->one_child
         . "Listen $address\n<VirtualHost $address>\n" . Serverless::Server->database(database => $other->name)
         . Serverless::Server->api . "</VirtualHost>\n");
     my $log = '';
@@ -196,12 +190,15 @@ SQL
     add(10, '31 days');
     due();
     database('stop');
-    my $server = server('maintenance_without_database', "StartServers 1\nServerLimit 1\nMaxRequestWorkers 32\n");
+    my $server = server('maintenance_without_database', Serverless::Server->one_child);
     my $client = Serverless::Client->client('AC' . '0' x 32, 'x')->at($server->address);
     is $client->get('/v1/Services')->status, 503, 'without a database, httpd starts and answers 503';
-    my %threads;
-    ok wait_until { $threads{$_} = 1 for $server->error_log =~ /\[pid (\d+:tid \d+)\] SF0001: no connection/g; keys %threads == 3 },
-        'without a database, the child and both of its background threads try to connect at the start';
+    SKIP: {
+        skip 'httpd logs no thread with prefork', 1 if Serverless::Server->is_prefork;
+        my %threads;
+        ok wait_until { $threads{$_} = 1 for $server->error_log =~ /\[pid (\d+:tid \d+)\] SF0001: no connection/g; keys %threads == 3 },
+            'without a database, the child and both of its background threads try to connect at the start';
+    }
     database('start');
     is_deeply ages(), { '31 days' => 10 }, 'without a database, no log entry is deleted';
     ok wait_until { $client->get('/v1/Services')->status == 401 }, 'the child answers when the database is back';

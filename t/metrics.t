@@ -18,16 +18,9 @@ use Serverless::Time;
 use Test::More;
 
 # Under prefork, the child has one request at a time, and no batches of several.
-my $prefork = ($ENV{MPM} // 'event') eq 'prefork';
+my $prefork = Serverless::Server->is_prefork;
 my $CLIENTS = $prefork ? 1 : 8;
-my $workers = $prefork ? Serverless::Server->one_child : <<'END';
-StartServers 1
-ServerLimit 1
-MinSpareThreads 25
-MaxSpareThreads 25
-ThreadsPerChild 25
-MaxRequestWorkers 25
-END
+my $workers = Serverless::Server->workers(1, 25, prefork => 1);
 
 my $database = own_database('metrics');
 my $owner = $database->connect('postgres');

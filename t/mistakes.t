@@ -37,7 +37,8 @@ sub domains { return "$database<VirtualHost *:80>\n" . join('', map { "$_\n" } @
 # Refused by configtest ----------------------------------------------------------------------------
 
 my $place = 'ServerlessFunctions belongs into <Location "/v1/Services">, a path without a slash at its end';
-my $limit = 'must be below 32, the number of workers (MaxRequestWorkers), or Off';
+my $workers = $class->worker_count;
+my $limit = "must be below $workers, the number of workers (MaxRequestWorkers), or Off";
 my @refused = (
     ['ServerlessFunctions outside of a Location', server('ServerlessFunctions On'), 'ServerlessFunctions not allowed here'],
     ['ServerlessFunctions in a Directory', "$database<Directory /srv>\nServerlessFunctions On\n</Directory>\n",
@@ -71,10 +72,12 @@ my @refused = (
     ['ServerlessStaleRoutes negative', server('ServerlessStaleRoutes -1'), 'ServerlessStaleRoutes takes a time from 1ms to 24h, such as 5min, or Off'],
     ['ServerlessDBConnections 0', server('ServerlessDBConnections 0'), 'ServerlessDBConnections takes a number from 1 to 1000'],
     ['ServerlessDBConnections above DBDMax', server('ServerlessDBConnections 20'), 'ServerlessDBConnections 20 must not be above DBDMax 8'],
-    ['ServerlessPipelining with too few connections', server("ServerlessDBConnections 2\nServerlessPipelining On"),
-        'ServerlessPipelining takes 2 of the ServerlessDBConnections (2): there must be 4 or more'],
+    # with prefork, ServerlessPipelining changes nothing
+    (['ServerlessPipelining with too few connections', server("ServerlessDBConnections 2\nServerlessPipelining On"),
+        'ServerlessPipelining takes 2 of the ServerlessDBConnections (2): there must be 4 or more']) x !$class->is_prefork,
     ['ServerlessMaxRequests above the workers', server('ServerlessMaxRequests 200'), "ServerlessMaxRequests 200 $limit"],
-    ['ServerlessMaxRequestsPerAccount above the workers', server('ServerlessMaxRequestsPerAccount 32'), "ServerlessMaxRequestsPerAccount 32 $limit"],
+    ['ServerlessMaxRequestsPerAccount above the workers', server("ServerlessMaxRequestsPerAccount $workers"),
+        "ServerlessMaxRequestsPerAccount $workers $limit"],
     ['ServerlessMaxRequestsPerAccount 0', server('ServerlessMaxRequestsPerAccount 0'), 'ServerlessMaxRequestsPerAccount takes a number from 1 to 100000, or Off'],
     ['ServerlessDomain as a URL', location('ServerlessDomain https://functions.example.com'),
         'ServerlessDomain takes a domain name in lower case, such as twil.io'],

@@ -16,7 +16,7 @@ my $client = Serverless::Client->client(
     $cluster->connect->selectrow_array(q(SELECT * FROM serverless.create_account('outage'))));
 # without batches, each refused request has one line to write
 my $server = Serverless::Server->start('outage', "ServerlessPipelining Off\n"
-    . Serverless::Server->database(host => $cluster->host) . Serverless::Server->api);
+    . Serverless::Server->one_child . Serverless::Server->database(host => $cluster->host) . Serverless::Server->api);
 $client = $client->at($server->address);
 is $client->get('/v1/Services')->status, 200, 'a request before the outage succeeds';
 

@@ -16,6 +16,8 @@ use Serverless::Test;
 use Test::More;
 use Time::HiRes qw(time);
 
+plan skip_all => 'a child of prefork has one request at a time, and no two share a batch' if Serverless::Server->is_prefork;
+
 # The suites after this one need the database, however this one ends.
 END { local $?; database('start') }
 

@@ -21,15 +21,11 @@ my $LIMIT = 6;
 my $TOO_MANY_OF_ACCOUNT = 'The account has too many requests at the same time';
 my $TOO_MANY = 'The server has too many requests at the same time';
 
-# Two children, which count together. No body is too slow for them, and little of an answer is sent
+# Two children (16 of prefork), which count together. No body is too slow for them, and little of an answer is sent
 # before the client reads.
+my $workers = Serverless::Server->workers(2, 8);
 my $server = Serverless::Server->start('request_limit', <<"END" . Serverless::Server->database
-StartServers        2
-ServerLimit         2
-ThreadsPerChild     8
-MinSpareThreads     16
-MaxSpareThreads     16
-MaxRequestWorkers   16
+$workers
 RequestReadTimeout  header=0 body=0
 SendBufferSize      4096
 ServerlessMaxRequests        $LIMIT
@@ -224,11 +220,8 @@ subtest 'a refused upload' => sub {
 
 subtest 'without the directives' => sub {
     # 16 workers: 13 requests of all accounts, 6 of one
-    my $default = Serverless::Server->start('default_limits', <<"END" . $server->database . $server->api, limits => 1);
-ThreadsPerChild   16
-MaxRequestWorkers 16
-SendBufferSize    4096
-END
+    my $default = Serverless::Server->start('default_limits',
+        $server->workers(1, 16) . "SendBufferSize 4096\n" . $server->database . $server->api, limits => 1);
     my $there = { %$greedy, api => $greedy->{api}->at($default->address) };
     my @held = map { begin_download($there) } 1 .. 6;
     is_refused $there->{api}->afresh->get('/v1/Services'), $TOO_MANY_OF_ACCOUNT,

@@ -19,10 +19,10 @@ my $CLIENTS = 16;
 my $SECONDS = $ENV{FULL} ? 30 : 3;
 my $PAUSE = 0.2; # between two Deployments
 
-# Two httpds of three children each. The API is at the shared httpd, which serves no domains.
-my $children = "StartServers 3\nServerLimit 3\nThreadsPerChild 8\nMaxRequestWorkers 24\nMinSpareThreads 1\nMaxSpareThreads 24\n";
-my $lines = "ServerlessDomain $TAIL\nServerlessExecution On\n" . Serverless::Server->database;
-$lines .= "<IfModule !mpm_prefork_module>\n$children</IfModule>\n";
+# Two httpds of three children each, or with prefork of a child for each client. The API is at the shared httpd, which serves
+# no domains.
+my $lines = "ServerlessDomain $TAIL\nServerlessExecution On\n" . Serverless::Server->database
+    . Serverless::Server->workers(3, 8, prefork => $CLIENTS);
 my @servers = map { Serverless::Server->start("leases_$_", $lines) } 1, 2;
 
 my $api = Serverless::Client->account;

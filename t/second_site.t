@@ -54,7 +54,7 @@ my @sites = map {
 } qw(first second);
 
 my $process = slurp('serverless_functions.conf') =~ s{^ServerlessVariableKeys .*\n}{}mr;
-my $files = join '', "Define APACHE_LOG_DIR " . $class->logs . "\nThreadsPerChild 64\nMaxRequestWorkers 64\n",
+my $files = join '', $class->workers(1, 64, prefork => 16), "Define APACHE_LOG_DIR " . $class->logs . "\n",
     map { 'Include ' . administrators_file(@$_) . "\n" }
     ['functions.conf', $process], ['first.conf', site(%{ $sites[0] })], ['second.conf', site(%{ $sites[1] })];
 

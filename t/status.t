@@ -171,7 +171,7 @@ subtest 'counters are those of all children, and outlive a graceful restart' => 
 };
 
 subtest 'a wait for a connection' => sub {
-    plan skip_all => 'a child of prefork has one request at a time' if ($ENV{MPM} // 'event') eq 'prefork';
+    plan skip_all => 'a child of prefork has one request at a time' if Serverless::Server->is_prefork;
     my $narrow = start('status_narrow', "ServerlessPipelining Off\nServerlessDBConnections 1\nServerlessDBTimeout 2s\n$logs", statement_timeout => 300_000);
     my $own = Serverless::Client->client(@account)->at($narrow->address);
     is $own->get($at)->status, 200, 'a GET';
@@ -334,7 +334,7 @@ subtest 'the notice of a good start' => sub {
     $log .= $started->error_log;
     my @notices = $log =~ /SF0105: (.*)$/mg;
     is scalar @notices, 1, 'one line';
-    my $pipelining = ($ENV{PIPELINING} // 'On') eq 'On' && ($ENV{MPM} // 'event') ne 'prefork' ? 'on' : 'off';
+    my $pipelining = ($ENV{PIPELINING} // 'On') eq 'On' && !Serverless::Server->is_prefork ? 'on' : 'off';
     like $notices[0], qr/^mod_serverless_functions \Q$version\E serves: schema \d+, database \Q$label\E, 1 keys of Variables, node none, pipelining $pipelining, 4 connections in each child, Functions are not executed$/,
         'with versions, database, keys, node and connections';
     undef $started;

@@ -17,7 +17,7 @@ sub start {
     my $function = delete $option{function};
     my $dumps = Serverless::Server::logs() . "/callgrind_$name";
     my @counted = ($function || 'ap_run_process_connection', $function || 'ap_process_async_request');
-    my $server = Serverless::Server->start($name, Serverless::Server->two_threads . $lines, %option,
+    my $server = Serverless::Server->start($name, Serverless::Server->workers(1, 2, prefork => 1) . $lines, %option,
         under => ['valgrind', '--quiet', '--vgdb=no', '--tool=callgrind', "--callgrind-out-file=$dumps.%p",
             "--toggle-collect=$counted[0]", "--dump-after=$counted[1]"]);
     return bless { server => $server, dumps => $dumps }, $class;

@@ -30,6 +30,7 @@ sub preamble {
     $modules =~ s/^LoadModule \Q$_\E .*\n//m for @{ $option{without} || [] };
     my $keys = $option{keyless} ? '' : qq(ServerlessVariableKeys "$ENV{VARIABLE_KEYS}");
     $modules =~ s/mpm_[a-z]+(?=_module|\.so)/mpm_$option{mpm}/g if $option{mpm};
+    my $thread = ($option{mpm} // mpm()) eq 'prefork' ? '' : ':tid %T'; # as messages.md says
     my $pipelining = $ENV{PIPELINING} || 'On';
     $modules .= "ServerlessPipelining Off\n" if $pipelining ne 'On';
     $modules .= "ServerlessMaxRequests Off\nServerlessMaxRequestsPerAccount Off\n"
@@ -41,39 +42,40 @@ ServerRoot        "$ENV{SOURCE}/t"
 DefaultRuntimeDir "@{[ logs() ]}"
 PidFile           "@{[ logs() ]}/$name.pid"
 ErrorLog          "@{[ logs() ]}/${name}_error_log"
-ErrorLogFormat    "[%{cu}t] [%m:%l] [pid %P:tid %T] [%L] %M"
+ErrorLogFormat    "[%{cu}t] [%m:%l] [pid %P$thread] [%L] %M"
 LogLevel          info
 TypesConfig       conf/mime.types
 ServerName        127.0.0.1
-<IfModule mpm_prefork_module>
-    StartServers      4
-    ServerLimit       4
-    MaxRequestWorkers 4
-</IfModule>
-<IfModule !mpm_prefork_module>
-    StartServers      1
-    ServerLimit       1
-    ThreadsPerChild   32
-    MaxRequestWorkers 32
-</IfModule>
+@{[ $class->workers($class->default_workers, %option) ]}
 END
 }
 
-# Lines for one child with two threads, so that requests differ as little as possible.
-sub two_threads { "ThreadsPerChild 2\nMaxRequestWorkers 2\nMinSpareThreads 2\nMaxSpareThreads 2\n" }
+# How many workers an httpd has unless a suite's own lines say another number.
+sub worker_count { is_prefork() ? 4 : 32 }
+sub default_workers { (1, 32, prefork => 4) }
 
-# Lines for one child under prefork as under the other MPMs, where what a child knows or logs once is tested.
-sub one_child {
-    return <<'END';
-<IfModule mpm_prefork_module>
-    StartServers      1
-    ServerLimit       1
-    MaxRequestWorkers 1
-    MinSpareServers   1
-    MaxSpareServers   1
-</IfModule>
-END
+# The MPM of the test run.
+sub mpm { $ENV{MPM} || 'event' }
+
+sub is_prefork { mpm() eq 'prefork' }
+
+# Lines for a number of children with a number of threads each, all of which are there from the start to the end. A child of
+# prefork has one worker: there are as many children as workers, or as many as `prefork` says. With `restarts`, there may be
+# twice as many (half as many again with prefork, where each has a connection to the database), so that a graceful restart need
+# not wait for the old children. `mpm` is the MPM of the test run unless another is named.
+sub workers {
+    my ($class, $children, $threads, %option) = @_;
+    my $is_prefork = ($option{mpm} // mpm()) eq 'prefork';
+    $children = $option{prefork} // $children * $threads if $is_prefork;
+    my $limit = $children + ($option{restarts} ? int(($children + $is_prefork) / (1 + $is_prefork)) : 0);
+    my $lines = "StartServers $children\nServerLimit $limit\n";
+    return "${lines}MaxRequestWorkers $limit\nMinSpareServers $children\nMaxSpareServers $children\n" if $is_prefork;
+    my $workers = $children * $threads;
+    return "${lines}ThreadsPerChild $threads\nMaxRequestWorkers $workers\nMinSpareThreads $workers\nMaxSpareThreads $workers\n";
 }
+
+# Lines for one child under each MPM, where what a child knows or logs once is tested.
+sub one_child { $_[0]->workers(1, 32, prefork => 1) }
 
 # mod_dbd's directives. A PostgreSQL of a suite's own, at `host`, may stand still: httpd gives up after two seconds.
 sub database {
