@@ -236,6 +236,25 @@ static void write_tasks(request_rec *r)
     }
 }
 
+static void write_runner(request_rec *r)
+{
+    const sf_node_runner *runner = sf_node_runner_of(r->pool);
+    int i;
+
+    if (!runner) {
+        return;
+    }
+    write_gauge(r, "serverless_runner_ready", "1 if the runner of Functions answers.",
+                runner->state == SF_NODE_READY);
+    write_head(r, "serverless_isolates", "gauge", "Isolates of the machine, by state.");
+    for (i = 0; i < SF_ISOLATE_STATES_SHOWN; i++) {
+        ap_rprintf(r, "serverless_isolates{state=\"%s\"} %" APR_UINT64_T_FMT "\n",
+                   sf_isolate_states[i], runner->isolates[i]);
+    }
+    write_gauge(r, "serverless_leases_waiting", "Calls that wait for an isolate of the machine.",
+                (double)runner->waiting);
+}
+
 static void write_node(request_rec *r, const sf_metric_sums *sums)
 {
     size_t i;
@@ -252,10 +271,7 @@ static void write_node(request_rec *r, const sf_metric_sums *sums)
     for (i = 0; i < sizeof(node_gauges) / sizeof(*node_gauges); i++) {
         write_node_gauge(r, &node_gauges[i]);
     }
-    if (sf_config_runner()) {
-        write_gauge(r, "serverless_runner_ready", "1 if the runner of Functions answers.",
-                    sf_node_runner(r->pool) == SF_NODE_READY);
-    }
+    write_runner(r);
     write_tasks(r);
 }
 

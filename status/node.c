@@ -4,7 +4,6 @@
 #include "core/crypto/keyring.h"
 #include "core/db/db.h"
 #include "core/log.h"
-#include "runtime/domains/runner_check.h"
 #include "statements.h"
 #include "version.h"
 
@@ -26,8 +25,7 @@ enum { BUILDS, BUILD_AGE, LACKS_KEY, ROUTE_LEASE, TASK, TASK_BEGUN };
 
 /* The memory that children share. */
 typedef struct {
-    sf_node_age runner_age;
-    volatile apr_uint32_t runner;  /* sf_node_state */
+    sf_node_runner runner;
     sf_node_database databases[1]; /* by the number of the database, which begins at 1 */
 } node;
 
@@ -145,23 +143,33 @@ const sf_node_database *sf_node_database_of(const sf_caller *caller, server_rec 
     return database;
 }
 
-sf_node_state sf_node_runner(apr_pool_t *pool)
+static void check_runner(apr_pool_t *pool, sf_node_runner *runner)
 {
-    char isolation[SF_ISOLATION_BYTES];
+    sf_runner_state state;
+    int i;
 
+    runner->state = sf_runner_check(pool, &state) == APR_SUCCESS ? SF_NODE_READY : SF_NODE_RUNNER;
+    for (i = 0; i < SF_ISOLATE_STATES_SHOWN; i++) {
+        runner->isolates[i] = state.isolates[i];
+    }
+    runner->waiting = state.waiting;
+    end_check(&runner->age);
+}
+
+const sf_node_runner *sf_node_runner_of(apr_pool_t *pool)
+{
     if (!sf_config_runner()) {
-        return SF_NODE_READY;
+        return NULL;
     }
-    if (claim(&shared->runner_age)) {
-        shared->runner
-            = sf_runner_check(pool, isolation) == APR_SUCCESS ? SF_NODE_READY : SF_NODE_RUNNER;
-        end_check(&shared->runner_age);
+    if (claim(&shared->runner.age)) {
+        check_runner(pool, &shared->runner);
     }
-    return shared->runner;
+    return &shared->runner;
 }
 
 sf_node_state sf_node_check(const sf_caller *caller)
 {
+    const sf_node_runner *runner;
     server_rec *s;
 
     for (s = sf_config_next_database(ap_server_conf); s; s = sf_config_next_database(s->next)) {
@@ -171,7 +179,8 @@ sf_node_state sf_node_check(const sf_caller *caller)
             return state;
         }
     }
-    return sf_node_runner(caller->pool);
+    runner = sf_node_runner_of(caller->pool);
+    return runner ? runner->state : SF_NODE_READY;
 }
 
 
@@ -181,17 +190,19 @@ sf_node_state sf_node_check(const sf_caller *caller)
 static const char *runner_text(apr_pool_t *pool)
 {
     const char *path = sf_config_runner();
-    char isolation[SF_ISOLATION_BYTES];
+    sf_runner_state state;
     char reason[80];
     apr_status_t rv;
 
     if (!path) {
         return "Functions are not executed";
     }
-    rv = sf_runner_check(pool, isolation);
-    return rv == APR_SUCCESS ? apr_psprintf(pool, "runner %s with isolation %s", path, isolation)
-                             : apr_psprintf(pool, "runner %s, which does not answer: %s", path,
-                                            apr_strerror(rv, reason, sizeof(reason)));
+    rv = sf_runner_check(pool, &state);
+    if (rv != APR_SUCCESS) {
+        return apr_psprintf(pool, "runner %s, which does not answer: %s", path,
+                            apr_strerror(rv, reason, sizeof(reason)));
+    }
+    return apr_psprintf(pool, "runner %s with isolation %s", path, state.isolation);
 }
 
 static void announce(const sf_caller *caller)

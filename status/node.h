@@ -5,6 +5,7 @@
 #define SF_NODE_H
 
 #include "core/caller.h"
+#include "runtime/domains/runner_check.h"
 
 /* Whether the node can serve; if not, the first reason. A further part of the node that can be missing has a row here
  * and in the table of words in node.c, and a check there. */
@@ -40,6 +41,15 @@ typedef struct {
     } tasks[SF_NODE_TASKS];          /* of maintenance; a free place has the name "" */
 } sf_node_database;
 
+/* The runner, as it was found last. */
+typedef struct {
+    sf_node_age age;
+    volatile apr_uint32_t state; /* sf_node_state */
+    volatile apr_uint64_t
+        isolates[SF_ISOLATE_STATES_SHOWN]; /* by state; 0 where it does not answer */
+    volatile apr_uint64_t waiting;         /* leases that wait */
+} sf_node_runner;
+
 /* Makes the shared memory. Called from post_config. Returns APR_SUCCESS or its error. */
 apr_status_t sf_node_post_config(apr_pool_t *pool, server_rec *s);
 
@@ -47,9 +57,9 @@ apr_status_t sf_node_post_config(apr_pool_t *pool, server_rec *s);
  * about a second old at most, unless the database takes longer to answer. */
 const sf_node_database *sf_node_database_of(const sf_caller *caller, server_rec *server);
 
-/* Returns SF_NODE_READY where the runner answers, or none is configured; else SF_NODE_RUNNER. The state is about a
- * second old at most, too; a runner that does not answer takes half a second more. */
-sf_node_state sf_node_runner(apr_pool_t *pool);
+/* Returns the state of the runner, or NULL where none is configured. It is about a second old at most, too; a runner that does
+ * not answer takes half a second more. */
+const sf_node_runner *sf_node_runner_of(apr_pool_t *pool);
 
 /* Returns the state of the node: that of its first database that is not ready, or that of its runner. */
 sf_node_state sf_node_check(const sf_caller *caller);

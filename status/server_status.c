@@ -52,6 +52,22 @@ static void write_databases(request_rec *r, int flags)
     }
 }
 
+static void write_runner(request_rec *r, int flags)
+{
+    const sf_node_runner *runner = sf_node_runner_of(r->pool);
+    int i;
+
+    if (!runner) {
+        return;
+    }
+    write_figure(r, flags, "runner", runner->state == SF_NODE_READY ? "ready" : "away");
+    for (i = 0; i < SF_ISOLATE_STATES_SHOWN; i++) {
+        write_number(r, flags, apr_pstrcat(r->pool, "isolates_", sf_isolate_states[i], NULL),
+                     runner->isolates[i]);
+    }
+    write_number(r, flags, "leases_waiting", runner->waiting);
+}
+
 static int show_section(request_rec *r, int flags)
 {
     const sf_metric_sums *sums;
@@ -65,10 +81,7 @@ static int show_section(request_rec *r, int flags)
         ap_rputs("<hr>\n<h1>mod_serverless_functions</h1>\n<table>\n", r);
     }
     write_databases(r, flags);
-    if (sf_config_runner()) {
-        write_figure(r, flags, "runner",
-                     sf_node_runner(r->pool) == SF_NODE_READY ? "ready" : "away");
-    }
+    write_runner(r, flags);
     write_number(r, flags, "connections_in_use", sums->gauges[SF_GAUGE_CONNECTIONS_IN_USE]);
     for (i = 0; i < SF_METRICS; i++) {
         write_number(r, flags, sf_metrics_name(i), sums->counters[i]);

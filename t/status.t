@@ -251,9 +251,19 @@ sub is_shown {
 subtest 'readiness and the runner' => sub {
     is_state $server, 200, 'ready', 'the runner answers';
     is_shown 1, 'ready';
+    my $isolates = sub {
+        my $now = metrics();
+        return join ', ', map { "$_ " . $now->{qq(serverless_isolates{state="$_"})} } qw(starting idle leased ending);
+    };
+    my $idle = 'starting 0, idle 1, leased 0, ending 0';
+    ok wait_until { $isolates->() eq $idle }, 'serverless_isolates, by state' or diag $isolates->();
+    is metrics()->{serverless_leases_waiting}, 0, 'serverless_leases_waiting';
+    ok wait_until { ask('/-/server-status?auto')->content =~ /^ServerlessIsolatesIdle: 1\nServerlessIsolatesLeased: 0$/m },
+        'mod_status has the isolates';
     $runner->kill_now;
     is_state $server, 503, 'runner', 'it is away: runner';
     is_shown 0, 'away';
+    is $isolates->(), 'starting 0, idle 0, leased 0, ending 0', 'no isolates are known then';
     $runner->run;
     is_state $server, 200, 'ready', 'ready again';
     kill STOP => $runner->pid;

@@ -11,30 +11,40 @@
 #include <string.h>
 #include <unistd.h>
 
-/* How long the runner may take for its answer. */
+/* How long the runner may take for its answers. */
 #define PATIENCE apr_time_from_msec(500)
 
 /* A runner that hands over closes the connections that it has not answered: the new one is asked, too. */
 #define ATTEMPTS 2
 
-/* Waits for a message until a deadline. Returns 0, or an errno. */
-static int receive(const sf_runner_link *link, unsigned char packet[SF_CONTROL_PACKET + 1],
-                   sf_control_message *message)
-{
-    const apr_time_t deadline = sf_clock_now() + PATIENCE;
-    struct pollfd polled = { link->socket, POLLIN, 0 };
-    int error = sf_control_receive(link->socket, packet, message);
+const char *const sf_isolate_states[SF_ISOLATE_STATES_SHOWN]
+    = { "starting", "idle", "leased", "ending" };
 
-    while (error == EAGAIN && sf_clock_now() < deadline) {
-        poll(&polled, 1, (int)apr_time_as_msec(deadline - sf_clock_now()) + 1);
+/* Waits for a message of a type until a deadline. Messages of other types are dropped. Returns 0, or an errno. */
+static int receive(const sf_runner_link *link, sf_control_type type, apr_time_t deadline,
+                   unsigned char packet[SF_CONTROL_PACKET + 1], sf_control_message *message)
+{
+    struct pollfd polled = { link->socket, POLLIN, 0 };
+    int error;
+
+    do {
+        message->descriptor = -1;
         error = sf_control_receive(link->socket, packet, message);
-    }
-    return error;
+        if (!error && message->descriptor >= 0) {
+            close(message->descriptor);
+        }
+        if (!error && message->type == type) {
+            return 0;
+        }
+        if (error == EAGAIN) {
+            poll(&polled, 1, (int)apr_time_as_msec(deadline - sf_clock_now()) + 1);
+        }
+    } while ((!error || error == EAGAIN) && sf_clock_now() < deadline);
+    return error ? error : EAGAIN;
 }
 
 /* Reads HELLO of the runner. */
-static apr_status_t read_hello(const sf_control_message *message,
-                               char isolation[SF_ISOLATION_BYTES])
+static apr_status_t read_hello(const sf_control_message *message, sf_runner_state *state)
 {
     json_object *hello = json_tokener_parse(message->payload);
     json_object *version = NULL;
@@ -42,48 +52,80 @@ static apr_status_t read_hello(const sf_control_message *message,
     apr_status_t rv = APR_EMISMATCH;
 
     json_object_object_get_ex(hello, "version", &version);
-    if (message->type == SF_CONTROL_HELLO && json_object_get_int(version) == SF_PROTOCOL_VERSION
+    if (json_object_get_int(version) == SF_PROTOCOL_VERSION
         && json_object_object_get_ex(hello, "isolation", &level)) {
-        apr_cpystrn(isolation, json_object_get_string(level), SF_ISOLATION_BYTES);
+        apr_cpystrn(state->isolation, json_object_get_string(level), SF_ISOLATION_BYTES);
         rv = APR_SUCCESS;
     }
     json_object_put(hello);
     return rv;
 }
 
-/* Asks once. */
-static apr_status_t ask(unsigned char packet[SF_CONTROL_PACKET + 1],
-                        char isolation[SF_ISOLATION_BYTES])
+/* Returns the number of a name, which is 0 where the object has none. */
+static apr_uint64_t number_of(json_object *object, const char *name)
 {
-    sf_control_message message = { .descriptor = -1 };
-    sf_runner_link link;
-    apr_status_t rv = sf_runner_link_open(&link, sf_config_runner());
-    int error;
+    json_object *value = NULL;
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    json_object_object_get_ex(object, name, &value);
+    return (apr_uint64_t)json_object_get_int64(value);
+}
+
+/* Reads STATUS of the runner. */
+static void read_status(const sf_control_message *message, sf_runner_state *state)
+{
+    json_object *status = json_tokener_parse(message->payload);
+    json_object *isolates = NULL;
+    json_object *leases = NULL;
+    int i;
+
+    json_object_object_get_ex(status, "isolates", &isolates);
+    json_object_object_get_ex(status, "leases", &leases);
+    for (i = 0; i < SF_ISOLATE_STATES_SHOWN; i++) {
+        state->isolates[i] = number_of(isolates, sf_isolate_states[i]);
     }
-    error = receive(&link, packet, &message);
-    close(link.socket);
+    state->waiting = number_of(leases, "waiting");
+    json_object_put(status);
+}
+
+/* Asks for HELLO and STATUS over a connection. */
+static apr_status_t ask_over(sf_runner_link *link, unsigned char packet[SF_CONTROL_PACKET + 1],
+                             sf_runner_state *state)
+{
+    const apr_time_t deadline = sf_clock_now() + PATIENCE;
+    sf_control_message message;
+    apr_status_t rv;
+    int error = receive(link, SF_CONTROL_HELLO, deadline, packet, &message);
+
+    if (!error) {
+        rv = read_hello(&message, state);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        sf_runner_link_say(link, SF_CONTROL_STATUS, 0, "");
+        error = receive(link, SF_CONTROL_STATUS, deadline, packet, &message);
+    }
     if (error) {
         return error == EAGAIN ? APR_TIMEUP : APR_EOF;
     }
-    rv = read_hello(&message, isolation);
-    if (message.descriptor >= 0) {
-        close(message.descriptor);
-    }
-    return rv;
+    read_status(&message, state);
+    return APR_SUCCESS;
 }
 
-apr_status_t sf_runner_check(apr_pool_t *pool, char isolation[SF_ISOLATION_BYTES])
+apr_status_t sf_runner_check(apr_pool_t *pool, sf_runner_state *state)
 {
     unsigned char *packet = apr_palloc(pool, SF_CONTROL_PACKET + 1);
     apr_status_t rv = APR_EOF;
     int attempt;
 
-    *isolation = '\0';
+    memset(state, 0, sizeof(*state));
     for (attempt = 0; attempt < ATTEMPTS && rv == APR_EOF; attempt++) {
-        rv = ask(packet, isolation);
+        sf_runner_link link;
+
+        rv = sf_runner_link_open(&link, sf_config_runner());
+        if (rv == APR_SUCCESS) {
+            rv = ask_over(&link, packet, state);
+            close(link.socket);
+        }
     }
     return rv;
 }
