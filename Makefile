@@ -53,6 +53,10 @@ CRYPT_LIBS = $(call once,CRYPT_LIBS,echo `apr-1-config --link-ld` `pkg-config --
 RUNNER_LIBS = $(call once,RUNNER_LIBS,echo `apr-1-config --link-ld` `pkg-config --libs json-c libcrypto libseccomp`)
 LIBEXEC  = $(call once,LIBEXEC,$(APXS) -q LIBEXECDIR)
 SYSCONF  = $(call once,SYSCONF,$(APXS) -q SYSCONFDIR)
+PROGNAME = $(call once,PROGNAME,$(APXS) -q PROGNAME)
+
+# The directory of logs in the samples: Debian's httpd, apache2, has a variable for it.
+LOGDIR   = $(if $(filter apache2,$(PROGNAME)),$${APACHE_LOG_DIR},$(call once,LOGFILEDIR,$(APXS) -q logfiledir))
 
 # Targets that may install packages. "make" and "make install" never do.
 INSTALLING := $(filter run start test test-all unit bench attack soak lint format,$(MAKECMDGOALS))
@@ -149,6 +153,7 @@ install: all ## install the module, serverless-admin with its program and manual
 	install -m 644 conf/monitoring/* "$(DESTDIR)$(DATADIR)/conf/monitoring"
 	for file in $(SAMPLES); do \
 		sed -e 's|/usr/lib/apache2/modules/|$(LIBEXEC)/|' -e 's|/etc/apache2/|$(SYSCONF)/|' \
+			-e 's|$${APACHE_LOG_DIR}|$(LOGDIR)|' \
 			conf/$$file >"$(DESTDIR)$(DATADIR)/conf/$$file" || exit 1; \
 	done
 	for file in serverless-runner.conf serverless-runner.service; do \

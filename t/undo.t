@@ -155,12 +155,30 @@ subtest 'make uninstall' => sub {
     cmp_ok scalar(my @installed = $files->()), '>', 20, 'has installed files';
     is_deeply [grep { m{/serverless_functions\.load$} } $files->()], ['/usr/local/share/mod_serverless_functions/conf/serverless_functions.load'],
         'among them the samples';
+    is_deeply logs_in("$there/usr/local/share"), ['${APACHE_LOG_DIR}'], 'whose logs are where Debian\'s httpd has them';
     $said = `$make uninstall 2>&1`;
     is $?, 0, 'make uninstall' or diag $said;
     is_deeply [$files->()], [], 'removes each of them';
     is_deeply [grep { /serverless/ } split /\n/, `find '$there'`], [], 'and the directories of its own';
     `$make uninstall 2>&1`;
     is $?, 0, 'it may be run again';
+
+    # an apxs of another httpd
+    open my $apxs, '>', "$there/apxs" or die "apxs: $!\n";
+    print $apxs "#!/bin/sh\ncase \$2 in PROGNAME) echo httpd;; logfiledir) echo /var/log/httpd;; SYSCONFDIR) echo /etc/httpd;; *) exec apxs \"\$@\";; esac\n";
+    close $apxs;
+    chmod 0755, "$there/apxs" or die "chmod: $!\n";
+    $said = `$make APXS='$there/apxs' install 2>&1`;
+    is $?, 0, 'make install for another httpd' or diag $said;
+    is_deeply logs_in("$there/usr/local/share"), ['/var/log/httpd'], 'whose samples have its directory of logs';
+    is `grep -rl /etc/apache2 '$there/usr/local/share/mod_serverless_functions/conf'/serverless_*.conf`, '', 'and its directory of configuration';
 };
+
+# The directories of the logs that installed samples name.
+sub logs_in {
+    my ($folder) = @_;
+    my %found = map { $_ => 1 } `grep -rhE '^ *(CustomLog|ErrorLog) ' '$folder'` =~ m{Log +"(.*)/[^/"]+"}g;
+    return [sort keys %found];
+}
 
 done_testing;
