@@ -174,10 +174,11 @@ is_consistent 'the old Asset and Build are deleted at once', sub {
 };
 
 {
-    db()->do('UPDATE serverless.settings SET route_lease = 1000, route_wait = 0');
+    # where another lease is wanted, a node would change it
+    db()->do('UPDATE serverless.settings SET route_lease = 1000, route_lease_wanted = 1000, route_wait = 0');
     my ($count, $old) = redeploy(sub { $project->deploy($environment, $_[1]) });
     cmp_ok @$old, '>', 0, "with a lease of a second and no wait, this test finds old answers among $count";
-    db()->do('UPDATE serverless.settings SET route_lease = 50, route_wait = 50');
+    db()->do('UPDATE serverless.settings SET route_lease = 50, route_lease_wanted = 50, route_wait = 50');
     sleep 1.1; # routes have been read with the lease of a second
 }
 
