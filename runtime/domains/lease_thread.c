@@ -23,8 +23,9 @@
 /* How long lines go back after GIVE. */
 #define GIVE_TIME apr_time_from_sec(1)
 
-/* How long a stopping child waits for the thread, and how often it looks meanwhile. */
-#define STOP_LIMIT apr_time_from_sec(1)
+/* How long a stopping child waits for the thread, which may need a while on a busy machine, and how often it looks
+ * meanwhile. */
+#define STOP_LIMIT apr_time_from_sec(5)
 #define STOP_SLICE apr_time_from_msec(5)
 
 static struct {
