@@ -337,7 +337,7 @@ subtest 'parts of a request in the logs' => sub {
 
 subtest 'the notice of a good start' => sub {
     my $version = do { local (@ARGV, $/) = "$ENV{SOURCE}/VERSION"; <> =~ s/\n//r };
-    my $started = start('start_notice', "StartServers 2\nServerLimit 2\n");
+    my $started = start('start_notice', Serverless::Server->workers(2, 16, prefork => 2));
     my $log = '';
     wait_until { ($log .= $started->error_log) =~ /SF0105/ };
     sleep 0.5;
