@@ -27,6 +27,7 @@ sub in_process {
     defined(my $pid = fork) or die "fork: $!\n";
     return [$pid, $from] if $pid;
 
+    srand; # or each process has the numbers that its parent would have next
     my $result = eval { $code->($argument) };
     my $failure = $@;
     Storable::store_fd(\$result, $to) if !$failure;
