@@ -8,8 +8,11 @@
 #include <apr_thread_mutex.h>
 #include <string.h>
 
-/* The most bytes of all Builds together that a child keeps; about 50,000 paths. */
+/* The most bytes of all Builds together that a child keeps: 2,000 Builds of a few paths, or about 50,000 paths. */
 #define CACHE_BYTES (16 * 1024 * 1024)
+
+/* The bytes that APR takes for a pool at least. */
+#define POOL_BYTES 8192
 
 #define ROOT "/"
 #define INDEX "/assets/index.html"
@@ -154,7 +157,7 @@ static void keep_locked(const char *id, sf_rows *rows)
     build = apr_pcalloc(pool, sizeof(*build));
     build->pool = pool;
     build->files = apr_hash_make(pool);
-    build->bytes = sizeof(*build);
+    build->bytes = POOL_BYTES;
     build->used = ++cache.lookups;
     apr_cpystrn(build->id, id, sizeof(build->id));
     for (row = 0; row < sf_rows_count(rows) && sf_rows_value(rows, row, FILE_PATH); row++) {
