@@ -1,5 +1,6 @@
 """What is measured of calls besides the cells of bench/plan.py."""
 
+import contextlib
 import http.client
 import os
 import statistics
@@ -101,12 +102,23 @@ def counted(process):
 
 def isolates(runner):
     """The process ids of node below a runner."""
-    return {pid for pid in measure.tree(runner.pid) if os.readlink(f"/proc/{pid}/exe").endswith("/node")}
+    found = set()
+    for pid in measure.tree(runner.pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if os.readlink(f"/proc/{pid}/exe").endswith("/node"):
+                found.add(pid)
+    return found
 
 
 def private_mib(pids):
-    """The median."""
-    return statistics.median(measure.private_kib(pid) / 1024 for pid in pids)
+    """The median of those that have not ended, as they do after a call that has reached its limit."""
+    sizes = []
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            sizes.append(measure.private_kib(pid) / 1024)
+    if not sizes:
+        raise load.LoadFailed("no isolate is left whose memory could be measured")
+    return statistics.median(sizes)
 
 
 def watch_memory(servers):
