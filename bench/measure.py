@@ -83,6 +83,13 @@ def private_kib(pid):
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
 
+def written_kib(pid):
+    """Memory that the process has written to: without pages of files, which it shares with each process of the
+    same program."""
+    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Private_Dirty"))
+
+
 def forget_peak(root):
     for pid in tree(root):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
