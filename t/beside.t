@@ -31,7 +31,7 @@ sub curl {
 }
 
 subtest 'HTTP/2' => sub {
-    plan skip_all => 'mod_http2 does nothing with prefork' if ($ENV{MPM} // '') eq 'prefork';
+    plan skip_all => 'mod_http2 does nothing with prefork' if $class->is_prefork;
     my $format = '%H %s %{serverless-operation}n %{serverless-statements}n %{Twilio-Request-Id}o';
     my $server = $class->start('http2', qq(LoadModule http2_module "$modules/mod_http2.so"\n) . lines_of('http2.md', 'Protocols') . tls() . $class->database . $class->api
         . qq(LogFormat "$format" notes\nCustomLog "$logs/http2_access_log" notes\n));
