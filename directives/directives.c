@@ -281,9 +281,8 @@ const command_rec sf_directives[] = {
             "how long one attempt to finish a Build may take"),
     PROCESS("ServerlessInstallTimeout", sf_parse_execution_time, install_timeout,
             "how long the runner may take to resolve the Dependencies of a Build"),
-    PROCESS(
-        "ServerlessDependencyCheck", sf_parse_time_or_off, dependency_check,
-        "how long creating a Build waits for the registry's word about its Dependencies, or Off"),
+    PROCESS("ServerlessDependencyCheck", sf_parse_time_or_off, dependency_check,
+            "how long creating a Build waits for the registry's word, or Off"),
     PROCESS("ServerlessBundleLimit", sf_parse_stored_bytes, bundle_limit,
             "the most bytes that the packages of a Build may have"),
     PROCESS("ServerlessLogRetention", sf_parse_age, log_retention,

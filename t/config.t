@@ -162,7 +162,7 @@ for my $case (
     ['server', 'ServerlessDependencyCheck', 'ServerlessDependencyCheck takes a time from 1ms to 24h, such as 5min, or Off',
         '0', '-1s', 'long', 'On', '25h'],
     ['server', 'ServerlessDependencyCheck', 'ServerlessDependencyCheck takes one argument, '
-        . "how long creating a Build waits for the registry's word about its Dependencies, or Off", '', '""', '5 s'],
+        . "how long creating a Build waits for the registry's word, or Off", '', '""', '5 s'],
     ['server', 'ServerlessBundleLimit', 'ServerlessBundleLimit takes a number of bytes from 1 to 1G, such as 4194304 or 4M',
         '0', '-1', '1.5M', '2G', '1073741825', 'lots'],
     ['server', 'ServerlessBundleLimit',
