@@ -34,7 +34,7 @@ my $try = Serverless::Cage::outside('/usr/bin/env', @machine, Serverless::Cage::
 plan skip_all => "no filtered egress on this machine: $try->{output}" if $try->{status};
 
 mkdir "$folder/machine";
-my $runner = Serverless::Runner->start('network', isolation => 'bubblewrap', egress => 'filtered', under => \@machine,
+my $runner = Serverless::Runner->start('rules', isolation => 'bubblewrap', egress => 'filtered', under => \@machine,
     lines => ["Install $ENV{SOURCE}/runtime/install/install.js /bin/false"]);
 my $build = [ Serverless::RunnerChild::build(hello => 'exports.handler = (context, event, callback) => callback(null, "hello");') ];
 my $child = $runner->connect_child;

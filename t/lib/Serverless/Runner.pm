@@ -24,6 +24,7 @@ sub start {
     my $logs = Serverless::Server->logs;
     my $self = bless { name => $name, parent => $$, folder => "$logs/$name-builds", socket => "$logs/$name.sock",
         log => "$logs/${name}_runner_log", config => "$logs/$name-runner.conf", under => $option{under} || [] }, $class;
+    unlink $self->{log}; # of a runner of the same name in another suite
     $self->configure(%option);
     $self->run;
     return $self;
