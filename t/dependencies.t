@@ -383,6 +383,39 @@ subtest 'in the cage' => sub {
     is $child->receive->{payload}{detail}, 'greet@9: no version matches', 'and the registry is asked';
 };
 
+for my $levels (['bubblewrap', 'none'], ['none', 'host']) {
+    my ($isolation, $egress) = @$levels;
+    subtest "a cache in place of the registry, Isolation $isolation" => sub {
+        my $obstacle = $isolation ne 'none' && Serverless::Cage->new(Egress => $egress)->obstacle;
+        plan skip_all => "no cage on this machine: $obstacle" if $obstacle;
+        my $cache = Serverless::Server->logs . "/npm-cache-$isolation";
+        $registry->fill($cache, 'uses-greet@1.0.0');
+        system("chmod -R a-w '$cache'") == 0 or die "chmod: $?\n";
+        my $before = $registry->requests;
+        my $offline = Serverless::Runner->start("offline_$isolation", lines => [@install, "NpmCache $cache"],
+            isolation => $isolation, egress => $egress);
+        my $child = $offline->connect_child;
+        my %request = (runtime => 'node20', seconds => 60, bytes => 100_000);
+        $child->send(INSTALL => 1, { %request, dependencies => { 'uses-greet' => '^1.0.0' } });
+        my @messages = $child->receive;
+        push @messages, $child->receive while $messages[-1]{type} eq 'FILE';
+        is_deeply [ map { $_->{type} } @messages ], [qw(FILE FILE INSTALLED)], 'packages are resolved' or diag explain \@messages;
+        is $messages[-1]{payload}{sha256}, bundle_of($first), 'to the same archive';
+        for my $case (
+            ['a check: it has the package', { greet => '1' }, 'INSTALLED', undef, qr/^$/],
+            ['a check: it has the package, and not the version', { greet => '9' }, 'REFUSED', 'dependencies', qr/^greet\@9: no version matches$/],
+            ['a check: it does not have the package, which refuses no Build', { 'runs-script' => '*' }, 'REFUSED', 'install', qr/^ENOTCACHED: /],
+        ) {
+            my ($name, $dependencies, $type, $reason, $detail) = @$case;
+            $child->send(INSTALL => 2, { %request, dependencies => $dependencies, check => Cpanel::JSON::XS::true });
+            my $answer = $child->receive;
+            is_deeply [$answer->{type}, $answer->{payload}{reason}], [$type, $reason], $name or diag explain $answer;
+            like $answer->{payload}{detail} // '', $detail, "$name: detail";
+        }
+        is $registry->requests, $before, 'the registry was not asked';
+    };
+}
+
 
 # The end ----------------------------------------------------------------------------------
 

@@ -143,6 +143,40 @@ subtest 'a cache in place of a registry' => sub {
 };
 
 
+subtest 'the line NpmCache' => sub {
+    my $folder = File::Temp->newdir;
+    $registry->fill($folder, 'uses-greet@1.0.0', '@scope/data');
+    eval { $registry->fill($folder, 'broken-dependency') };
+    like $@, qr/ETARGET/, 'a package that lacks a dependency';
+    my $files = sub { return scalar `cd '$folder' && find _cacache -printf '%p %y %m %T@\n' | sort` };
+    my %offline = (cache => "$folder");
+    my $filled = $files->();
+    my $expected = (install({ 'uses-greet' => '1.0.0', '@scope/data' => '1' }))[1]{sha256};
+    my $before = $registry->requests;
+    is((install({ 'uses-greet' => '1.0.0', '@scope/data' => '1' }, %offline))[1]{sha256}, $expected, 'the same archive as from the registry');
+    my $npmrc = npmrc("registry=http://$host/", "cache=$folder", 'offline=false', 'prefer-online=true');
+    is((install({ 'uses-greet' => '1.0.0', '@scope/data' => '1' }, %offline, config => "$npmrc"))[1]{sha256}, $expected,
+        'it takes precedence over the npmrc');
+    is_deeply((install({ 'runs-script' => '*' }, %offline))[1], { failure => 'runs-script@*: the registry cannot be reached' },
+        'a package that it does not have');
+    is_deeply((install({ greet => '9' }, %offline))[1], { failure => 'greet@9: no version matches' }, 'a version that is not there');
+    is_deeply((install({ greet => '2.0.0' }, %offline))[1], { failure => 'greet@2.0.0: the registry cannot be reached' },
+        'a version whose archive it does not have');
+
+    my %check = (%offline, check => JSON::PP::true);
+    is_deeply((install({ 'uses-greet' => '^1.0.0', '@scope/data' => 'latest' }, %check))[1], { sha256 => undef }, 'a check: it has the packages');
+    is_deeply((install({ greet => '1', '@scope/data' => '>1' }, %check))[1], { failure => '@scope/data@>1: no version matches' },
+        'a check: a version that is not there');
+    is_deeply((install({ 'broken-dependency' => '1' }, %check))[1], { failure => 'greet@^9.0.0: no version matches' },
+        'a check: a dependency of a dependency');
+    my ($status, $result, undef, $errors) = install({ greet => '1', 'runs-script' => '*' }, %check);
+    is_deeply [$status, $result], [1, undef], 'a check: a package that it does not have is no failure';
+    like $errors, qr/^ENOTCACHED: .*runs-script/, 'the cause, for the administrator';
+    is $registry->requests, $before, 'the registry was not asked';
+    is $files->(), $filled, 'the cache is as it was';
+};
+
+
 # Failures for the owner of the Build -------------------------------------------------------
 
 for my $case (

@@ -596,6 +596,10 @@ subtest 'configuration' => sub {
         'Runtime node24 /nowhere' => '/nowhere cannot be executed by this user',
         'Client nobody-of-that-name' => 'there is no user nobody-of-that-name',
         'Twilio here' => 'here is not an absolute path',
+        'NpmCache here' => 'here is not an absolute path',
+        'NpmCache /nowhere' => '/nowhere cannot be read by this user',
+        'NpmCache /etc/passwd' => "/etc/passwd is not a cache of npm's: it has no folder _cacache/index-v5",
+        'NpmCache /etc' => "/etc is not a cache of npm's: it has no folder _cacache/index-v5",
     );
     my $tested = bless { %$runner, pid => undef, config => "$ENV{HOME}/wrong-runner.conf" }, 'Serverless::Runner';
     for my $line (sort keys %wrong) {

@@ -5,7 +5,7 @@
 // FOLDER is empty but for request.json:
 //
 //     {"dependencies": {"lodash": "^4.17.0"}, "npm": "/usr/bin/npm", "config": "/etc/npmrc" or null,
-//      "check": false, "limits": {"modules": 100, "files": 20000, "bytes": 262144000, "seconds": 120}}
+//      "cache": "/var/npm-cache" or null, "check": false, "limits": {"modules": 100, "files": 20000, "bytes": 262144000, "seconds": 120}}
 //
 // It writes result.json: {"sha256": ..., "size": ...} beside package-lock.json and bundle.tar.zst, where sha256 is the
 // hash of the archive before its compression and size the bytes of bundle.tar.zst; {"sha256": null} where nothing has to
@@ -15,6 +15,9 @@
 // With "check", it installs nothing, and only asks the registry whether it has each of the dependencies. The result is
 // {"sha256": null} where it has them, or the failure of the first one that it does not have. A registry that does not
 // say so is no failure then: the exit status is 1.
+//
+// With "cache", npm asks no registry: packages come from this folder alone, a cache that npm has filled. The folder is only
+// read. A check then looks at the packages that these depend on, too.
 //
 // npm runs no scripts of packages. Equal versions of packages give equal archives: docs/execution.md explains how.
 'use strict';
@@ -38,6 +41,9 @@ const AUTHORITIES = ['/etc/ssl/certs/ca-certificates.crt', '/etc/ssl/certs/ca-bu
 
 const TAR = ['--format=gnu', '--sort=name', '--mtime=@0', '--owner=0', '--group=0', '--numeric-owner',
     '--hard-dereference', '--mode=u+rwX,go+rX,go-w'];
+
+// npm's command that installs what package.json lists.
+const INSTALL = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--omit=dev', '--package-lock=true'];
 
 // npm's codes of failures that the owner of a Build can mend, with the reason.
 const REASONS = {
@@ -136,11 +142,32 @@ function writeDefaults(request, root) {
     return file;
 }
 
+/** Makes npm's own cache from the folder of `request.cache`. npm writes to the index of a cache even where it only reads
+ * packages. The index is small, and is copied; the packages are a link. The copies are new files, so that they can be
+ * changed and removed where the originals cannot. */
+function makeCache(request, root) {
+    const from = path.join(request.cache, '_cacache');
+    const to = path.join(`${root}.cache`, '_cacache');
+
+    fs.mkdirSync(path.join(to, 'index-v5'), { recursive: true });
+    for (const { name, entry } of walk(path.join(from, 'index-v5'))) {
+        const copy = path.join(to, path.relative(from, name));
+
+        if (entry.isDirectory()) {
+            fs.mkdirSync(copy);
+        } else if (entry.isFile()) {
+            fs.writeFileSync(copy, fs.readFileSync(name));
+        }
+    }
+    fs.symlinkSync(path.join(from, 'content-v2'), path.join(to, 'content-v2'));
+}
+
 /** Runs npm in `root`. Returns as run(). */
 function runNpm(request, root, parameters) {
     return run(request.npm, [...parameters, '--no-update-notifier', '--no-progress', '--loglevel=error', '--json',
         `--globalconfig=${writeDefaults(request, root)}`,
-        ...(request.config ? [`--userconfig=${request.config}`] : [])], { cwd: root, env: environment(root) });
+        ...(request.config ? [`--userconfig=${request.config}`] : []),
+        ...(request.cache ? ['--offline', `--cache=${root}.cache`] : [])], { cwd: root, env: environment(root) });
 }
 
 /** Makes `root`, a package with the dependencies. */
@@ -153,8 +180,7 @@ function makeRoot(root, dependencies) {
 
 /** Runs npm install in `root`. Throws a Failure, or an Error where npm itself does not work. */
 async function install(request, root, dependencies) {
-    const result = await runNpm(request, root, ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--omit=dev',
-        '--package-lock=true']);
+    const result = await runNpm(request, root, INSTALL);
 
     if (result.status === 0) {
         return;
@@ -201,6 +227,22 @@ async function ask(request, root, dependencies) {
     if (result.status !== 0) {
         throw new Error(`${code}: ${summary}`);
     }
+}
+
+/** Has npm choose versions from the cache, as an installation does: other commands of npm may ask for other forms of a
+ * package's description, which the cache does not have. Throws a Failure where the cache has a package, and no version of it
+ * that matches; or an Error for a package that the cache does not have, since it may be added before the installation. */
+async function askCache(request, root, dependencies) {
+    const result = await runNpm(request, root, [...INSTALL, '--package-lock-only']);
+
+    if (result.status === 0) {
+        return;
+    }
+    const error = npmError(result);
+    if (error.code === 'ETARGET') {
+        throw new Failure(`${named(error, dependencies)}: ${REASONS.ETARGET}`);
+    }
+    throw new Error(`${error.code}: ${error.summary}`);
 }
 
 /** Yields each file and link below a folder. */
@@ -279,8 +321,11 @@ async function main(folder) {
         return { sha256: null };
     }
     makeRoot(root, dependencies);
+    if (request.cache) {
+        makeCache(request, root);
+    }
     if (request.check) {
-        await ask(request, root, dependencies);
+        await (request.cache ? askCache : ask)(request, root, dependencies);
         return { sha256: null };
     }
     await install(request, root, dependencies);

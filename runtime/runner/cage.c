@@ -20,6 +20,7 @@
 #define INSTALL "/var/install"
 #define WORK "/var/work"
 #define NPM_CONFIG "/etc/npmrc"
+#define NPM_CACHE "/var/npm-cache"
 #define SIGNALED 128
 #define MEGABYTE (1024 * 1024)
 
@@ -266,6 +267,15 @@ static void bind_install(apr_array_header_t *arguments, const sf_cage *cage, con
     if (cage->config->npm_config) {
         bind_path(arguments, cage->config->npm_config, NPM_CONFIG);
     }
+    if (cage->config->npm_cache) {
+        bind_path(arguments, cage->config->npm_cache, NPM_CACHE);
+    }
+}
+
+/* Returns whether the program has no network at all. install.js has to reach a registry, unless it has a cache. */
+static int is_without_network(const sf_runner_config *config, const sf_cage_isolate *isolate)
+{
+    return config->egress == SF_EGRESS_NONE && (!isolate->work || config->npm_cache);
 }
 
 /* Appends bubblewrap with all its options. */
@@ -274,7 +284,7 @@ static void add_bubblewrap(apr_array_header_t *arguments, const sf_cage *cage,
 {
     APR_ARRAY_PUSH(arguments, const char *) = cage->bubblewrap;
     sf_program_add(arguments, separation);
-    if (cage->config->egress == SF_EGRESS_NONE && !isolate->work) {
+    if (is_without_network(cage->config, isolate)) {
         APR_ARRAY_PUSH(arguments, const char *) = "--unshare-net";
     }
     sf_program_add(arguments, files);
@@ -350,6 +360,7 @@ void sf_cage_install(apr_pool_t *pool, const sf_cage *cage, sf_cage_command *com
     command->arguments = sf_cage_program_arguments(pool, cage, &isolate, program);
     command->environment = environment;
     command->npm_config = config->npm_config && caged ? NPM_CONFIG : config->npm_config;
+    command->npm_cache = config->npm_cache && caged ? NPM_CACHE : config->npm_cache;
 }
 
 const char *const *sf_cage_environment(apr_pool_t *pool, const sf_cage *cage)

@@ -9,6 +9,7 @@
  *     /opt/bin/node              the Runtime's program, read-only
  *     /opt/packages              the folder of the package twilio, read-only
  *     /var/install, /var/work    only where Dependencies are resolved: install.js, and the folder that it writes to
+ *     /var/npm-cache             only there: the cache that packages come from, read-only
  *     /tmp                       empty, bounded; the only place to write to
  *     /proc                      of the cage's processes
  *     /dev                       null, zero, full, random, urandom
@@ -85,6 +86,7 @@ typedef struct {
     const char *const *arguments;   /* set by sf_cage_install() */
     const char *const *environment; /* as well */
     const char *npm_config;         /* as well: the path as the command has it, or NULL */
+    const char *npm_cache;          /* as well */
 } sf_cage_command;
 
 /* Makes the command. */

@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -197,6 +198,24 @@ static const char *set_npm_config(apr_pool_t *pool, sf_runner_config *config, ch
     return check_path(pool, values[0], R_OK);
 }
 
+/* A cache of npm's has its index in a folder of this name. */
+static const char *set_npm_cache(apr_pool_t *pool, sf_runner_config *config, char **values)
+{
+    const char *index = apr_pstrcat(pool, values[0], "/_cacache/index-v5", NULL);
+    const char *message = check_path(pool, values[0], R_OK);
+    struct stat found;
+
+    config->npm_cache = values[0];
+    if (message) {
+        return message;
+    }
+    if (stat(index, &found) != 0 || !S_ISDIR(found.st_mode)) {
+        return apr_psprintf(pool, "%s is not a cache of npm's: it has no folder _cacache/index-v5",
+                            values[0]);
+    }
+    return check_path(pool, index, R_OK);
+}
+
 static const struct line {
     const char *name;
     int values;
@@ -209,7 +228,7 @@ static const struct line {
     { "Egress", 1, 0, 1, set_egress },        { "EgressAllow", 1, 1, 0, add_egress_allow },
     { "Cache", 2, 0, 1, set_cache },          { "Isolate", 1, 0, 1, set_isolate },
     { "Twilio", 1, 0, 0, set_twilio },        { "Install", 2, 0, 0, set_install },
-    { "NpmConfig", 1, 0, 0, set_npm_config },
+    { "NpmConfig", 1, 0, 0, set_npm_config }, { "NpmCache", 1, 0, 0, set_npm_cache },
 };
 
 #define LINES (sizeof(lines) / sizeof(*lines))

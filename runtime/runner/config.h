@@ -31,6 +31,7 @@ typedef struct {
     const char *install;    /* runtime/install/install.js, or NULL: Dependencies are not resolved */
     const char *npm;        /* program */
     const char *npm_config; /* npmrc, or NULL */
+    const char *npm_cache;  /* folder that packages come from in place of a registry, or NULL */
 } sf_runner_config;
 
 /* Reads and checks the file. Returns NULL, or a message that begins with the file's path and the number

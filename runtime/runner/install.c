@@ -197,8 +197,13 @@ static void output_is_ready(void *data, unsigned int events)
     install->text[install->text_length] = '\0';
 }
 
+static json_object *string_or_null(const char *text)
+{
+    return text ? json_object_new_string(text) : NULL;
+}
+
 /* Writes the request of the process into its folder. */
-static const char *write_request(const sf_install *install, const char *npm_config)
+static const char *write_request(const sf_install *install, const sf_cage_command *command)
 {
     const sf_runner_config *config = install->installs->parts.config;
     json_object *request = json_object_new_object();
@@ -213,7 +218,8 @@ static const char *write_request(const sf_install *install, const char *npm_conf
     sf_json_add(limits, "seconds", json_object_new_int64(install->seconds));
     sf_json_add(request, "dependencies", json_object_get(install->dependencies));
     sf_json_add(request, "npm", json_object_new_string(config->npm));
-    sf_json_add(request, "config", npm_config ? json_object_new_string(npm_config) : NULL);
+    sf_json_add(request, "config", string_or_null(command->npm_config));
+    sf_json_add(request, "cache", string_or_null(command->npm_cache));
     sf_json_add(request, "check", json_object_new_boolean(install->is_check));
     sf_json_add(request, "limits", limits);
     file = fopen(path, "we");
@@ -299,7 +305,7 @@ static const char *prepare(sf_install *install)
         return apr_psprintf(install->pool, "%s: %s", install->folder, strerror(errno));
     }
     sf_cage_install(install->pool, install->installs->parts.cage, &command);
-    message = write_request(install, command.npm_config);
+    message = write_request(install, &command);
     return message ? message : start_process(install, &command);
 }
 

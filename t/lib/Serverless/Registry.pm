@@ -3,6 +3,7 @@ package Serverless::Registry;
 use strict;
 use warnings FATAL => 'all';
 
+use Cwd ();
 use File::Temp ();
 use HTTP::Tiny ();
 use IPC::Open2 qw(open2);
@@ -23,6 +24,19 @@ sub url { my ($self) = @_; return "http://127.0.0.1:$self->{port}" }
 
 # The path of an .npmrc that names this registry.
 sub config { my ($self) = @_; return "$self->{config}" }
+
+# Has npm fill a cache with packages, and with all that these depend on: the command of docs/operations/runner.md.
+sub fill {
+    my ($self, $cache, @packages) = @_;
+    my $folder = File::Temp->newdir;
+    my $before = Cwd::getcwd();
+    chdir $folder or die "$folder: $!\n";
+    my $output = `npm install --ignore-scripts --userconfig @{[ $self->config ]} --cache '$cache' @packages 2>&1`;
+    my $status = $?;
+    chdir $before or die "$before: $!\n";
+    $status == 0 or die "npm: $output\n";
+    return;
+}
 
 # The number of requests so far.
 sub requests { my ($self) = @_; return HTTP::Tiny->new->get($self->url . '/-/count')->{content} }
