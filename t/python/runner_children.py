@@ -9,7 +9,6 @@ import select
 import socket
 import stat
 import struct
-import sys
 import time
 
 HEADER = struct.Struct('>BI')
