@@ -56,3 +56,11 @@ const char *sf_json_text(json_object *value, apr_size_t *length)
     return json_object_to_json_string_length(
         value, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, length);
 }
+
+int64_t sf_json_number(json_object *object, const char *name)
+{
+    json_object *value = NULL;
+
+    json_object_object_get_ex(object, name, &value);
+    return json_object_get_int64(value);
+}

@@ -1,9 +1,10 @@
-/* Makes JSON with json-c. Objects are owned by pools; out of memory aborts, as in APR. */
+/* Makes and reads JSON with json-c. Objects are owned by pools; out of memory aborts, as in APR. */
 #ifndef SF_JSON_H
 #define SF_JSON_H
 
 #include <apr_pools.h>
 #include <json-c/json.h>
+#include <stdint.h>
 
 /* Returns a new object that lives as long as `pool`. */
 json_object *sf_json_object(apr_pool_t *pool);
@@ -23,5 +24,8 @@ json_object *sf_json_raw(const char *json);
 /* Returns a value as compact JSON, which is valid until the value changes. Its length in bytes
  * goes to `length`, unless that is NULL. */
 const char *sf_json_text(json_object *value, apr_size_t *length);
+
+/* Returns the number that a member of an object has; 0 where there is no such member, or no object. */
+int64_t sf_json_number(json_object *object, const char *name);
 
 #endif

@@ -1,33 +1,17 @@
 #include "worker/dependency_check.h"
 
+#include "core/clock.h"
 #include "core/config.h"
 #include "core/json.h"
 #include "runtime/protocol/runner_link.h"
 #include "worker/dependency_request.h"
 
 #include <apr_strings.h>
-#include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
 /* The number of the only work that is asked for on a connection. */
 #define CHECK 1
-
-/* Waits until a message is there. Returns 0 where none comes until the deadline. */
-static int wait_for_message(int socket, apr_time_t deadline)
-{
-    struct pollfd polled = { socket, POLLIN, 0 };
-    apr_interval_time_t left = deadline - apr_time_now();
-    int ready = -1;
-
-    errno = EINTR;
-    while (left > 0 && ready < 0 && errno == EINTR) {
-        ready = poll(&polled, 1, (int)apr_time_as_msec(left) + 1);
-        left = deadline - apr_time_now();
-    }
-    return ready > 0;
-}
 
 /* Returns the detail of a refusal with the reason "dependencies", NULL for another reason. */
 static const char *read_refusal(apr_pool_t *pool, const char *text)
@@ -45,27 +29,25 @@ static const char *read_refusal(apr_pool_t *pool, const char *text)
 }
 
 /* Receives messages until the runner has answered, or the deadline has passed. Returns as sf_dependency_check(). */
-static const char *receive_answer(apr_pool_t *pool, int socket, apr_time_t deadline)
+static const char *receive_answer(apr_pool_t *pool, const sf_runner_link *link, apr_time_t deadline)
 {
     unsigned char *packet = apr_palloc(pool, SF_CONTROL_PACKET + 1);
-    sf_control_message message = { .type = SF_CONTROL_HELLO };
+    sf_control_message message;
 
-    while (message.type == SF_CONTROL_HELLO) {
-        if (!wait_for_message(socket, deadline)
-            || sf_control_receive(socket, packet, &message) != 0) {
+    do {
+        if (sf_runner_link_receive(link, (int)apr_time_as_msec(deadline - sf_clock_now()) + 1,
+                                   packet, &message)
+            != 0) {
             return NULL;
         }
-        if (message.descriptor >= 0) {
-            close(message.descriptor);
-        }
-    }
+    } while (message.type == SF_CONTROL_HELLO);
     return message.type == SF_CONTROL_REFUSED ? read_refusal(pool, message.payload) : NULL;
 }
 
 const char *sf_dependency_check(const sf_caller *caller, const char *runtime, json_object *versions)
 {
     const apr_interval_time_t patience = sf_config_dependency_check();
-    const apr_time_t deadline = apr_time_now() + patience;
+    const apr_time_t deadline = sf_clock_now() + patience;
     const int seconds = (int)apr_time_sec(patience + apr_time_from_sec(1) - 1);
     const char *reason = NULL;
     sf_runner_link link;
@@ -75,7 +57,7 @@ const char *sf_dependency_check(const sf_caller *caller, const char *runtime, js
     }
     if (sf_runner_link_say(&link, SF_CONTROL_INSTALL, CHECK,
                            sf_dependency_request(caller->pool, runtime, versions, seconds, 1))) {
-        reason = receive_answer(caller->pool, link.socket, deadline);
+        reason = receive_answer(caller->pool, &link, deadline);
     }
     close(link.socket); /* the runner ends the process of a check that is late */
     return reason;

@@ -1,5 +1,6 @@
 #include "runtime/domains/lease_thread.h"
 
+#include "core/json.h"
 #include "runtime/domains/lease_rules.h"
 #include "runtime/domains/runner_away.h"
 
@@ -101,20 +102,12 @@ static const char *text_of(json_object *object, const char *name)
     return json_object_is_type(value, json_type_string) ? json_object_get_string(value) : "";
 }
 
-static int64_t number_of(json_object *object, const char *name)
-{
-    json_object *value = NULL;
-
-    json_object_object_get_ex(object, name, &value);
-    return json_object_get_int64(value);
-}
-
 /* Takes a line: for the call that has asked for it, or back, if that call has got another one meanwhile. */
 static void take_line(sf_runner_link *runner, const sf_control_message *message,
                       json_object *object)
 {
     sf_waiter *waiter = sf_waiter_find(runner, message->number);
-    const uint32_t isolate = (uint32_t)number_of(object, "isolate");
+    const uint32_t isolate = (uint32_t)sf_json_number(object, "isolate");
     sf_lease *lease;
 
     if (message->descriptor < 0) {
@@ -126,7 +119,7 @@ static void take_line(sf_runner_link *runner, const sf_control_message *message,
         return;
     }
     lease = sf_lease_enter(waiter->group, runner, isolate, message->descriptor);
-    lease->is_cold = number_of(object, "cold") != 0;
+    lease->is_cold = sf_json_number(object, "cold") != 0;
     waiter->runner = NULL;
     sf_lease_hand(lease, waiter);
 }
@@ -244,7 +237,7 @@ static void give(sf_lease_group *group, const void *data)
 
 static void take_demand(json_object *object)
 {
-    int64_t count = number_of(object, "count");
+    int64_t count = sf_json_number(object, "count");
     demand wanted = { .left = &count };
 
     read_sid(wanted.environment, text_of(object, "environment"), "ZE");
@@ -301,7 +294,7 @@ static void drop(sf_runner_link *runner)
 /* Takes HELLO. Returns 0 where the runner has another version of the protocol. */
 static int take_hello(sf_runner_link *runner, json_object *object)
 {
-    const int version = (int)number_of(object, "version");
+    const int version = (int)sf_json_number(object, "version");
 
     runner->is_greeted = 1;
     if (version == SF_PROTOCOL_VERSION) {

@@ -2,12 +2,12 @@
 
 #include "core/clock.h"
 #include "core/config.h"
+#include "core/json.h"
 #include "runtime/protocol/runner_link.h"
 
 #include <apr_strings.h>
 #include <errno.h>
 #include <json-c/json.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,50 +24,29 @@ const char *const sf_isolate_states[SF_ISOLATE_STATES_SHOWN]
 static int receive(const sf_runner_link *link, sf_control_type type, apr_time_t deadline,
                    unsigned char packet[SF_CONTROL_PACKET + 1], sf_control_message *message)
 {
-    struct pollfd polled = { link->socket, POLLIN, 0 };
     int error;
 
     do {
-        message->descriptor = -1;
-        error = sf_control_receive(link->socket, packet, message);
-        if (!error && message->descriptor >= 0) {
-            close(message->descriptor);
-        }
-        if (!error && message->type == type) {
-            return 0;
-        }
-        if (error == EAGAIN) {
-            poll(&polled, 1, (int)apr_time_as_msec(deadline - sf_clock_now()) + 1);
-        }
-    } while ((!error || error == EAGAIN) && sf_clock_now() < deadline);
-    return error ? error : EAGAIN;
+        error = sf_runner_link_receive(link, (int)apr_time_as_msec(deadline - sf_clock_now()) + 1,
+                                       packet, message);
+    } while (!error && message->type != type);
+    return error;
 }
 
 /* Reads HELLO of the runner. */
 static apr_status_t read_hello(const sf_control_message *message, sf_runner_state *state)
 {
     json_object *hello = json_tokener_parse(message->payload);
-    json_object *version = NULL;
     json_object *level = NULL;
     apr_status_t rv = APR_EMISMATCH;
 
-    json_object_object_get_ex(hello, "version", &version);
-    if (json_object_get_int(version) == SF_PROTOCOL_VERSION
+    if (sf_json_number(hello, "version") == SF_PROTOCOL_VERSION
         && json_object_object_get_ex(hello, "isolation", &level)) {
         apr_cpystrn(state->isolation, json_object_get_string(level), SF_ISOLATION_BYTES);
         rv = APR_SUCCESS;
     }
     json_object_put(hello);
     return rv;
-}
-
-/* Returns the number of a name, which is 0 where the object has none. */
-static apr_uint64_t number_of(json_object *object, const char *name)
-{
-    json_object *value = NULL;
-
-    json_object_object_get_ex(object, name, &value);
-    return (apr_uint64_t)json_object_get_int64(value);
 }
 
 /* Reads STATUS of the runner. */
@@ -81,9 +60,9 @@ static void read_status(const sf_control_message *message, sf_runner_state *stat
     json_object_object_get_ex(status, "isolates", &isolates);
     json_object_object_get_ex(status, "leases", &leases);
     for (i = 0; i < SF_ISOLATE_STATES_SHOWN; i++) {
-        state->isolates[i] = number_of(isolates, sf_isolate_states[i]);
+        state->isolates[i] = (apr_uint64_t)sf_json_number(isolates, sf_isolate_states[i]);
     }
-    state->waiting = number_of(leases, "waiting");
+    state->waiting = (apr_uint64_t)sf_json_number(leases, "waiting");
     json_object_put(status);
 }
 

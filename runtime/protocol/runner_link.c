@@ -34,15 +34,21 @@ apr_status_t sf_runner_link_open(sf_runner_link *link, const char *path)
     return APR_SUCCESS;
 }
 
-int sf_runner_link_wait(const sf_runner_link *link, int milliseconds)
+/* Waits for events of the connection. Returns those that there are: 0 where none comes within a time in milliseconds. */
+static int wait_for(const sf_runner_link *link, short events, int milliseconds)
 {
-    struct pollfd polled = { link->socket, POLLOUT, 0 };
+    struct pollfd polled = { link->socket, events, 0 };
     int ready;
 
     do {
         ready = poll(&polled, 1, milliseconds);
     } while (ready < 0 && errno == EINTR);
-    return ready > 0 && (polled.revents & (POLLOUT | POLLERR | POLLHUP)) == POLLOUT;
+    return ready > 0 ? polled.revents : 0;
+}
+
+int sf_runner_link_wait(const sf_runner_link *link, int milliseconds)
+{
+    return (wait_for(link, POLLOUT, milliseconds) & (POLLOUT | POLLERR | POLLHUP)) == POLLOUT;
 }
 
 int sf_runner_link_send(sf_runner_link *link, sf_control_type type, uint32_t number,
@@ -64,4 +70,20 @@ int sf_runner_link_say(sf_runner_link *link, sf_control_type type, uint32_t numb
                        const char *text)
 {
     return sf_runner_link_send(link, type, number, text, strlen(text));
+}
+
+int sf_runner_link_receive(const sf_runner_link *link, int milliseconds,
+                           unsigned char packet[SF_CONTROL_PACKET + 1], sf_control_message *message)
+{
+    int error;
+
+    if (milliseconds <= 0 || !wait_for(link, POLLIN, milliseconds)) {
+        return EAGAIN;
+    }
+    error = sf_control_receive(link->socket, packet, message);
+    if (!error && message->descriptor >= 0) {
+        close(message->descriptor);
+        message->descriptor = -1;
+    }
+    return error;
 }

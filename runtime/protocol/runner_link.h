@@ -30,6 +30,12 @@ int sf_runner_link_send(sf_runner_link *link, sf_control_type type, uint32_t num
 int sf_runner_link_say(sf_runner_link *link, sf_control_type type, uint32_t number,
                        const char *text);
 
+/* Waits for the next message, for a time in milliseconds, and receives it as sf_control_receive() does. A descriptor that comes
+ * with it is closed. Returns 0, or an errno: EAGAIN where none has come in time, or no time is left. */
+int sf_runner_link_receive(const sf_runner_link *link, int milliseconds,
+                           unsigned char packet[SF_CONTROL_PACKET + 1],
+                           sf_control_message *message);
+
 /* Waits until three quarters of the connection's buffer are empty: a message of any size finds room then, and
  * leaves some. Returns 0 where that does not happen within a time in milliseconds, or the connection has
  * ended. */

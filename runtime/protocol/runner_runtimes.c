@@ -3,25 +3,11 @@
 #include "runtime/protocol/runner_link.h"
 
 #include <apr_strings.h>
-#include <errno.h>
 #include <json-c/json.h>
-#include <poll.h>
 #include <unistd.h>
 
 /* How long the runner has to answer, in milliseconds. */
 #define ANSWER_PATIENCE 1000
-
-/* Waits until a message is there. Returns 0 where none comes in time. */
-static int wait_for_message(int socket)
-{
-    struct pollfd polled = { socket, POLLIN, 0 };
-    int ready;
-
-    do {
-        ready = poll(&polled, 1, ANSWER_PATIENCE);
-    } while (ready < 0 && errno == EINTR);
-    return ready > 0;
-}
 
 /* Returns the names in the JSON of a HELLO, or NULL where it has none. */
 static apr_array_header_t *read_names(apr_pool_t *pool, const char *text)
@@ -52,11 +38,9 @@ apr_array_header_t *sf_runner_runtimes(apr_pool_t *pool, const char *path)
     if (sf_runner_link_open(&link, path) != APR_SUCCESS) {
         return NULL;
     }
-    if (wait_for_message(link.socket) && sf_control_receive(link.socket, packet, &message) == 0) {
-        names = message.type == SF_CONTROL_HELLO ? read_names(pool, message.payload) : NULL;
-        if (message.descriptor >= 0) {
-            close(message.descriptor);
-        }
+    if (sf_runner_link_receive(&link, ANSWER_PATIENCE, packet, &message) == 0
+        && message.type == SF_CONTROL_HELLO) {
+        names = read_names(pool, message.payload);
     }
     close(link.socket);
     return names;
