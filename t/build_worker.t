@@ -30,14 +30,8 @@ mkdir $temporary or die "$temporary: $!\n";
 my $database = own_database('worker');
 my ($account, $token) = sql(q(SELECT * FROM serverless.create_account('worker')));
 
-# The values of one row, as the owner, on a connection that outlives nothing.
-sub sql {
-    my ($sql, @values) = @_;
-    my $db = $database->connect('postgres');
-    my @row = $db->selectrow_array($sql, undef, @values);
-    $db->disconnect;
-    return wantarray ? @row : $row[0];
-}
+# The values of one row, as the owner of the database.
+sub sql { return $database->row('postgres', @_) }
 
 # An httpd of several children.
 sub server {

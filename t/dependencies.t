@@ -26,14 +26,8 @@ chomp(my $npm = `sh -c "command -v npm"`);
 my @install = ("Install $ENV{SOURCE}/runtime/install/install.js $npm", 'NpmConfig ' . $registry->config);
 my $runner = Serverless::Runner->start('dependencies', lines => \@install);
 
-# The values of the first row.
-sub sql {
-    my ($sql, @values) = @_;
-    my $db = $database->connect('postgres');
-    my @row = $db->selectrow_array($sql, undef, @values);
-    $db->disconnect;
-    return wantarray ? @row : $row[0];
-}
+# The values of one row, as the owner of the database.
+sub sql { return $database->row('postgres', @_) }
 
 my ($account, $token) = sql(q(SELECT * FROM serverless.create_account('dependencies')));
 

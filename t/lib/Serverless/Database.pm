@@ -205,6 +205,15 @@ package Serverless::Database::Own;
 sub name    { $_[0]{name} }
 sub connect { Serverless::Database::connect_as($_[1], $_[0]{name}) }
 
+# Runs a statement as a role. Returns the values of its first row, or the first value in scalar context.
+sub row {
+    my ($self, $role, $sql, @values) = @_;
+    my $db = $self->connect($role);
+    my @row = $db->selectrow_array($sql, undef, @values);
+    $db->disconnect;
+    return wantarray ? @row : $row[0];
+}
+
 sub DESTROY {
     my ($self) = @_;
     local $@;
