@@ -96,7 +96,7 @@ admin: ## run serverless-admin for that server: make admin CMD="account list"
 test: packages-test all $(UNIT) $(if $(NPM_SUITES),$(SDK)) ## run the tests; TESTS="t/smoke.t ..." selects some; SANITIZE=1, PIPELINING=Off or MPM=worker changes the server, JOBS=1 runs one suite at a time
 	@tools/share-tests $(MODULE) $(TESTS)
 
-test-all: packages-test packages-bench all $(UNIT) $(LIMIT) $(PEERS) $(SDK) ## run the tests with their load cases in full, then the attacks and a minute's soak: about 35 minutes
+test-all: packages-test packages-bench all $(UNIT) $(LIMIT) $(PEERS) $(SDK) ## run the tests with their load cases in full, then the attacks and a minute's soak: about 25 minutes
 	@FULL=1 tools/share-tests $(MODULE) $(TESTS)
 	@bench/attack $(MODULE)
 	@MINUTES=1 bench/soak $(MODULE)

@@ -48,7 +48,7 @@ static const struct {
 
 /* Files --------------------------------------------------------------------------------------- */
 
-/* Permits the rights to a file, or to all below a folder. What is not there needs no permission. */
+/* Permits the rights to a file, or to all below a folder. A missing file needs no permission. */
 static void permit(int files, const char *path, unsigned long long rights)
 {
     struct landlock_path_beneath_attr rule = { .allowed_access = rights };

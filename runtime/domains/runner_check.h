@@ -1,4 +1,4 @@
-/* Whether the runner answers, and what it does: for the readiness of the node, its metrics, and the notice of its start. */
+/* Whether the runner answers, and its figures: for the readiness of the node, its metrics, and the notice of its start. */
 #ifndef SF_RUNNER_CHECK_H
 #define SF_RUNNER_CHECK_H
 
@@ -8,7 +8,7 @@
 #define SF_ISOLATION_BYTES 24
 #define SF_ISOLATE_STATES_SHOWN 4
 
-/* What the runner says of itself. */
+/* The state of the runner, by its own messages. */
 typedef struct {
     char isolation[SF_ISOLATION_BYTES];             /* its level, such as "bubblewrap" */
     apr_uint64_t isolates[SF_ISOLATE_STATES_SHOWN]; /* by state */

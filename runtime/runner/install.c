@@ -23,7 +23,7 @@
 #define DATA_BYTES (2560LL * 1024 * 1024)
 #define PROCESSOR_TIMES 2
 
-/* Limits of what is installed, beside the bytes, which httpd chooses. */
+/* Limits of the installed packages. httpd chooses the limit of their bytes. */
 #define MODULES_MAX 100
 #define FILES_MAX 30000
 

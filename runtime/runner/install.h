@@ -19,7 +19,7 @@ typedef struct {
     sf_work_queue *work;
 } sf_installs_parts;
 
-/* Makes the list of what is installed, which is empty. */
+/* Makes the list of installs, which is empty. */
 sf_installs *sf_installs_make(apr_pool_t *pool, const sf_installs_parts *parts);
 
 /* Does what INSTALL says, at once or when processes before it have ended. Returns NULL, or why the message cannot be read. */
