@@ -13,8 +13,8 @@
 /* How many lines a call takes one after the other, because their isolates had ended before the call was sent. */
 #define LINES_MAX 5
 
-/* A body of at most this size goes to the client before httpd looks for IDLE, which has mostly arrived then: httpd
- * keeps such an answer for a slow client, and does not wait for it. */
+/* A body of at most this size goes to the client before httpd looks for IDLE, unless IDLE has come with the answer:
+ * httpd keeps such an answer for a slow client, and does not wait for it. */
 #define SMALL_BODY 32768
 
 #define TIMED_OUT "runtime application timed out"
@@ -87,7 +87,7 @@ static int send_answer(const call_state *call, sf_answer *answer, int is_buffere
     if (is_buffered) {
         answer->body = apr_pmemdup(r->pool, answer->body, answer->length);
     }
-    if (answer->length > SMALL_BODY) {
+    if (answer->length > SMALL_BODY || sf_line_has_more(&call->lease->line)) {
         sf_leases_give_back(call->lease);
         return sf_answer_send(r, answer);
     }

@@ -36,6 +36,11 @@ int sf_line_is_quiet(const sf_line *line)
     return size < 0 && errno == EAGAIN;
 }
 
+int sf_line_has_more(const sf_line *line)
+{
+    return line->end > line->begin;
+}
+
 /* Waits until the line is ready. */
 static sf_line_result wait_for(const sf_line *line, short events, apr_time_t deadline)
 {

@@ -41,6 +41,9 @@ void sf_line_make(sf_line *line, int descriptor);
 /* Closes the descriptor and frees memory. */
 void sf_line_close(sf_line *line);
 
+/* Whether bytes were received that sf_line_next() has not returned yet. */
+int sf_line_has_more(const sf_line *line);
+
 /* Whether the line is without unread bytes, and its isolate has not closed it. */
 int sf_line_is_quiet(const sf_line *line);
 

@@ -50,7 +50,6 @@ module.exports = {
   allocate: Buffer.allocUnsafe,
   bytesOf: Buffer.from,
   byteLength: Buffer.byteLength,
-  concatenate: Buffer.concat,
   isBytes: types.isUint8Array,
   readUInt32: uncurried(buffer.readUInt32BE),
   writeUInt32: uncurried(buffer.writeUInt32BE),

@@ -17,6 +17,7 @@ const { cleanStacks, describe } = require('./stack');
 const EXIT_UNCAUGHT = 1;
 const LOG_LIMIT = 64 * 1024; // characters of an entry
 const RSS_AGE = 16; // milliseconds
+const SHORT = 16 * 1024; // bytes of an answer that is copied to be sent with IDLE
 
 const storage = new AsyncLocalStorage();
 const run = storage.run.bind(storage);
@@ -58,15 +59,36 @@ function end(call) {
   }
   calls++;
   current = null;
-  line.write(frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${memoryInUse()},"calls":${calls}}`));
+  sendBehindAnswer(call, frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${memoryInUse()},"calls":${calls}}`));
   rest();
 }
 
+// Sends the answer of a call if it has not been sent yet.
+function sendAnswer(call) {
+  if (call.unsent !== null) {
+    line.write(call.unsent);
+    call.unsent = null;
+  }
+}
+
+// Sends a frame, and the answer before it: by one write where the answer is short.
+function sendBehindAnswer(call, next) {
+  if (call.unsent !== null && call.unsent.length <= SHORT) {
+    line.write(frame.joined([call.unsent, next]));
+    call.unsent = null;
+  } else {
+    sendAnswer(call);
+    line.write(next);
+  }
+}
+
+// Answers the call as soon as the code that runs has returned: mostly, nothing is left to do then, and IDLE goes with the
+// answer.
 function send(call, answer) {
   call.answered = true;
   const { status, headers, error, body } = answer;
-  line.write(frame.answer(call.number, stringify({ status, headers, error }), body));
-  whenIdle(() => end(call));
+  call.unsent = frame.answer(call.number, stringify({ status, headers, error }), body);
+  whenIdle(() => end(call), () => sendAnswer(call));
 }
 
 // Answers the call with an error: its log entry first.
@@ -140,7 +162,7 @@ function execute(call, event) {
 function begin(number, payload) {
   const { head: text, body } = frame.splitCall(payload);
   const head = parse(text);
-  const call = { number, head, answered: false, context: null };
+  const call = { number, head, answered: false, unsent: null, context: null };
   current = call;
   refreshEnvironment(head);
   call.context = contextOf(head, (context, options) => clientOf(build, context, options));
@@ -179,7 +201,12 @@ function start(ofBuild) {
   defineGlobals(build, () => current?.context);
   process.on('uncaughtException', uncaught);
   process.on('unhandledRejection', uncaught);
-  process.on('exit', flushLines);
+  process.on('exit', () => {
+    flushLines();
+    if (current !== null) {
+      sendAnswer(current);
+    }
+  });
   rest = memory.start();
 }
 

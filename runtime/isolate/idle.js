@@ -53,8 +53,8 @@ function left() {
   return found;
 }
 
-// Calls done() as soon as nothing of the call is left.
-function whenIdle(done) {
+// Calls done() as soon as nothing of the call is left, and goesOn() at each look before.
+function whenIdle(done, goesOn) {
   let pause = FIRST_PAUSE;
   let quietSince = null;
   function look() {
@@ -64,6 +64,7 @@ function whenIdle(done) {
       done();
       return;
     }
+    goesOn();
     setTimeout(look, pause).unref();
     pause = pause < LAST_PAUSE ? pause * 2 : LAST_PAUSE;
   }

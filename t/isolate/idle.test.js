@@ -33,6 +33,45 @@ async function isKept(isolate, head) {
   return !isolate.frames.some((frame) => frame === null || frame.type === Type.IDLE);
 }
 
+// Calls the Function f, and resolves to { outcome, parts }: the bytes of each read.
+async function partsOf(isolate, head) {
+  const parts = [];
+  const listen = (bytes) => parts.push(bytes);
+  isolate.line.prependListener('data', listen);
+  const outcome = await isolate.call('f', head);
+  isolate.line.off('data', listen);
+  return { outcome, parts };
+}
+
+describe('the answer is sent when the code that gives it has returned', () => {
+  test('with IDLE where nothing is left', async (t) => {
+    const isolate = await isolateFor(t, { functions: { f: NEXT } });
+    const { outcome, parts } = await partsOf(isolate);
+    assert.strictEqual(outcome.idle.calls, 1);
+    assert.strictEqual(parts.length, 1);
+  });
+
+  test('before IDLE where it is long', async (t) => {
+    const isolate = await isolateFor(t, { functions: { f: "exports.handler = (c, e, done) => done(null, 'x'.repeat(e.n))" } });
+    for (const length of [16000, 20000, 1000000]) {
+      const outcome = await isolate.call('f', { query: `n=${length}` });
+      assert.deepStrictEqual([outcome.body.length, outcome.ended], [length, undefined]);
+    }
+  });
+
+  for (const [what, source] of [
+    ['ends the process', 'process.exit(3)'],
+    ['fails', "queueMicrotask(() => { throw new TypeError('bad'); })"],
+    ['removes all that happens at the end of the process', "process.removeAllListeners('exit'); setTimeout(() => process.exit(), 50)"],
+  ]) {
+    test(`also where the Function then ${what}`, async (t) => {
+      const isolate = await isolateFor(t, { functions: { f: `exports.handler = (c, e, done) => { done(null, 'x'); ${source}; }` } });
+      const { status, body, ended } = await isolate.call('f');
+      assert.deepStrictEqual([status, String(body), ended], [200, 'x', true]);
+    });
+  }
+});
+
 describe('IDLE comes when nothing of the call is left', () => {
   test('at once', async (t) => {
     const isolate = await isolateFor(t, { functions: { f: NEXT } });
