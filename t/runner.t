@@ -77,7 +77,7 @@ sub write_file {
 subtest 'HELLO' => sub {
     my $child = $runner->connect_child;
     is_deeply $child->{hello}, { version => 1, runtimes => [ 'node18', 'node20', 'node22' ], install => Cpanel::JSON::XS::false,
-        isolation => 'none', egress => 'host' },
+        isolation => 'none', egress => 'host', long => Cpanel::JSON::XS::true },
         'the answer has the Runtimes and the levels';
     for my $case ([ 'a second HELLO', $child ], [ 'HELLO of another version', undef, { version => 2 } ],
         [ 'HELLO without a version', undef, {} ], [ 'HELLO that is no JSON', undef, 'hello' ]) {
@@ -96,7 +96,8 @@ subtest 'wrong packets' => sub {
     my %wrong = ('a short packet' => "\1\0\0", 'an unknown type' => "\x63\0\0\0\0", 'type 0' => "\0\0\0\0\0",
         'a message that only the runner sends' => "\4\0\0\0\1{}", 'a LEASE of no JSON' => "\2\0\0\0\1{",
         'a LEASE with NUL' => "\2\0\0\0\1{}\0", 'a RETURN of no JSON' => "\13\0\0\0\1", 'a KILL without a cause' => "\14\0\0\0\1{}",
-        'RETURN of an isolate that was never there' => "\13\xff\0\0\0{\"calls\":1,\"rss\":1}");
+        'RETURN of an isolate that was never there' => "\13\xff\0\0\0{\"calls\":1,\"rss\":1}",
+        'LONG of an isolate that was never there' => "\27\xff\0\0\0");
     for my $name (sort keys %wrong) {
         my $child = $runner->connect_child;
         $child->raw($wrong{$name});
@@ -163,7 +164,7 @@ subtest 'the process of an isolate' => sub {
     is scalar(grep { /^socket:/ } @open), 1, 'of sockets it has its line' or diag "@open";
     is scalar(grep { m{runner-main|/log$} } @open), 0, 'it has no file of the runner' or diag "@open";
     is $child->call($line, 'limit')->{body}, 'EFBIG', 'a file has at most 64 MiB';
-    $child->kill($line, 'busy');
+    $child->give_back_worn($line);
 };
 
 subtest 'KILL' => sub {
@@ -178,6 +179,24 @@ subtest 'KILL' => sub {
     ok wait_until { !is_running($started) }, 'so is the process that the isolate has started';
     $child->send(RETURN => $line->{payload}{isolate}, { calls => 1, rss => 1 });
     is_quiet $child, 'no GONE comes, and RETURN of an isolate that has ended is ignored';
+};
+
+subtest 'LONG' => sub {
+    my $own = Serverless::Runner->start('long');
+    my ($child, $other) = ($own->connect_child, $own->connect_child);
+    my $line = $child->obtain(1, $build);
+    my $isolate = $line->{payload}{isolate};
+    $child->send(LONG => $isolate);
+    ok wait_until { $own->status->{isolates}{idle} == 1 }, 'another isolate is started, which is idle';
+    $child->send(LONG => $isolate);
+    $child->kill($line, 'timeout');
+    wait_until { $own->status->{killed} == 1 };
+    is $own->status->{starts}, 2, 'one is enough for a second LONG, and for KILL';
+    $child->send(LONG => $isolate);
+    is_quiet $child, 'LONG of an isolate that has ended is ignored';
+    is $child->obtain(2)->{payload}{isolate}, $isolate + 1, 'the next lease gets it';
+    $other->send(LONG => $isolate + 1);
+    is_closed $other, 'LONG for an isolate of another child';
 };
 
 subtest 'GONE: causes' => sub {
@@ -387,10 +406,10 @@ subtest 'the size of the cache' => sub {
     for my $number (1 .. 2) {
         my $line = $child->obtain($number, \@large, build => $number);
         is $line->{type}, 'LINE', "Build $number";
-        $child->kill($line, 'busy');
+        $child->give_back_worn($line);
         Time::HiRes::sleep(1.1); # times of folders are compared
     }
-    $child->kill($child->obtain(3, undef, build => '1'), 'busy');
+    $child->give_back_worn($child->obtain(3, undef, build => '1'));
     wait_until { $small->status->{environments} == 0 };
     is $child->obtain(4, \@large, build => '4')->{type}, 'LINE', 'a third Build';
     wait_until { $small->status->{cache}{builds} == 2 };
@@ -508,7 +527,7 @@ subtest 'reload' => sub {
     is_closed $busy, 'when all lines are back';
     wait_until { !is_running($old) };
     ok !is_running($old), 'the old runner ends';
-    $next->kill($warm, 'busy');
+    $next->give_back_worn($warm);
     wait_until { $handing->status->{pid} != $second };
     $handing->{pid} = $handing->status->{pid};
     isnt $handing->{pid}, $second, 'then the further reload is done';
@@ -557,7 +576,7 @@ subtest 'reload under load' => sub {
 subtest 'messages at random' => sub {
     my $fuzzed = Serverless::Runner->start('fuzzed');
     my $child = $fuzzed->connect_child;
-    $child->kill($child->obtain(1, $build), 'busy');
+    $child->give_back_worn($child->obtain(1, $build));
     my $seed = int rand 1_000_000;
     for my $first (1, $seed) {
         my $made = Serverless::RunnerChild->fuzz($fuzzed->{socket}, $first, 4_000,

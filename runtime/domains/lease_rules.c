@@ -9,6 +9,23 @@
 /* A line that was idle for longer is checked before it is used. */
 #define CHECKED_AFTER apr_time_from_msec(50)
 
+/* A call waits for a line of its own child before it asks the runner for another one: starting an isolate takes
+ * longer than most calls. */
+#define LOCAL_WAIT apr_time_from_msec(5)
+
+/* A line whose call has lasted for longer is not expected to be free soon. */
+#define LONG_CALL apr_time_from_msec(100)
+
+/* A request for a lease goes on to another call for this time. The runner keeps it for as long as the last call waits,
+ * and a second. */
+#define PASSED_ON_FOR apr_time_from_sec(1)
+
+/* After the runner has refused another isolate, the calls of a group wait for its lines until they ask again. */
+#define REFUSED_PAUSE apr_time_from_sec(1)
+
+/* How long a spare isolate of the runner is counted upon. */
+#define SPARE_TIME apr_time_from_sec(10)
+
 #define FIGURES_BYTES 80
 
 int sf_lease_is_given(const sf_lease_group *group)
@@ -16,13 +33,19 @@ int sf_lease_is_given(const sf_lease_group *group)
     return group->give_until && sf_clock_now() < group->give_until;
 }
 
-int sf_lease_is_expected(sf_lease_group *group)
+int sf_lease_is_wanted(sf_lease_group *group)
+{
+    return sf_lease_is_given(group) || sf_waiter_first(group);
+}
+
+
+/* Requests to the runner ------------------------------------------------------------------------- */
+
+/* Whether a call that waits has asked the runner. */
+static int has_asked(sf_lease_group *group)
 {
     const sf_waiter *waiter;
 
-    if (group->busy > 0 || !APR_RING_EMPTY(&group->settling, sf_lease, entry)) {
-        return 1;
-    }
     APR_RING_FOREACH(waiter, &group->waiters, sf_waiter, entry)
     {
         if (waiter->runner) {
@@ -32,9 +55,89 @@ int sf_lease_is_expected(sf_lease_group *group)
     return 0;
 }
 
-int sf_lease_is_wanted(sf_lease_group *group)
+/* Whether a line may soon be free for a call that begins to wait: another call uses one, or has asked the runner. */
+static int is_expected(sf_lease_group *group)
 {
-    return sf_lease_is_given(group) || sf_waiter_first(group);
+    return !APR_RING_EMPTY(&group->busy, sf_lease, entry)
+           || !APR_RING_EMPTY(&group->settling, sf_lease, entry) || has_asked(group);
+}
+
+/* Returns the number of a group's lines, without the `count` whose calls are long: the first ones in the ring of busy
+ * leases. */
+static int count_lines(sf_lease_group *group, int *count)
+{
+    const apr_time_t long_before = sf_clock_now() - LONG_CALL;
+    const sf_lease *lease;
+
+    *count = 0;
+    APR_RING_FOREACH(lease, &group->busy, sf_lease, entry)
+    {
+        if (lease->since > long_before) {
+            break;
+        }
+        ++*count;
+    }
+    return group->lines - *count;
+}
+
+/* Whether the machine has more processors than the group has lines without long calls. */
+static int has_processors_left(sf_lease_group *group)
+{
+    int count;
+
+    return count_lines(group, &count) < sf_lease_processors();
+}
+
+/* Whether a call asks the runner at once, though a line may soon be free: the runner has a spare isolate, or calls have
+ * waited without a break for so long that the group can use another isolate, though each of them may have waited for
+ * less. More isolates than processors would make such calls slower. */
+static int asks_at_once(sf_lease_group *group, apr_time_t now)
+{
+    const int is_crowded = sf_waiter_first(group) && group->waiting_since + LOCAL_WAIT <= now;
+
+    return (is_crowded || now < group->spare_until) && has_processors_left(group)
+           && !has_asked(group);
+}
+
+apr_time_t sf_lease_ask_time(sf_lease_group *group)
+{
+    const apr_time_t now = sf_clock_now();
+
+    if (group->lines > 0 && now < group->refused_at + REFUSED_PAUSE) {
+        return group->refused_at + REFUSED_PAUSE;
+    }
+    return is_expected(group) && !asks_at_once(group, now) ? now + LOCAL_WAIT : 0;
+}
+
+void sf_lease_refuse(sf_waiter *waiter)
+{
+    sf_lease_group *group = waiter->group;
+
+    group->refused_at = sf_clock_now();
+    if (group->lines > 0) {
+        waiter->ask_at = group->refused_at + REFUSED_PAUSE;
+    }
+    else {
+        waiter->state = SF_WAITER_REFUSED;
+    }
+}
+
+void sf_lease_tell_long_calls(sf_lease_group *group)
+{
+    sf_lease *lease = APR_RING_FIRST(&group->busy);
+    int count;
+
+    if (count_lines(group, &count) != 1) {
+        return;
+    }
+    for (; count > 0; count--) {
+        if (!lease->is_told && lease->runner && lease->runner->takes_long) {
+            lease->is_told = 1;
+            group->spare_until = sf_clock_now() + SPARE_TIME;
+            sf_runner_link_say(lease->runner, SF_CONTROL_LONG, lease->isolate, "");
+        }
+        lease = APR_RING_NEXT(lease, entry);
+    }
 }
 
 
@@ -59,13 +162,16 @@ void sf_lease_destroy(sf_lease *lease, const char *cause)
 {
     sf_runner_link *runner = lease->runner;
     const uint32_t isolate = lease->isolate;
-    const int is_gone = *lease->cause != '\0';
+    const int is_there = runner && !*lease->cause;
     char reason[FIGURES_BYTES];
 
     apr_snprintf(reason, sizeof(reason), "{\"cause\":\"%s\"}", cause);
     sf_call_output_end(&lease->output);
+    if (is_there) {
+        lease->group->spare_until = sf_clock_now() + SPARE_TIME;
+    }
     sf_lease_leave(lease);
-    if (runner && !is_gone) {
+    if (is_there) {
         sf_runner_link_say(runner, SF_CONTROL_KILL, isolate, reason);
     }
 }
@@ -129,14 +235,49 @@ void sf_lease_hand(sf_lease *lease, sf_waiter *waiter)
     sf_waiter_wake(waiter);
 }
 
+/* Returns the waiter that takes over the request of another one, or NULL. */
+static sf_waiter *next_to_ask(const sf_waiter *from)
+{
+    sf_waiter *waiter;
+
+    if (from->is_held || sf_clock_now() >= from->asked_at + PASSED_ON_FOR
+        || !has_processors_left(from->group)) {
+        return NULL;
+    }
+    APR_RING_FOREACH(waiter, &from->group->waiters, sf_waiter, entry)
+    {
+        if (waiter->state == SF_WAITER_WAITS && !waiter->runner) {
+            return waiter;
+        }
+    }
+    return NULL;
+}
+
+/* Ends the request of a waiter that has a lease: cancels it, or passes it on to another call. */
+static void end_request(sf_waiter *waiter)
+{
+    sf_waiter *next = next_to_ask(waiter);
+
+    if (next) {
+        next->runner = waiter->runner;
+        next->number = waiter->number;
+        next->asked_at = waiter->asked_at;
+    }
+    else {
+        sf_runner_link_say(waiter->runner, SF_CONTROL_CANCEL, waiter->number, "");
+        waiter->group->spare_until = 0;
+    }
+    waiter->runner = NULL;
+}
+
 /* Gives a lease that was in use here to a waiter, which may have asked the runner for another one. */
 static void hand_over(sf_lease *lease, sf_waiter *waiter)
 {
-    if (waiter->runner) {
-        sf_runner_link_say(waiter->runner, SF_CONTROL_CANCEL, waiter->number, "");
-        waiter->runner = NULL;
-    }
+    sf_lease_take_out(lease);
     sf_lease_hand(lease, waiter);
+    if (waiter->runner) {
+        end_request(waiter);
+    }
 }
 
 /* Whether the isolate has had its calls, or uses too much memory, or is of a runner that hands over. */
@@ -156,7 +297,7 @@ static void return_and_ask(sf_lease *lease)
     group->users++;
     sf_lease_return(lease);
     waiter = sf_waiter_first(group);
-    if (waiter && !sf_lease_is_expected(group)) {
+    if (waiter && !is_expected(group)) {
         waiter->ask_at = 0;
         sf_waiter_wake(waiter);
     }

@@ -28,6 +28,10 @@ sf_line_result sf_lease_settle(sf_lease *lease);
  * are late. */
 void sf_lease_settle_group(sf_lease_group *group);
 
+/* Tells the runner of calls that last for long, where all other calls of the group have one line: a spare isolate keeps
+ * them from waiting for a start once the next long call takes that line. */
+void sf_lease_tell_long_calls(sf_lease_group *group);
+
 /* Gives a busy lease back to the runner. */
 void sf_lease_return(sf_lease *lease);
 
@@ -37,9 +41,12 @@ void sf_lease_destroy(sf_lease *lease, const char *cause);
 /* Whether another thread waits for a lease of the group, here or in another child. */
 int sf_lease_is_wanted(sf_lease_group *group);
 
-/* Whether a line may soon be free for a call of the group that begins to wait: another call uses one, or has asked
- * the runner. */
-int sf_lease_is_expected(sf_lease_group *group);
+/* Returns when a call of the group that begins to wait asks the runner for a lease: at once where no other call has a
+ * line or has asked, or where calls have waited without a break and processors are left; else after a few milliseconds. */
+apr_time_t sf_lease_ask_time(sf_lease_group *group);
+
+/* The runner has refused the lease that a waiter asked for. The call goes on to wait where its group has other lines. */
+void sf_lease_refuse(sf_waiter *waiter);
 
 /* Whether leases of the group go back to the runner after each call. */
 int sf_lease_is_given(const sf_lease_group *group);

@@ -20,6 +20,7 @@ static struct {
     apr_pool_t *wakes_pool;    /* is never destroyed: threads may still wait as the child ends */
     apr_array_header_t *wakes; /* apr_thread_cond_t *, those that no waiter has */
     apr_pool_t *pool;
+    int processors;
     apr_hash_t *groups;         /* by key */
     apr_array_header_t *leases; /* sf_lease *, all of them */
     struct sf_link_ring links;
@@ -38,6 +39,7 @@ apr_status_t sf_lease_table_init(apr_pool_t *pool)
         rv = apr_thread_cond_create(&table.end, pool);
     }
     if (rv == APR_SUCCESS) {
+        table.processors = (int)sysconf(_SC_NPROCESSORS_ONLN);
         table.groups = apr_hash_make(table.pool);
         table.leases = apr_array_make(table.pool, 64, sizeof(sf_lease *));
         APR_RING_INIT(&table.links, sf_runner_link, entry);
@@ -139,6 +141,7 @@ sf_lease_group *sf_lease_group_enter(const sf_lease_key *key)
         group = take_block(&table.free_groups, sizeof(*group));
         memset(group, 0, sizeof(*group));
         group->key = *key;
+        APR_RING_INIT(&group->busy, sf_lease, entry);
         APR_RING_INIT(&group->idle, sf_lease, entry);
         APR_RING_INIT(&group->settling, sf_lease, entry);
         APR_RING_INIT(&group->waiters, sf_waiter, entry);
@@ -158,9 +161,7 @@ void sf_lease_group_each(sf_group_function *function, const void *data)
 
 void sf_lease_group_leave(sf_lease_group *group)
 {
-    if (group->busy == 0 && group->users == 0 && APR_RING_EMPTY(&group->idle, sf_lease, entry)
-        && APR_RING_EMPTY(&group->settling, sf_lease, entry)
-        && APR_RING_EMPTY(&group->waiters, sf_waiter, entry)
+    if (group->lines == 0 && group->users == 0 && APR_RING_EMPTY(&group->waiters, sf_waiter, entry)
         && group->give_until < sf_clock_now()) {
         apr_hash_set(table.groups, &group->key, sizeof(group->key), NULL);
         free_memory(&table.free_groups, group);
@@ -169,6 +170,15 @@ void sf_lease_group_leave(sf_lease_group *group)
 
 
 /* Leases ----------------------------------------------------------------------------------------- */
+
+/* Puts a lease that is in no ring into the ring of busy ones. */
+static void become_busy(sf_lease *lease)
+{
+    lease->state = SF_LEASE_BUSY;
+    lease->since = sf_clock_now();
+    lease->is_told = 0;
+    APR_RING_INSERT_TAIL(&lease->group->busy, lease, sf_lease, entry);
+}
 
 sf_lease *sf_lease_enter(sf_lease_group *group, sf_runner_link *runner, uint32_t isolate,
                          int descriptor)
@@ -180,11 +190,12 @@ sf_lease *sf_lease_enter(sf_lease_group *group, sf_runner_link *runner, uint32_t
     lease->group = group;
     lease->runner = runner;
     lease->isolate = isolate;
-    lease->state = SF_LEASE_BUSY;
     lease->is_new = 1;
-    lease->granted = sf_clock_now();
+    become_busy(lease);
+    lease->granted = lease->since;
     runner->lines++;
-    group->busy++;
+    group->lines++;
+    group->spare_until = 0;
     APR_ARRAY_PUSH(table.leases, sf_lease *) = lease;
     return lease;
 }
@@ -192,16 +203,15 @@ sf_lease *sf_lease_enter(sf_lease_group *group, sf_runner_link *runner, uint32_t
 void sf_lease_take_out(sf_lease *lease)
 {
     APR_RING_REMOVE(lease, entry);
-    lease->state = SF_LEASE_BUSY;
-    lease->group->busy++;
+    become_busy(lease);
 }
 
 void sf_lease_put(sf_lease *lease, sf_lease_state state)
 {
+    APR_RING_REMOVE(lease, entry);
     lease->state = state;
     lease->since = sf_clock_now();
     lease->is_new = 0;
-    lease->group->busy--;
     if (state == SF_LEASE_IDLE) {
         APR_RING_INSERT_HEAD(&lease->group->idle, lease, sf_lease, entry);
     }
@@ -232,9 +242,10 @@ void sf_lease_leave(sf_lease *lease)
     if (lease->runner) {
         lease->runner->lines--;
     }
+    APR_RING_REMOVE(lease, entry);
     sf_line_close(&lease->line);
     free_memory(&table.free_leases, lease);
-    group->busy--;
+    group->lines--;
     sf_lease_group_leave(group);
 }
 
@@ -262,12 +273,20 @@ sf_lease *sf_lease_at(int index)
     return APR_ARRAY_IDX(table.leases, index, sf_lease *);
 }
 
+int sf_lease_processors(void)
+{
+    return table.processors;
+}
+
 
 /* Waiters ---------------------------------------------------------------------------------------- */
 
 void sf_waiter_enter(sf_waiter *waiter, sf_lease_group *group)
 {
     waiter->group = group;
+    if (APR_RING_EMPTY(&group->waiters, sf_waiter, entry)) {
+        group->waiting_since = sf_clock_now();
+    }
     APR_RING_INSERT_TAIL(&group->waiters, waiter, sf_waiter, entry);
 }
 

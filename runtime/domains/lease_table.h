@@ -35,13 +35,14 @@ typedef struct {
 } sf_lease_limits;
 
 typedef struct sf_lease {
-    APR_RING_ENTRY(sf_lease) entry; /* in its group's ring, unless it is busy */
+    APR_RING_ENTRY(sf_lease) entry; /* in its group's ring for the state */
     struct sf_lease_group *group;
     sf_runner_link *runner; /* NULL where that connection was lost */
     uint32_t isolate;
     sf_lease_state state;
-    apr_time_t since;   /* when it was answered or became idle, by sf_clock_now() */
+    apr_time_t since;   /* when the state began, by sf_clock_now() */
     apr_time_t granted; /* when the runner granted it, by sf_clock_now() */
+    int is_told;        /* the runner knows that its call lasts for long */
     int is_new;         /* it has had no call in this child */
     int is_cold;        /* its isolate was started for its first lease */
     sf_lease_limits limits;
@@ -69,6 +70,7 @@ typedef struct sf_waiter {
     uint32_t number;              /* of the lease that it was asked for */
     int sends_build;              /* the runner counts on this lease to bring the Build */
     apr_time_t ask_at;            /* when the runner is to be asked */
+    apr_time_t asked_at;          /* with `runner`: when it was asked */
     apr_interval_time_t patience; /* how long it waits for an isolate */
     apr_time_t deadline;          /* when it has waited for too long */
     int is_held;     /* it waits for its Build to be on the machine, not for an isolate */
@@ -81,11 +83,15 @@ APR_RING_HEAD(sf_waiter_ring, sf_waiter);
 /* What a child has of one Build in one Environment. */
 typedef struct sf_lease_group {
     sf_lease_key key;
+    struct sf_lease_ring busy;     /* the call that has lasted for longest is first */
     struct sf_lease_ring idle;     /* the line used last is first */
     struct sf_lease_ring settling; /* the line answered last is first */
     struct sf_waiter_ring waiters; /* the call that has waited for longest is first */
-    int busy;                      /* leases that calls have */
+    apr_time_t waiting_since;      /* since when there was always a waiter, if there is one */
+    int lines;                     /* leases in all states */
     int users;                     /* threads that need the group to stay */
+    apr_time_t spare_until;        /* until then, the runner presumably has a spare isolate */
+    apr_time_t refused_at;         /* when the runner last refused another isolate, or 0 */
     apr_time_t give_until; /* until then, lines go back to the runner: other children wait */
 } sf_lease_group;
 
@@ -141,6 +147,9 @@ sf_lease *sf_lease_find(const sf_runner_link *runner, uint32_t isolate);
 /* All leases, busy or not, in any order. */
 int sf_lease_count(void);
 sf_lease *sf_lease_at(int index);
+
+/* Returns the number of the machine's processors. */
+int sf_lease_processors(void);
 
 /* Adds a waiter to a group, behind all others, or takes it out. */
 void sf_waiter_enter(sf_waiter *waiter, sf_lease_group *group);

@@ -138,7 +138,7 @@ static void take_refusal(sf_runner_link *runner, const sf_control_message *messa
         if (!runner->leaving) {
             apr_snprintf(waiter->reason, sizeof(waiter->reason), "%s: %s", reason,
                          text_of(object, "detail"));
-            waiter->state = SF_WAITER_REFUSED;
+            sf_lease_refuse(waiter);
         }
         sf_waiter_wake(waiter);
     }
@@ -296,6 +296,10 @@ static int take_hello(sf_runner_link *runner, json_object *object)
 {
     const int version = (int)sf_json_number(object, "version");
 
+    json_object *takes_long = NULL;
+
+    json_object_object_get_ex(object, "long", &takes_long);
+    runner->takes_long = json_object_get_boolean(takes_long);
     runner->is_greeted = 1;
     if (version == SF_PROTOCOL_VERSION) {
         sf_runner_away_end();
@@ -405,6 +409,7 @@ static void return_idle(sf_lease_group *group, const void *data)
 /* Looks after the lines of a group, which may be dropped. */
 static void look_after(sf_lease_group *group, const void *data)
 {
+    sf_lease_tell_long_calls(group);
     return_idle(group, data);
     sf_lease_settle_group(group);
 }

@@ -13,10 +13,6 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* A call waits for a line of its own child before it asks the runner for another one: starting an isolate takes
- * longer than most calls. */
-#define LOCAL_WAIT apr_time_from_msec(5)
-
 /* How often a waiting call tries to connect to a runner that is away. */
 #define CONNECT_PAUSE apr_time_from_msec(50)
 
@@ -118,6 +114,7 @@ static int ask(taking *call)
     waiter->number = ++runner->last_lease;
     if (sf_runner_link_say(runner, call->message, waiter->number, lease_text(call))) {
         waiter->runner = runner;
+        waiter->asked_at = sf_clock_now();
     }
     return waiter->runner != NULL;
 }
@@ -248,7 +245,7 @@ static int queue(taking *call)
     if (!waiter->wake) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    waiter->ask_at = sf_lease_is_expected(group) ? sf_clock_now() + LOCAL_WAIT : 0;
+    waiter->ask_at = sf_lease_ask_time(group);
     sf_waiter_enter(waiter, group);
     if (!APR_RING_EMPTY(&group->settling, sf_lease, entry)) {
         sf_lease_thread_wake();

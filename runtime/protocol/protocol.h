@@ -43,7 +43,8 @@ typedef enum {
     SF_CONTROL_INSTALL,
     SF_CONTROL_INSTALLED,
     SF_CONTROL_HELD,
-    SF_CONTROL_DELIVERED
+    SF_CONTROL_DELIVERED,
+    SF_CONTROL_LONG
 } sf_control_type;
 
 #define SF_CONTROL_HEADER 5     /* bytes of type and number */

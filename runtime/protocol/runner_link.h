@@ -11,6 +11,7 @@ typedef struct sf_runner_link {
     APR_RING_ENTRY(sf_runner_link) entry;
     int socket;
     int is_greeted;      /* the runner has answered HELLO */
+    int takes_long;      /* the runner knows the message LONG */
     int leaving;         /* the runner grants no further leases on it */
     int is_lost;         /* it has ended */
     int users;           /* threads that need this struct to stay */

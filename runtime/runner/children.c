@@ -78,6 +78,7 @@ static void hello(const event *event)
     sf_json_add(answer, "isolation", json_object_new_string(sf_isolation_name(config->isolation)));
     sf_json_add(answer, "egress", json_object_new_string(sf_egress_name(config->egress)));
     sf_json_add(answer, "install", json_object_new_boolean(config->install != NULL));
+    sf_json_add(answer, "long", json_object_new_boolean(1));
     event->child->is_greeted = 1;
     send_json(event->child, SF_CONTROL_HELLO, 0, answer);
     json_object_put(request);
@@ -228,10 +229,18 @@ static void kill_isolate(const event *event)
         fail(event, "a KILL that cannot be read");
     }
     else if (isolate) {
-        event->children->isolates->counts.killed++;
-        sf_pool_end(event->children->isolates, isolate, text, event->now);
+        sf_pool_kill(event->children->isolates, isolate, text, event->now);
     }
     json_object_put(order);
+}
+
+static void call_is_long(const event *event)
+{
+    const sf_isolate *isolate = leased_isolate(event);
+
+    if (isolate) {
+        sf_pool_want_spare(event->children->isolates, isolate);
+    }
 }
 
 static void status(const event *event)
@@ -265,7 +274,7 @@ static void (*const handlers[])(const event *event) = {
     [SF_CONTROL_ABANDON] = build_part, [SF_CONTROL_RETURN] = give_back,
     [SF_CONTROL_KILL] = kill_isolate,  [SF_CONTROL_WARM] = warm,
     [SF_CONTROL_STATUS] = status,      [SF_CONTROL_PING] = ping,
-    [SF_CONTROL_INSTALL] = install,
+    [SF_CONTROL_INSTALL] = install,    [SF_CONTROL_LONG] = call_is_long,
 };
 
 #define HANDLERS (sizeof(handlers) / sizeof(*handlers))

@@ -188,6 +188,13 @@ static void drop_expired(sf_pool *pool, sf_group *group, apr_time_t now)
 
 /* Starts -------------------------------------------------------------------------------------- */
 
+/* Whether an isolate is to be started that no lease waits for. */
+static int is_spare_missing(const sf_group *group)
+{
+    return group->wants_spare && group->environment->newest == group
+           && group->starting <= group->waiting_count && !find_idle(group);
+}
+
 /* Returns the time from which the group wants to start an isolate: when the first lease that no starting
  * isolate will take has waited long enough. 0 is now, and -1 never. */
 static apr_time_t time_of_start(const sf_group *group)
@@ -198,7 +205,7 @@ static apr_time_t time_of_start(const sf_group *group)
     if (!group->build->is_stored) {
         return -1;
     }
-    if (group->live == 0 && group->waiting_count > 0) {
+    if ((group->live == 0 && group->waiting_count > 0) || is_spare_missing(group)) {
         return 0;
     }
     if (group->waiting_count <= group->starting) {
@@ -261,7 +268,8 @@ static void try_to_start(sf_pool *pool, sf_group *group, apr_time_t now)
         return;
     }
     while ((group->limit = limit_of(pool, group)) != SF_LIMIT_NONE) {
-        if (!make_room(pool, group, now)) {
+        group->wants_spare = 0;
+        if (!wants_start(group, now) || !make_room(pool, group, now)) {
             return;
         }
     }
@@ -275,6 +283,7 @@ static void start_isolates(sf_pool *pool, apr_time_t now)
     FOR_EACH_GROUP(group, pool)
     {
         group->limit = SF_LIMIT_NONE;
+        group->wants_spare = is_spare_missing(group);
     }
     while ((group = next_to_start(pool, now)) != NULL) {
         try_to_start(pool, group, now);

@@ -4,6 +4,9 @@
  *   they came.
  * - Another isolate of a group is started where it has none, or where a lease has waited for 20 ms; at most
  *   as many at a time as the machine has processor cores.
+ * - One isolate is started in advance, within the limits, where a child has killed one in a call, or says that a call
+ *   lasts for long: the next such call may take the last isolate that others use. An idle one, or one that starts and
+ *   that no lease waits for, is enough.
  * - Limits, in this order: the Environment's isolates, the account's share of the machine (three quarters of
  *   its isolates), the machine's. At a limit, the idle isolate that was used longest ago makes room; else
  *   a child is asked to return one.

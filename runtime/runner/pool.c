@@ -352,6 +352,7 @@ void sf_pool_start(sf_pool *pool, sf_group *group, apr_time_t now)
     const char *message = pool->hooks.start(pool->hooks.data, isolate);
 
     pool->counts.starts++;
+    group->wants_spare = 0;
     if (message) {
         refuse_first(pool, group, message);
         unlink_isolate(pool, isolate, now);
@@ -423,6 +424,19 @@ void sf_pool_end(sf_pool *pool, sf_isolate *isolate, const char *cause, apr_time
     set_state(pool, isolate, SF_ISOLATE_ENDING, now);
     count_live(pool, isolate->group, -1);
     pool->hooks.kill(pool->hooks.data, isolate);
+}
+
+void sf_pool_want_spare(sf_pool *pool, const sf_isolate *isolate)
+{
+    isolate->group->wants_spare = 1;
+    pool->is_changed = 1;
+}
+
+void sf_pool_kill(sf_pool *pool, sf_isolate *isolate, const char *cause, apr_time_t now)
+{
+    pool->counts.killed++;
+    sf_pool_want_spare(pool, isolate);
+    sf_pool_end(pool, isolate, cause, now);
 }
 
 void sf_pool_remove(sf_pool *pool, sf_isolate *isolate, const char *detail, apr_time_t now)

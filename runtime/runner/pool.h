@@ -122,7 +122,8 @@ struct sf_group {
     int waiting_count;
     int live;
     int starting;
-    sf_limit limit;      /* of the last decision */
+    int wants_spare; /* an isolate is to be idle: another one is lost, or its call lasts for long */
+    sf_limit limit;  /* of the last decision */
     apr_time_t recalled; /* when a child was last asked to make room for it, or 0 */
 };
 
@@ -231,6 +232,13 @@ void sf_pool_return(sf_pool *pool, sf_isolate *isolate, apr_int64_t calls, apr_i
 
 /* Kills an isolate, unless it is ending. `cause` is a constant. */
 void sf_pool_end(sf_pool *pool, sf_isolate *isolate, const char *cause, apr_time_t now);
+
+/* The call of a leased isolate lasts for long, and other calls depend on one other isolate: the group is to have an idle
+ * one, if no limit is reached. */
+void sf_pool_want_spare(sf_pool *pool, const sf_isolate *isolate);
+
+/* Kills an isolate in the call of its child, for a cause of KILL. The group is to have an idle isolate in its place. */
+void sf_pool_kill(sf_pool *pool, sf_isolate *isolate, const char *cause, apr_time_t now);
 
 /* The process of the isolate was reaped. One that was starting refuses the first lease of its group with
  * `detail`. The isolate is not to be used afterwards. */

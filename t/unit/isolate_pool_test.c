@@ -572,6 +572,95 @@ static void ends_a_worn_isolate_at_its_return(void **state)
 }
 
 
+/* Spare isolates -------------------------------------------------------------------------------- */
+
+static void kill_in_call(apr_uint32_t number)
+{
+    sf_pool_kill(world.pool, isolate(number), "timeout", world.now);
+}
+
+static void has_long_call(apr_uint32_t number)
+{
+    sf_pool_want_spare(world.pool, isolate(number));
+}
+
+static void replaces_an_isolate_that_was_killed_in_a_call(void **state)
+{
+    (void)state;
+    lease_many('A', 2, 'a', 0);
+    kill_in_call(1);
+    IS(due(), "end 1 (timeout), start 3 for a");
+    gone(1);
+    ready(3);
+    IS(after(SECOND), "");
+    ask('A', 1, 'a', 0);
+    IS(due(), "A1 gets 3");
+}
+
+static void starts_a_spare_isolate_beside_a_long_call(void **state)
+{
+    (void)state;
+    lease_many('A', 2, 'a', 0);
+    has_long_call(1);
+    IS(due(), "start 3 for a");
+    ready(3);
+    IS(after(SECOND), "");
+    kill_in_call(1);
+    IS(after(SECOND), "end 1 (timeout)");
+}
+
+static void starts_one_spare_isolate_for_several_long_calls(void **state)
+{
+    (void)state;
+    lease_many('A', 3, 'a', 0);
+    has_long_call(1);
+    IS(due(), "start 4 for a");
+    has_long_call(2);
+    kill_in_call(3);
+    IS(after(10 * MS), "end 3 (timeout)");
+}
+
+static void starts_no_spare_isolate_where_one_is_idle(void **state)
+{
+    (void)state;
+    lease_many('A', 2, 'a', 0);
+    give_back(2);
+    kill_in_call(1);
+    IS(after(SECOND), "end 1 (timeout)");
+}
+
+static void starts_no_spare_isolate_of_an_older_build(void **state)
+{
+    (void)state;
+    lease_many('A', 1, 'a', 0);
+    lease_many('A', 1, 'a', 1);
+    kill_in_call(1);
+    IS(after(SECOND), "end 1 (timeout)");
+}
+
+static void starts_one_isolate_for_a_lease_in_place_of_a_spare_one(void **state)
+{
+    (void)state;
+    lease_many('A', 1, 'a', 0);
+    ask('A', 1, 'a', 0);
+    kill_in_call(1);
+    IS(due(), "end 1 (timeout), start 2 for a");
+    IS(after(SECOND), "");
+}
+
+static void ends_no_isolate_of_others_for_a_spare_one(void **state)
+{
+    (void)state;
+    world.demand.isolates = 3;
+    lease_many('A', 1, 'a', 0);
+    write_sid(world.demand.account, "AC", '2');
+    lease_many('B', 2, 'b', 0);
+    give_back(3);
+    has_long_call(1);
+    IS(after(SECOND), "");
+}
+
+
 /* Any order ----------------------------------------------------------------------------------- */
 
 /* Does one event at random, as children and isolates would. */
@@ -611,7 +700,16 @@ static void random_event(unsigned int *seed)
             }
         }
         else if (any && any->state == SF_ISOLATE_LEASED) {
-            rand_r(seed) % 10 ? give_back(number) : gone(number);
+            switch (rand_r(seed) % 10) {
+            case 0:
+                gone(number);
+                break;
+            case 1:
+                sf_pool_kill(world.pool, any, "timeout", world.now);
+                break;
+            default:
+                give_back(number);
+            }
         }
         else if (any && any->state == SF_ISOLATE_ENDING) {
             gone(number);
@@ -719,6 +817,13 @@ int unit_isolate_pool(void)
         TEST(ends_idle_isolates_of_an_older_build),
         TEST(makes_room_from_an_older_build_first),
         TEST(ends_a_worn_isolate_at_its_return),
+        TEST(replaces_an_isolate_that_was_killed_in_a_call),
+        TEST(starts_a_spare_isolate_beside_a_long_call),
+        TEST(starts_one_spare_isolate_for_several_long_calls),
+        TEST(starts_no_spare_isolate_where_one_is_idle),
+        TEST(starts_no_spare_isolate_of_an_older_build),
+        TEST(starts_one_isolate_for_a_lease_in_place_of_a_spare_one),
+        TEST(ends_no_isolate_of_others_for_a_spare_one),
         TEST(holds_its_limits_in_any_order_of_events),
         TEST(forgets_all),
     };

@@ -11,7 +11,7 @@ use IPC::Open2 qw(open2);
 
 my %type = (HELLO => 1, LEASE => 2, CANCEL => 3, LINE => 4, REFUSED => 5, MISSING => 6, FILE => 7, DATA => 8,
     STORE => 9, ABANDON => 10, RETURN => 11, KILL => 12, GIVE => 13, GONE => 14, WARM => 15, STATUS => 16, LEAVE => 17, PING => 18, INSTALL => 19, INSTALLED => 20,
-    HELD => 21, DELIVERED => 22);
+    HELD => 21, DELIVERED => 22, LONG => 23);
 my %name = reverse %type;
 my $json = Cpanel::JSON::XS->new->canonical;
 my $patience = 120; # seconds; isolates start slowly on a busy machine
@@ -195,6 +195,9 @@ sub give_back {
     $self->drop($line);
     $self->send(RETURN => $line->{payload}{isolate}, { calls => 1, rss => 50_000_000, %value });
 }
+
+# Returns an isolate that has had as many calls as it may have: it ends, and no other one takes its place.
+sub give_back_worn { $_[0]->give_back($_[1], calls => 1_000_000_000) }
 
 sub kill {
     my ($self, $line, $cause) = @_;
