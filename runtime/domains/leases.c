@@ -283,7 +283,7 @@ static sf_lease_key key_of(const sf_route *route)
 
 static void set_limits(sf_lease *lease, const request_rec *r)
 {
-    lease->limits.calls = (apr_uint64_t)sf_config_isolate_calls();
+    lease->limits.calls = (apr_uint64_t)SF_ISOLATE_CALLS(sf_config_isolate_calls(), lease->isolate);
     lease->limits.rss = (apr_uint64_t)sf_config_memory(r) / MEMORY_PARTS * MEMORY_PARTS_USED;
 }
 

@@ -50,6 +50,11 @@ typedef enum {
 #define SF_CONTROL_HEADER 5     /* bytes of type and number */
 #define SF_CONTROL_PACKET 65536 /* bytes of a message, at most */
 
+/* The number of calls after which an isolate ends: up to an eighth less than `most`, by a hash of its number, so that
+ * isolates that share the calls of an Environment do not all end at once. */
+#define SF_ISOLATE_CALLS(most, isolate)                                                            \
+    ((most) - (uint32_t)((isolate)*UINT32_C(2654435761)) % ((most) / 8 + 1))
+
 /* How long a lease that is HELD waits for its Build to be delivered: received, unpacked and checked. */
 #define SF_DELIVERY_SECONDS 60
 

@@ -1,5 +1,7 @@
 #include "runtime/runner/pool.h"
 
+#include "runtime/protocol/protocol.h"
+
 #include <string.h>
 
 sf_pool *sf_pool_make(apr_pool_t *pool, int cores, const sf_pool_hooks *hooks)
@@ -405,7 +407,7 @@ void sf_pool_return(sf_pool *pool, sf_isolate *isolate, apr_int64_t calls, apr_i
     }
     isolate->rss = rss;
     set_state(pool, isolate, SF_ISOLATE_IDLE, now);
-    if (isolate->calls >= isolate->demand.calls) {
+    if (isolate->calls >= SF_ISOLATE_CALLS(isolate->demand.calls, isolate->number)) {
         sf_pool_end(pool, isolate, "calls", now);
     }
     else if (rss > isolate->demand.memory / 4 * 3) {

@@ -572,6 +572,37 @@ static void ends_a_worn_isolate_at_its_return(void **state)
 }
 
 
+/* Isolates that share calls evenly end one after the other, all of them within the last eighth. */
+static void ends_isolates_after_different_numbers_of_calls(void **state)
+{
+    int calls;
+    int ended = 0;
+
+    (void)state;
+    world.demand.calls = 1000;
+    lease_many('A', 4, 'a', 0);
+    for (calls = 875; calls <= 1000 && ended < 4; calls++) {
+        const int before = ended;
+        apr_uint32_t number;
+
+        for (number = 1; number <= 4; number++) {
+            if (isolate(number)->state == SF_ISOLATE_LEASED) {
+                sf_pool_return(world.pool, isolate(number), calls - 1, 10, world.now);
+                assert_int_equal(isolate(number)->state, SF_ISOLATE_IDLE);
+                ask('A', (int)number, 'a', 0);
+                (void)due();
+                sf_pool_return(world.pool, isolate(number), calls, 10, world.now);
+                ended += isolate(number)->state == SF_ISOLATE_ENDING;
+                ask('A', (int)number, 'a', 0);
+                (void)due();
+            }
+        }
+        assert_true(ended - before <= 1);
+    }
+    assert_int_equal(ended, 4);
+}
+
+
 /* Spare isolates -------------------------------------------------------------------------------- */
 
 static void kill_in_call(apr_uint32_t number)
@@ -817,6 +848,7 @@ int unit_isolate_pool(void)
         TEST(ends_idle_isolates_of_an_older_build),
         TEST(makes_room_from_an_older_build_first),
         TEST(ends_a_worn_isolate_at_its_return),
+        TEST(ends_isolates_after_different_numbers_of_calls),
         TEST(replaces_an_isolate_that_was_killed_in_a_call),
         TEST(starts_a_spare_isolate_beside_a_long_call),
         TEST(starts_one_spare_isolate_for_several_long_calls),
