@@ -29,7 +29,6 @@ let calls = 0;
 let broken = false; // an exception of an earlier call: the process ends after the call in progress
 let rssBytes = 0;
 let rssTime = -Infinity;
-let rest; // a function to call as the isolate becomes idle
 
 // Sends a log entry of the call in progress. Between calls, entries are lost.
 function log(level, text) {
@@ -60,7 +59,7 @@ function end(call) {
   calls++;
   current = null;
   sendBehindAnswer(call, frame.textFrame(frame.Type.IDLE, call.number, `{"rss":${memoryInUse()},"calls":${calls}}`));
-  rest();
+  memory.rest();
 }
 
 // Sends the answer of a call if it has not been sent yet.
@@ -207,7 +206,7 @@ function start(ofBuild) {
       sendAnswer(current);
     }
   });
-  rest = memory.start();
+  memory.start();
 }
 
 const isBusy = () => current !== null;

@@ -6,15 +6,20 @@ const v8 = require('v8');
 const vm = require('vm');
 const { rss, setTimeout } = require('./builtins');
 
-const QUIET = 10000; // milliseconds without a call before a collection
+const QUIET = 6000; // milliseconds without a call before a collection, and before the next one
 
 // A collection takes 10 to 50 ms of a processor. It is left out where fewer bytes were added since the last one.
 const GROWTH = 1024 * 1024;
 
-// Since Node.js 22, this gives V8's free pages back to the system, too.
-const OPTIONS = { type: 'major', execution: 'sync', flavor: 'last-resort' };
-const HAS_OPTIONS = Number.parseInt(process.versions.node, 10) >= 22;
+// What V8's function gc() takes. Since Node.js 22, one collection gives all free pages back to the system. Before, gc()
+// takes no such options, and two collections are needed. The pages of young objects are only given back where less than
+// 1 kB was allocated in each millisecond since the last collection, or of the last five seconds if that is longer. Many
+// short calls allocate more. So the first collection begins a time without allocations for the second one.
+const OPTIONS = [{ type: 'major', execution: 'sync', flavor: 'last-resort' }];
+const [ARGUMENTS, COLLECTIONS] = Number.parseInt(process.versions.node, 10) >= 22 ? [OPTIONS, 1] : [[], 2];
 
+let timer;
+let left; // collections after the last call that are still to be done
 let size; // bytes in use before the first call, or after the last collection
 
 // Returns V8's function that collects garbage. It is no global of Functions.
@@ -26,25 +31,29 @@ function collector() {
 }
 
 function collect() {
-  if (rss() - size < GROWTH) {
+  if (left === COLLECTIONS && rss() - size < GROWTH) {
     return;
   }
-  const gc = collector();
-  if (HAS_OPTIONS) {
-    gc(OPTIONS);
+  collector()(...ARGUMENTS);
+  left--;
+  if (left > 0) {
+    timer.refresh();
   } else {
-    gc();
-    gc(); // what the first one has found to be unused is only freed by the second one
+    size = rss();
   }
-  size = rss();
 }
 
-// Returns a function to call at the end of each call: the time without a call begins. The timer does not keep the
-// process alive, and belongs to no call.
+// Begins the time without a call, at the end of each call.
+function rest() {
+  left = COLLECTIONS;
+  timer.refresh();
+}
+
+// Prepares for rest(). The timer does not keep the process alive, and belongs to no call.
 function start() {
-  const timer = setTimeout(collect, QUIET).unref();
+  timer = setTimeout(collect, QUIET).unref();
+  left = COLLECTIONS;
   size = rss();
-  return timer.refresh.bind(timer);
 }
 
-module.exports = { start };
+module.exports = { rest, start };
