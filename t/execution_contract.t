@@ -604,7 +604,7 @@ subtest 'files' => sub {
 subtest 'the node' => sub {
     my $version = `$ENV{NODE} --version`;
     chomp $version;
-    is_json ask('GET /node'), 200, [$version, ['--max-old-space-size=192'], undef, '--bad'], 'version and options: a Variable sets none';
+    is_json ask('GET /node'), 200, [$version, ['--max-old-space-size=192', '--v8-pool-size=1'], undef, '--bad'], 'version and options: a Variable sets none';
 
     my $other = $project->new_environment;
     my $old = $project->finished(Serverless::Project::created($api->post($project->path('/Builds'), Serverless::Project::parameters($parts[0]), Runtime => 'node16')));
