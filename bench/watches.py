@@ -9,9 +9,11 @@ import threading
 import time
 
 import calls
+import data
 import domains
 import load
 import measure
+import servers as programs
 
 COUNT_SECONDS = 3
 PRIVATE_MAX = 10  # MiB of an idle isolate
@@ -131,7 +133,16 @@ def watch_memory(servers):
             servers.deploy_to(environment, build)
             for name in ("call", "caged"):
                 look_at_memory(servers, name, path, environment["domain_name"], (f"{runtime}, {what}", most))
-    return []
+    return compare_memory()
+
+
+def compare_memory():
+    """Of an isolate without httpd, beside less than an isolate: how much is node's own."""
+    nodes = [programs.node(runtime) for runtime in ("node20", "node24")]
+    done = subprocess.run([nodes[0], data.SOURCE / "bench" / "memory.js", *nodes], stdout=subprocess.PIPE, text=True,
+                          check=False)
+    print(done.stdout, end="", flush=True)
+    return [] if done.returncode == 0 else [f"bench/memory.js: exit status {done.returncode}"]
 
 
 def warm(port, domain, path):

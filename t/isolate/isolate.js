@@ -60,14 +60,15 @@ function callPayload(head, body) {
 }
 
 class Isolate {
-  // Starts an isolate for the Build of writeBuild(). `env` is its environment.
-  constructor(build, { node = process.execPath, env = {}, args = [build.root] } = {}) {
+  // Starts an isolate for the Build of writeBuild(). `env` is its environment, `options` are those of node.
+  constructor(build, { node = process.execPath, options = [], main = MAIN, env = {}, args = [build.root] } = {}) {
     this.build = build;
     this.calls = 0;
     this.received = Buffer.alloc(0);
     this.frames = [];
     this.waiting = null;
-    this.child = spawn(node, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], env: { PATH: '/usr/bin:/bin', ...env } });
+    this.child = spawn(node, [...options, main, ...args],
+      { stdio: ['ignore', 'pipe', 'pipe', 'pipe'], env: { PATH: '/usr/bin:/bin', ...env } });
     this.stderr = '';
     this.child.stderr.on('data', (bytes) => { this.stderr += bytes; });
     this.child.stdout.resume();
