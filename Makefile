@@ -32,7 +32,9 @@ RUNNER  := $(BUILD)/serverless-runner
 RUNNER_SOURCES := $(sort $(wildcard runtime/runner/*.c))
 RUNNER_OBJECTS := $(RUNNER_SOURCES:%.c=$(BUILD)/%.o) $(addprefix $(BUILD)/core/,clock.o json.o json_text.o sid.o \
 	crypto/sha256.o process/restriction.o process/sandbox.o process/seccomp.o) $(BUILD)/runtime/protocol/control.o
-CHECKED := $(SOURCES) $(RUNNER_SOURCES) bin/serverless_crypt.c bench/mod_bench_limit.c
+TRIM    := runtime/isolate/malloc_trim.node
+TRIM_OBJECT := $(BUILD)/runtime/isolate/malloc_trim.o
+CHECKED := $(SOURCES) $(RUNNER_SOURCES) $(TRIM:.node=.c) bin/serverless_crypt.c bench/mod_bench_limit.c
 MADE    := build/statements.h build/compile_check.h build/openapi_text.h build/version.h
 UNIT    := $(BUILD)/unit_tests.so
 UNIT_SOURCES := t/unit/mod_unit_tests.c $(sort $(wildcard t/unit/*_test.c))
@@ -79,7 +81,7 @@ export PORT RUN_DIR SANITIZE PIPELINING MPM NPM_SUITES
 	packages-build packages-run packages-test packages-npm packages-bench packages-lint
 .DELETE_ON_ERROR:
 
-all: $(MODULE) $(CRYPT) $(RUNNER) ## build the module, serverless-crypt and serverless-runner; WERROR=1 makes warnings errors, SANITIZE=1 adds checks of addresses and undefined behaviour
+all: $(MODULE) $(CRYPT) $(RUNNER) $(TRIM) ## build the module, serverless-crypt and serverless-runner; WERROR=1 makes warnings errors, SANITIZE=1 adds checks of addresses and undefined behaviour
 
 run: packages-run all ## build the module and run a server on 127.0.0.1:PORT until Ctrl-C; its data is in RUN_DIR
 	@tools/dev-server run $(MODULE)
@@ -143,7 +145,7 @@ install: all ## install the module, serverless-admin with its program and manual
 	install -d "$(DESTDIR)$(PREFIX)/sbin" "$(DESTDIR)$(DATADIR)/isolate"
 	install -d "$(DESTDIR)$(DATADIR)/install" "$(DESTDIR)$(DATADIR)/runtime/packages"
 	install -m 755 $(RUNNER) "$(DESTDIR)$(PREFIX)/sbin"
-	install -m 644 runtime/isolate/*.js "$(DESTDIR)$(DATADIR)/isolate"
+	install -m 644 runtime/isolate/*.js $(TRIM) "$(DESTDIR)$(DATADIR)/isolate"
 	install -m 644 runtime/install/*.js "$(DESTDIR)$(DATADIR)/install"
 	install -m 644 runtime/packages/*.json "$(DESTDIR)$(DATADIR)/runtime/packages"
 	install -m 644 docs/serverless-admin.8 docs/serverless-runner.8 "$(DESTDIR)$(MANDIR)/man8"
@@ -180,7 +182,7 @@ deb: packages-deb dist ## make Debian packages of the last commit in build/deb
 	@ls build/deb/*.deb
 
 clean: ## remove all built files; the data in RUN_DIR stays
-	rm -rf build
+	rm -rf build $(TRIM)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## /\1	/p' Makefile | expand -t 10
@@ -219,6 +221,13 @@ $(CRYPT): $(CRYPT_OBJECTS)
 $(RUNNER): $(RUNNER_OBJECTS)
 	@echo "  LINK $@"
 	@$(CC) $(OURS) $(CFLAGS) -o $@ $^ $(RUNNER_LIBS)
+
+# The module of Node.js is beside the JavaScript that loads it: the cage has one folder of the isolate. Node.js is built
+# without sanitizers.
+$(TRIM) $(TRIM_OBJECT): OURS := $(filter-out -fsanitize=%,$(OURS))
+$(TRIM): $(TRIM_OBJECT)
+	@echo "  LINK $@"
+	@$(CC) -shared $(OURS) $(CFLAGS) -o $@ $<
 
 $(BUILD)/%.o: %.c | $(MADE) packages-build
 	@mkdir -p $(@D)

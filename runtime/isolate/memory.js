@@ -30,6 +30,15 @@ function collector() {
   return gc;
 }
 
+// Returns the function of malloc_trim.c. A node that has another C library than this machine's glibc cannot load it.
+function trimmer() {
+  try {
+    return require('./malloc_trim.node');
+  } catch {
+    return () => {};
+  }
+}
+
 function collect() {
   if (left === COLLECTIONS && rss() - size < GROWTH) {
     return;
@@ -38,9 +47,10 @@ function collect() {
   left--;
   if (left > 0) {
     timer.refresh();
-  } else {
-    size = rss();
+    return;
   }
+  trimmer()();
+  size = rss();
 }
 
 // Begins the time without a call, at the end of each call.

@@ -2,6 +2,7 @@
 'use strict';
 
 const assert = require('node:assert');
+const fs = require('node:fs');
 const { describe, test } = require('node:test');
 const { isolateFor, writeBuild, removeBuild } = require('./isolate.js');
 
@@ -9,6 +10,9 @@ const HELLO = "exports.handler = (c, e, done) => done(null, 'hello')";
 const PATIENCE = 10000; // milliseconds
 const REST_PATIENCE = 60000; // for an isolate to give its memory back
 const pause = (milliseconds) => new Promise((resolve) => { setTimeout(resolve, milliseconds); });
+
+// Returns how much memory of its own a process has written to.
+const writtenBytes = (pid) => Number(/^Private_Dirty: +(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'))[1]) * 1024;
 
 // Returns a module for NODE_OPTIONS: timers of a second or more fire after 50 ms.
 const impatient = () => writeBuild({ packages: { 'impatient.js': `
@@ -91,5 +95,30 @@ describe('An isolate', () => {
       await pause(100);
     }
     assert.ok(youngBytes(isolate) <= 2 ** 22, isolate.stderr);
+  });
+
+  test('gives the memory of Buffers back that are gone, between others that are not', async (t) => {
+    const functions = {
+      make: `exports.handler = (c, e, done) => {
+        global.kept = [];
+        for (let i = 0; i < 4000; i++) {
+          const bytes = Buffer.alloc(10000, 1);
+          if (i % 100 === 0) kept.push(bytes);
+        }
+        done(null, 'made');
+      }`,
+    };
+    const preload = impatient();
+    t.after(() => removeBuild(preload));
+    const isolate = await isolateFor(t, { functions },
+      { env: { NODE_OPTIONS: `--require ${preload.root}/node_modules/impatient.js` } });
+    const before = writtenBytes(isolate.child.pid);
+    assert.strictEqual(String((await isolate.call('make')).body), 'made');
+    const until = Date.now() + REST_PATIENCE;
+    const added = () => writtenBytes(isolate.child.pid) - before;
+    while (added() > 1e7 && Date.now() < until) {
+      await pause(100);
+    }
+    assert.ok(added() <= 1e7, `${added()} bytes more than before`);
   });
 });
