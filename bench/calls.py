@@ -23,6 +23,9 @@ SOURCES = {
         console.log('called as %s', context.PATH); console.log({ event }); callback(null, 'Hello World'); };\n""",
     "/never": b"exports.handler = () => {};\n",
     "/crash": b"exports.handler = () => process.kill(process.pid, 9);\n",
+    "/slow": b"exports.handler = (context, event, callback) => setTimeout(callback, 700, null, 'slow');\n",
+    "/busy": b"""exports.handler = (context, event, callback) => {
+        const end = Date.now() + 700; while (Date.now() < end); callback(null, 'busy'); };\n""",
     "/spin": b"exports.handler = () => { for (;;); };\n",
 }
 
@@ -87,7 +90,7 @@ class Calls:
         port, limit, api, alone = (self.ports.pop() for _ in range(4))
         server = self.keep(servers.start_httpd(
             f"httpd_{name}", self.module,
-            [f"Use Calls {port} {DATABASE} {calls}", f"Use Calls {limit} {DATABASE} {calls + 1}",
+            [f"Use Calls {port} {DATABASE} {calls}", f"Use Calls {limit} {DATABASE} {calls + 2}",
              f"Use API {api} {DATABASE} serverless", f"Use Limit {alone}"],
             [f"ServerlessDomain {TAIL}", f'ServerlessRunner "{runner.control}"', f'ServerlessLogSpool "{spool}"',
              *self.settings, *settings], mpm))
@@ -106,8 +109,10 @@ class Calls:
                 servers.start_script(f"hello_{kind}", script, kind, port)), port
         for suffix, mpm in (("", servers.MPM), ("_event", "event")):
             self.start_proxy(f"proxy{suffix}", script, mpm)
-        port = self.ports.pop()
-        self.hosts["twilio_run"] = self.start_twilio_run(port, "--no-fork-process"), port
+            self.start_least(f"least{suffix}", mpm)
+        for name, options in (("twilio_run", ["--no-logs"]), ("twilio_run_log", [])):
+            port = self.ports.pop()
+            self.hosts[name] = self.start_twilio_run(port, "--no-fork-process", *options), port
 
     def start_proxy(self, name, script, mpm):
         socket = self.runners["call"].folder / f"{name}.socket"
@@ -119,15 +124,27 @@ class Calls:
         server.behind = behind.pid
         self.hosts[name] = server, port
 
+    def start_least(self, name, mpm):
+        """httpd with a handler that passes each call to one of some processes, and does nothing else."""
+        folder = self.runners["call"].folder / name
+        folder.mkdir()
+        folder.chmod(0o755)
+        behind = self.keep(servers.start_script(name, data.SOURCE / "bench" / "peers" / "line.js", folder, ISOLATES))
+        port = self.ports.pop()
+        server = self.keep(servers.start_httpd(f"httpd_{name}", self.module, [f"Use Limit {port}"],
+                                               [f'BenchLines "{folder}" {ISOLATES}'], mpm))
+        server.behind = behind.pid
+        self.hosts[name] = server, port
+
     def start_twilio_run(self, port, *options):
-        """twilio-run's local server, which does not print each request."""
+        """twilio-run's local server."""
         project = data.HOME / "twilio_run"
         (project / "functions").mkdir(parents=True, exist_ok=True)
         (project / "functions" / "hello.js").write_bytes(SOURCES["/hello"])
         (project / "package.json").write_text('{"name":"bench","version":"1.0.0"}\n')
         (project / ".env").write_text("")
         return self.keep(servers.start_script(f"twilio_run{port}", servers.SDK / "twilio-run" / "bin" / "twilio-run.js",
-                                              "start", "--port", port, "--no-logs", *options, folder=project))
+                                              "start", "--port", port, *options, folder=project))
 
     def compare(self, name, port):
         """The server's answer is right."""

@@ -4,8 +4,8 @@ import dataclasses
 import statistics
 
 import data
-from plan import (BARE, CAGED, DEEP, EVENT, EXPRESS, FILE, LIMIT, MODULE, NO_DOMAIN, OPEN, PG, POSTGRES, PROXY,
-                  TWILIO_RUN, size_label)
+from plan import (BARE, CAGED, DEEP, EVENT, EXPRESS, FILE, LEAST, LIMIT, MODULE, NO_DOMAIN, OPEN, PG, POSTGRES,
+                  PROXY, TWILIO_RUN, TWILIO_RUN_LOG, size_label)
 
 RATE = "req/s"
 CPU = "CPU"
@@ -88,12 +88,17 @@ FIGURES = (
            difference=True),
     at_least("call, req/s, against Node.js without httpd", "call", MODULE, BARE, 0.55, 0.70),
     at_least("the same with the event MPM", "call", MODULE + EVENT, BARE, 0.40, 0.50),
+    at_least("httpd and Node.js, the least, against Node.js", "call", LEAST, BARE, 0.55, 0.70),
+    at_least("the same with the event MPM", "call", LEAST + EVENT, BARE, 0.40, 0.50),
+    at_least("call, req/s, against httpd and Node.js, the least", "call", MODULE, LEAST, 0.50, 0.75),
+    at_least("the same, both with the event MPM", "call", MODULE + EVENT, LEAST + EVENT, 0.50, 0.75),
     at_most("call, CPU of all processes, us", "call", MODULE, "", 190, 150),
     at_most("the same with the event MPM", "call", MODULE + EVENT, "", 240, 200),
     at_least("call, req/s, against mod_proxy", "call", MODULE, PROXY, 0.90, 1.20),
     at_least("the same, both with the event MPM", "call", MODULE + EVENT, PROXY + EVENT, 0.90, 1.20),
     at_least("call, req/s, against Express without httpd", "call", MODULE, EXPRESS, 1.5, 2.5),
     at_least("call, req/s, against twilio-run in its own process", "call", MODULE, TWILIO_RUN, 10, 20),
+    at_least("call, req/s, against twilio-run with its log", "call", MODULE, TWILIO_RUN_LOG, 10, 20),
     at_most("call, CPU with bubblewrap against without", "call", CAGED, MODULE, 1.10, 1.02),
 )
 

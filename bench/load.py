@@ -46,12 +46,13 @@ def wrk(script, port, connections, seconds, arguments, threads=1, headers=None):
     return results[0], usage.ru_utime + usage.ru_stime
 
 
-def run(port, name, connections, seconds, order="random", headers=None, refused=False):
+def run(port, name, connections, seconds, order="random", headers=None, refused=False, pause=0):
     """Sends the requests of a file for some seconds. Anything but 2xx and 3xx is a failure; with `refused`,
-    anything but 4xx and 5xx. headers: None for those of the API."""
+    anything but 4xx and 5xx. headers: None for those of the API. pause: of each connection before a request, in
+    milliseconds."""
     path = workload.DIRECTORY / name
     words, cpu = wrk("load.lua", port, connections, seconds,
-                     [order, path, random.randrange(1 << 30)], headers=headers)
+                     [order, path, random.randrange(1 << 30), pause], headers=headers)
     requests, microseconds, p50, p99, *errors = map(int, words)
     if refused:
         errors[STATUS] = requests - errors[STATUS]

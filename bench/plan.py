@@ -21,6 +21,8 @@ BARE = "Node.js, no httpd"
 EXPRESS = "Express, no httpd"
 PROXY = "mod_proxy to the same function"
 TWILIO_RUN = "twilio-run, in its own process"
+TWILIO_RUN_LOG = "twilio-run, the same with its log"
+LEAST = "httpd and Node.js, the least"
 LOGGED = "module, two entries in the log"
 
 
@@ -124,7 +126,9 @@ CALL_CELLS = (
     Cell("call", "call of a Function, hello world, 16 connections", 16,
          (Target(MODULE, "call", "hello"), Target(CAGED, "caged", "hello"), Target(BARE, "bare", "hello"),
           Target(EXPRESS, "express", "hello"), Target(PROXY, "proxy", "hello"),
-          Target(TWILIO_RUN, "twilio_run", "hello"), Target(MODULE + EVENT, "call_event", "hello"),
+          Target(TWILIO_RUN, "twilio_run", "hello"), Target(TWILIO_RUN_LOG, "twilio_run_log", "hello"),
+          Target(LEAST, "least", "hello"), Target(LEAST + EVENT, "least_event", "hello"),
+          Target(MODULE + EVENT, "call_event", "hello"),
           Target(CAGED + EVENT, "caged_event", "hello"), Target(PROXY + EVENT, "proxy_event", "hello"),
           Target(LIMIT, "call_alone", "alone"), Target(LIMIT + EVENT, "call_event_alone", "alone"))),
     Cell("call-1", "call of a Function, hello world, 1 connection", 1,

@@ -1,6 +1,7 @@
 """What is measured of calls besides the cells of bench/plan.py."""
 
 import contextlib
+import dataclasses
 import http.client
 import os
 import statistics
@@ -20,8 +21,26 @@ PRIVATE_MAX = 10  # MiB of an idle isolate
 PRIVATE_TWILIO_MAX = 25  # the same, which has used the package twilio
 WARM_ATTEMPTS = 10
 REST_SECONDS = 15  # after which an isolate has collected its garbage
-LIMIT_ROUNDS = 5
+LIMIT_ROUNDS = 4
 LIMIT_SECONDS = 3
+LIMIT_LOADS = ((10, "10 ms before each call"), (0, "one call after the other"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Beside:
+    """A Function beside the one whose p99 is measured, and the status of its answer."""
+
+    what: str
+    status: int
+
+
+# The first two end before the limit: what a call that lasts costs others without any limit being reached.
+LIMIT_PATHS = {
+    "/slow": Beside("0.7 s of waiting", 200),
+    "/never": Beside("waits without an end", 504),
+    "/busy": Beside("0.7 s of a processor", 200),
+    "/spin": Beside("takes a processor without an end", 504),
+}
 LIMIT_CONNECTIONS = 4
 LIMIT_ATTEMPTS = 3
 LATE_MAX = 0.1  # seconds from the limit to the 504
@@ -172,34 +191,54 @@ def look_at_memory(servers, name, path, domain, row):
 def watch_limit(servers):
     """Calls of one Function while another one of the Environment does not end: the p99 of the first, and when the
     second is answered."""
-    heading(f"Calls beside a Function that does not end, {LIMIT_CONNECTIONS} connections")
-    p99 = {path: [] for path in ("", "/never", "/spin")}
-    answers = {path: [] for path in p99}
+    late = {path: [] for path in LIMIT_PATHS}
+    wrong = []
+    for pause, what in LIMIT_LOADS:
+        heading(f"Calls beside a Function that does not end, {LIMIT_CONNECTIONS} connections, {what}")
+        p99 = measure_limit(servers, pause, late, wrong)
+        print(f"p99 alone: {statistics.median(p99['']):.0f} us", flush=True)
+        for path in LIMIT_PATHS:
+            show_p99(path, p99)
+    print(flush=True)
+    for path, taken in late.items():
+        if LIMIT_PATHS[path].status == 504:
+            shown(f"{path}: from the limit to the 504, median of {len(taken)}", statistics.median(taken) * 1000,
+                  LATE_MAX * 1000, "ms")
+            shown(f"{path}: the longest", max(taken) * 1000, LATE_MAX * 1000, "ms")
+    return wrong
+
+
+def measure_limit(servers, pause, late, wrong):
+    """Returns the p99 of /hello alone (""), and beside each path, of all rounds but the first."""
+    p99 = {path: [] for path in ("", *LIMIT_PATHS)}
     for number in range(-1, LIMIT_ROUNDS):
-        for path in p99:
-            taken = beside(servers, path, answers[path])
+        for path, found in p99.items():
+            answers = []
+            taken = beside(servers, path, answers, pause)
             if number >= 0:
-                p99[path].append(taken)
-    for path in ("/never", "/spin"):
-        show_limit(path, p99, [seconds - calls.TIMEOUT for _, seconds in answers[path]])
-    return [f"{path}: {status}" for path, found in answers.items() for status, _ in found if status != 504]
+                found.append(taken)
+            for status, seconds in answers:
+                if status != LIMIT_PATHS[path].status:
+                    wrong.append(f"{path}: {status}")
+                late[path].append(seconds - calls.TIMEOUT)
+    return p99
 
 
-def show_limit(path, p99, late):
-    ratios = [each / alone for each, alone in zip(p99[path], p99[""])]
-    shown(f"p99 beside {path} / alone ({statistics.median(p99['']):.0f} us)", statistics.median(ratios), P99_MAX,
-          "times")
-    shown(f"{path}: from the limit to the 504, median of {len(late)}", statistics.median(late) * 1000,
-          LATE_MAX * 1000, "ms")
-    shown(f"{path}: the longest", max(late) * 1000, LATE_MAX * 1000, "ms")
+def show_p99(path, p99):
+    ratio = statistics.median(each / alone for each, alone in zip(p99[path], p99[""]))
+    title = f"p99 beside {path}, {LIMIT_PATHS[path].what} / alone"
+    if LIMIT_PATHS[path].status == 504:
+        shown(title, ratio, P99_MAX, "times")
+    else:
+        print(f"{title:60} {ratio:9.2f} times", flush=True)
 
 
-def beside(servers, path, answers):
+def beside(servers, path, answers, pause):
     """The p99 of /hello while one client calls the path again and again, unless that is empty. A run in which
     /hello itself reached the limit, a second, is repeated: on a busy machine, it may have had no processor."""
     for attempt in range(LIMIT_ATTEMPTS):
         try:
-            return beside_once(servers, path, answers)
+            return beside_once(servers, path, answers, pause)
         except load.LoadFailed as failure:
             print(f"repeated: {failure}", flush=True)
             if attempt == LIMIT_ATTEMPTS - 1:
@@ -207,13 +246,14 @@ def beside(servers, path, answers):
     return None
 
 
-def beside_once(servers, path, answers):
+def beside_once(servers, path, answers, pause):
     port = servers.ports_of["caged"]["limit"]
     until = time.monotonic() + LIMIT_SECONDS
     client = threading.Thread(target=call_until, args=(until, port, servers.domain, path, answers))
     client.start()
     try:
-        return load.run(port, "hello", LIMIT_CONNECTIONS, LIMIT_SECONDS, headers={"Host": servers.domain}).p99
+        return load.run(port, "hello", LIMIT_CONNECTIONS, LIMIT_SECONDS, headers={"Host": servers.domain},
+                        pause=pause).p99
     finally:
         client.join()
 
@@ -316,7 +356,7 @@ def watch_twilio_run(servers):
     """It forks a process for each call: one figure, with 2 connections."""
     heading("twilio-run as it comes, which forks for each call, 2 connections")
     port = servers.ports.pop()
-    server = servers.start_twilio_run(port)
+    server = servers.start_twilio_run(port, "--no-logs")
     server.wait_for(port)
     answers = []
     began = time.monotonic()

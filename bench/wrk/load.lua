@@ -1,5 +1,6 @@
--- wrk -s load.lua URL -- random|once REQUESTS SEED: sends the requests of a file, one a line: METHOD
--- PATH [BODY]. At random, or each once in order. Ends with one line of results for bench/load.py.
+-- wrk -s load.lua URL -- random|once REQUESTS SEED PAUSE: sends the requests of a file, one a line: METHOD
+-- PATH [BODY]. At random, or each once in order. Each connection pauses for PAUSE milliseconds before a
+-- request. Ends with one line of results for bench/load.py.
 
 local requests = {}
 local at_random
@@ -8,6 +9,12 @@ local at = 0
 function init(args)
    at_random = args[1] == "random"
    math.randomseed(tonumber(args[3]))
+   local pause = tonumber(args[4])
+   if pause > 0 then -- wrk asks whether there is a function with this name
+      function delay()
+         return pause
+      end
+   end
    for line in io.lines(args[2]) do
       local method, path, body = line:match("^(%S+) (%S+) ?(.*)$")
       wrk.headers["Content-Type"] = body ~= "" and "application/x-www-form-urlencoded" or nil
