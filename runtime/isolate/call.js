@@ -27,6 +27,7 @@ let build;
 let current = null; // the call in progress, until IDLE
 let calls = 0;
 let broken = false; // an exception of an earlier call: the process ends after the call in progress
+let exits = false; // the process ends: no code runs after that of its listeners
 let rssBytes = 0;
 let rssTime = -Infinity;
 
@@ -54,6 +55,7 @@ function memoryInUse() {
 function end(call) {
   flushLines();
   if (broken) {
+    sendAnswer(call);
     exit(EXIT_UNCAUGHT);
   }
   calls++;
@@ -87,6 +89,9 @@ function send(call, answer) {
   call.answered = true;
   const { status, headers, error, body } = answer;
   call.unsent = frame.answer(call.number, stringify({ status, headers, error }), body);
+  if (exits) {
+    sendAnswer(call);
+  }
   whenIdle(() => end(call), () => sendAnswer(call));
 }
 
@@ -189,6 +194,7 @@ function uncaught(error) {
   const call = store() ?? current;
   failHandler(call, error);
   if (call === current) {
+    sendAnswer(call); // the Function may have removed the listener that does so at the end of the process
     exit(EXIT_UNCAUGHT);
   }
   broken = true;
@@ -201,6 +207,7 @@ function start(ofBuild) {
   process.on('uncaughtException', uncaught);
   process.on('unhandledRejection', uncaught);
   process.on('exit', () => {
+    exits = true;
     flushLines();
     if (current !== null) {
       sendAnswer(current);

@@ -60,16 +60,27 @@ describe('the answer is sent when the code that gives it has returned', () => {
   });
 
   for (const [what, source] of [
-    ['ends the process', 'process.exit(3)'],
-    ['fails', "queueMicrotask(() => { throw new TypeError('bad'); })"],
-    ['removes all that happens at the end of the process', "process.removeAllListeners('exit'); setTimeout(() => process.exit(), 50)"],
+    ['ends the process', "done(null, 'x'); process.exit(3)"],
+    ['answers as the process ends', "process.on('exit', () => done(null, 'x')); process.exit(3)"],
+    ['fails', "done(null, 'x'); queueMicrotask(() => { throw new TypeError('bad'); })"],
+    ['fails without what happens at the end of the process',
+      "process.removeAllListeners('exit'); done(null, 'x'); queueMicrotask(() => { throw new TypeError('bad'); })"],
+    ['removes all that happens at the end of the process',
+      "done(null, 'x'); process.removeAllListeners('exit'); setTimeout(() => process.exit(), 50)"],
   ]) {
-    test(`also where the Function then ${what}`, async (t) => {
-      const isolate = await isolateFor(t, { functions: { f: `exports.handler = (c, e, done) => { done(null, 'x'); ${source}; }` } });
+    test(`also where the Function ${what}`, async (t) => {
+      const isolate = await isolateFor(t, { functions: { f: `exports.handler = (c, e, done) => { ${source}; }` } });
       const { status, body, ended } = await isolate.call('f');
       assert.deepStrictEqual([status, String(body), ended], [200, 'x', true]);
     });
   }
+
+  test('also where an uncaught exception is the answer, without what happens at the end of the process', async (t) => {
+    const source = "process.removeAllListeners('exit'); setTimeout(() => { throw new TypeError('bad'); }, 5)";
+    const isolate = await isolateFor(t, { functions: { f: `exports.handler = () => { ${source}; }` } });
+    const { status, body, ended } = await isolate.call('f');
+    assert.deepStrictEqual([status, JSON.parse(body), ended], [500, { message: 'bad', name: 'TypeError' }, true]);
+  });
 });
 
 describe('IDLE comes when nothing of the call is left', () => {
@@ -208,7 +219,9 @@ describe('exceptions that no code has caught', () => {
 
   test('one of an earlier call harms no other call, and ends the isolate after it', async (t) => {
     const stale = `exports.handler = (c, e, done) => { done(); ${during("throw new Error('stale');")} }`;
-    for (const f of [stale, stale.replace("throw new Error('stale');", "Promise.reject(new Error('stale'));")]) {
+    const thrown = "throw new Error('stale');";
+    for (const how of [thrown, "Promise.reject(new Error('stale'));", `process.removeAllListeners('exit'); ${thrown}`]) {
+      const f = stale.replace(thrown, how);
       const isolate = await isolateFor(t, { functions: { f, slow } });
       assert.ok((await isolate.call('f')).idle);
       const { status, body, logs, ended } = await isolate.call('slow');
