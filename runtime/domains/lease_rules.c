@@ -16,10 +16,6 @@
 /* A line whose call has lasted for longer is not expected to be free soon. */
 #define LONG_CALL apr_time_from_msec(100)
 
-/* A request for a lease goes on to another call for this time. The runner keeps it for as long as the last call waits,
- * and a second. */
-#define PASSED_ON_FOR apr_time_from_sec(1)
-
 /* After the runner has refused another isolate, the calls of a group wait for its lines until they ask again. */
 #define REFUSED_PAUSE apr_time_from_sec(1)
 
@@ -235,18 +231,19 @@ void sf_lease_hand(sf_lease *lease, sf_waiter *waiter)
     sf_waiter_wake(waiter);
 }
 
-/* Returns the waiter that takes over the request of another one, or NULL. */
+/* Returns the waiter that takes over the request of another one, or NULL: it would wait in vain where the runner dropped
+ * the request before. */
 static sf_waiter *next_to_ask(const sf_waiter *from)
 {
     sf_waiter *waiter;
 
-    if (from->is_held || sf_clock_now() >= from->asked_at + PASSED_ON_FOR
-        || !has_processors_left(from->group)) {
+    if (from->is_held || !has_processors_left(from->group)) {
         return NULL;
     }
     APR_RING_FOREACH(waiter, &from->group->waiters, sf_waiter, entry)
     {
-        if (waiter->state == SF_WAITER_WAITS && !waiter->runner) {
+        if (waiter->state == SF_WAITER_WAITS && !waiter->runner
+            && waiter->deadline < from->asked_until) {
             return waiter;
         }
     }
@@ -261,7 +258,7 @@ static void end_request(sf_waiter *waiter)
     if (next) {
         next->runner = waiter->runner;
         next->number = waiter->number;
-        next->asked_at = waiter->asked_at;
+        next->asked_until = waiter->asked_until;
     }
     else {
         sf_runner_link_say(waiter->runner, SF_CONTROL_CANCEL, waiter->number, "");

@@ -70,7 +70,7 @@ typedef struct sf_waiter {
     uint32_t number;              /* of the lease that it was asked for */
     int sends_build;              /* the runner counts on this lease to bring the Build */
     apr_time_t ask_at;            /* when the runner is to be asked */
-    apr_time_t asked_at;          /* with `runner`: when it was asked */
+    apr_time_t asked_until;       /* with `runner`: when it drops the request */
     apr_interval_time_t patience; /* how long it waits for an isolate */
     apr_time_t deadline;          /* when it has waited for too long */
     int is_held;     /* it waits for its Build to be on the machine, not for an isolate */

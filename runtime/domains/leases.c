@@ -13,6 +13,9 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
+/* The runner drops a lease so long after the call is to have said CANCEL. */
+#define KEPT_FOR apr_time_from_sec(1)
+
 /* How often a waiting call tries to connect to a runner that is away. */
 #define CONNECT_PAUSE apr_time_from_msec(50)
 
@@ -114,7 +117,7 @@ static int ask(taking *call)
     waiter->number = ++runner->last_lease;
     if (sf_runner_link_say(runner, call->message, waiter->number, lease_text(call))) {
         waiter->runner = runner;
-        waiter->asked_at = sf_clock_now();
+        waiter->asked_until = sf_clock_now() + sf_config_queue_timeout(call->request->r) + KEPT_FOR;
     }
     return waiter->runner != NULL;
 }

@@ -10,6 +10,7 @@
     SUBJECT(json_text)                                                                             \
     SUBJECT(json_writer)                                                                           \
     SUBJECT(keyring)                                                                               \
+    SUBJECT(lease_rules)                                                                           \
     SUBJECT(log_spool)                                                                             \
     SUBJECT(multipart)                                                                             \
     SUBJECT(origin)                                                                                \

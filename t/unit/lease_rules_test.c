@@ -1,0 +1,150 @@
+/* runtime/domains/lease_rules.c: which call of a child gets a line, and which one asks the runner. */
+#include "t/unit/unit.h"
+
+#include "runtime/domains/lease_rules.h"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define MS 1000LL
+#define SECOND (1000 * MS)
+#define WAITERS 4
+
+static const sf_lease_key key = { .environment = "e", .build = "b" };
+
+/* A child with one connection, whose other end is `runner`. */
+static struct {
+    sf_runner_link link;
+    int runner;
+    sf_lease_group *group;
+    sf_waiter waiters[WAITERS];
+} world;
+
+static int begin(void **state)
+{
+    int ends[2];
+
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    if (sf_lease_table_init(unit_pool) != APR_SUCCESS
+        || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, ends) != 0) {
+        return -1;
+    }
+    world.link.socket = ends[0];
+    world.runner = ends[1];
+    world.group = sf_lease_group_enter(&key);
+    world.group->users = 1;
+    sf_lease_table_lock();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    sf_lease_table_unlock();
+    close(world.link.socket);
+    close(world.runner);
+    return 0;
+}
+
+/* Returns a new line of a call. */
+static sf_lease *line(void)
+{
+    static uint32_t isolate;
+    int ends[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    close(ends[1]);
+    return sf_lease_enter(world.group, &world.link, ++isolate, ends[0]);
+}
+
+/* A call begins to wait, for so many microseconds. */
+static sf_waiter *wait_for(int number, apr_interval_time_t patience)
+{
+    sf_waiter *waiter = &world.waiters[number];
+
+    waiter->patience = patience;
+    waiter->wake = sf_lease_table_take_wake();
+    sf_waiter_begin(waiter);
+    sf_waiter_enter(waiter, world.group);
+    return waiter;
+}
+
+/* The call asks the runner, which keeps the request for as long as the call waits. */
+static void ask(sf_waiter *waiter)
+{
+    static uint32_t number;
+
+    waiter->runner = &world.link;
+    waiter->number = ++number;
+    waiter->asked_until = waiter->deadline + SECOND;
+}
+
+/* Returns the types of the messages that the runner has got since the last call. */
+static const char *messages(void)
+{
+    const char *all = "";
+    unsigned char packet[1024];
+
+    while (recv(world.runner, packet, sizeof(packet), MSG_DONTWAIT) > 0) {
+        all = apr_psprintf(unit_pool, "%s%s%d", all, *all ? " " : "", packet[0]);
+    }
+    return all;
+}
+
+static void passes_a_request_on_to_the_next_call(void **state)
+{
+    sf_lease *lease = line();
+    sf_waiter *first = wait_for(0, 2 * SECOND);
+    sf_waiter *second = wait_for(1, 2 * SECOND);
+
+    (void)state;
+    ask(first);
+    sf_lease_place(lease);
+    assert_ptr_equal(first->lease, lease);
+    assert_null(first->runner);
+    assert_ptr_equal(second->runner, &world.link);
+    assert_int_equal(second->number, first->number);
+    assert_string_equal(messages(), "");
+}
+
+static void cancels_a_request_that_ends_before_the_next_call(void **state)
+{
+    sf_lease *lease = line();
+    sf_waiter *first = wait_for(0, 100 * MS);
+    sf_waiter *patient = wait_for(1, 60 * SECOND);
+
+    (void)state;
+    ask(first);
+    sf_lease_place(lease);
+    assert_null(patient->runner);
+    assert_string_equal(messages(), "3");
+}
+
+static void passes_a_request_on_past_a_call_that_outlasts_it(void **state)
+{
+    sf_lease *lease = line();
+    sf_waiter *first = wait_for(0, 100 * MS);
+    sf_waiter *patient = wait_for(1, 60 * SECOND);
+    sf_waiter *third = wait_for(2, 100 * MS);
+
+    (void)state;
+    ask(first);
+    sf_lease_place(lease);
+    assert_null(patient->runner);
+    assert_ptr_equal(third->runner, &world.link);
+    assert_string_equal(messages(), "");
+}
+
+int unit_lease_rules(void)
+{
+#define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
+    const struct CMUnitTest lease_rules[] = {
+        TEST(passes_a_request_on_to_the_next_call),
+        TEST(cancels_a_request_that_ends_before_the_next_call),
+        TEST(passes_a_request_on_past_a_call_that_outlasts_it),
+    };
+#undef TEST
+
+    return cmocka_run_group_tests(lease_rules, NULL, NULL);
+}
