@@ -58,6 +58,17 @@ static int is_expected(sf_lease_group *group)
            || !APR_RING_EMPTY(&group->settling, sf_lease, entry) || has_asked(group);
 }
 
+/* Has a call of the group that waits ask the runner now, unless a line may soon be free for it. */
+static void ask_again(sf_lease_group *group)
+{
+    sf_waiter *waiter = sf_waiter_first(group);
+
+    if (waiter && !is_expected(group)) {
+        waiter->ask_at = 0;
+        sf_waiter_wake(waiter);
+    }
+}
+
 /* Returns the number of a group's lines, without the `count` whose calls are long: the first ones in the ring of busy
  * leases. */
 static int count_lines(sf_lease_group *group, int *count)
@@ -115,6 +126,7 @@ void sf_lease_refuse(sf_waiter *waiter)
     }
     else {
         waiter->state = SF_WAITER_REFUSED;
+        ask_again(group);
     }
 }
 
@@ -156,6 +168,7 @@ void sf_lease_return(sf_lease *lease)
 
 void sf_lease_destroy(sf_lease *lease, const char *cause)
 {
+    sf_lease_group *group = lease->group;
     sf_runner_link *runner = lease->runner;
     const uint32_t isolate = lease->isolate;
     const int is_there = runner && !*lease->cause;
@@ -163,13 +176,15 @@ void sf_lease_destroy(sf_lease *lease, const char *cause)
 
     apr_snprintf(reason, sizeof(reason), "{\"cause\":\"%s\"}", cause);
     sf_call_output_end(&lease->output);
-    if (is_there) {
-        lease->group->spare_until = sf_clock_now() + SPARE_TIME;
-    }
+    group->users++;
     sf_lease_leave(lease);
     if (is_there) {
+        group->spare_until = sf_clock_now() + SPARE_TIME;
         sf_runner_link_say(runner, SF_CONTROL_KILL, isolate, reason);
     }
+    ask_again(group);
+    group->users--;
+    sf_lease_group_leave(group);
 }
 
 
@@ -289,15 +304,10 @@ static int is_worn_out(const sf_lease *lease)
 static void return_and_ask(sf_lease *lease)
 {
     sf_lease_group *group = lease->group;
-    sf_waiter *waiter;
 
     group->users++;
     sf_lease_return(lease);
-    waiter = sf_waiter_first(group);
-    if (waiter && !is_expected(group)) {
-        waiter->ask_at = 0;
-        sf_waiter_wake(waiter);
-    }
+    ask_again(group);
     group->users--;
     sf_lease_group_leave(group);
 }

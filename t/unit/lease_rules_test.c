@@ -80,6 +80,12 @@ static void ask(sf_waiter *waiter)
     waiter->asked_until = waiter->deadline + SECOND;
 }
 
+static void refuse(sf_waiter *waiter)
+{
+    waiter->runner = NULL;
+    sf_lease_refuse(waiter);
+}
+
 /* Returns the types of the messages that the runner has got since the last call. */
 static const char *messages(void)
 {
@@ -136,6 +142,45 @@ static void passes_a_request_on_past_a_call_that_outlasts_it(void **state)
     assert_string_equal(messages(), "");
 }
 
+static void a_refused_call_waits_for_the_other_lines(void **state)
+{
+    sf_waiter *waiter = wait_for(0, 60 * SECOND);
+
+    (void)state;
+    line();
+    ask(waiter);
+    refuse(waiter);
+    assert_int_equal(waiter->state, SF_WAITER_WAITS);
+    assert_true(waiter->ask_at > sf_clock_now());
+}
+
+static void a_refused_call_ends_where_there_is_no_line(void **state)
+{
+    sf_waiter *first = wait_for(0, 60 * SECOND);
+    sf_waiter *second = wait_for(1, 60 * SECOND);
+
+    (void)state;
+    ask(first);
+    second->ask_at = sf_clock_now() + SECOND;
+    refuse(first);
+    assert_int_equal(first->state, SF_WAITER_REFUSED);
+    assert_int_equal(second->ask_at, 0);
+}
+
+static void a_refused_call_asks_again_as_the_last_line_is_lost(void **state)
+{
+    sf_lease *lines[] = { line(), line() };
+    sf_waiter *waiter = wait_for(0, 60 * SECOND);
+
+    (void)state;
+    ask(waiter);
+    refuse(waiter);
+    sf_lease_destroy(lines[0], "timeout");
+    assert_true(waiter->ask_at > sf_clock_now());
+    sf_lease_destroy(lines[1], "timeout");
+    assert_int_equal(waiter->ask_at, 0);
+}
+
 int unit_lease_rules(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
@@ -143,6 +188,9 @@ int unit_lease_rules(void)
         TEST(passes_a_request_on_to_the_next_call),
         TEST(cancels_a_request_that_ends_before_the_next_call),
         TEST(passes_a_request_on_past_a_call_that_outlasts_it),
+        TEST(a_refused_call_waits_for_the_other_lines),
+        TEST(a_refused_call_ends_where_there_is_no_line),
+        TEST(a_refused_call_asks_again_as_the_last_line_is_lost),
     };
 #undef TEST
 
