@@ -16,7 +16,7 @@
 /* A line whose call has lasted for longer is not expected to be free soon. */
 #define LONG_CALL apr_time_from_msec(100)
 
-/* After the runner has refused another isolate, the calls of a group wait for its lines until they ask again. */
+/* After the runner has refused another isolate, the calls of a group wait for its lines until one of them asks again. */
 #define REFUSED_PAUSE apr_time_from_sec(1)
 
 /* How long a spare isolate of the runner is counted upon. */
@@ -110,10 +110,42 @@ apr_time_t sf_lease_ask_time(sf_lease_group *group)
 {
     const apr_time_t now = sf_clock_now();
 
-    if (group->lines > 0 && now < group->refused_at + REFUSED_PAUSE) {
-        return group->refused_at + REFUSED_PAUSE;
-    }
     return is_expected(group) && !asks_at_once(group, now) ? now + LOCAL_WAIT : 0;
+}
+
+/* Whether a line of the ring can come to another call: its runner is there, and does not hand over. */
+static int has_line_of(const struct sf_lease_ring *ring)
+{
+    const sf_lease *lease;
+
+    APR_RING_FOREACH(lease, ring, sf_lease, entry)
+    {
+        if (lease->runner && !lease->runner->leaving) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int has_line(const sf_lease_group *group)
+{
+    return has_line_of(&group->busy) || has_line_of(&group->settling);
+}
+
+int sf_lease_is_to_ask(sf_waiter *waiter)
+{
+    sf_lease_group *group = waiter->group;
+    const apr_time_t now = sf_clock_now();
+    apr_time_t from = waiter->ask_at;
+
+    if (waiter->runner) {
+        return 0;
+    }
+    if (from <= now && group->refused_at && has_line(group)) {
+        from = (has_asked(group) ? now : group->refused_at) + REFUSED_PAUSE;
+        waiter->ask_at = from;
+    }
+    return from <= now;
 }
 
 void sf_lease_refuse(sf_waiter *waiter)
@@ -121,10 +153,7 @@ void sf_lease_refuse(sf_waiter *waiter)
     sf_lease_group *group = waiter->group;
 
     group->refused_at = sf_clock_now();
-    if (group->lines > 0) {
-        waiter->ask_at = group->refused_at + REFUSED_PAUSE;
-    }
-    else {
+    if (!has_line(group)) {
         waiter->state = SF_WAITER_REFUSED;
         ask_again(group);
     }

@@ -45,6 +45,10 @@ int sf_lease_is_wanted(sf_lease_group *group);
  * line or has asked, or where calls have waited without a break and processors are left; else after a few milliseconds. */
 apr_time_t sf_lease_ask_time(sf_lease_group *group);
 
+/* Whether a call that waits, and has not asked the runner, is to do so now; else `ask_at` says when to look again. After a
+ * refusal, one call of the group asks at a time, a second later, as long as the group has other lines. */
+int sf_lease_is_to_ask(sf_waiter *waiter);
+
 /* The runner has refused the lease that a waiter asked for. The call goes on to wait where its group has other lines. */
 void sf_lease_refuse(sf_waiter *waiter);
 

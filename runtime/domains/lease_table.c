@@ -196,6 +196,7 @@ sf_lease *sf_lease_enter(sf_lease_group *group, sf_runner_link *runner, uint32_t
     runner->lines++;
     group->lines++;
     group->spare_until = 0;
+    group->refused_at = 0;
     APR_ARRAY_PUSH(table.leases, sf_lease *) = lease;
     return lease;
 }
@@ -306,6 +307,14 @@ void sf_waiter_hold(sf_waiter *waiter)
 {
     waiter->is_held = 1;
     waiter->deadline = sf_clock_now() + apr_time_from_sec(SF_DELIVERY_SECONDS);
+}
+
+void sf_waiter_end_request(sf_waiter *waiter)
+{
+    waiter->runner = NULL;
+    if (waiter->is_held) {
+        sf_waiter_begin(waiter);
+    }
 }
 
 void sf_waiter_wake(const sf_waiter *waiter)

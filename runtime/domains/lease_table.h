@@ -69,13 +69,13 @@ typedef struct sf_waiter {
     sf_runner_link *runner;       /* which was asked for a lease, or NULL */
     uint32_t number;              /* of the lease that it was asked for */
     int sends_build;              /* the runner counts on this lease to bring the Build */
-    apr_time_t ask_at;            /* when the runner is to be asked */
+    apr_time_t ask_at;            /* when sf_lease_is_to_ask() decides about it */
     apr_time_t asked_until;       /* with `runner`: when it drops the request */
     apr_interval_time_t patience; /* how long it waits for an isolate */
     apr_time_t deadline;          /* when it has waited for too long */
     int is_held;     /* it waits for its Build to be on the machine, not for an isolate */
     sf_lease *lease; /* with SF_WAITER_HAS_LEASE */
-    char reason[SF_CAUSE_BYTES]; /* with SF_WAITER_REFUSED */
+    char reason[SF_CAUSE_BYTES]; /* of a refusal that is to be logged, or "" */
 } sf_waiter;
 
 APR_RING_HEAD(sf_waiter_ring, sf_waiter);
@@ -91,7 +91,8 @@ typedef struct sf_lease_group {
     int lines;                     /* leases in all states */
     int users;                     /* threads that need the group to stay */
     apr_time_t spare_until;        /* until then, the runner presumably has a spare isolate */
-    apr_time_t refused_at;         /* when the runner last refused another isolate, or 0 */
+    apr_time_t
+        refused_at; /* when the runner refused another isolate, or 0 where it has granted one since */
     apr_time_t give_until; /* until then, lines go back to the runner: other children wait */
 } sf_lease_group;
 
@@ -160,6 +161,9 @@ void sf_waiter_begin(sf_waiter *waiter);
 
 /* The waiter's Build is on its way to the machine: it waits for that, for SF_DELIVERY_SECONDS at most. */
 void sf_waiter_hold(sf_waiter *waiter);
+
+/* The waiter's request has ended without a lease. */
+void sf_waiter_end_request(sf_waiter *waiter);
 
 /* Has the waiter's thread look at it again, once the mutex is free. */
 void sf_waiter_wake(const sf_waiter *waiter);

@@ -134,7 +134,7 @@ static void take_refusal(sf_runner_link *runner, const sf_control_message *messa
         runner->leaving = 1;
     }
     if (waiter && waiter->state == SF_WAITER_WAITS) {
-        waiter->runner = NULL;
+        sf_waiter_end_request(waiter);
         if (!runner->leaving) {
             apr_snprintf(waiter->reason, sizeof(waiter->reason), "%s: %s", reason,
                          text_of(object, "detail"));
@@ -256,10 +256,7 @@ static void forget_runner(sf_lease_group *group, const void *data)
     APR_RING_FOREACH(waiter, &group->waiters, sf_waiter, entry)
     {
         if (waiter->runner == data) {
-            waiter->runner = NULL;
-            if (waiter->is_held) {
-                sf_waiter_begin(waiter);
-            }
+            sf_waiter_end_request(waiter);
             sf_waiter_wake(waiter);
         }
     }

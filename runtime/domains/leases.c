@@ -189,14 +189,16 @@ static int wait_once(taking *call)
     if (sf_lease_thread_is_stopping()) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
-    if (!waiter->runner && now < waiter->ask_at) {
-        until = waiter->ask_at;
-    }
-    else if (!waiter->runner && !ask(call)) {
-        if (!may_come_back(call)) {
-            return HTTP_SERVICE_UNAVAILABLE;
+    if (sf_lease_is_to_ask(waiter)) {
+        if (!ask(call)) {
+            if (!may_come_back(call)) {
+                return HTTP_SERVICE_UNAVAILABLE;
+            }
+            until = now + CONNECT_PAUSE;
         }
-        until = now + CONNECT_PAUSE;
+    }
+    else if (!waiter->runner) {
+        until = waiter->ask_at;
     }
     sf_lease_table_wait(waiter->wake, (until < waiter->deadline ? until : waiter->deadline) - now);
     return OK;

@@ -151,6 +151,7 @@ static void a_refused_call_waits_for_the_other_lines(void **state)
     ask(waiter);
     refuse(waiter);
     assert_int_equal(waiter->state, SF_WAITER_WAITS);
+    assert_false(sf_lease_is_to_ask(waiter));
     assert_true(waiter->ask_at > sf_clock_now());
 }
 
@@ -164,7 +165,19 @@ static void a_refused_call_ends_where_there_is_no_line(void **state)
     second->ask_at = sf_clock_now() + SECOND;
     refuse(first);
     assert_int_equal(first->state, SF_WAITER_REFUSED);
-    assert_int_equal(second->ask_at, 0);
+    assert_true(sf_lease_is_to_ask(second));
+}
+
+static void a_refused_call_ends_where_all_lines_are_of_a_runner_that_leaves(void **state)
+{
+    sf_waiter *waiter = wait_for(0, 60 * SECOND);
+
+    (void)state;
+    line();
+    ask(waiter);
+    world.link.leaving = 1;
+    refuse(waiter);
+    assert_int_equal(waiter->state, SF_WAITER_REFUSED);
 }
 
 static void a_refused_call_asks_again_as_the_last_line_is_lost(void **state)
@@ -176,9 +189,40 @@ static void a_refused_call_asks_again_as_the_last_line_is_lost(void **state)
     ask(waiter);
     refuse(waiter);
     sf_lease_destroy(lines[0], "timeout");
-    assert_true(waiter->ask_at > sf_clock_now());
+    assert_false(sf_lease_is_to_ask(waiter));
     sf_lease_destroy(lines[1], "timeout");
-    assert_int_equal(waiter->ask_at, 0);
+    assert_true(sf_lease_is_to_ask(waiter));
+}
+
+static void one_call_at_a_time_asks_after_a_refusal(void **state)
+{
+    sf_waiter *first = wait_for(0, 60 * SECOND);
+    sf_waiter *second = wait_for(1, 60 * SECOND);
+
+    (void)state;
+    line();
+    ask(first);
+    refuse(first);
+    assert_false(sf_lease_is_to_ask(first));
+    world.group->refused_at -= 2 * SECOND;
+    first->ask_at = 0;
+    assert_true(sf_lease_is_to_ask(first));
+    ask(first);
+    assert_false(sf_lease_is_to_ask(second));
+    assert_true(second->ask_at > sf_clock_now());
+    line();
+    second->ask_at = 0;
+    assert_true(sf_lease_is_to_ask(second));
+}
+
+static void a_call_waits_no_longer_for_a_build_after_a_refusal(void **state)
+{
+    sf_waiter *waiter = wait_for(0, 2 * SECOND);
+
+    (void)state;
+    sf_waiter_hold(waiter);
+    sf_waiter_end_request(waiter);
+    assert_true(waiter->deadline < sf_clock_now() + 3 * SECOND);
 }
 
 int unit_lease_rules(void)
@@ -190,7 +234,10 @@ int unit_lease_rules(void)
         TEST(passes_a_request_on_past_a_call_that_outlasts_it),
         TEST(a_refused_call_waits_for_the_other_lines),
         TEST(a_refused_call_ends_where_there_is_no_line),
+        TEST(a_refused_call_ends_where_all_lines_are_of_a_runner_that_leaves),
         TEST(a_refused_call_asks_again_as_the_last_line_is_lost),
+        TEST(one_call_at_a_time_asks_after_a_refusal),
+        TEST(a_call_waits_no_longer_for_a_build_after_a_refusal),
     };
 #undef TEST
 
