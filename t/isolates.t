@@ -148,6 +148,7 @@ SKIP: {
     });
     ok $again, 'another isolate that does not start is asked for again and again';
     is $statuses, '200', 'meanwhile, calls wait for the isolate that is there';
+    like $server->error_log, qr/SF0082: the runner refuses an isolate: start: /, 'and the log says why';
 }
 
 done_testing;

@@ -204,7 +204,8 @@ static int wait_once(taking *call)
     return OK;
 }
 
-static int log_refusal(const taking *call)
+/* Logs a refusal once. */
+static void log_refusal(taking *call)
 {
     const sf_caller caller = sf_caller_of(call->request->r);
 
@@ -212,7 +213,7 @@ static int log_refusal(const taking *call)
         sf_log_limited(&caller, APLOG_ERR, "SF0082", "the runner refuses an isolate: %s",
                        call->waiter.reason);
     }
-    return HTTP_SERVICE_UNAVAILABLE;
+    *call->waiter.reason = '\0';
 }
 
 /* Waits until the waiter has a lease. */
@@ -221,11 +222,14 @@ static int wait_for_lease(taking *call)
     int status = OK;
 
     while (status == OK) {
+        if (*call->waiter.reason) {
+            log_refusal(call);
+        }
         switch (call->waiter.state) {
         case SF_WAITER_HAS_LEASE:
             return OK;
         case SF_WAITER_REFUSED:
-            return log_refusal(call);
+            return HTTP_SERVICE_UNAVAILABLE;
         case SF_WAITER_SENDS_BUILD:
             status = send_build(call);
             break;
