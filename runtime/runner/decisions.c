@@ -188,15 +188,21 @@ static void drop_expired(sf_pool *pool, sf_group *group, apr_time_t now)
 
 /* Starts -------------------------------------------------------------------------------------- */
 
+/* Returns the number of leases that an isolate which starts will get, or the refusal of one that could not start. */
+static int answered(const sf_group *group)
+{
+    return group->starting + group->failing;
+}
+
 /* Whether an isolate is to be started that no lease waits for. */
 static int is_spare_missing(const sf_group *group)
 {
     return group->wants_spare && group->environment->newest == group
-           && group->starting <= group->waiting_count && !find_idle(group);
+           && answered(group) <= group->waiting_count && !find_idle(group);
 }
 
-/* Returns the time from which the group wants to start an isolate: when the first lease that no starting
- * isolate will take has waited long enough. 0 is now, and -1 never. */
+/* Returns the time from which the group wants to start an isolate: when the first lease that no other isolate will answer
+ * has waited long enough. 0 is now, and -1 never. */
 static apr_time_t time_of_start(const sf_group *group)
 {
     const sf_lease *lease = APR_RING_FIRST(&group->waiting);
@@ -205,13 +211,16 @@ static apr_time_t time_of_start(const sf_group *group)
     if (!group->build->is_stored) {
         return -1;
     }
-    if ((group->live == 0 && group->waiting_count > 0) || is_spare_missing(group)) {
+    if (is_spare_missing(group)) {
         return 0;
     }
-    if (group->waiting_count <= group->starting) {
+    if (group->waiting_count <= answered(group)) {
         return -1;
     }
-    for (i = 0; i < group->starting; i++) {
+    if (group->live == 0) {
+        return 0;
+    }
+    for (i = 0; i < answered(group); i++) {
         lease = APR_RING_NEXT(lease, link);
     }
     return lease->since + SF_DECIDE_PATIENCE;

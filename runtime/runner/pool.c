@@ -331,6 +331,7 @@ static void unlink_isolate(sf_pool *pool, sf_isolate *isolate, apr_time_t now)
         count_live(pool, group, -1);
     }
     group->build->isolates--;
+    group->failing -= isolate->is_failed;
     apr_hash_set(pool->isolates, &isolate->number, sizeof(isolate->number), NULL);
     APR_RING_REMOVE(isolate, link);
     apr_pool_destroy(isolate->pool);
@@ -423,6 +424,7 @@ void sf_pool_end(sf_pool *pool, sf_isolate *isolate, const char *cause, apr_time
     isolate->cause = cause;
     isolate->holder = NULL;
     isolate->is_failed = isolate->state == SF_ISOLATE_STARTING;
+    isolate->group->failing += isolate->is_failed;
     set_state(pool, isolate, SF_ISOLATE_ENDING, now);
     count_live(pool, isolate->group, -1);
     pool->hooks.kill(pool->hooks.data, isolate);

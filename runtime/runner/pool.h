@@ -122,6 +122,7 @@ struct sf_group {
     int waiting_count;
     int live;
     int starting;
+    int failing; /* isolates that were killed before they were ready: each refuses a lease as it is reaped */
     int wants_spare; /* an isolate is to be idle: another one is lost, or its call lasts for long */
     sf_limit limit;  /* of the last decision */
     apr_time_t recalled; /* when a child was last asked to make room for it, or 0 */

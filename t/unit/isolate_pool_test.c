@@ -321,6 +321,21 @@ static void refuses_the_first_lease_where_an_isolate_does_not_start(void **state
     assert_null(isolate(3));
 }
 
+static void starts_no_other_isolate_for_a_lease_that_will_be_refused(void **state)
+{
+    (void)state;
+    ask('A', 1, 'a', 0);
+    IS(due(), "start 1 for a");
+    sf_pool_end(world.pool, isolate(1), "the line is closed", world.now);
+    IS(after(SECOND), "end 1 (the line is closed)");
+    ask('A', 2, 'a', 0);
+    IS(due(), "start 2 for a");
+    gone(1);
+    IS(after(SECOND), "A1 is refused: start, exit 1");
+    ready(2);
+    IS(due(), "A2 gets 2");
+}
+
 
 /* Leases -------------------------------------------------------------------------------------- */
 
@@ -831,6 +846,7 @@ int unit_isolate_pool(void)
         TEST(counts_the_wait_from_the_delivery),
         TEST(drops_a_lease_whose_build_does_not_come),
         TEST(refuses_the_first_lease_where_an_isolate_does_not_start),
+        TEST(starts_no_other_isolate_for_a_lease_that_will_be_refused),
         TEST(serves_leases_in_the_order_in_which_they_came),
         TEST(gives_the_isolate_that_was_used_last),
         TEST(drops_leases_that_were_not_cancelled),
