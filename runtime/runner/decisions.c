@@ -194,6 +194,12 @@ static int answered(const sf_group *group)
     return group->starting + group->failing;
 }
 
+/* Whether a lease of the group waits that no other isolate will answer. */
+static int has_unanswered(const sf_group *group)
+{
+    return group->waiting_count > answered(group);
+}
+
 /* Whether an isolate is to be started that no lease waits for. */
 static int is_spare_missing(const sf_group *group)
 {
@@ -214,7 +220,7 @@ static apr_time_t time_of_start(const sf_group *group)
     if (is_spare_missing(group)) {
         return 0;
     }
-    if (group->waiting_count <= answered(group)) {
+    if (!has_unanswered(group)) {
         return -1;
     }
     if (group->live == 0) {
@@ -238,12 +244,15 @@ static apr_time_t waiting_since(const sf_group *group)
     return group->waiting_count > 0 ? APR_RING_FIRST(&group->waiting)->since : APR_INT64_MAX;
 }
 
-/* Whether `group` comes before `other`. */
+/* Whether `group` comes before `other`. A spare isolate comes after all for which a lease waits. */
 static int comes_before(const sf_group *group, const sf_group *other)
 {
     const sf_environment *a = group->environment;
     const sf_environment *b = other->environment;
 
+    if (has_unanswered(group) != has_unanswered(other)) {
+        return has_unanswered(group);
+    }
     if (a->account->live != b->account->live) {
         return a->account->live < b->account->live;
     }

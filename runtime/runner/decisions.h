@@ -10,8 +10,9 @@
  * - Limits, in this order: the Environment's isolates, the account's share of the machine (three quarters of
  *   its isolates), the machine's. At a limit, the idle isolate that was used longest ago makes room; else
  *   a child is asked to return one.
- * - Of groups that want to start one, the account with the fewest isolates comes first, then the Environment
- *   with the fewest, then the lease that has waited longest. */
+ * - Of groups that want to start one, those where a lease waits come before those that want a spare one; then the
+ *   account with the fewest isolates comes first, then the Environment with the fewest, then the lease that has waited
+ *   longest. */
 #ifndef SF_DECISIONS_H
 #define SF_DECISIONS_H
 

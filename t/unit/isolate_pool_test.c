@@ -694,6 +694,20 @@ static void starts_one_isolate_for_a_lease_in_place_of_a_spare_one(void **state)
     IS(after(SECOND), "");
 }
 
+static void starts_isolates_for_leases_before_spare_ones(void **state)
+{
+    (void)state;
+    world.pool->cores = 1;
+    lease_many('A', 1, 'a', 0);
+    lease_many('B', 2, 'b', 0);
+    ask('B', 1, 'b', 0);
+    has_long_call(1);
+    world.now += SF_DECIDE_PATIENCE;
+    IS(due(), "start 4 for b");
+    ready(4);
+    IS(due(), "B1 gets 4, start 5 for a");
+}
+
 static void ends_no_isolate_of_others_for_a_spare_one(void **state)
 {
     (void)state;
@@ -871,6 +885,7 @@ int unit_isolate_pool(void)
         TEST(starts_no_spare_isolate_where_one_is_idle),
         TEST(starts_no_spare_isolate_of_an_older_build),
         TEST(starts_one_isolate_for_a_lease_in_place_of_a_spare_one),
+        TEST(starts_isolates_for_leases_before_spare_ones),
         TEST(ends_no_isolate_of_others_for_a_spare_one),
         TEST(holds_its_limits_in_any_order_of_events),
         TEST(forgets_all),
