@@ -3,12 +3,13 @@
 
 #include "runtime/domains/lease_rules.h"
 
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MS 1000LL
 #define SECOND (1000 * MS)
-#define WAITERS 4
+#define WAITERS 8
 
 static const sf_lease_key key = { .environment = "e", .build = "b" };
 
@@ -225,6 +226,163 @@ static void a_call_waits_no_longer_for_a_build_after_a_refusal(void **state)
     assert_true(waiter->deadline < sf_clock_now() + 3 * SECOND);
 }
 
+/* Any order -------------------------------------------------------------------------------------- */
+
+static int length_of(const struct sf_lease_ring *ring)
+{
+    const sf_lease *lease;
+    int length = 0;
+
+    APR_RING_FOREACH(lease, ring, sf_lease, entry)
+    {
+        assert_ptr_equal(lease->group, world.group);
+        length++;
+    }
+    return length;
+}
+
+/* Returns a lease of a ring, or NULL. */
+static sf_lease *any_of(struct sf_lease_ring *ring, unsigned int *seed)
+{
+    int at = length_of(ring);
+    sf_lease *lease = APR_RING_FIRST(ring);
+
+    if (at == 0) {
+        return NULL;
+    }
+    for (at = rand_r(seed) % at; at > 0; at--) {
+        lease = APR_RING_NEXT(lease, entry);
+    }
+    return lease;
+}
+
+/* A call that has no lease begins; one that waits goes on with its lease, asks, or gives up. */
+static void random_waiter(sf_waiter *waiter, unsigned int *seed)
+{
+    if (!waiter->wake) {
+        if (!sf_lease_pick(world.group)) {
+            waiter->ask_at = sf_lease_ask_time(world.group);
+            (void)wait_for((int)(waiter - world.waiters), 60 * SECOND);
+        }
+        return;
+    }
+    if (waiter->state == SF_WAITER_WAITS && sf_lease_is_to_ask(waiter)) {
+        ask(waiter);
+    }
+    if (waiter->state != SF_WAITER_WAITS || rand_r(seed) % 8 == 0) {
+        sf_waiter_leave(waiter);
+        sf_lease_table_free_wake(waiter->wake);
+        memset(waiter, 0, sizeof(*waiter));
+    }
+}
+
+/* The runner answers a request. */
+static void random_answer(sf_waiter *waiter, unsigned int *seed)
+{
+    if (waiter->state != SF_WAITER_WAITS || !waiter->runner) {
+        return;
+    }
+    waiter->runner = NULL;
+    if (rand_r(seed) % 3 == 0) {
+        sf_lease_refuse(waiter);
+    }
+    else {
+        sf_lease_hand(line(), waiter);
+    }
+}
+
+/* A call ends, with its isolate or without. */
+static void random_end(unsigned int *seed)
+{
+    sf_lease *lease = any_of(&world.group->busy, seed);
+
+    if (!lease) {
+        return;
+    }
+    switch (rand_r(seed) % 6) {
+    case 0:
+        sf_lease_destroy(lease, "timeout");
+        return;
+    case 1:
+        sf_lease_put(lease, SF_LEASE_SETTLING);
+        return;
+    case 2:
+        lease->limits.calls = 1;
+        lease->line.calls = 1;
+    }
+    sf_lease_place(lease);
+}
+
+/* The thread looks after the group: an isolate whose line has ended is killed. */
+static void random_look(unsigned int *seed)
+{
+    sf_lease *lease = any_of(&world.group->idle, seed);
+
+    if (lease && rand_r(seed) % 2) {
+        sf_lease_take_out(lease);
+        sf_lease_return(lease);
+    }
+    world.group->give_until = rand_r(seed) % 4 ? 0 : sf_clock_now() + SECOND;
+    sf_lease_tell_long_calls(world.group);
+    sf_lease_settle_group(world.group);
+}
+
+/* Nothing is counted twice or lost, and no call waits for longer than a second until it looks again. */
+static void check_all(void)
+{
+    sf_lease_group *group = world.group;
+    int waiting = 0;
+    int i;
+
+    assert_int_equal(length_of(&group->busy) + length_of(&group->idle)
+                         + length_of(&group->settling),
+                     group->lines);
+    assert_int_equal(group->lines, sf_lease_count());
+    assert_int_equal(group->lines, world.link.lines);
+    for (i = 0; i < WAITERS; i++) {
+        sf_waiter *waiter = &world.waiters[i];
+
+        if (waiter->runner) {
+            assert_int_equal(waiter->state, SF_WAITER_WAITS);
+            assert_ptr_equal(sf_waiter_find(waiter->runner, waiter->number), waiter);
+        }
+        else if (waiter->wake && waiter->state == SF_WAITER_WAITS) {
+            assert_true(waiter->ask_at <= sf_clock_now() + SECOND);
+            waiting++;
+        }
+    }
+    assert_true(!waiting || APR_RING_EMPTY(&group->idle, sf_lease, entry));
+    (void)messages();
+}
+
+static void keeps_its_counts_in_any_order_of_events(void **state)
+{
+    unsigned int seed = 1;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 50000; i++) {
+        sf_waiter *waiter = &world.waiters[rand_r(&seed) % WAITERS];
+
+        switch (rand_r(&seed) % 8) {
+        case 0:
+        case 1:
+        case 2:
+            random_waiter(waiter, &seed);
+            break;
+        case 3:
+            random_answer(waiter, &seed);
+            break;
+        case 4:
+            random_look(&seed);
+            break;
+        default:
+            random_end(&seed);
+        }
+        check_all();
+    }
+}
+
 int unit_lease_rules(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, begin, end)
@@ -238,6 +396,7 @@ int unit_lease_rules(void)
         TEST(a_refused_call_asks_again_as_the_last_line_is_lost),
         TEST(one_call_at_a_time_asks_after_a_refusal),
         TEST(a_call_waits_no_longer_for_a_build_after_a_refusal),
+        TEST(keeps_its_counts_in_any_order_of_events),
     };
 #undef TEST
 
