@@ -34,13 +34,18 @@ class Beside:
     status: int
 
 
-# The first two end before the limit: what a call that lasts costs others without any limit being reached.
+# /slow and /busy end before the limit: they show what a call that lasts costs others where no limit is reached. NODE is
+# a process outside httpd that is killed after each second, and started again: one like it is started and killed for
+# each call that reaches the limit, whatever the design is.
+NODE = "node"
 LIMIT_PATHS = {
+    NODE: Beside("a bare process a second", None),
     "/slow": Beside("0.7 s of waiting", 200),
     "/never": Beside("waits without an end", 504),
     "/busy": Beside("0.7 s of a processor", 200),
     "/spin": Beside("takes a processor without an end", 504),
 }
+LIMIT_CONTROLS = (("/never", "/slow"), ("/spin", "/busy"))
 LIMIT_CONNECTIONS = 4
 LIMIT_ATTEMPTS = 3
 LATE_MAX = 0.1  # seconds from the limit to the 504
@@ -199,6 +204,8 @@ def watch_limit(servers):
         print(f"p99 alone: {statistics.median(p99['']):.0f} us", flush=True)
         for path in LIMIT_PATHS:
             show_p99(path, p99)
+        for path, control in LIMIT_CONTROLS:
+            shown(f"p99 beside {path} / beside {control}", ratio_of(p99[path], p99[control]), P99_MAX, "times")
     print(flush=True)
     for path, taken in late.items():
         if LIMIT_PATHS[path].status == 504:
@@ -224,8 +231,13 @@ def measure_limit(servers, pause, late, wrong):
     return p99
 
 
+def ratio_of(values, others):
+    """The median of the ratios, round by round."""
+    return statistics.median(value / other for value, other in zip(values, others))
+
+
 def show_p99(path, p99):
-    ratio = statistics.median(each / alone for each, alone in zip(p99[path], p99[""]))
+    ratio = ratio_of(p99[path], p99[""])
     title = f"p99 beside {path}, {LIMIT_PATHS[path].what} / alone"
     if LIMIT_PATHS[path].status == 504:
         shown(title, ratio, P99_MAX, "times")
@@ -249,13 +261,21 @@ def beside(servers, path, answers, pause):
 def beside_once(servers, path, answers, pause):
     port = servers.ports_of["caged"]["limit"]
     until = time.monotonic() + LIMIT_SECONDS
-    client = threading.Thread(target=call_until, args=(until, port, servers.domain, path, answers))
+    client = (threading.Thread(target=restart_until, args=(until,)) if path == NODE else
+              threading.Thread(target=call_until, args=(until, port, servers.domain, path, answers)))
     client.start()
     try:
         return load.run(port, "hello", LIMIT_CONNECTIONS, LIMIT_SECONDS, headers={"Host": servers.domain},
                         pause=pause).p99
     finally:
         client.join()
+
+
+def restart_until(until):
+    while time.monotonic() < until:
+        with subprocess.Popen([programs.node(), "-e", "setInterval(() => {}, 1000)"]) as process:
+            time.sleep(calls.TIMEOUT)
+            process.kill()
 
 
 def call_until(until, port, domain, path, answers):
