@@ -16,16 +16,17 @@ TAIL = domains.TAIL
 DATABASE = "calls"
 ISOLATES = os.cpu_count()
 ANSWER = b"Hello World"
-TIMEOUT = 1.0  # seconds of ServerlessExecutionTimeout in bench/httpd.conf
+TIMEOUT = 1  # seconds of ServerlessExecutionTimeout
+LONG_TIMEOUT = 10  # the same, as by default
 SOURCES = {
     "/hello": (data.SOURCE / "bench" / "peers" / "hello_function.js").read_bytes(),
     "/logs": b"""exports.handler = (context, event, callback) => {
         console.log('called as %s', context.PATH); console.log({ event }); callback(null, 'Hello World'); };\n""",
     "/never": b"exports.handler = () => {};\n",
     "/crash": b"exports.handler = () => process.kill(process.pid, 9);\n",
-    "/slow": b"exports.handler = (context, event, callback) => setTimeout(callback, 700, null, 'slow');\n",
+    "/slow": b"exports.handler = (context, event, callback) => setTimeout(callback, 9000, null, 'slow');\n",
     "/busy": b"""exports.handler = (context, event, callback) => {
-        const end = Date.now() + 700; while (Date.now() < end); callback(null, 'busy'); };\n""",
+        const end = Date.now() + 9000; while (Date.now() < end); callback(null, 'busy'); };\n""",
     "/spin": b"exports.handler = () => { for (;;); };\n",
 }
 
@@ -87,10 +88,11 @@ class Calls:
         runner = self.keep(Runner(name, isolation)).wait()
         spool = data.HOME / f"spool_{name}"
         shutil.rmtree(spool, ignore_errors=True)
-        port, limit, api, alone = (self.ports.pop() for _ in range(4))
+        port, limit, long_limit, api, alone = (self.ports.pop() for _ in range(5))
         server = self.keep(servers.start_httpd(
             f"httpd_{name}", self.module,
-            [f"Use Calls {port} {DATABASE} {calls}", f"Use Calls {limit} {DATABASE} {calls + 2}",
+            [f"Use Calls {port} {DATABASE} {calls} {TIMEOUT}s", f"Use Calls {limit} {DATABASE} {calls + 2} {TIMEOUT}s",
+             f"Use Calls {long_limit} {DATABASE} {calls + 2} {LONG_TIMEOUT}s",
              f"Use API {api} {DATABASE} serverless", f"Use Limit {alone}"],
             [f"ServerlessDomain {TAIL}", f'ServerlessRunner "{runner.control}"', f'ServerlessLogSpool "{spool}"',
              *self.settings, *settings], mpm))
@@ -98,7 +100,7 @@ class Calls:
         server.wait_for(port)
         self.hosts[name] = server, port
         self.runners[name] = runner
-        self.ports_of[name] = {"limit": limit, "api": api, "alone": alone}
+        self.ports_of[name] = {"limit": limit, "long limit": long_limit, "api": api, "alone": alone}
         self.api = self.api or api
 
     def start_beside(self):

@@ -21,8 +21,8 @@ PRIVATE_MAX = 10  # MiB of an idle isolate
 PRIVATE_TWILIO_MAX = 25  # the same, which has used the package twilio
 WARM_ATTEMPTS = 10
 REST_SECONDS = 15  # after which an isolate has collected its garbage
-LIMIT_ROUNDS = 4
-LIMIT_SECONDS = 3
+LIMIT_ROUNDS = 3
+LIMIT_SECONDS = 10
 LIMIT_LOADS = ((10, "10 ms before each call"), (0, "one call after the other"))
 
 
@@ -34,15 +34,11 @@ class Beside:
     status: int
 
 
-# /slow and /busy end before the limit: they show what a call that lasts costs others where no limit is reached. NODE is
-# a process outside httpd that is killed after each second, and started again: one like it is started and killed for
-# each call that reaches the limit, whatever the design is.
-NODE = "node"
+# /slow and /busy end before the limit: they show what a call that lasts costs others where no limit is reached.
 LIMIT_PATHS = {
-    NODE: Beside("a bare process a second", None),
-    "/slow": Beside("0.7 s of waiting", 200),
+    "/slow": Beside("9 s of waiting", 200),
     "/never": Beside("waits without an end", 504),
-    "/busy": Beside("0.7 s of a processor", 200),
+    "/busy": Beside("9 s of a processor", 200),
     "/spin": Beside("takes a processor without an end", 504),
 }
 LIMIT_CONTROLS = (("/never", "/slow"), ("/spin", "/busy"))
@@ -216,18 +212,17 @@ def watch_limit(servers):
 
 
 def measure_limit(servers, pause, late, wrong):
-    """Returns the p99 of /hello alone (""), and beside each path, of all rounds but the first."""
+    """Returns the p99 of /hello alone (""), and beside each path, of all rounds."""
     p99 = {path: [] for path in ("", *LIMIT_PATHS)}
-    for number in range(-1, LIMIT_ROUNDS):
+    warm(servers.ports_of["caged"]["long limit"], servers.domain, "/hello")
+    for _ in range(LIMIT_ROUNDS):
         for path, found in p99.items():
             answers = []
-            taken = beside(servers, path, answers, pause)
-            if number >= 0:
-                found.append(taken)
+            found.append(beside(servers, path, answers, pause))
             for status, seconds in answers:
                 if status != LIMIT_PATHS[path].status:
                     wrong.append(f"{path}: {status}")
-                late[path].append(seconds - calls.TIMEOUT)
+                late[path].append(seconds - calls.LONG_TIMEOUT)
     return p99
 
 
@@ -247,7 +242,7 @@ def show_p99(path, p99):
 
 def beside(servers, path, answers, pause):
     """The p99 of /hello while one client calls the path again and again, unless that is empty. A run in which
-    /hello itself reached the limit, a second, is repeated: on a busy machine, it may have had no processor."""
+    /hello itself reached the limit is repeated: on a busy machine, it may have had no processor."""
     for attempt in range(LIMIT_ATTEMPTS):
         try:
             return beside_once(servers, path, answers, pause)
@@ -259,23 +254,15 @@ def beside(servers, path, answers, pause):
 
 
 def beside_once(servers, path, answers, pause):
-    port = servers.ports_of["caged"]["limit"]
+    port = servers.ports_of["caged"]["long limit"]
     until = time.monotonic() + LIMIT_SECONDS
-    client = (threading.Thread(target=restart_until, args=(until,)) if path == NODE else
-              threading.Thread(target=call_until, args=(until, port, servers.domain, path, answers)))
+    client = threading.Thread(target=call_until, args=(until, port, servers.domain, path, answers))
     client.start()
     try:
         return load.run(port, "hello", LIMIT_CONNECTIONS, LIMIT_SECONDS, headers={"Host": servers.domain},
                         pause=pause).p99
     finally:
         client.join()
-
-
-def restart_until(until):
-    while time.monotonic() < until:
-        with subprocess.Popen([programs.node(), "-e", "setInterval(() => {}, 1000)"]) as process:
-            time.sleep(calls.TIMEOUT)
-            process.kill()
 
 
 def call_until(until, port, domain, path, answers):
