@@ -13,6 +13,7 @@ use warnings FATAL => 'all';
 
 use Apache::Test ();
 use IO::Socket::INET ();
+use IO::Socket::UNIX ();
 use POSIX ();
 use Serverless::Time;
 
@@ -238,14 +239,21 @@ sub error_log {
     return defined $text ? $text : '';
 }
 
-# A port at which nothing listens. It is none that the kernel gives to connections, since one of them might have it
-# before the server listens.
+# A socket for each port that this process has been given: its name is the port's lock.
+my @taken;
+
+# A port at which nothing listens, and that no other call has returned, in this suite or one that runs beside it. It is none
+# that the kernel gives to connections, since one of them might have it before the server listens.
 sub free_port {
     open my $in, '<', '/proc/sys/net/ipv4/ip_local_port_range' or die "ip_local_port_range: $!\n";
     my ($first) = <$in> =~ /^(\d+)/;
     for (1 .. 100) {
         my $port = $first - 1 - int rand 3000;
-        return $port if IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => $port);
+        my $lock = IO::Socket::UNIX->new(Listen => 1, Local => "\0serverless-test-port-$port") or next;
+        if (IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1', LocalPort => $port)) {
+            push @taken, $lock;
+            return $port;
+        }
     }
     die "no port: $@\n";
 }
