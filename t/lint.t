@@ -1,5 +1,5 @@
 # tools/check-directives, which "make lint" runs: it passes the project, and names the directive and the place where a
-# directive is missing in one of the places that have all of them.
+# directive is missing in one of the places that have all of them. And a mistake in shell scripts.
 use strict;
 use warnings FATAL => 'all';
 
@@ -58,6 +58,13 @@ for my $case (
     my ($message, $path, $change) = @$case;
     ($status, $printed) = check($path, $change);
     is_deeply [ $status, $printed ], [ 1, "check-directives: $message\n" ], $message;
+}
+
+# grep -q ends at the first match. Where its pipe's writer writes on, SIGPIPE ends the writer, and with pipefail the pipe fails.
+for my $path (sort grep { -f } map { glob "$ENV{SOURCE}/$_/*" } qw(bin tools)) {
+    open my $in, '<', $path or die "$path: $!\n";
+    my $text = do { local $/; <$in> };
+    unlike $text, qr/(?<!\|)\|\s*grep -\w*q/, "$path: no pipe to grep -q" if $text =~ /^#!.*sh$/m && $text =~ /^set .*pipefail/m;
 }
 
 done_testing;
