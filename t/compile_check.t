@@ -63,7 +63,7 @@ sub project { Serverless::Project->new(Serverless::Client->client($account, $tok
 my $server = server('compile_check', $node);
 my $project = project($server);
 my $httpd;
-ok wait_until { ($httpd) = $server->error_log =~ /\[pid (\d+):[^\n]*SF0096/ }, 'a child of httpd checks Builds';
+ok wait_until { ($httpd) = $server->error_log =~ /\[pid (\d+)[^\n]*SF0096/ }, 'a child of httpd checks Builds';
 my ($database) = glob "$ENV{DATABASE}/.s.PGSQL.*";
 my $port = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "port: $!\n";
 my $abstract = IO::Socket::UNIX->new(Local => "\0serverless-check-$$", Listen => 5) or die "abstract socket: $!\n";
