@@ -23,7 +23,7 @@ function write(type, call, payload) {
   fs.writeSync(LINE, frame);
 }
 
-// Answers the call whose frame was received: the bench sends one small frame at a time.
+// Answers a call: the bench sends one small frame at a time.
 function answer(size, bytes) {
   const call = bytes.readUInt32BE(5);
   write(Type.ANSWER, call, ANSWER);

@@ -13,7 +13,7 @@
  * longer than most calls. */
 #define LOCAL_WAIT apr_time_from_msec(5)
 
-/* A line whose call has lasted for longer is not expected to be free soon. */
+/* A call is long after this time: its line is not expected to be free soon. */
 #define LONG_CALL apr_time_from_msec(100)
 
 /* After the runner has refused another isolate, the calls of a group wait for its lines until one of them asks again. */
@@ -69,8 +69,8 @@ static void ask_again(sf_lease_group *group)
     }
 }
 
-/* Returns the number of a group's lines, without the `count` whose calls are long: the first ones in the ring of busy
- * leases. */
+/* Returns the number of a group's lines without long calls. `*count` is the number of its lines with long calls: the
+ * first ones in the ring of busy leases. */
 static int count_lines(sf_lease_group *group, int *count)
 {
     const apr_time_t long_before = sf_clock_now() - LONG_CALL;

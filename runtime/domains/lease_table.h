@@ -91,8 +91,7 @@ typedef struct sf_lease_group {
     int lines;                     /* leases in all states */
     int users;                     /* threads that need the group to stay */
     apr_time_t spare_until;        /* until then, the runner presumably has a spare isolate */
-    apr_time_t
-        refused_at; /* when the runner refused another isolate, or 0 where it has granted one since */
+    apr_time_t refused_at; /* when the runner refused an isolate; 0 since it has granted one */
     apr_time_t give_until; /* until then, lines go back to the runner: other children wait */
 } sf_lease_group;
 

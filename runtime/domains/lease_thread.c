@@ -292,7 +292,6 @@ static void drop(sf_runner_link *runner)
 static int take_hello(sf_runner_link *runner, json_object *object)
 {
     const int version = (int)sf_json_number(object, "version");
-
     json_object *takes_long = NULL;
 
     json_object_object_get_ex(object, "long", &takes_long);

@@ -13,9 +13,6 @@
 
 APLOG_USE_MODULE(serverless_functions);
 
-/* The runner drops a lease so long after the call is to have said CANCEL. */
-#define KEPT_FOR apr_time_from_sec(1)
-
 /* How often a waiting call tries to connect to a runner that is away. */
 #define CONNECT_PAUSE apr_time_from_msec(50)
 
@@ -117,7 +114,8 @@ static int ask(taking *call)
     waiter->number = ++runner->last_lease;
     if (sf_runner_link_say(runner, call->message, waiter->number, lease_text(call))) {
         waiter->runner = runner;
-        waiter->asked_until = sf_clock_now() + sf_config_queue_timeout(call->request->r) + KEPT_FOR;
+        waiter->asked_until = sf_clock_now() + sf_config_queue_timeout(call->request->r)
+                              + apr_time_from_sec(SF_KEPT_SECONDS);
     }
     return waiter->runner != NULL;
 }

@@ -55,6 +55,9 @@ typedef enum {
 #define SF_ISOLATE_CALLS(most, isolate)                                                            \
     ((most) - (uint32_t)((isolate)*UINT32_C(2654435761)) % ((most) / 8 + 1))
 
+/* How long the runner keeps a lease after the end of its `wait`, until which the child says CANCEL. */
+#define SF_KEPT_SECONDS 1
+
 /* How long a lease that is HELD waits for its Build to be delivered: received, unpacked and checked. */
 #define SF_DELIVERY_SECONDS 60
 

@@ -166,7 +166,7 @@ static apr_time_t expires_at(const sf_lease *lease)
     const apr_time_t wait = lease->is_held ? apr_time_from_sec(SF_DELIVERY_SECONDS)
                                            : apr_time_from_msec(lease->demand.wait);
 
-    return lease->since + wait + SF_DECIDE_EXPIRED;
+    return lease->since + wait + apr_time_from_sec(SF_KEPT_SECONDS);
 }
 
 /* Removes the leases that have waited for too long and were not cancelled. */

@@ -21,7 +21,6 @@
 /* Microseconds. */
 #define SF_DECIDE_PATIENCE 20000
 #define SF_DECIDE_RECALL 1000000
-#define SF_DECIDE_EXPIRED 1000000
 
 /* The last isolate of an Environment may be idle for so many times longer. */
 #define SF_DECIDE_LAST 5

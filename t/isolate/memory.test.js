@@ -30,8 +30,23 @@ const outspoken = () => writeBuild({ packages: { 'outspoken.js': `
   };
   globalThis.setTimeout = (f, time, ...values) => original(time >= 1000 ? () => { f(); print(); } : f, time, ...values);` } });
 
-// Returns what it has printed last.
+// Returns the number of bytes that the isolate has printed last.
 const youngBytes = (isolate) => Number(/.*young (\d+)/s.exec(isolate.stderr)?.[1] ?? Infinity);
+
+// Starts an isolate that loads a module for NODE_OPTIONS, of the build `preload`.
+function isolateWith(t, module, preload, functions) {
+  t.after(() => removeBuild(preload));
+  return isolateFor(t, { functions }, { env: { NODE_OPTIONS: `--require ${preload.root}/node_modules/${module}.js` } });
+}
+
+// Measures a size until it is at most `limit`, for REST_PATIENCE at most. Resolves to the last size.
+async function falls(measure, limit) {
+  const until = Date.now() + REST_PATIENCE;
+  while (measure() > limit && Date.now() < until) {
+    await pause(100);
+  }
+  return measure();
+}
 
 describe('An isolate', () => {
   test('loads neither fetch() nor HTTP, TLS and cryptography unless a Function uses them', async (t) => {
@@ -54,10 +69,7 @@ describe('An isolate', () => {
         [made.deref() === undefined, typeof gc, require('vm').runInNewContext('typeof gc')])`,
       hello: HELLO,
     };
-    const preload = impatient();
-    t.after(() => removeBuild(preload));
-    const isolate = await isolateFor(t, { functions },
-      { env: { NODE_OPTIONS: `--require ${preload.root}/node_modules/impatient.js` } });
+    const isolate = await isolateWith(t, 'impatient', impatient(), functions);
     await pause(200); // the time without a call is over once before
     await isolate.call('make');
     const until = Date.now() + PATIENCE;
@@ -85,16 +97,9 @@ describe('An isolate', () => {
           done(null, 'full');
         }`,
     };
-    const preload = outspoken();
-    t.after(() => removeBuild(preload));
-    const isolate = await isolateFor(t, { functions },
-      { env: { NODE_OPTIONS: `--require ${preload.root}/node_modules/outspoken.js` } });
+    const isolate = await isolateWith(t, 'outspoken', outspoken(), functions);
     assert.strictEqual(String((await isolate.call('fill')).body), 'full');
-    const until = Date.now() + REST_PATIENCE;
-    while (youngBytes(isolate) > 2 ** 22 && Date.now() < until) {
-      await pause(100);
-    }
-    assert.ok(youngBytes(isolate) <= 2 ** 22, isolate.stderr);
+    assert.ok(await falls(() => youngBytes(isolate), 2 ** 22) <= 2 ** 22, isolate.stderr);
   });
 
   test('gives the memory of Buffers back that are gone, between others that are not', async (t) => {
@@ -108,17 +113,10 @@ describe('An isolate', () => {
         done(null, 'made');
       }`,
     };
-    const preload = impatient();
-    t.after(() => removeBuild(preload));
-    const isolate = await isolateFor(t, { functions },
-      { env: { NODE_OPTIONS: `--require ${preload.root}/node_modules/impatient.js` } });
+    const isolate = await isolateWith(t, 'impatient', impatient(), functions);
     const before = writtenBytes(isolate.child.pid);
     assert.strictEqual(String((await isolate.call('make')).body), 'made');
-    const until = Date.now() + REST_PATIENCE;
-    const added = () => writtenBytes(isolate.child.pid) - before;
-    while (added() > 1e7 && Date.now() < until) {
-      await pause(100);
-    }
-    assert.ok(added() <= 1e7, `${added()} bytes more than before`);
+    const added = await falls(() => writtenBytes(isolate.child.pid) - before, 1e7);
+    assert.ok(added <= 1e7, `${added} bytes more than before`);
   });
 });

@@ -13,7 +13,7 @@
 
 static const sf_lease_key key = { .environment = "e", .build = "b" };
 
-/* A child with one connection, whose other end is `runner`. */
+/* A child with one connection. `runner` is the other end of the connection. */
 static struct {
     sf_runner_link link;
     int runner;
@@ -313,7 +313,7 @@ static void random_end(unsigned int *seed)
     sf_lease_place(lease);
 }
 
-/* The thread looks after the group: an isolate whose line has ended is killed. */
+/* The thread looks after the group: an isolate is killed after the end of its line. */
 static void random_look(unsigned int *seed)
 {
     sf_lease *lease = any_of(&world.group->idle, seed);
