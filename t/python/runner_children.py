@@ -190,7 +190,7 @@ def fuzz(path, seed, count, texts):
             connection.settimeout(120)
             connection.connect(path)
             connection.send(HEADER.pack(1, 0) + b'{"version":1}')
-        type = generator.choice((2, 2, 2, 3, 7, 7, 8, 9, 10, 11, 12, 15, 16, generator.randrange(256)))
+        type = generator.choice((2, 2, 2, 3, 7, 7, 8, 9, 10, 11, 12, 15, 16, 23, generator.randrange(256)))
         payload = mutate(generator, generator.choice(texts).encode())
         packet = HEADER.pack(type, generator.randrange(4)) + payload
         try:
