@@ -65,8 +65,8 @@ my $project = project($server);
 my $httpd;
 ok wait_until { ($httpd) = $server->error_log =~ /\[pid (\d+)[^\n]*SF0096/ }, 'a child of httpd checks Builds';
 my ($database) = glob "$ENV{DATABASE}/.s.PGSQL.*";
-my $port = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 5) or die "port: $!\n";
-my $abstract = IO::Socket::UNIX->new(Local => "\0serverless-check-$$", Listen => 5) or die "abstract socket: $!\n";
+my $port = IO::Socket::INET->new(LocalAddr => '127.0.0.1', Listen => 1000) or die "port: $!\n";
+my $abstract = IO::Socket::UNIX->new(Local => "\0serverless-check-$$", Listen => 1000) or die "abstract socket: $!\n";
 
 # Each attempt: what outside it gives, and what it gives as the compile check.
 my $denied = 'Permission denied';
